@@ -1,0 +1,161 @@
+//! ARP for one IPv4 address (RFC 826): answer for it, announce it, and ask whether it is taken.
+
+use core::net::Ipv4Addr;
+
+use crate::Nic;
+use crate::ethernet::{self, ReplyHeader};
+use crate::nic::TxChecksums;
+
+/// Octets of an ARP packet for Ethernet and IPv4.
+pub(crate) const LEN: usize = 28;
+
+/// An ARP packet for Ethernet and IPv4, in the order it lies on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) operation: u16,
+    pub(crate) sender_mac: [u8; 6],
+    pub(crate) sender: Ipv4Addr,
+    pub(crate) target_mac: [u8; 6],
+    pub(crate) target: Ipv4Addr,
+}
+
+pub(crate) const REQUEST: u16 = 1;
+pub(crate) const REPLY: u16 = 2;
+/// Hardware type Ethernet, protocol type IPv4, address lengths 6 and 4.
+const PREAMBLE: [u8; 6] = [0, 1, 8, 0, 6, 4];
+
+impl Packet {
+    /// Reads a packet; `None` if it is short or not for Ethernet and IPv4.
+    pub(crate) fn parse(octets: &[u8]) -> Option<Self> {
+        let packet = octets.first_chunk::<LEN>()?;
+        if packet[..6] != PREAMBLE {
+            return None;
+        }
+        let mac = |at: usize| packet[at..].first_chunk::<6>().copied();
+        let address = |at: usize| packet[at..].first_chunk::<4>().copied().map(Ipv4Addr::from);
+        Some(Self {
+            operation: u16::from_be_bytes([packet[6], packet[7]]),
+            sender_mac: mac(8)?,
+            sender: address(14)?,
+            target_mac: mac(18)?,
+            target: address(24)?,
+        })
+    }
+
+    /// Lays the packet out in the first [`LEN`] octets of `out`.
+    pub(crate) fn emit(&self, out: &mut [u8]) {
+        out[..6].copy_from_slice(&PREAMBLE);
+        out[6..8].copy_from_slice(&self.operation.to_be_bytes());
+        out[8..14].copy_from_slice(&self.sender_mac);
+        out[14..18].copy_from_slice(&self.sender.octets());
+        out[18..24].copy_from_slice(&self.target_mac);
+        out[24..28].copy_from_slice(&self.target.octets());
+    }
+
+    /// A request that tells everybody who has `address` (RFC 5227, 2.3: ARP announcement).
+    pub(crate) fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Self {
+        Self {
+            operation: REQUEST,
+            sender_mac: mac,
+            sender: address,
+            target_mac: [0; 6],
+            target: address,
+        }
+    }
+}
+
+/// Queues `packet` as a frame behind `header`. `false`: there is no transmit buffer.
+pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet) -> bool {
+    let Some(mut blank) = nic.blank() else {
+        return false;
+    };
+    let l2_len = usize::from(header.len());
+    let buffer = blank.as_mut();
+    buffer[..l2_len].copy_from_slice(header.octets());
+    packet.emit(&mut buffer[l2_len..]);
+    nic.submit(blank, l2_len + LEN, TxChecksums::Done);
+    true
+}
+
+/// Asks the wire whether an address is in use, before taking it (RFC 5227, 2.1).
+#[derive(Clone, Copy, Debug)]
+pub struct AddressProbe {
+    mac: [u8; 6],
+    address: Ipv4Addr,
+}
+
+impl AddressProbe {
+    /// A probe for `address`, sent from `mac`.
+    pub fn new(mac: [u8; 6], address: Ipv4Addr) -> Self {
+        Self { mac, address }
+    }
+
+    /// Sends one probe. `false`: the NIC has no transmit buffer now.
+    pub fn send<N: Nic>(&self, nic: &mut N) -> bool {
+        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
+        // RFC 5227, 2.1.1: the sender address is zero, so that no cache is polluted.
+        let probe = Packet {
+            sender: Ipv4Addr::UNSPECIFIED,
+            ..Packet::announcement(self.mac, self.address)
+        };
+        let queued = submit(nic, &header, &probe);
+        nic.flush();
+        queued
+    }
+
+    /// Looks at a received frame: the link address of whoever else has, or wants, our address.
+    pub fn on_frame(&self, frame: &[u8]) -> Option<[u8; 6]> {
+        let header = ethernet::LinkHeader::parse(frame)?;
+        if header.ethertype != ethernet::ARP {
+            return None;
+        }
+        let packet = Packet::parse(&frame[header.len()..])?;
+        // RFC 5227, 2.1.1: somebody speaks for it, or somebody else probes for it at the same time.
+        let rival_probe = packet.operation == REQUEST
+            && packet.sender == Ipv4Addr::UNSPECIFIED
+            && packet.target == self.address;
+        let taken = packet.sender == self.address || rival_probe;
+        (taken && packet.sender_mac != self.mac).then_some(packet.sender_mac)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: [u8; 6] = [2, 0, 0, 0, 0, 9];
+    const THEIRS: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+
+    fn frame(packet: &Packet) -> Vec<u8> {
+        let header = ReplyHeader::new(ethernet::BROADCAST, packet.sender_mac, None, ethernet::ARP);
+        let mut frame = header.octets().to_vec();
+        frame.resize(14 + LEN, 0);
+        packet.emit(&mut frame[14..]);
+        frame
+    }
+
+    #[test]
+    fn a_packet_survives_the_round_trip_and_every_truncation_is_refused() {
+        let packet = Packet::announcement(THEIRS, ADDRESS);
+        let octets = frame(&packet);
+        assert_eq!(Packet::parse(&octets[14..]), Some(packet));
+        for len in 0..LEN {
+            assert_eq!(Packet::parse(&octets[14..14 + len]), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_probe_sees_the_holder_and_a_rival_but_not_itself_nor_a_stranger() {
+        let probe = AddressProbe::new(OURS, ADDRESS);
+        let holder = Packet { operation: REPLY, ..Packet::announcement(THEIRS, ADDRESS) };
+        assert_eq!(probe.on_frame(&frame(&holder)), Some(THEIRS));
+        let rival =
+            Packet { sender: Ipv4Addr::UNSPECIFIED, ..Packet::announcement(THEIRS, ADDRESS) };
+        assert_eq!(probe.on_frame(&frame(&rival)), Some(THEIRS));
+        let echo = Packet { sender_mac: OURS, ..rival };
+        assert_eq!(probe.on_frame(&frame(&echo)), None);
+        let stranger = Packet::announcement(THEIRS, Ipv4Addr::new(198, 18, 0, 1));
+        assert_eq!(probe.on_frame(&frame(&stranger)), None);
+    }
+}

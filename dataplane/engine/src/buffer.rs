@@ -1,0 +1,10 @@
+//! Memory for socket buffers, taken once when a worker is made.
+
+/// The octets of one socket buffer.
+#[derive(Debug)]
+pub enum Buffer {
+    /// From an arena that lives as long as the process: hugepages.
+    Lent(&'static mut [u8]),
+    /// From the heap: simulator and tests.
+    Owned(Vec<u8>),
+}

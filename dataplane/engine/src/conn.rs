@@ -1,0 +1,221 @@
+//! The connections of one core: slots taken at start, handed out and taken back.
+
+use http1::{Service, Waiting};
+
+use crate::Buffer;
+use crate::ethernet::ReplyHeader;
+use crate::plan::Deadlines;
+use crate::segment::{ACK, Segment};
+use crate::stack::Tcp;
+use crate::tuple::Tuple;
+
+/// One connection: its TCP half, its HTTP half, and what joins them.
+pub(crate) struct Conn<S: Service> {
+    pub(crate) tcp: Tcp,
+    pub(crate) http: http1::Conn<S>,
+    /// The link header of what we send: where the last frame came from.
+    pub(crate) link: ReplyHeader,
+    pub(crate) tuple: Tuple,
+    pub(crate) stage: Stage,
+    /// Whether it is on the ready list.
+    pub(crate) queued: bool,
+    /// What the peer owes us, as it was after the last service.
+    waiting: Waiting,
+    /// When `stage` or `waiting` last changed, in microseconds.
+    since: u64,
+    /// When the peer last acknowledged something new, in microseconds.
+    progress: u64,
+    /// The peer's last acknowledgement number.
+    acknowledged: u32,
+    /// Octets of the body that came in since `since`.
+    body_octets: u64,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The slot is free.
+    Free,
+    /// SYN received, not yet acknowledged.
+    HalfOpen,
+    /// HTTP is spoken.
+    Open,
+    /// All is said: FIN is on its way, what still comes in is thrown away.
+    Closing,
+}
+
+/// Why time is up for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    Handshake,
+    Head,
+    Body,
+    Idle,
+    Stall,
+    Close,
+}
+
+impl<S: Service> Conn<S> {
+    fn new(receive: Buffer, transmit: Buffer) -> Self {
+        Self {
+            tcp: Tcp::new(receive, transmit),
+            http: http1::Conn::new(),
+            link: ReplyHeader::new([0; 6], [0; 6], None, 0),
+            tuple: Tuple { addresses: 0, ports: 0 },
+            stage: Stage::Free,
+            queued: false,
+            waiting: Waiting::Idle,
+            since: 0,
+            progress: 0,
+            acknowledged: 0,
+            body_octets: 0,
+        }
+    }
+
+    fn open(&mut self, tuple: Tuple, link: ReplyHeader, port: u16, micros: u64) {
+        debug_assert_eq!(self.stage, Stage::Free);
+        self.tcp.open(port);
+        self.http = http1::Conn::new();
+        self.link = link;
+        self.tuple = tuple;
+        self.waiting = Waiting::Idle;
+        self.progress = micros;
+        self.acknowledged = 0;
+        self.body_octets = 0;
+        self.enter(Stage::HalfOpen, micros);
+    }
+
+    /// The connection has come further.
+    pub(crate) fn enter(&mut self, stage: Stage, micros: u64) {
+        self.stage = stage;
+        self.since = micros;
+    }
+
+    /// A segment of this connection arrived over `link`.
+    pub(crate) fn on_segment(&mut self, segment: &Segment, link: ReplyHeader, micros: u64) {
+        self.link = link;
+        if segment.has(ACK) && segment.acknowledged != self.acknowledged {
+            self.acknowledged = segment.acknowledged;
+            self.progress = micros;
+        }
+    }
+
+    /// The connection was served: `consumed` octets were taken in, `answered` says that a request was
+    /// completed meanwhile, which gives the next one its full time.
+    pub(crate) fn on_served(&mut self, consumed: usize, answered: bool, micros: u64) {
+        let waiting = self.http.waiting();
+        if answered || waiting != self.waiting {
+            self.since = micros;
+            self.body_octets = 0;
+            // What is handed to TCP now has its full time to be taken.
+            self.progress = micros;
+        }
+        self.body_octets += consumed as u64;
+        self.waiting = waiting;
+    }
+
+    /// When time is up, in microseconds, and for what.
+    pub(crate) fn expiry(&self, deadlines: &Micros) -> (u64, Expiry) {
+        match self.stage {
+            Stage::Free | Stage::HalfOpen => (self.since + deadlines.handshake, Expiry::Handshake),
+            Stage::Closing => (self.since + deadlines.close, Expiry::Close),
+            Stage::Open if self.tcp.unacknowledged() > 0 => {
+                (self.progress + deadlines.stall, Expiry::Stall)
+            }
+            Stage::Open => match self.waiting {
+                Waiting::Idle => (self.since + deadlines.idle, Expiry::Idle),
+                Waiting::Head => (self.since + deadlines.head, Expiry::Head),
+                Waiting::Body => {
+                    let earned = self.body_octets * 1_000_000 / deadlines.body_rate;
+                    (self.since + earned.max(deadlines.body_grace), Expiry::Body)
+                }
+                Waiting::Output | Waiting::Closed => {
+                    (self.progress + deadlines.stall, Expiry::Stall)
+                }
+            },
+        }
+    }
+}
+
+/// [`Deadlines`] in microseconds, and the body rate in octets per second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Micros {
+    handshake: u64,
+    head: u64,
+    body_grace: u64,
+    body_rate: u64,
+    idle: u64,
+    stall: u64,
+    close: u64,
+}
+
+impl From<Deadlines> for Micros {
+    fn from(deadlines: Deadlines) -> Self {
+        Self {
+            handshake: deadlines.handshake_ms * 1_000,
+            head: deadlines.head_ms * 1_000,
+            body_grace: deadlines.body_grace_ms * 1_000,
+            body_rate: deadlines.body_rate.max(1),
+            idle: deadlines.idle_ms * 1_000,
+            stall: deadlines.stall_ms * 1_000,
+            close: deadlines.close_ms * 1_000,
+        }
+    }
+}
+
+/// The slots of one core. Invariant: a slot is in `free` exactly when its stage is [`Stage::Free`].
+pub(crate) struct Conns<S: Service> {
+    slots: Vec<Conn<S>>,
+    free: Vec<u32>,
+}
+
+impl<S: Service> Conns<S> {
+    /// Takes the memory of `count` connections; `buffers` gives it, `receive` and `transmit` octets at
+    /// a time.
+    pub(crate) fn new(
+        count: usize,
+        (receive, transmit): (usize, usize),
+        buffers: &mut dyn FnMut(usize) -> Buffer,
+    ) -> Self {
+        let slots = (0..count).map(|_| Conn::new(buffers(receive), buffers(transmit))).collect();
+        // Taken from the end: the slots used last are the warmest.
+        let free = (0..count).rev().filter_map(|slot| u32::try_from(slot).ok()).collect();
+        Self { slots, free }
+    }
+
+    /// Takes a slot for a new connection; `None` if every one is in use.
+    pub(crate) fn try_open(
+        &mut self,
+        tuple: Tuple,
+        link: ReplyHeader,
+        port: u16,
+        micros: u64,
+    ) -> Option<u32> {
+        let slot = self.free.pop()?;
+        self.slots[slot as usize].open(tuple, link, port, micros);
+        Some(slot)
+    }
+
+    /// Gives a slot back.
+    pub(crate) fn release(&mut self, slot: u32) {
+        let conn = &mut self.slots[slot as usize];
+        debug_assert_ne!(conn.stage, Stage::Free);
+        conn.stage = Stage::Free;
+        self.free.push(slot);
+    }
+
+    /// The connection in `slot`.
+    pub(crate) fn conn(&mut self, slot: u32) -> &mut Conn<S> {
+        &mut self.slots[slot as usize]
+    }
+
+    /// Slots in use.
+    pub(crate) fn open(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Slots in all.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+}

@@ -1,0 +1,46 @@
+//! The answer to a ping (RFC 792; RFC 1122, 3.2.2.6).
+
+use crate::Nic;
+use crate::checksum::Sum;
+use crate::ethernet::ReplyHeader;
+use crate::nic::TxChecksums;
+use crate::segment::IP_LEN;
+
+/// Queues the reply to the echo request in `packet`, an IPv4 packet that the guard let through, behind
+/// `header`; octets of the frame, or `None` without a transmit buffer large enough.
+pub(crate) fn submit_reply<N: Nic>(
+    nic: &mut N,
+    header: &ReplyHeader,
+    packet: &[u8],
+) -> Option<usize> {
+    if packet.len() > nic.capabilities().ip_mtu {
+        return None;
+    }
+    let mut blank = nic.blank()?;
+    let l2_len = usize::from(header.len());
+    let len = l2_len + packet.len();
+    let buffer = blank.as_mut();
+    buffer[..l2_len].copy_from_slice(header.octets());
+    let reply = &mut buffer[l2_len..len];
+    reply.copy_from_slice(packet);
+    turn_round(reply);
+    nic.submit(blank, len, TxChecksums::Done);
+    Some(len)
+}
+
+fn turn_round(packet: &mut [u8]) {
+    let (ip, icmp) = packet.split_at_mut(IP_LEN);
+    let (source, destination) = ip[12..20].split_at_mut(4);
+    source.swap_with_slice(destination);
+    ip[8] = HOP_LIMIT;
+    ip[10..12].fill(0);
+    let field = Sum::default().octets(ip).checksum();
+    ip[10..12].copy_from_slice(&field);
+    icmp[0] = ECHO_REPLY;
+    icmp[2..4].fill(0);
+    let field = Sum::default().octets(icmp).checksum();
+    icmp[2..4].copy_from_slice(&field);
+}
+
+const HOP_LIMIT: u8 = 64;
+const ECHO_REPLY: u8 = 0;

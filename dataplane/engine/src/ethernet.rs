@@ -1,0 +1,132 @@
+//! The link header, ours rather than smoltcp's: what came in, turned round, is what goes out.
+
+use crate::limits::L2_HEADER_MAX;
+
+/// A link address that every station takes.
+pub(crate) const BROADCAST: [u8; 6] = [0xff; 6];
+
+/// EtherTypes (IEEE 802 numbers) the appliance knows.
+pub(crate) const IPV4: u16 = 0x0800;
+/// Address Resolution Protocol (RFC 826).
+pub(crate) const ARP: u16 = 0x0806;
+const VLAN: u16 = 0x8100;
+
+/// The parts of a received link header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkHeader {
+    /// Where the frame was sent to.
+    pub(crate) destination: [u8; 6],
+    /// Who sent it.
+    pub(crate) source: [u8; 6],
+    /// The 802.1Q tag: priority and VLAN identifier.
+    tag: Option<[u8; 2]>,
+    /// What follows.
+    pub(crate) ethertype: u16,
+}
+
+impl LinkHeader {
+    /// Reads the header of `frame`; `None` if it is too short for one.
+    pub(crate) fn parse(frame: &[u8]) -> Option<Self> {
+        let (header, rest) = frame.split_first_chunk::<14>()?;
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
+        let outer = u16::from_be_bytes([t0, t1]);
+        let (tag, ethertype) = if outer == VLAN {
+            let [v0, v1, e0, e1] = *rest.first_chunk::<4>()?;
+            (Some([v0, v1]), u16::from_be_bytes([e0, e1]))
+        } else {
+            (None, outer)
+        };
+        Some(Self {
+            destination: [d0, d1, d2, d3, d4, d5],
+            source: [s0, s1, s2, s3, s4, s5],
+            tag,
+            ethertype,
+        })
+    }
+
+    /// Octets this header takes: 14, or 18 with a tag.
+    pub(crate) fn len(&self) -> usize {
+        if self.tag.is_some() { L2_HEADER_MAX } else { 14 }
+    }
+
+    /// The header of the answer: back to where it came from, from `mac`, in the same VLAN. What load
+    /// balancers call auto last hop: no neighbour table, no route.
+    pub(crate) fn reply(&self, mac: [u8; 6]) -> ReplyHeader {
+        ReplyHeader::new(self.source, mac, self.tag, self.ethertype)
+    }
+}
+
+/// A link header ready to be copied in front of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReplyHeader {
+    octets: [u8; L2_HEADER_MAX],
+    len: u8,
+}
+
+impl ReplyHeader {
+    /// Lays out a header.
+    pub(crate) fn new(to: [u8; 6], from: [u8; 6], tag: Option<[u8; 2]>, ethertype: u16) -> Self {
+        let mut octets = [0; L2_HEADER_MAX];
+        octets[..6].copy_from_slice(&to);
+        octets[6..12].copy_from_slice(&from);
+        let len = if let Some(tag) = tag {
+            octets[12..14].copy_from_slice(&VLAN.to_be_bytes());
+            octets[14..16].copy_from_slice(&tag);
+            octets[16..18].copy_from_slice(&ethertype.to_be_bytes());
+            18
+        } else {
+            octets[12..14].copy_from_slice(&ethertype.to_be_bytes());
+            14
+        };
+        Self { octets, len }
+    }
+
+    /// The octets of the header.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+
+    /// How many they are.
+    pub(crate) fn len(&self) -> u8 {
+        self.len
+    }
+}
+
+/// Whether `mac` names a group of stations (IEEE 802: lowest bit of the first octet).
+pub(crate) fn is_group(mac: [u8; 6]) -> bool {
+    mac[0] & 1 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+    #[test]
+    fn a_reply_goes_back_to_its_sender() {
+        let frame = b"\x02\0\0\0\0\x09\x02\0\0\0\0\x01\x08\0rest";
+        let header = LinkHeader::parse(frame).expect("a header");
+        assert_eq!((header.len(), header.ethertype), (14, IPV4));
+        assert_eq!(header.reply(MAC).octets(), b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x08\0");
+    }
+
+    #[test]
+    fn a_reply_stays_in_its_vlan() {
+        let frame = b"\x02\0\0\0\0\x09\x02\0\0\0\0\x01\x81\0\x60\x2a\x08\0rest";
+        let header = LinkHeader::parse(frame).expect("a header");
+        assert_eq!((header.len(), header.ethertype), (18, IPV4));
+        assert_eq!(
+            header.reply(MAC).octets(),
+            b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x81\0\x60\x2a\x08\0"
+        );
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let frame = b"\x02\0\0\0\0\x09\x02\0\0\0\0\x01\x81\0\x60\x2a\x08\0";
+        for len in 0..frame.len() {
+            assert_eq!(LinkHeader::parse(&frame[..len]), None, "{len}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Every reason for which a received frame goes no further, and the counter it has.
+
+use crate::stats::{CoreStats, Counter};
+
+macro_rules! losses {
+    ($($variant:ident => $counter:ident,)*) => {
+        /// Why a frame was dropped. Each has a counter of its own in [`CoreStats`], described there.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Loss { $($variant,)* }
+
+        impl Loss {
+            /// The counter of this reason.
+            pub(crate) fn counter(self, stats: &CoreStats) -> &Counter {
+                match self { $(Self::$variant => &stats.$counter,)* }
+            }
+        }
+    };
+}
+
+losses! {
+    Runt => drop_runt,
+    NotForUsL2 => drop_not_for_us_l2,
+    Ethertype => drop_ethertype,
+    Arp => drop_arp,
+    IpHeader => drop_ip_header,
+    IpOptions => drop_ip_options,
+    Fragment => drop_fragment,
+    Checksum => drop_checksum,
+    Source => drop_source,
+    Destination => drop_destination,
+    Protocol => drop_protocol,
+    Icmp => drop_icmp,
+    TcpHeader => drop_tcp_header,
+    TcpFlags => drop_tcp_flags,
+    ClosedPort => drop_closed_port,
+    NoConnection => drop_no_connection,
+    StrayReset => drop_stray_reset,
+    AckUnsent => drop_ack_unsent,
+    FinBeyondWindow => drop_fin_beyond_window,
+    TimeWait => drop_time_wait,
+    HalfOpenFull => drop_half_open_full,
+    ConnectionsFull => drop_connections_full,
+    Draining => drop_draining,
+    NoBlank => drop_no_blank,
+}

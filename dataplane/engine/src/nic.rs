@@ -1,0 +1,98 @@
+//! The seam to the wire. `dpdk::QueuePair` and `sim::Nic` implement it, the [spreader](crate::spread)
+//! wraps one; the worker loop is generic over it, so what is tested is what ships.
+//!
+//! Frames and blanks are owned values: a receive buffer goes back when its frame is dropped, a
+//! transmit buffer is owned by exactly one of the pool, the worker and the ring.
+
+use arrayvec::ArrayVec;
+
+/// Most frames taken from a queue in one go.
+pub const BURST_MAX: usize = 32;
+
+/// One burst of received frames, oldest first.
+pub type Burst<F> = ArrayVec<F, BURST_MAX>;
+
+/// A received Ethernet frame, without FCS. Dropping it returns its buffer.
+pub trait Frame: AsRef<[u8]> {
+    /// What the hardware said of the checksums in this frame.
+    fn checksums(&self) -> RxChecksums;
+}
+
+/// What is known of a received frame's IPv4 header and TCP checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxChecksums {
+    /// Verified by hardware, or by shared memory that cannot corrupt them.
+    Good,
+    /// Hardware found one of them wrong.
+    Bad,
+    /// Nobody looked: verify in software.
+    Unknown,
+}
+
+/// What is to be done to a frame's checksums before it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxChecksums {
+    /// They are filled in, or the frame has none.
+    Done,
+    /// The NIC fills in the IPv4 header checksum and the TCP checksum. The IPv4 header checksum field
+    /// is zero, the TCP field holds the pseudo-header sum (DPDK programmer's guide, 5.6.4
+    /// "Meta Information": `RTE_MBUF_F_TX_TCP_CKSUM`).
+    Offload {
+        /// Octets of the link header, VLAN tag included.
+        l2_len: u8,
+        /// Octets of the IPv4 header.
+        l3_len: u8,
+    },
+}
+
+/// What a queue can do; fixed while the port runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether [`TxChecksums::Offload`] may be asked for.
+    pub tx_checksum_offload: bool,
+    /// Largest IP packet in octets (the MTU, without link header).
+    pub ip_mtu: usize,
+}
+
+/// A receive queue and a transmit queue of one port, owned by one core.
+pub trait Nic {
+    /// A received frame.
+    type Frame: Frame;
+    /// An owned, empty transmit buffer of at least `18 + ip_mtu` octets. Dropping it returns it.
+    type Blank: AsMut<[u8]>;
+
+    /// What this queue can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Appends received frames to `burst` (which is empty), oldest first, as many as fit.
+    fn receive(&mut self, burst: &mut Burst<Self::Frame>);
+
+    /// Whether the next [`blank`](Self::blank) is sure to succeed.
+    fn ready(&mut self) -> bool;
+
+    /// Takes a transmit buffer. `None` when the ring or the pool has no room: try next turn.
+    fn blank(&mut self) -> Option<Self::Blank>;
+
+    /// Queues the first `len` octets of `blank` as one frame, after all queued before it.
+    fn submit(&mut self, blank: Self::Blank, len: usize, checksums: TxChecksums);
+
+    /// Rings the doorbell: everything queued leaves now, as far as the ring takes it; the rest stays
+    /// queued in order and goes out with a later flush.
+    fn flush(&mut self);
+
+    /// Frames this queue lost so far, monotonic.
+    fn losses(&self) -> NicLosses;
+}
+
+/// Frames lost below the worker, by reason. Monotonic totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NicLosses {
+    /// Received frames in more than one buffer (a jumbo or coalesced frame): dropped.
+    pub rx_multi_segment: u64,
+    /// Received frames for which the ring to their core was full (software spreader): dropped.
+    pub rx_ring_full: u64,
+    /// Times that `blank` or `ready` found the pool empty.
+    pub tx_pool_empty: u64,
+    /// Times that `blank` or `ready` found the transmit ring full.
+    pub tx_ring_full: u64,
+}

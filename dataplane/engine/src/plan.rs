@@ -1,0 +1,63 @@
+//! What one core is told when it is made: facts, checked by control, never changed while it runs.
+
+use core::net::Ipv4Addr;
+
+use http1::Limits;
+
+/// Everything one worker needs to know about itself.
+#[derive(Clone, Debug)]
+pub struct CorePlan {
+    /// The appliance's address.
+    pub address: Ipv4Addr,
+    /// The TCP port it answers on.
+    pub port: u16,
+    /// The port's own link address.
+    pub mac: [u8; 6],
+    /// Secret randomness from the operating system: hash keys and initial sequence numbers.
+    pub seed: [u8; 16],
+    /// Connections this core may hold at once.
+    pub connections: usize,
+    /// Connections of those that may be half-open (SYN received, not yet acknowledged).
+    pub half_open_max: usize,
+    /// Octets of one connection's receive buffer; at least `limits.head_len_max`.
+    pub receive_buffer: usize,
+    /// Octets of one connection's transmit buffer; at least `http1::HEAD_OUT_MAX`.
+    pub transmit_buffer: usize,
+    /// What HTTP requests may be.
+    pub limits: Limits,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+}
+
+/// How long the peer may take, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From SYN to the acknowledgement of our SYN (then the connection is dropped).
+    pub handshake_ms: u64,
+    /// From the first octet of a request head to its last (then 408).
+    pub head_ms: u64,
+    /// A body may take this long whatever its rate (then the rate below counts).
+    pub body_grace_ms: u64,
+    /// Octets per second a body must advance after the grace (else 408).
+    pub body_rate: u64,
+    /// A keep-alive connection may idle this long between requests (then it is closed).
+    pub idle_ms: u64,
+    /// A reply must make progress at least this often (else the connection is reset).
+    pub stall_ms: u64,
+    /// From our FIN to the end of the connection (else it is reset).
+    pub close_ms: u64,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            handshake_ms: 5_000,
+            head_ms: 10_000,
+            body_grace_ms: 10_000,
+            body_rate: 1_024,
+            idle_ms: 60_000,
+            stall_ms: 30_000,
+            close_ms: 10_000,
+        }
+    }
+}

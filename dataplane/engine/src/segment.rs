@@ -1,0 +1,258 @@
+//! A TCP segment in an IPv4 packet: the facts of a received one, and the few we make ourselves.
+//!
+//! smoltcp makes every segment of a living connection; here are those for which there is no socket:
+//! the reset of a stranger and the acknowledgement of a connection in TIME-WAIT.
+
+use core::net::Ipv4Addr;
+
+use crate::Nic;
+use crate::checksum::{Sum, pseudo_header};
+use crate::ethernet::ReplyHeader;
+use crate::nic::TxChecksums;
+use crate::tuple::Tuple;
+
+/// Octets of an IPv4 header without options, which is the only kind we take or make.
+pub(crate) const IP_LEN: usize = 20;
+/// Octets of a TCP header without options.
+pub(crate) const TCP_LEN: usize = 20;
+/// A [`Bare`] segment in its packet, octets.
+const BARE_LEN: usize = IP_LEN + TCP_LEN;
+
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
+
+/// What a TCP header says (RFC 9293, 3.1), options aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) tuple: Tuple,
+    pub(crate) sequence: u32,
+    pub(crate) acknowledged: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    /// Octets of payload.
+    pub(crate) payload_len: u32,
+}
+
+impl Segment {
+    /// Whether `flag` is set.
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Octets it takes in sequence space: payload, SYN and FIN.
+    pub(crate) fn sequence_len(&self) -> u32 {
+        self.payload_len + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
+    }
+}
+
+/// Whether sequence number `a` comes after `b` (RFC 9293, 3.4: arithmetic modulo 2^32).
+pub(crate) fn is_after(a: u32, b: u32) -> bool {
+    b.wrapping_sub(a) > i32::MAX as u32 && a != b
+}
+
+/// A segment without payload, to be sent without a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bare {
+    tuple: Tuple,
+    sequence: u32,
+    acknowledged: u32,
+    flags: u8,
+}
+
+impl Bare {
+    /// The reset that answers `segment` of a connection that is not there (RFC 9293, 3.10.7.1).
+    pub(crate) fn reset(segment: &Segment) -> Self {
+        if segment.has(ACK) {
+            let sequence = segment.acknowledged;
+            Self { tuple: segment.tuple, sequence, acknowledged: 0, flags: RST }
+        } else {
+            let acknowledged = segment.sequence.wrapping_add(segment.sequence_len());
+            Self { tuple: segment.tuple, sequence: 0, acknowledged, flags: RST | ACK }
+        }
+    }
+
+    /// The acknowledgement of a connection that is over (RFC 9293, 3.10.7.4).
+    pub(crate) fn acknowledgement(tuple: Tuple, sequence: u32, acknowledged: u32) -> Self {
+        Self { tuple, sequence, acknowledged, flags: ACK }
+    }
+
+    /// Queues the segment behind `header`; octets of the frame, or `None` without a transmit buffer.
+    pub(crate) fn submit<N: Nic>(&self, nic: &mut N, header: &ReplyHeader) -> Option<usize> {
+        let mut blank = nic.blank()?;
+        let l2_len = usize::from(header.len());
+        let buffer = blank.as_mut();
+        buffer[..l2_len].copy_from_slice(header.octets());
+        self.emit(&mut buffer[l2_len..l2_len + BARE_LEN]);
+        let len = l2_len + BARE_LEN;
+        nic.submit(blank, len, TxChecksums::Done);
+        Some(len)
+    }
+
+    fn emit(&self, packet: &mut [u8]) {
+        let (ours, peers) = (low(self.tuple.addresses), high(self.tuple.addresses));
+        let (our_port, peer_port) = (self.tuple.ports & 0xffff, self.tuple.ports >> 16);
+        let (ip, tcp) = packet.split_at_mut(IP_LEN);
+        ip[..12].copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+        ip[2..4].copy_from_slice(&[0, BARE_LEN_OCTET]);
+        ip[12..16].copy_from_slice(&ours.to_be_bytes());
+        ip[16..20].copy_from_slice(&peers.to_be_bytes());
+        let field = Sum::default().octets(ip).checksum();
+        ip[10..12].copy_from_slice(&field);
+        tcp[..4].copy_from_slice(&((our_port << 16) | peer_port).to_be_bytes());
+        tcp[4..8].copy_from_slice(&self.sequence.to_be_bytes());
+        tcp[8..12].copy_from_slice(&self.acknowledged.to_be_bytes());
+        tcp[12..20].copy_from_slice(&[0x50, self.flags, 0, 0, 0, 0, 0, 0]);
+        let field = pseudo_header(&ip[12..20], TCP_LEN_WORD).octets(tcp).checksum();
+        tcp[16..18].copy_from_slice(&field);
+    }
+}
+
+/// Reads the segment in `packet`, an IPv4 packet without options whose lengths were checked.
+pub(crate) fn parse(packet: &[u8]) -> Option<Segment> {
+    let (ip, tcp) = packet.split_first_chunk::<IP_LEN>()?;
+    let header = tcp.first_chunk::<TCP_LEN>()?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    if header_len < TCP_LEN {
+        return None;
+    }
+    let payload = tcp.get(header_len..)?;
+    let word = |at: usize| {
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let ports = word(0);
+    let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
+    let [p0, p1, l0, l1] = ports.to_be_bytes();
+    Some(Segment {
+        tuple: Tuple::new(
+            (address(12), u16::from_be_bytes([p0, p1])),
+            (address(16), u16::from_be_bytes([l0, l1])),
+        ),
+        sequence: word(4),
+        acknowledged: word(8),
+        flags: header[13] & (FIN | SYN | RST | ACK),
+        window: u16::from_be_bytes([header[14], header[15]]),
+        payload_len: u32::try_from(payload.len()).ok()?,
+    })
+}
+
+/// The options of the TCP segment in `packet` (see [`parse`]).
+pub(crate) fn options(packet: &[u8]) -> &[u8] {
+    let header_len = usize::from(packet[IP_LEN + 12] >> 4) * 4;
+    &packet[IP_LEN + TCP_LEN..IP_LEN + header_len]
+}
+
+/// The window scale among TCP `options` (RFC 7323, 2.2).
+pub(crate) fn window_scale(options: &[u8]) -> Option<u8> {
+    let mut rest = options;
+    loop {
+        match *rest {
+            [OPTION_NOP, ref after @ ..] => rest = after,
+            [OPTION_WINDOW_SCALE, 3, scale, ..] => return Some(scale),
+            [kind, len, ..] if kind != OPTION_END && len >= 2 => {
+                rest = rest.get(usize::from(len)..)?;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Whether every option fits its length (RFC 9293, 3.1): what smoltcp would refuse without a word.
+pub(crate) fn options_are_whole(options: &[u8]) -> bool {
+    let mut rest = options;
+    loop {
+        match *rest {
+            [] | [OPTION_END, ..] => return true,
+            [OPTION_NOP, ref after @ ..] => rest = after,
+            [OPTION_MSS, len, ..] if len != 4 => return false,
+            [OPTION_WINDOW_SCALE, len, ..] if len != 3 => return false,
+            [OPTION_SACK_PERMITTED, len, ..] if len != 2 => return false,
+            [OPTION_TIMESTAMPS, len, ..] if len != 10 => return false,
+            [OPTION_SACK, len, ..] if len < 10 || (len - 2) % 8 != 0 => return false,
+            [_, len, ..] if len >= 2 => match rest.get(usize::from(len)..) {
+                Some(after) => rest = after,
+                None => return false,
+            },
+            _ => return false,
+        }
+    }
+}
+
+fn high(wide: u64) -> u32 {
+    u32::try_from(wide >> 32).unwrap_or(u32::MAX)
+}
+
+fn low(wide: u64) -> u32 {
+    u32::try_from(wide & 0xffff_ffff).unwrap_or(u32::MAX)
+}
+
+const BARE_LEN_OCTET: u8 = 40;
+const TCP_LEN_WORD: u16 = 20;
+const _: () = assert!(BARE_LEN_OCTET as usize == BARE_LEN, "total length field");
+const _: () = assert!(TCP_LEN_WORD as usize == TCP_LEN, "length in the pseudo header");
+const OPTION_END: u8 = 0;
+const OPTION_NOP: u8 = 1;
+const OPTION_MSS: u8 = 2;
+const OPTION_WINDOW_SCALE: u8 = 3;
+const OPTION_SACK_PERMITTED: u8 = 4;
+const OPTION_SACK: u8 = 5;
+const OPTION_TIMESTAMPS: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: (Ipv4Addr, u16) = (Ipv4Addr::new(198, 18, 0, 1), 40_000);
+    const OURS: (Ipv4Addr, u16) = (Ipv4Addr::new(198, 18, 0, 2), 8_080);
+
+    fn segment(flags: u8) -> Segment {
+        Segment {
+            tuple: Tuple::new(PEER, OURS),
+            sequence: 1_000,
+            acknowledged: 7,
+            flags,
+            window: 0,
+            payload_len: 10,
+        }
+    }
+
+    fn emitted(bare: Bare) -> Segment {
+        let mut packet = [0; BARE_LEN];
+        bare.emit(&mut packet);
+        assert!(Sum::default().octets(&packet[..IP_LEN]).is_intact());
+        assert!(pseudo_header(&packet[12..20], 20).octets(&packet[IP_LEN..]).is_intact());
+        parse(&packet).expect("a segment")
+    }
+
+    #[test]
+    fn a_reset_takes_its_numbers_from_what_it_answers() {
+        let with_ack = emitted(Bare::reset(&segment(ACK)));
+        assert_eq!((with_ack.flags, with_ack.sequence), (RST, 7));
+        let syn = emitted(Bare::reset(&segment(SYN)));
+        assert_eq!((syn.flags, syn.sequence, syn.acknowledged), (RST | ACK, 0, 1_011));
+        assert_eq!(syn.tuple, Tuple::new(OURS, PEER));
+    }
+
+    #[test]
+    fn sequence_numbers_compare_around_the_wrap() {
+        assert!(is_after(1, 0));
+        assert!(is_after(5, u32::MAX - 5));
+        assert!(!is_after(u32::MAX - 5, 5));
+        assert!(!is_after(9, 9));
+    }
+
+    #[test]
+    fn options_are_walked_without_running_off_their_end() {
+        let whole = b"\x02\x04\x05\xb4\x01\x03\x03\x07\x04\x02\x01\x00";
+        assert!(options_are_whole(whole));
+        assert_eq!(window_scale(whole), Some(7));
+        assert!(!options_are_whole(b"\x02\x04\x05"));
+        assert!(!options_are_whole(b"\x08"));
+        assert!(!options_are_whole(b"\x05\x00\x01\x01"));
+        assert!(!options_are_whole(b"\x05\x0b\0\0\0\0\0\0\0\0\0\x01"));
+        assert!(!options_are_whole(b"\x03\x04\x07\x01"));
+        assert_eq!(window_scale(b"\x05\x00\x03\x03"), None);
+        assert_eq!(window_scale(b"\x02\x04"), None);
+    }
+}

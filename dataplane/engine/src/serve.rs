@@ -1,0 +1,178 @@
+//! Between TCP and HTTP: lends received octets and transmit room to http1, and counts what it says.
+
+use std::sync::Arc;
+
+use http1::{Context, HttpDate, Limits, Next, Observer, Out, Reject, Service, Status, Waiting};
+
+use crate::CoreStats;
+use crate::conn::Conn;
+use crate::limits::SCRATCH_LEN;
+use crate::stack::{State, Tcp};
+
+/// What one core serves with.
+pub(crate) struct Desk<S> {
+    service: Arc<S>,
+    limits: Limits,
+    unix: u64,
+    date: HttpDate,
+    /// smoltcp lends input and room one at a time, so one of the two is copied: heads come in through
+    /// this, which also straightens one that wraps round its ring.
+    input: Box<[u8]>,
+    /// Room for a head where the ring's own free part is cut in two.
+    output: Box<[u8]>,
+}
+
+/// What serving a connection came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Served {
+    /// Octets taken in.
+    pub(crate) consumed: usize,
+    /// Requests whose head was complete.
+    pub(crate) requests: u64,
+    /// Everything this connection will ever say is queued.
+    pub(crate) closed: bool,
+}
+
+impl<S: Service> Desk<S> {
+    pub(crate) fn new(service: Arc<S>, limits: Limits, unix: u64) -> Self {
+        Self {
+            service,
+            limits,
+            unix,
+            date: HttpDate::from_unix(unix),
+            input: vec![0; SCRATCH_LEN].into_boxed_slice(),
+            output: vec![0; SCRATCH_LEN].into_boxed_slice(),
+        }
+    }
+
+    /// It is `unix` seconds since the epoch.
+    pub(crate) fn tick(&mut self, unix: u64) {
+        if unix != self.unix {
+            self.unix = unix;
+            self.date = HttpDate::from_unix(unix);
+        }
+    }
+
+    /// Serves a connection as far as its input and its room allow.
+    pub(crate) fn serve(&mut self, conn: &mut Conn<S>, stats: &CoreStats) -> Served {
+        let mut served = Served::default();
+        let mut tally = Tally { stats, requests: 0 };
+        loop {
+            let step = if conn.http.waiting() == Waiting::Body {
+                self.take_body(conn, &mut tally)
+            } else {
+                self.exchange(conn, &mut tally)
+            };
+            served.consumed += step.consumed;
+            stats.request_octets.add(step.consumed as u64);
+            stats.response_octets.add(step.written as u64);
+            served.closed = step.next == Next::Close;
+            if served.closed || step.consumed == 0 && step.written == 0 {
+                break;
+            }
+            // Said by http1 itself: it has all it can use, so what is left is a part of a head.
+            if step.next == Next::More && conn.tcp.received() == 0 && !is_eof(&conn.tcp) {
+                break;
+            }
+        }
+        served.requests = tally.requests;
+        served
+    }
+
+    /// Heads and replies: input through the copy, output straight into the ring.
+    fn exchange(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
+        let Self { service, limits, date, input, output, .. } = self;
+        let mut context = Context { service: &**service, limits, date, observer: tally };
+        let Conn { tcp, http, .. } = conn;
+        let available = tcp.peek(input);
+        let eof = is_eof(tcp) && available == tcp.received();
+        let input = &input[..available];
+        let mut step = |room: &mut [u8]| {
+            let mut out = Out::new(room);
+            let progress = http.advance(input, eof, &mut out, &mut context);
+            Step { consumed: progress.consumed, written: out.len(), next: progress.next }
+        };
+        let room = tcp.room();
+        let mut step_taken = tcp
+            .send(|part| {
+                let step = step(part);
+                (step.written, step)
+            })
+            .unwrap_or(Step { consumed: 0, written: 0, next: Next::Close });
+        let stuck = step_taken.next == Next::Flush && step_taken.written + step_taken.consumed == 0;
+        if stuck && room >= http1::HEAD_OUT_MAX {
+            // The free part of the ring is cut in two, and a head wants to be written in one.
+            let room = room.min(output.len());
+            step_taken = step(&mut output[..room]);
+            tcp.send_all(&output[..step_taken.written]);
+        }
+        tcp.consume(step_taken.consumed);
+        step_taken
+    }
+
+    /// Bodies: input straight from the ring, the little that is written through a copy.
+    fn take_body(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
+        let Self { service, limits, date, output, .. } = self;
+        let mut context = Context { service: &**service, limits, date, observer: tally };
+        let Conn { tcp, http, .. } = conn;
+        let (received, fin) = (tcp.received(), is_eof(tcp));
+        let room = tcp.room().min(output.len());
+        let mut step = |input: &[u8]| {
+            let mut out = Out::new(&mut output[..room]);
+            let eof = fin && input.len() == received;
+            let progress = http.advance(input, eof, &mut out, &mut context);
+            Step { consumed: progress.consumed, written: out.len(), next: progress.next }
+        };
+        let taken = if received == 0 {
+            step(&[])
+        } else {
+            tcp.receive(|part| {
+                let step = step(part);
+                (step.consumed, step)
+            })
+            .unwrap_or(Step { consumed: 0, written: 0, next: Next::Close })
+        };
+        if taken.written > 0 {
+            tcp.send_all(&output[..taken.written]);
+        }
+        taken
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    consumed: usize,
+    written: usize,
+    next: Next,
+}
+
+/// Whether the peer has half-closed: no octet follows those received.
+fn is_eof(tcp: &Tcp) -> bool {
+    tcp.state() == State::CloseWait
+}
+
+struct Tally<'a> {
+    stats: &'a CoreStats,
+    requests: u64,
+}
+
+impl Observer for Tally<'_> {
+    fn on_request(&mut self) {
+        self.requests += 1;
+        self.stats.requests.add(1);
+    }
+
+    fn on_response(&mut self, status: Status) {
+        let counter = match status.code() / 100 {
+            2 => &self.stats.responses_2xx,
+            3 => &self.stats.responses_3xx,
+            4 => &self.stats.responses_4xx,
+            _ => &self.stats.responses_5xx,
+        };
+        counter.add(1);
+    }
+
+    fn on_reject(&mut self, _: Reject) {
+        self.stats.rejects.add(1);
+    }
+}

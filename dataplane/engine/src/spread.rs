@@ -1,0 +1,233 @@
+//! The software spreader: one queue, many cores.
+//!
+//! Where a link has one queue, or does not hash flows, the [`Hub`] polls it and deals frames by 4-tuple
+//! to the [`Spoke`]s over rings; what spokes send comes back over rings and leaves through the hub's
+//! queue. Both are a [`Nic`] to their worker, which does not know the difference.
+//!
+//! Invariant: blanks lent to a spoke, whether still blank or filled, never exceed [`LENT_MAX`], so the
+//! ring of filled ones cannot overflow.
+
+use core::fmt;
+use std::sync::Arc;
+
+use crossbeam::queue::ArrayQueue;
+
+use crate::ethernet::{self, LinkHeader};
+use crate::nic::{Burst, Capabilities, Nic, NicLosses, TxChecksums};
+use crate::segment::{self, IP_LEN};
+use crate::tuple::{HashKey, Tuple};
+
+/// Frames waiting for one spoke.
+const FRAMES_MAX: usize = 1024;
+/// Transmit buffers lent to one spoke.
+const LENT_MAX: usize = 256;
+
+/// The end that owns the queue.
+pub struct Hub<N: Nic> {
+    nic: N,
+    lanes: Vec<Arc<Lane<N>>>,
+    key: HashKey,
+    rx_ring_full: u64,
+}
+
+/// The end of a core without a queue of its own.
+pub struct Spoke<N: Nic> {
+    lane: Arc<Lane<N>>,
+    capabilities: Capabilities,
+    no_blank: u64,
+}
+
+/// The rings between the hub and one spoke.
+struct Lane<N: Nic> {
+    /// Written by the hub, read by the spoke.
+    frames: ArrayQueue<N::Frame>,
+    /// Written by the hub, read by the spoke.
+    blanks: ArrayQueue<N::Blank>,
+    /// Written by the spoke, read by the hub.
+    filled: ArrayQueue<Filled<N::Blank>>,
+}
+
+struct Filled<B> {
+    blank: B,
+    len: usize,
+    checksums: TxChecksums,
+}
+
+/// Splits one queue among `1 + spokes` cores. The hub's worker must keep turning: nothing reaches the
+/// others without it.
+pub fn split<N: Nic>(nic: N, spokes: usize, seed: [u8; 16]) -> (Hub<N>, Vec<Spoke<N>>)
+where
+    N::Frame: Send,
+    N::Blank: Send,
+{
+    let capabilities = nic.capabilities();
+    let lanes: Vec<_> = (0..spokes)
+        .map(|_| {
+            Arc::new(Lane {
+                frames: ArrayQueue::new(FRAMES_MAX),
+                blanks: ArrayQueue::new(LENT_MAX),
+                filled: ArrayQueue::new(LENT_MAX),
+            })
+        })
+        .collect();
+    let ends = lanes
+        .iter()
+        .map(|lane| Spoke { lane: Arc::clone(lane), capabilities, no_blank: 0 })
+        .collect();
+    let mut hub = Hub { nic, lanes, key: HashKey::new(seed), rx_ring_full: 0 };
+    hub.lend();
+    (hub, ends)
+}
+
+impl<N: Nic> Hub<N> {
+    /// The queue itself, back from a worker that has stopped.
+    pub fn into_inner(self) -> N {
+        self.nic
+    }
+
+    /// Which core a frame belongs to: 0 is the hub's own.
+    fn core_of(&self, frame: &[u8]) -> usize {
+        let cores = self.lanes.len() as u64 + 1;
+        flow_of(frame).map_or(0, |tuple| {
+            // The high bits: the low ones find the place in the core's flow table.
+            let share = ((self.key.hash(tuple) >> 32) * cores) >> 32;
+            usize::try_from(share).unwrap_or(0)
+        })
+    }
+
+    /// Takes what the spokes have filled.
+    fn collect(&mut self) {
+        for lane in &self.lanes {
+            while self.nic.ready() {
+                let Some(filled) = lane.filled.pop() else { break };
+                self.nic.submit(filled.blank, filled.len, filled.checksums);
+            }
+        }
+    }
+
+    /// Gives the spokes blanks again.
+    fn lend(&mut self) {
+        for lane in &self.lanes {
+            while lane.blanks.len() + lane.filled.len() < LENT_MAX {
+                let Some(blank) = self.nic.blank() else { return };
+                if lane.blanks.push(blank).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl<N: Nic> Nic for Hub<N> {
+    type Frame = N::Frame;
+    type Blank = N::Blank;
+
+    fn capabilities(&self) -> Capabilities {
+        self.nic.capabilities()
+    }
+
+    fn receive(&mut self, burst: &mut Burst<N::Frame>) {
+        let mut all = Burst::new();
+        self.nic.receive(&mut all);
+        for frame in all {
+            match self.core_of(frame.as_ref()) {
+                0 => burst.push(frame),
+                core => {
+                    if self.lanes[core - 1].frames.push(frame).is_err() {
+                        self.rx_ring_full += 1;
+                    }
+                }
+            }
+        }
+        self.collect();
+        self.lend();
+    }
+
+    fn ready(&mut self) -> bool {
+        self.nic.ready()
+    }
+
+    fn blank(&mut self) -> Option<N::Blank> {
+        self.nic.blank()
+    }
+
+    fn submit(&mut self, blank: N::Blank, len: usize, checksums: TxChecksums) {
+        self.nic.submit(blank, len, checksums);
+    }
+
+    fn flush(&mut self) {
+        self.nic.flush();
+    }
+
+    fn losses(&self) -> NicLosses {
+        let losses = self.nic.losses();
+        NicLosses { rx_ring_full: losses.rx_ring_full + self.rx_ring_full, ..losses }
+    }
+}
+
+impl<N: Nic> Nic for Spoke<N> {
+    type Frame = N::Frame;
+    type Blank = N::Blank;
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn receive(&mut self, burst: &mut Burst<N::Frame>) {
+        while !burst.is_full() {
+            let Some(frame) = self.lane.frames.pop() else { break };
+            burst.push(frame);
+        }
+    }
+
+    fn ready(&mut self) -> bool {
+        let ready = !self.lane.blanks.is_empty();
+        self.no_blank += u64::from(!ready);
+        ready
+    }
+
+    fn blank(&mut self) -> Option<N::Blank> {
+        let blank = self.lane.blanks.pop();
+        self.no_blank += u64::from(blank.is_none());
+        blank
+    }
+
+    fn submit(&mut self, blank: N::Blank, len: usize, checksums: TxChecksums) {
+        let pushed = self.lane.filled.push(Filled { blank, len, checksums });
+        assert!(pushed.is_ok(), "no more is lent than the ring takes back");
+    }
+
+    fn flush(&mut self) {
+        // The hub collects in its own time.
+    }
+
+    fn losses(&self) -> NicLosses {
+        NicLosses { tx_ring_full: self.no_blank, ..NicLosses::default() }
+    }
+}
+
+impl<N: Nic> fmt::Debug for Hub<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("spokes", &self.lanes.len()).finish_non_exhaustive()
+    }
+}
+
+impl<N: Nic> fmt::Debug for Spoke<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spoke").field("waiting", &self.lane.frames.len()).finish_non_exhaustive()
+    }
+}
+
+/// The 4-tuple of a TCP frame; the guard judges later whether it is a good one.
+fn flow_of(frame: &[u8]) -> Option<Tuple> {
+    let header = LinkHeader::parse(frame)?;
+    let packet = &frame[header.len()..];
+    let ip = packet.first_chunk::<IP_LEN>()?;
+    let whole_tcp = ip[0] == 0x45 && ip[9] == PROTOCOL_TCP && ip[6] & 0x3f == 0 && ip[7] == 0;
+    if header.ethertype != ethernet::IPV4 || !whole_tcp {
+        return None;
+    }
+    segment::parse(packet).map(|segment| segment.tuple)
+}
+
+const PROTOCOL_TCP: u8 = 6;

@@ -1,0 +1,379 @@
+//! smoltcp, one socket at a time: the only file that names `Interface` and `SocketSet`.
+//!
+//! smoltcp looks at every socket of a set for every segment. So each connection has a set of its own
+//! with one socket in it, and the [`FlowTable`](crate::flow::FlowTable) says which set a segment is
+//! for: all work is independent of how many connections there are.
+//!
+//! A socket cannot give its buffers back, so a slot keeps its socket for life: [`Tcp::open`] makes it
+//! as good as new. It never returns to LISTEN by itself: the worker retires it on the first RST.
+
+use core::net::Ipv4Addr;
+
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle};
+use smoltcp::iface::{SocketSet, SocketStorage};
+use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
+use smoltcp::phy::{RxToken, TxToken};
+use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
+
+pub(crate) use smoltcp::socket::tcp::State;
+
+use crate::checksum::{Sum, pseudo_header};
+use crate::ethernet::ReplyHeader;
+use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET};
+use crate::nic::TxChecksums;
+use crate::segment::{self, IP_LEN, SYN, Segment, is_after};
+use crate::{Buffer, CoreStats, Nic, Now};
+
+/// The IP layer of one core.
+pub(crate) struct Stack {
+    interface: Interface,
+    now: Instant,
+}
+
+/// What a round of sending left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Egress {
+    /// Nothing more to send before this moment (microseconds), if at all.
+    Quiet(Option<u64>),
+    /// There is more, but this connection's budget or the transmit ring is used up: next turn.
+    More,
+}
+
+impl Stack {
+    /// A stack that answers for `address` over `nic`.
+    pub(crate) fn new<N: Nic>(nic: &mut N, address: Ipv4Addr, seed: u64, now: Now) -> Self {
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let (stats, header) = (CoreStats::default(), ReplyHeader::new([0; 6], [0; 6], None, 0));
+        let mut sent = Sent::default();
+        let mut lane = Lane { nic, stats: &stats, header: &header, sent: &mut sent, packet: None };
+        let now = stack_time(now);
+        let mut interface = Interface::new(config, &mut lane, now);
+        interface.update_ip_addrs(|addresses| {
+            let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
+            assert!(addresses.push(host).is_ok(), "a new interface has room for one address");
+        });
+        Self { interface, now }
+    }
+
+    /// The turn happens at `now`.
+    pub(crate) fn tick(&mut self, now: Now) {
+        self.now = stack_time(now);
+    }
+
+    /// Hands one IPv4 packet to a connection. The queue is ready: smoltcp may answer at once.
+    pub(crate) fn ingress<N: Nic>(
+        &mut self,
+        tcp: &mut Tcp,
+        packet: &[u8],
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
+    ) {
+        let Tcp { set, sent, .. } = tcp;
+        let mut lane = Lane { nic, stats, header, sent, packet: Some(packet) };
+        let result = self.interface.poll_ingress_single(self.now, &mut lane, set);
+        debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
+    }
+
+    /// Sends what a connection has to send, a budget's worth.
+    pub(crate) fn egress<N: Nic>(
+        &mut self,
+        tcp: &mut Tcp,
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
+    ) -> Egress {
+        for _ in 0..TX_BUDGET {
+            let Tcp { set, sent, .. } = tcp;
+            let mut lane = Lane { nic, stats, header, sent, packet: None };
+            let result = self.interface.poll_egress(self.now, &mut lane, set);
+            match self.interface.poll_at(self.now, set) {
+                Some(at) if at <= self.now => {
+                    if result == PollResult::None {
+                        return Egress::More;
+                    }
+                }
+                at => return Egress::Quiet(at.map(real_micros)),
+            }
+        }
+        Egress::More
+    }
+}
+
+/// The TCP half of one connection: a socket in a set of its own, and what it last said on the wire.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    sent: Sent,
+}
+
+impl Tcp {
+    /// A closed socket on its two buffers.
+    pub(crate) fn new(receive: Buffer, transmit: Buffer) -> Self {
+        let mut socket = Socket::new(socket_buffer(receive), socket_buffer(transmit));
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(Some(stack_duration(ACK_DELAY_MICROS)));
+        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
+        let handle = set.add(socket);
+        Self { set, handle, sent: Sent::default() }
+    }
+
+    /// Makes the socket as good as new, waiting for a SYN to `port`.
+    ///
+    /// `listen` resets all but four fields of a closed socket. The acknowledgement that completes the
+    /// handshake overwrites the last sequence and acknowledgement numbers and the duplicate counter
+    /// before anything reads them; a fast retransmission left pending by a connection that ended in
+    /// mid-recovery makes the first segment of the next ignore its windows, once, by one segment.
+    pub(crate) fn open(&mut self, port: u16) {
+        self.sent = Sent::default();
+        let socket = self.socket_mut();
+        socket.abort();
+        socket.set_congestion_control(CongestionControl::Reno);
+        let listening = socket.listen(port);
+        assert!(listening.is_ok(), "a closed socket listens on any port but zero");
+    }
+
+    /// State of the connection (RFC 9293, 3.3.2).
+    pub(crate) fn state(&self) -> State {
+        self.socket().state()
+    }
+
+    /// Copies received octets, from the first not consumed, into `into`; how many.
+    pub(crate) fn peek(&mut self, into: &mut [u8]) -> usize {
+        self.socket_mut().peek_slice(into).unwrap_or(0)
+    }
+
+    /// Received octets not yet consumed.
+    pub(crate) fn received(&self) -> usize {
+        self.socket().recv_queue()
+    }
+
+    /// Drops the first `count` received octets.
+    pub(crate) fn consume(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let taken = self.socket_mut().recv(|part| {
+                let taken = left.min(part.len());
+                (taken, taken)
+            });
+            match taken {
+                Ok(taken) if taken > 0 => left -= taken,
+                _ => break,
+            }
+        }
+        debug_assert_eq!(left, 0, "only what was seen is consumed");
+    }
+
+    /// Lends the contiguous part of what was received; `take` says how much of it is consumed.
+    pub(crate) fn receive<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
+        self.socket_mut().recv(|part| take(part)).ok()
+    }
+
+    /// Lends the contiguous free part of the transmit buffer; `fill` says how much of it is filled.
+    pub(crate) fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        self.socket_mut().send(fill).ok()
+    }
+
+    /// Queues octets that are known to fit.
+    pub(crate) fn send_all(&mut self, octets: &[u8]) {
+        let queued = self.socket_mut().send_slice(octets);
+        debug_assert_eq!(queued, Ok(octets.len()), "room was asked for first");
+    }
+
+    /// Free octets of the transmit buffer, contiguous or not; zero once we have closed.
+    pub(crate) fn room(&self) -> usize {
+        let socket = self.socket();
+        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+    }
+
+    /// Octets queued or in flight, not yet acknowledged.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.socket().send_queue()
+    }
+
+    /// Sends FIN after what is queued.
+    pub(crate) fn close(&mut self) {
+        self.socket_mut().close();
+    }
+
+    /// Ends the connection; the next egress sends RST.
+    pub(crate) fn abort(&mut self) {
+        self.socket_mut().abort();
+    }
+
+    /// What we last said on the wire.
+    pub(crate) fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    fn socket(&self) -> &Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+}
+
+/// What the segments we sent have said: smoltcp knows, but does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    /// The sequence number after the last octet ever sent.
+    pub(crate) next_sequence: u32,
+    /// The acknowledgement number sent last.
+    pub(crate) acknowledged: u32,
+    /// The window field sent last.
+    window: u16,
+    /// How far the peer shifts our window (RFC 7323, 2.2).
+    window_scale: u8,
+    /// Whether anything was sent.
+    begun: bool,
+}
+
+impl Sent {
+    /// The first sequence number beyond the receive window that the peer was told of.
+    pub(crate) fn window_end(&self) -> u32 {
+        self.acknowledged.wrapping_add(u32::from(self.window) << self.window_scale)
+    }
+
+    /// Takes note of one segment; whether it carries sequence space that was sent before.
+    fn note(&mut self, segment: &Segment, packet: &[u8]) -> bool {
+        let end = segment.sequence.wrapping_add(segment.sequence_len());
+        let again = self.begun && segment.sequence_len() > 0 && !is_after(end, self.next_sequence);
+        if !self.begun || is_after(end, self.next_sequence) {
+            self.next_sequence = end;
+        }
+        if segment.has(SYN) {
+            self.window_scale = segment::window_scale(segment::options(packet)).unwrap_or(0);
+        }
+        self.acknowledged = segment.acknowledged;
+        self.window = segment.window;
+        self.begun = true;
+        again
+    }
+}
+
+/// smoltcp's device for the length of one call: one connection's packet in, its segments out.
+struct Lane<'a, N: Nic> {
+    nic: &'a mut N,
+    stats: &'a CoreStats,
+    header: &'a ReplyHeader,
+    sent: &'a mut Sent,
+    packet: Option<&'a [u8]>,
+}
+
+impl<N: Nic> Device for Lane<'_, N> {
+    type RxToken<'b>
+        = Inbound<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = Outbound<'b, N>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, now: Instant) -> Option<(Inbound<'_>, Outbound<'_, N>)> {
+        // smoltcp may answer any packet with one of its own: reserve before promising.
+        let packet = self.packet.take_if(|_| self.nic.ready())?;
+        Some((Inbound(packet), self.transmit(now)?))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Outbound<'_, N>> {
+        let Self { nic, stats, header, sent, .. } = self;
+        nic.ready().then_some(Outbound { nic, stats, header, sent })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut checksum = ChecksumCapabilities::ignored();
+        checksum.ipv4 = Checksum::None;
+        checksum.tcp = Checksum::None;
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = self.nic.capabilities().ip_mtu;
+        capabilities.checksum = checksum;
+        capabilities
+    }
+}
+
+struct Inbound<'a>(&'a [u8]);
+
+impl RxToken for Inbound<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+struct Outbound<'a, N: Nic> {
+    nic: &'a mut N,
+    stats: &'a CoreStats,
+    header: &'a ReplyHeader,
+    sent: &'a mut Sent,
+}
+
+impl<N: Nic> TxToken for Outbound<'_, N> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
+        let mut blank = self.nic.blank().expect("the queue said that it was ready");
+        let offload = self.nic.capabilities().tx_checksum_offload;
+        let l2_len = usize::from(self.header.len());
+        let frame = &mut blank.as_mut()[..l2_len + len];
+        let (link, packet) = frame.split_at_mut(l2_len);
+        link.copy_from_slice(self.header.octets());
+        let result = write(packet);
+        let checksums = finish_checksums(packet, self.header.len(), offload);
+        if let Some(segment) = segment::parse(packet)
+            && self.sent.note(&segment, packet)
+        {
+            self.stats.retransmits.add(1);
+        }
+        self.stats.tx_frames.add(1);
+        self.stats.tx_octets.add((l2_len + len) as u64);
+        self.nic.submit(blank, l2_len + len, checksums);
+        result
+    }
+}
+
+/// Fills in the checksums of an IPv4 TCP packet, or what the hardware needs to do so.
+fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxChecksums {
+    let (ip, tcp) = packet.split_at_mut(IP_LEN);
+    let tcp_len = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
+    let pseudo = pseudo_header(&ip[12..20], tcp_len);
+    if offload {
+        tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
+        return TxChecksums::Offload { l2_len, l3_len: IP_LEN_OCTET };
+    }
+    let field = Sum::default().octets(ip).checksum();
+    ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&field);
+    let field = pseudo.octets(tcp).checksum();
+    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
+    TxChecksums::Done
+}
+
+fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
+    match buffer {
+        Buffer::Lent(octets) => SocketBuffer::new(octets),
+        Buffer::Owned(octets) => SocketBuffer::new(octets),
+    }
+}
+
+/// The stack's clock: see [`STACK_CLOCK_RATE`].
+fn stack_time(now: Now) -> Instant {
+    Instant::from_micros(i64::try_from(now.micros).unwrap_or(i64::MAX / RATE) * RATE)
+}
+
+fn stack_duration(micros: u64) -> Duration {
+    Duration::from_micros(micros * RATE.unsigned_abs())
+}
+
+fn real_micros(at: Instant) -> u64 {
+    u64::try_from(at.total_micros() / RATE).unwrap_or(0)
+}
+
+const RATE: i64 = STACK_CLOCK_RATE;
+const IP_LEN_OCTET: u8 = 20;
+const _: () = assert!(IP_LEN_OCTET as usize == IP_LEN, "length of the IPv4 header");
+const IP_CHECKSUM: usize = 10;
+const TCP_CHECKSUM: usize = 16;

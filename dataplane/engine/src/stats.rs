@@ -1,0 +1,154 @@
+//! Counters of one core: declared once, one writer, monotonic, never reset.
+//!
+//! The worker adds with a relaxed load and store (it is the only writer, so no locked instruction);
+//! control reads at any time and takes differences.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::NicLosses;
+
+/// A monotonic counter with a single writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the worker that owns the block may call this.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Replaces the value: for levels (gauges) and totals kept elsewhere.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value now; any thread may ask.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether a number only grows or is a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Total,
+    /// Goes up and down.
+    Level,
+}
+
+/// One number with its name and meaning, as control shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Name of the field, in snake_case.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Total or level.
+    pub kind: Kind,
+    /// The number.
+    pub value: u64,
+}
+
+macro_rules! counters {
+    ($(#[$outer:meta])* pub struct $block:ident { $($name:ident: $kind:ident, $help:literal;)* }) => {
+        $(#[$outer])*
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct $block { $(#[doc = $help] pub $name: Counter,)* }
+
+        impl $block {
+            /// Every number of the block, in the order of declaration.
+            pub fn readings(&self) -> impl Iterator<Item = Reading> + '_ {
+                [$(Reading {
+                    name: stringify!($name),
+                    help: $help,
+                    kind: Kind::$kind,
+                    value: self.$name.value(),
+                },)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// The numbers of one core. Written by its worker, read by control.
+    pub struct CoreStats {
+        turns: Total, "turns of the worker loop";
+        turns_busy: Total, "turns that moved at least one frame or served a connection";
+        cycles_busy: Total, "TSC cycles spent in busy turns";
+        cycles_idle: Total, "TSC cycles spent in turns that found nothing to do, sleep included";
+        rx_frames: Total, "frames taken from the NIC";
+        rx_octets: Total, "octets of those frames, without FCS";
+        rx_delivered: Total, "frames handed to a connection, answered (ARP, ping, reset) or taken as a new one";
+        tx_frames: Total, "frames handed to the NIC";
+        tx_octets: Total, "octets of those frames, without FCS";
+        arp_replies: Total, "ARP requests for our address answered";
+        echo_replies: Total, "ICMP echo requests answered";
+        drop_runt: Total, "dropped: shorter than its own headers say";
+        drop_not_for_us_l2: Total, "dropped: link destination is neither ours nor broadcast";
+        drop_ethertype: Total, "dropped: neither IPv4 nor ARP";
+        drop_arp: Total, "dropped: ARP that asks for or announces something else";
+        drop_ip_header: Total, "dropped: malformed IPv4 header";
+        drop_ip_options: Total, "dropped: IPv4 source-route or other options";
+        drop_fragment: Total, "dropped: IPv4 fragment";
+        drop_checksum: Total, "dropped: wrong IPv4, ICMP or TCP checksum";
+        drop_source: Total, "dropped: source address that no peer may have";
+        drop_destination: Total, "dropped: IPv4 destination is not our address";
+        drop_protocol: Total, "dropped: IP protocol other than TCP and ICMP";
+        drop_icmp: Total, "dropped: ICMP other than echo request";
+        drop_tcp_header: Total, "dropped: malformed TCP header or options";
+        drop_tcp_flags: Total, "dropped: combination of TCP flags that no segment may have";
+        drop_closed_port: Total, "dropped and reset: TCP port other than ours";
+        drop_no_connection: Total, "dropped and reset: segment of a connection that is not there";
+        drop_stray_reset: Total, "dropped: RST of a connection that is not there";
+        drop_ack_unsent: Total, "dropped: acknowledges octets that were never sent";
+        drop_fin_beyond_window: Total, "dropped: FIN whose data does not fit the receive window";
+        drop_time_wait: Total, "dropped: segment of a connection in TIME-WAIT that needs no answer";
+        drop_half_open_full: Total, "dropped: SYN while as many as allowed were half-open";
+        drop_connections_full: Total, "dropped: SYN while every connection slot was in use";
+        drop_draining: Total, "dropped and reset: SYN while draining";
+        drop_no_blank: Total, "dropped: no transmit buffer for the answer a frame may need";
+        drop_reply_no_blank: Total, "answers of our own (reset, ARP, ping) not sent for want of a transmit buffer";
+        nic_rx_multi_segment: Total, "dropped below the worker: frame in several buffers";
+        nic_rx_ring_full: Total, "dropped below the worker: ring between cores full";
+        nic_tx_pool_empty: Total, "times the transmit pool was found empty";
+        nic_tx_ring_full: Total, "times the transmit ring was found full";
+        connections_open: Level, "connections held now, TIME-WAIT aside";
+        connections_half_open: Level, "of those, not yet established";
+        connections_opened: Total, "connections that a SYN opened";
+        connections_established: Total, "connections whose handshake completed";
+        connections_closed: Total, "connections that ended with FIN both ways";
+        connections_reset_by_peer: Total, "connections that the peer reset";
+        connections_aborted: Total, "connections that we reset";
+        connections_handshake_expired: Total, "half-open connections given up";
+        time_wait_open: Level, "TIME-WAIT records held now";
+        time_wait_reused: Total, "SYNs admitted on a tuple in TIME-WAIT";
+        time_wait_acked: Total, "retransmitted FINs acknowledged in TIME-WAIT";
+        time_wait_evicted: Total, "TIME-WAIT records that made room before their time";
+        retransmits: Total, "TCP segments sent again";
+        deadline_head: Total, "requests whose head came too slowly (408)";
+        deadline_body: Total, "requests whose body came too slowly (408)";
+        deadline_idle: Total, "idle connections closed";
+        deadline_stall: Total, "connections reset because their peer took no more of a reply";
+        deadline_close: Total, "connections reset because their close did not complete";
+        requests: Total, "valid request heads";
+        request_octets: Total, "octets of requests taken in, heads and bodies";
+        responses_2xx: Total, "responses of class 2xx";
+        responses_3xx: Total, "responses of class 3xx";
+        responses_4xx: Total, "responses of class 4xx";
+        responses_5xx: Total, "responses of class 5xx";
+        response_octets: Total, "octets of responses handed to TCP";
+        rejects: Total, "requests refused by the protocol (in responses_4xx or 5xx too)";
+    }
+}
+
+impl CoreStats {
+    /// Publishes what the queue lost below the worker.
+    pub(crate) fn publish_losses(&self, losses: NicLosses) {
+        self.nic_rx_multi_segment.set(losses.rx_multi_segment);
+        self.nic_rx_ring_full.set(losses.rx_ring_full);
+        self.nic_tx_pool_empty.set(losses.tx_pool_empty);
+        self.nic_tx_ring_full.set(losses.tx_ring_full);
+    }
+}

@@ -1,0 +1,88 @@
+//! A queue and what the appliance says on it by itself: ARP, ping, resets, late acknowledgements.
+
+use core::net::Ipv4Addr;
+
+use crate::ethernet::{self, LinkHeader, ReplyHeader};
+use crate::segment::{Bare, Segment};
+use crate::time_wait::Record;
+use crate::{CoreStats, Nic, arp, echo};
+
+/// The queue of one core.
+pub(crate) struct Wire<N: Nic> {
+    pub(crate) nic: N,
+    mac: [u8; 6],
+    address: Ipv4Addr,
+}
+
+impl<N: Nic> Wire<N> {
+    pub(crate) fn new(nic: N, mac: [u8; 6], address: Ipv4Addr) -> Self {
+        Self { nic, mac, address }
+    }
+
+    /// The link header of the answer to a frame with `link`.
+    pub(crate) fn reply_header(&self, link: &LinkHeader) -> ReplyHeader {
+        link.reply(self.mac)
+    }
+
+    /// Tells everybody on the link that the address is here (RFC 5227, 2.3).
+    pub(crate) fn announce(&mut self, stats: &CoreStats) {
+        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
+        let packet = arp::Packet::announcement(self.mac, self.address);
+        let queued = arp::submit(&mut self.nic, &header, &packet);
+        self.account(queued.then_some(usize::from(header.len()) + arp::LEN), stats);
+        self.nic.flush();
+    }
+
+    /// Answers an ARP request for our address.
+    pub(crate) fn answer_arp(
+        &mut self,
+        link: &LinkHeader,
+        request: &arp::Packet,
+        stats: &CoreStats,
+    ) {
+        let header = self.reply_header(link);
+        let reply = arp::Packet {
+            operation: arp::REPLY,
+            sender_mac: self.mac,
+            sender: self.address,
+            target_mac: request.sender_mac,
+            target: request.sender,
+        };
+        let queued = arp::submit(&mut self.nic, &header, &reply);
+        stats.arp_replies.add(u64::from(queued));
+        self.account(queued.then_some(usize::from(header.len()) + arp::LEN), stats);
+    }
+
+    /// Answers the ping in `packet`.
+    pub(crate) fn answer_echo(&mut self, link: &LinkHeader, packet: &[u8], stats: &CoreStats) {
+        let header = self.reply_header(link);
+        let queued = echo::submit_reply(&mut self.nic, &header, packet);
+        stats.echo_replies.add(u64::from(queued.is_some()));
+        self.account(queued, stats);
+    }
+
+    /// Resets the connection that `segment` believes in.
+    pub(crate) fn reset(&mut self, segment: &Segment, header: &ReplyHeader, stats: &CoreStats) {
+        let queued = Bare::reset(segment).submit(&mut self.nic, header);
+        self.account(queued, stats);
+    }
+
+    /// Acknowledges a retransmitted FIN of a connection in TIME-WAIT.
+    pub(crate) fn acknowledge(&mut self, record: &Record, header: &ReplyHeader, stats: &CoreStats) {
+        let Record { tuple, next_sequence, acknowledged, .. } = *record;
+        let bare = Bare::acknowledgement(tuple, next_sequence, acknowledged);
+        let queued = bare.submit(&mut self.nic, header);
+        stats.time_wait_acked.add(u64::from(queued.is_some()));
+        self.account(queued, stats);
+    }
+
+    fn account(&mut self, queued: Option<usize>, stats: &CoreStats) {
+        match queued {
+            Some(octets) => {
+                stats.tx_frames.add(1);
+                stats.tx_octets.add(octets as u64);
+            }
+            None => stats.drop_reply_no_blank.add(1),
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! The loop of one core. [`Worker::turn`] is its table of contents.
+//!
+//! Owns everything of its core and shares nothing but the link to control. Never blocks, locks,
+//! logs, allocates after [`Worker::new`], or makes a system call; time comes in with each turn.
+
+use core::fmt;
+use std::sync::Arc;
+
+use http1::Service;
+
+use crate::conn::{Conns, Expiry, Micros, Stage};
+use crate::ethernet::ReplyHeader;
+use crate::flow::{FlowTable, Owner};
+use crate::guard::{Arrival, Guard};
+use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS, TIME_WAIT_MAX, TIME_WAIT_MICROS};
+use crate::link::{Command, Event, WorkerEnd};
+use crate::loss::Loss;
+use crate::segment::{ACK, FIN, RST, SYN, Segment, is_after};
+use crate::serve::Desk;
+use crate::stack::{Egress, Stack, State};
+use crate::time_wait::TimeWait;
+use crate::timer::Wheel;
+use crate::tuple::HashKey;
+use crate::wire::Wire;
+use crate::{Buffer, Burst, CorePlan, CoreStats, Nic, Now};
+
+/// One core: a queue pair, a TCP stack, connections, and the service that answers.
+pub struct Worker<N: Nic, S: Service> {
+    wire: Wire<N>,
+    door: Door,
+    stack: Stack,
+    conns: Conns<S>,
+    registry: Registry,
+    timers: Wheel,
+    ready: Ready,
+    desk: Desk<S>,
+    deadlines: Micros,
+    link: Link,
+}
+
+/// Who may come in.
+struct Door {
+    guard: Guard,
+    port: u16,
+    half_open: usize,
+    half_open_max: usize,
+}
+
+/// Which tuple is whose.
+struct Registry {
+    flows: FlowTable,
+    time_wait: TimeWait,
+}
+
+/// Connections that have something to do this turn. A connection is in it at most once
+/// (`Conn::queued`), so the list never outgrows the slots.
+struct Ready {
+    now: Vec<u32>,
+    next: Vec<u32>,
+}
+
+/// The link to control, and what it asked of us.
+struct Link {
+    end: WorkerEnd,
+    mode: Mode,
+    turns: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Serving,
+    Draining,
+    Drained,
+    Stopped,
+}
+
+impl<N: Nic, S: Service> Worker<N, S> {
+    /// Takes all the memory the worker will ever use: two buffers a connection from `buffers`, which
+    /// is asked for a number of octets, and the tables from the heap.
+    ///
+    /// # Panics
+    /// If the plan contradicts itself: no connection or too many, a receive buffer that no full head
+    /// fits, a transmit buffer that no head of a response fits.
+    pub fn new(
+        plan: CorePlan,
+        mut nic: N,
+        service: Arc<S>,
+        link: WorkerEnd,
+        buffers: &mut dyn FnMut(usize) -> Buffer,
+        now: Now,
+    ) -> Self {
+        assert!((1..=CONNECTIONS_MAX).contains(&plan.connections), "connections within limits");
+        assert!(plan.receive_buffer >= plan.limits.head_len_max, "a full head fits its buffer");
+        assert!(plan.transmit_buffer >= http1::HEAD_OUT_MAX, "a response head fits its buffer");
+        let key = HashKey::new(plan.seed);
+        let [a, b, c, d, e, f, g, h, ..] = plan.seed;
+        let stack_seed = u64::from_le_bytes([h, g, f, e, d, c, b, a]) ^ now.micros;
+        let stack = Stack::new(&mut nic, plan.address, stack_seed, now);
+        let sizes = (plan.receive_buffer, plan.transmit_buffer);
+        let conns = Conns::new(plan.connections, sizes, buffers);
+        let mut worker = Self {
+            wire: Wire::new(nic, plan.mac, plan.address),
+            door: Door {
+                guard: Guard::new(plan.mac, plan.address),
+                port: plan.port,
+                half_open: 0,
+                half_open_max: plan.half_open_max,
+            },
+            stack,
+            registry: Registry {
+                flows: FlowTable::new(conns.capacity() + TIME_WAIT_MAX, key),
+                time_wait: TimeWait::new(TIME_WAIT_MAX, TIME_WAIT_MICROS),
+            },
+            timers: Wheel::new(conns.capacity(), now.micros),
+            ready: Ready {
+                now: Vec::with_capacity(conns.capacity()),
+                next: Vec::with_capacity(conns.capacity()),
+            },
+            conns,
+            desk: Desk::new(service, plan.limits, link.wall.unix()),
+            deadlines: Micros::from(plan.deadlines),
+            link: Link { end: link, mode: Mode::Serving, turns: 0 },
+        };
+        worker.wire.announce(&worker.link.end.stats);
+        worker
+    }
+
+    /// Turns until control says stop, and gives the queue pair back.
+    ///
+    /// `clock` is read once a turn; `idle` is called after the n-th empty turn in a row, with n.
+    pub fn run(mut self, mut clock: impl FnMut() -> Now, mut idle: impl FnMut(u32)) -> N {
+        let mut now = clock();
+        let mut empty_turns = 0u32;
+        while self.link.mode != Mode::Stopped {
+            let busy = self.turn(now);
+            if busy {
+                empty_turns = 0;
+            } else {
+                empty_turns = empty_turns.saturating_add(1);
+                idle(empty_turns);
+            }
+            let after = clock();
+            let cycles = after.cycles.wrapping_sub(now.cycles);
+            let stats = &self.link.end.stats;
+            if busy { &stats.cycles_busy } else { &stats.cycles_idle }.add(cycles);
+            now = after;
+        }
+        self.wire.nic
+    }
+
+    /// One turn: everything a core ever does, in order. Whether there was anything to do.
+    pub fn turn(&mut self, now: Now) -> bool {
+        self.desk.tick(self.link.end.wall.unix());
+        self.stack.tick(now);
+        let arrived = self.ingress(now);
+        self.expire(now);
+        let settled = self.settle_ready(now);
+        self.wire.nic.flush();
+        self.link.turns += 1;
+        if self.link.turns & (HOUSEKEEPING_TURNS - 1) == 0 {
+            self.housekeeping();
+        }
+        let busy = arrived || settled;
+        self.link.end.stats.turns.add(1);
+        self.link.end.stats.turns_busy.add(u64::from(busy));
+        busy
+    }
+
+    /// Takes a burst from the wire; every frame is delivered, answered or dropped with its reason.
+    fn ingress(&mut self, now: Now) -> bool {
+        let mut burst = Burst::new();
+        self.wire.nic.receive(&mut burst);
+        let arrived = !burst.is_empty();
+        for frame in burst {
+            let stats = &self.link.end.stats;
+            stats.rx_frames.add(1);
+            stats.rx_octets.add(frame.as_ref().len() as u64);
+            match self.on_frame(&frame, now) {
+                Ok(()) => self.link.end.stats.rx_delivered.add(1),
+                Err(loss) => loss.counter(&self.link.end.stats).add(1),
+            }
+        }
+        arrived
+    }
+
+    fn on_frame(&mut self, frame: &N::Frame, now: Now) -> Result<(), Loss> {
+        let (link, arrival) = self.door.guard.judge(frame)?;
+        let stats = &self.link.end.stats;
+        match arrival {
+            Arrival::ArpRequest(request) => self.wire.answer_arp(&link, &request, stats),
+            Arrival::EchoRequest { packet } => {
+                self.wire.answer_echo(&link, &frame.as_ref()[packet], stats);
+            }
+            // smoltcp may answer any segment with one of its own: reserve before promising.
+            Arrival::Tcp { .. } if !self.wire.nic.ready() => return Err(Loss::NoBlank),
+            Arrival::Tcp { segment, packet } => {
+                let header = self.wire.reply_header(&link);
+                let owner = self.registry.flows.find(segment.tuple);
+                let slot = match owner {
+                    Some(Owner::Conn(slot)) => slot,
+                    Some(Owner::TimeWait(index)) if !opens(&segment) => {
+                        return self.on_time_wait(index, &segment, &header);
+                    }
+                    // RFC 1122, 4.2.2.13: a SYN may open a connection again from TIME-WAIT.
+                    _ => self.admit(&segment, &header, owner, now)?,
+                };
+                return self.deliver(slot, &segment, &frame.as_ref()[packet], &header, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a connection for a SYN, or says why not. Refused segments of strangers are reset.
+    fn admit(
+        &mut self,
+        segment: &Segment,
+        header: &ReplyHeader,
+        owner: Option<Owner>,
+        now: Now,
+    ) -> Result<u32, Loss> {
+        let stats = &self.link.end.stats;
+        if !opens(segment) || segment.tuple.ports & 0xffff != u32::from(self.door.port) {
+            if segment.has(RST) {
+                return Err(Loss::StrayReset);
+            }
+            self.wire.reset(segment, header, stats);
+            let ours = segment.tuple.ports & 0xffff == u32::from(self.door.port);
+            return Err(if ours { Loss::NoConnection } else { Loss::ClosedPort });
+        }
+        if self.link.mode != Mode::Serving {
+            self.wire.reset(segment, header, stats);
+            return Err(Loss::Draining);
+        }
+        if self.door.half_open >= self.door.half_open_max {
+            return Err(Loss::HalfOpenFull);
+        }
+        let opened = self.conns.try_open(segment.tuple, *header, self.door.port, now.micros);
+        let slot = opened.ok_or(Loss::ConnectionsFull)?;
+        if let Some(Owner::TimeWait(index)) = owner {
+            self.registry.time_wait.release(index);
+            stats.time_wait_reused.add(1);
+        }
+        self.registry.flows.insert(segment.tuple, Owner::Conn(slot));
+        self.door.half_open += 1;
+        stats.connections_opened.add(1);
+        Ok(slot)
+    }
+
+    /// Hands a segment to the connection in `slot`, after the checks that smoltcp leaves out.
+    fn deliver(
+        &mut self,
+        slot: u32,
+        segment: &Segment,
+        packet: &[u8],
+        header: &ReplyHeader,
+        now: Now,
+    ) -> Result<(), Loss> {
+        let Self { conns, stack, wire, link, ready, .. } = self;
+        let stats = &link.end.stats;
+        let conn = conns.conn(slot);
+        if conn.stage != Stage::HalfOpen {
+            let sent = conn.tcp.sent();
+            // RFC 9293, 3.10.7.4: an acknowledgement of what was not yet sent changes nothing.
+            if segment.has(ACK) && is_after(segment.acknowledged, sent.next_sequence) {
+                return Err(Loss::AckUnsent);
+            }
+            // smoltcp clips the data to its window but takes the FIN behind it.
+            let end = segment.sequence.wrapping_add(segment.payload_len);
+            if segment.has(FIN) && is_after(end, sent.window_end()) {
+                return Err(Loss::FinBeyondWindow);
+            }
+        }
+        stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
+        conn.on_segment(segment, *header, now.micros);
+        ready.push(slot, &mut conn.queued);
+        // A reset frees at once: nothing of this connection is worth another look.
+        if segment.has(RST) && matches!(conn.tcp.state(), State::Closed | State::Listen) {
+            stats.connections_reset_by_peer.add(1);
+            self.retire(slot);
+        }
+        Ok(())
+    }
+
+    fn on_time_wait(
+        &mut self,
+        index: u32,
+        segment: &Segment,
+        header: &ReplyHeader,
+    ) -> Result<(), Loss> {
+        // RFC 9293, 3.10.7.4: what may arrive here is a retransmitted FIN, and it is acknowledged.
+        // RFC 1337: a reset does not end TIME-WAIT.
+        if !segment.has(FIN) {
+            return Err(Loss::TimeWait);
+        }
+        let record = self.registry.time_wait.record(index);
+        self.wire.acknowledge(&record, header, &self.link.end.stats);
+        Ok(())
+    }
+
+    /// Lets what is due happen: retransmissions and delayed acknowledgements through smoltcp, and the
+    /// deadlines of the peer's duties.
+    fn expire(&mut self, now: Now) {
+        while let Some(slot) = self.timers.poll_due(now.micros) {
+            let conn = self.conns.conn(slot);
+            debug_assert_ne!(conn.stage, Stage::Free);
+            let (at, expiry) = conn.expiry(&self.deadlines);
+            self.ready.push(slot, &mut conn.queued);
+            if at <= now.micros {
+                self.on_expiry(slot, expiry);
+            }
+        }
+        while let Some(tuple) = self.registry.time_wait.poll_expired(now.micros) {
+            self.registry.flows.remove(tuple);
+        }
+    }
+
+    fn on_expiry(&mut self, slot: u32, expiry: Expiry) {
+        let stats = &self.link.end.stats;
+        let conn = self.conns.conn(slot);
+        match expiry {
+            Expiry::Handshake => {
+                stats.connections_handshake_expired.add(1);
+                self.retire(slot);
+            }
+            Expiry::Head | Expiry::Body | Expiry::Idle => {
+                match expiry {
+                    Expiry::Head => &stats.deadline_head,
+                    Expiry::Body => &stats.deadline_body,
+                    _ => &stats.deadline_idle,
+                }
+                .add(1);
+                conn.http.expire();
+            }
+            Expiry::Stall | Expiry::Close => {
+                if expiry == Expiry::Stall { &stats.deadline_stall } else { &stats.deadline_close }
+                    .add(1);
+                self.abort(slot);
+            }
+        }
+    }
+
+    /// Serves, sends and files away every connection that has something to do.
+    fn settle_ready(&mut self, now: Now) -> bool {
+        self.ready.begin();
+        let mut settled = false;
+        for at in 0..self.ready.now.len() {
+            let slot = self.ready.now[at];
+            let conn = self.conns.conn(slot);
+            conn.queued = false;
+            if conn.stage != Stage::Free {
+                settled = true;
+                self.settle(slot, now);
+            }
+        }
+        settled
+    }
+
+    fn settle(&mut self, slot: u32, now: Now) {
+        let Self { conns, desk, stack, wire, link, door, deadlines, timers, ready, .. } = self;
+        let stats = &link.end.stats;
+        let conn = conns.conn(slot);
+        let established = matches!(conn.tcp.state(), State::Established | State::CloseWait);
+        if conn.stage == Stage::HalfOpen && established {
+            door.half_open -= 1;
+            stats.connections_established.add(1);
+            conn.enter(Stage::Open, now.micros);
+            if link.mode != Mode::Serving {
+                conn.http.drain();
+            }
+        }
+        if conn.stage == Stage::Open {
+            let served = desk.serve(conn, stats);
+            conn.on_served(served.consumed, served.requests > 0, now.micros);
+            if served.closed {
+                conn.tcp.close();
+                conn.enter(Stage::Closing, now.micros);
+            }
+        }
+        if conn.stage == Stage::Closing {
+            conn.tcp.consume(conn.tcp.received());
+        }
+        let egress = stack.egress(&mut conn.tcp, &conn.link, &mut wire.nic, stats);
+        match (conn.tcp.state(), egress) {
+            (State::Closed | State::Listen, _) => {
+                let finished = conn.stage == Stage::Closing;
+                if finished { &stats.connections_closed } else { &stats.connections_aborted }
+                    .add(1);
+                self.retire(slot);
+            }
+            (State::TimeWait, Egress::Quiet(_)) => self.rest(slot, now),
+            (_, Egress::More) => ready.push(slot, &mut conn.queued),
+            (_, Egress::Quiet(at)) => {
+                let (expiry, _) = conn.expiry(deadlines);
+                timers.arm(slot, at.map_or(expiry, |at| at.min(expiry)));
+            }
+        }
+    }
+
+    /// The connection is over on our side but for a retransmitted FIN: a record will do.
+    fn rest(&mut self, slot: u32, now: Now) {
+        let Self { conns, link, .. } = self;
+        let conn = conns.conn(slot);
+        let (tuple, sent) = (conn.tuple, *conn.tcp.sent());
+        link.end.stats.connections_closed.add(1);
+        self.retire(slot);
+        let Registry { flows, time_wait } = &mut self.registry;
+        if time_wait.is_full()
+            && let Some(oldest) = time_wait.evict()
+        {
+            flows.remove(oldest);
+            self.link.end.stats.time_wait_evicted.add(1);
+        }
+        let index = time_wait.push(tuple, sent.next_sequence, sent.acknowledged, now.micros);
+        flows.insert(tuple, Owner::TimeWait(index));
+    }
+
+    /// Resets a connection and frees its slot.
+    fn abort(&mut self, slot: u32) {
+        let Self { conns, stack, wire, link, .. } = self;
+        let conn = conns.conn(slot);
+        conn.tcp.abort();
+        // The reset is sent once; a peer that misses it is answered when it speaks again.
+        let _ = stack.egress(&mut conn.tcp, &conn.link, &mut wire.nic, &link.end.stats);
+        link.end.stats.connections_aborted.add(1);
+        self.retire(slot);
+    }
+
+    /// Frees a slot. Whoever calls has counted why.
+    fn retire(&mut self, slot: u32) {
+        let conn = self.conns.conn(slot);
+        if conn.stage == Stage::HalfOpen {
+            self.door.half_open -= 1;
+        }
+        self.registry.flows.remove(conn.tuple);
+        self.timers.disarm(slot);
+        self.conns.release(slot);
+    }
+
+    /// What is not urgent: commands, levels.
+    fn housekeeping(&mut self) {
+        while let Some(command) = self.link.end.commands.pop() {
+            match command {
+                Command::Drain => self.drain(),
+                Command::Stop => self.stop(),
+            }
+        }
+        if self.link.mode == Mode::Draining && self.conns.open() == 0 {
+            let told = self.link.end.events.push(Event::Drained).is_ok();
+            self.link.mode = if told { Mode::Drained } else { Mode::Draining };
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let stats: &CoreStats = &self.link.end.stats;
+        stats.connections_open.set(self.conns.open() as u64);
+        stats.connections_half_open.set(self.door.half_open as u64);
+        stats.time_wait_open.set(self.registry.time_wait.live() as u64);
+        stats.publish_losses(self.wire.nic.losses());
+    }
+
+    fn drain(&mut self) {
+        if self.link.mode != Mode::Serving {
+            return;
+        }
+        self.link.mode = Mode::Draining;
+        for slot in self.slots_in_use() {
+            let conn = self.conns.conn(slot);
+            if conn.stage == Stage::Open {
+                conn.http.drain();
+                self.ready.push(slot, &mut conn.queued);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        for slot in self.slots_in_use() {
+            if self.conns.conn(slot).stage != Stage::Free {
+                self.abort(slot);
+                self.wire.nic.flush();
+            }
+        }
+        self.publish();
+        self.link.mode = Mode::Stopped;
+    }
+
+    fn slots_in_use(&self) -> impl Iterator<Item = u32> + use<N, S> {
+        (0..self.conns.capacity()).filter_map(|slot| u32::try_from(slot).ok())
+    }
+}
+
+impl<N: Nic, S: Service> fmt::Debug for Worker<N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { conns, link, .. } = self;
+        f.debug_struct("Worker")
+            .field("connections", &conns.open())
+            .field("mode", &link.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ready {
+    fn push(&mut self, slot: u32, queued: &mut bool) {
+        if !*queued {
+            *queued = true;
+            debug_assert!(self.next.len() < self.next.capacity());
+            self.next.push(slot);
+        }
+    }
+
+    /// What was pushed is to be done now; what is pushed from here on, next turn.
+    fn begin(&mut self) {
+        std::mem::swap(&mut self.now, &mut self.next);
+        self.next.clear();
+    }
+}
+
+/// Whether a segment asks for a new connection: SYN and nothing else that matters.
+fn opens(segment: &Segment) -> bool {
+    segment.has(SYN) && !segment.has(ACK)
+}
