@@ -1,0 +1,544 @@
+//! One connection: what it waits for, and what one call of [`Conn::advance`] does.
+//!
+//! Owns the state between calls and nothing else: input and output belong to the caller.
+//! Never looks at a clock: the caller says when a deadline has passed.
+//! Invariant: one request at a time; the next head is looked at when the answer has left.
+//! Read README.md section "Backpressure" before changing this.
+
+use core::fmt;
+use core::mem::{self, MaybeUninit};
+
+use crate::body::{Body, Chunks};
+use crate::frame::{self, Framed};
+use crate::head::{self, Head, Scan};
+use crate::{
+    BodyLen, Connection, FIELDS_MAX, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Method, Observer,
+    Out, Reject, Service, Verdict,
+};
+
+/// Protocol state of one connection.
+pub struct Conn<S: Service> {
+    phase: Phase<S::Work, S::Reply>,
+    wish: Wish,
+}
+
+/// What [`Conn::advance`] works with and does not own.
+#[derive(Debug)]
+pub struct Context<'a, S, O> {
+    /// What is answered.
+    pub service: &'a S,
+    /// What one request may cost.
+    pub limits: &'a Limits,
+    /// Now, for the `Date` field.
+    pub date: &'a HttpDate,
+    /// Told what happened.
+    pub observer: &'a mut O,
+}
+
+/// Result of [`Conn::advance`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Octets from the start of `input` that are done with.
+    pub consumed: usize,
+    /// What must happen before another call makes sense.
+    pub next: Next,
+}
+
+/// What a connection needs next. Whatever is in `out` is to be sent in every case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Input beyond what was given, or its end.
+    More,
+    /// More room: `out` is full, or has less than [`HEAD_OUT_MAX`] left and a head is due.
+    Flush,
+    /// Everything is in `out`: send it, half-close, discard further input.
+    Close,
+}
+
+/// What a connection is waiting for, so that the caller can choose a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// A request; nothing of it was seen.
+    Idle,
+    /// The rest of a request head.
+    Head,
+    /// The rest of a request body.
+    Body,
+    /// Room: an answer is not wholly written.
+    Output,
+    /// Nothing: the connection is over.
+    Closed,
+}
+
+impl<S: Service> Conn<S> {
+    /// A connection on which nothing was received.
+    pub fn new() -> Self {
+        Self { phase: Phase::Head(Scan::default()), wish: Wish::Serve }
+    }
+
+    /// Takes what it can from `input` and writes what it can to `out`.
+    ///
+    /// `input` holds the octets received and not yet consumed, contiguous from the first of them;
+    /// `eof` says that no more will ever come. A head is taken when all of it is there: until then
+    /// `input` grows in front of the same octets. Bodies are taken as they come. Goes on from
+    /// request to request while there is input and room.
+    ///
+    /// `out` must sooner or later offer [`HEAD_OUT_MAX`] octets, or [`Next::Flush`] never ends.
+    ///
+    /// # Panics
+    /// If the service breaks its contract: a body that does not progress, a head longer than its
+    /// room.
+    pub fn advance<O: Observer>(
+        &mut self,
+        input: &[u8],
+        eof: bool,
+        out: &mut Out<'_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Progress {
+        let mut io = Io { input, at: 0, eof, out };
+        let mut phase = mem::replace(&mut self.phase, Phase::Closed);
+        if self.wish == Wish::Expire {
+            self.wish = Wish::Drain;
+            phase = phase.expire(&io, cx);
+        }
+        loop {
+            match phase.step(self.wish, &mut io, cx) {
+                Flow::On(next) => phase = next,
+                Flow::Stop(phase, next) => {
+                    self.phase = phase;
+                    debug_assert!(io.at <= input.len());
+                    return Progress { consumed: io.at, next };
+                }
+            }
+        }
+    }
+
+    /// The deadline for what [`waiting`](Self::waiting) says has passed.
+    ///
+    /// The next [`advance`](Self::advance) answers a request that was begun with 408 and ends; an
+    /// idle connection, and one whose answer is not taken, ends at once.
+    pub fn expire(&mut self) {
+        self.wish = Wish::Expire;
+    }
+
+    /// The server is going down: the request in progress is the last.
+    ///
+    /// Its answer says `Connection: close`, if its head is not written yet. An idle connection ends
+    /// at the next [`advance`](Self::advance).
+    pub fn drain(&mut self) {
+        if self.wish == Wish::Serve {
+            self.wish = Wish::Drain;
+        }
+    }
+
+    /// What the connection is waiting for.
+    pub fn waiting(&self) -> Waiting {
+        match &self.phase {
+            Phase::Head(scan) if scan.is_idle() => Waiting::Idle,
+            Phase::Head(_) => Waiting::Head,
+            Phase::Body(_) => Waiting::Body,
+            Phase::Continue(_) | Phase::Answer { .. } | Phase::Reply { .. } => Waiting::Output,
+            Phase::Closed => Waiting::Closed,
+        }
+    }
+}
+
+impl<S: Service> Default for Conn<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Service> fmt::Debug for Conn<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("waiting", &self.waiting())
+            .field("wish", &self.wish)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the caller asked for, beyond serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Serve,
+    Drain,
+    /// Becomes `Drain` when it is heard.
+    Expire,
+}
+
+/// Where one connection stands. `W` and `R` are the service's `Work` and `Reply`.
+enum Phase<W, R> {
+    /// Between requests, or in the middle of a head.
+    Head(Scan),
+    /// `100 Continue` is to be written, then the body read.
+    Continue(Receive<W, R>),
+    Body(Receive<W, R>),
+    /// The head of the answer is to be written.
+    Answer {
+        reply: R,
+        manner: Manner,
+    },
+    /// `sent` of `len` octets of the body of the answer were written.
+    Reply {
+        reply: R,
+        sent: u64,
+        len: u64,
+        after: After,
+    },
+    Closed,
+}
+
+/// A request body on its way in.
+struct Receive<W, R> {
+    body: Body,
+    job: Job<W, R>,
+    manner: Manner,
+}
+
+/// What the body is for.
+enum Job<W, R> {
+    Work(W),
+    /// Nothing: the answer is known.
+    Discard(R),
+}
+
+/// What the request head settled about its answer.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    content: Content,
+    connection: Connection,
+}
+
+/// Whether an answer has its content sent (RFC 9110 9.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Send,
+    /// The request was HEAD.
+    Omit,
+}
+
+impl Content {
+    fn of(method: Method) -> Self {
+        if method == Method::Head { Self::Omit } else { Self::Send }
+    }
+
+    /// For a request that may not have got as far as being one.
+    fn of_bytes(request: &[u8]) -> Self {
+        if request.starts_with(b"HEAD ") { Self::Omit } else { Self::Send }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    NextRequest,
+    Close,
+}
+
+/// The input not yet consumed and the room not yet filled, during one call.
+struct Io<'i, 'o, 'r> {
+    input: &'i [u8],
+    at: usize,
+    eof: bool,
+    out: &'o mut Out<'r>,
+}
+
+impl<'i> Io<'i, '_, '_> {
+    fn rest(&self) -> &'i [u8] {
+        &self.input[self.at..]
+    }
+
+    /// Nothing is left, and nothing will come.
+    fn is_over(&self) -> bool {
+        self.eof && self.at == self.input.len()
+    }
+}
+
+/// Whether the loop goes on with a phase, or returns and keeps it.
+enum Flow<P> {
+    On(P),
+    Stop(P, Next),
+}
+
+impl<W, R: Copy> Phase<W, R> {
+    #[inline]
+    fn step<S, O>(
+        self,
+        wish: Wish,
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        match self {
+            Self::Head(scan) => Self::step_head(scan, wish, io, cx),
+            Self::Continue(receive) => Self::step_continue(receive, io),
+            Self::Body(receive) => Self::step_body(receive, io, cx),
+            Self::Answer { reply, manner } => Self::step_answer(reply, manner, wish, io, cx),
+            Self::Reply { reply, sent, len, after } => {
+                Self::step_reply(reply, sent, len, after, io, cx.service)
+            }
+            Self::Closed => {
+                io.at = io.input.len();
+                Flow::Stop(Self::Closed, Next::Close)
+            }
+        }
+    }
+
+    fn step_head<S, O>(
+        mut scan: Scan,
+        wish: Wish,
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        if !scan.is_idle() {
+            return Self::step_head_in_pieces(scan, io, cx);
+        }
+        if wish == Wish::Drain {
+            return Flow::On(Self::Closed);
+        }
+        if io.rest().starts_with(b"\r") {
+            match scan.skip_blanks(io.rest()) {
+                Ok(skipped) => io.at += skipped,
+                Err(reject) => return Flow::On(Self::refuse(reject, Content::Send, cx)),
+            }
+        }
+        match io.rest() {
+            [] if io.eof => return Flow::On(Self::Closed),
+            [] | b"\r" if !io.eof => return Flow::Stop(Self::Head(scan), Next::More),
+            _ => {}
+        }
+        let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        match head::parse_at_once(io.rest(), cx.limits, &mut room) {
+            Some(head) => Flow::On(Self::begin(&head, io, cx)),
+            None => Self::step_head_in_pieces(scan, io, cx),
+        }
+    }
+
+    /// The head did not arrive as one, or something is wrong with it.
+    #[cold]
+    #[inline(never)]
+    fn step_head_in_pieces<S, O>(
+        mut scan: Scan,
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        let rest = io.rest();
+        match scan.find_end(rest, cx.limits) {
+            Ok(Some(len)) => Self::step_whole_head(&rest[..len], io, cx),
+            Ok(None) if !io.eof => Flow::Stop(Self::Head(scan), Next::More),
+            Ok(None) => Flow::On(Self::refuse(Reject::HeadCutShort, Content::of_bytes(rest), cx)),
+            Err(reject) => Flow::On(Self::refuse(reject, Content::of_bytes(rest), cx)),
+        }
+    }
+
+    /// Apart from its caller for its room, which is filled on every entry.
+    #[inline(never)]
+    fn step_whole_head<S, O>(
+        head: &[u8],
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        let mut room = head::EMPTY_ROOM;
+        Flow::On(match head::parse_scanned(head, cx.limits, &mut room) {
+            Ok(parsed) => Self::begin(&parsed, io, cx),
+            Err(reject) => Self::refuse(reject, Content::of_bytes(head), cx),
+        })
+    }
+
+    /// A sound head was found: judge it, and ask the service.
+    #[inline]
+    fn begin<S, O>(head: &Head<'_>, io: &mut Io<'_, '_, '_>, cx: &mut Context<'_, S, O>) -> Self
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        let content = Content::of_bytes(io.rest());
+        io.at += head.len;
+        let Framed { request, connection, expects_continue } = match frame::judge(head, cx.limits) {
+            Ok(framed) => framed,
+            Err(reject) => return Self::refuse(reject, content, cx),
+        };
+        cx.observer.on_request();
+        let manner = Manner { content: Content::of(request.method()), connection };
+        let verdict = cx.service.accept(&request);
+        let body = match request.body_len() {
+            BodyLen::None | BodyLen::Length(0) => {
+                let reply = match verdict {
+                    Verdict::Read(work) => cx.service.finish(work),
+                    Verdict::Reply(reply) => reply,
+                };
+                return Self::Answer { reply, manner };
+            }
+            BodyLen::Length(len) => Body::Length(len),
+            BodyLen::Chunked => Body::Chunked(Chunks::START),
+        };
+        match verdict {
+            Verdict::Read(work) => {
+                let receive = Receive { body, job: Job::Work(work), manner };
+                if expects_continue { Self::Continue(receive) } else { Self::Body(receive) }
+            }
+            //= RFC 9110 10.1.1: a final status before the body: the client may or may not send it
+            //= now, so that where the next request begins is not known. Close.
+            Verdict::Reply(reply) if expects_continue => {
+                Self::Answer { reply, manner: Manner { connection: Connection::Close, ..manner } }
+            }
+            Verdict::Reply(reply) => Self::Body(Receive { body, job: Job::Discard(reply), manner }),
+        }
+    }
+
+    /// RFC 9110 15.2.1. Not sent to a client that did not wait for it.
+    fn step_continue(receive: Receive<W, R>, io: &mut Io<'_, '_, '_>) -> Flow<Self> {
+        if io.rest().is_empty() && !io.eof {
+            match io.out.free().first_chunk_mut() {
+                Some(room) => *room = *CONTINUE,
+                None => return Flow::Stop(Self::Continue(receive), Next::Flush),
+            }
+            io.out.advance(CONTINUE.len());
+        }
+        Flow::On(Self::Body(receive))
+    }
+
+    fn step_body<S, O>(
+        mut receive: Receive<W, R>,
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        let manner = receive.manner;
+        loop {
+            let piece = match receive.body.take(io.rest(), cx.limits) {
+                Ok(piece) => piece,
+                Err(reject) => return Flow::On(Self::refuse(reject, manner.content, cx)),
+            };
+            io.at += piece.taken;
+            if let Job::Work(work) = &mut receive.job
+                && !piece.content.is_empty()
+            {
+                cx.service.on_body(work, piece.content);
+            }
+            if piece.is_last {
+                let reply = match receive.job {
+                    Job::Work(work) => cx.service.finish(work),
+                    Job::Discard(reply) => reply,
+                };
+                return Flow::On(Self::Answer { reply, manner });
+            }
+            if io.is_over() {
+                return Flow::On(Self::refuse(Reject::BodyCutShort, manner.content, cx));
+            }
+            if io.rest().is_empty() {
+                return Flow::Stop(Self::Body(receive), Next::More);
+            }
+        }
+    }
+
+    fn step_answer<S, O>(
+        reply: R,
+        manner: Manner,
+        wish: Wish,
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        if io.out.left() < HEAD_OUT_MAX {
+            return Flow::Stop(Self::Answer { reply, manner }, Next::Flush);
+        }
+        let is_last = wish == Wish::Drain || io.is_over();
+        let connection = if is_last { Connection::Close } else { manner.connection };
+        let after = if connection == Connection::Close { After::Close } else { After::NextRequest };
+        let context = HeadContext { date: cx.date, connection };
+        let written = cx.service.head_into(&reply, &context, io.out.free());
+        io.out.advance(written);
+        cx.observer.on_response(cx.service.status(&reply));
+        let len = match manner.content {
+            Content::Send => cx.service.body_len(&reply),
+            Content::Omit => 0,
+        };
+        Flow::On(Self::Reply { reply, sent: 0, len, after })
+    }
+
+    fn step_reply<S>(
+        reply: R,
+        mut sent: u64,
+        len: u64,
+        after: After,
+        io: &mut Io<'_, '_, '_>,
+        service: &S,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R>,
+    {
+        while sent < len {
+            let left = usize::try_from(len - sent).unwrap_or(usize::MAX);
+            let free = io.out.free();
+            let room = left.min(free.len());
+            if room == 0 {
+                return Flow::Stop(Self::Reply { reply, sent, len, after }, Next::Flush);
+            }
+            let written = service.body_into(&reply, sent, &mut free[..room]);
+            assert!(written > 0, "a service gave nothing of a body that has not ended");
+            assert!(written <= room, "a service wrote more than there was room for");
+            io.out.advance(written);
+            sent += written as u64;
+        }
+        Flow::On(match after {
+            After::NextRequest => Self::Head(Scan::default()),
+            After::Close => Self::Closed,
+        })
+    }
+
+    /// The deadline passed in this phase.
+    fn expire<S, O>(self, io: &Io<'_, '_, '_>, cx: &mut Context<'_, S, O>) -> Self
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        match self {
+            Self::Head(scan) if !scan.is_idle() => {
+                Self::refuse(Reject::HeadTimeout, Content::of_bytes(io.input), cx)
+            }
+            Self::Body(receive) => Self::refuse(Reject::BodyTimeout, receive.manner.content, cx),
+            Self::Head(_) | Self::Continue(_) | Self::Answer { .. } | Self::Reply { .. } => {
+                Self::Closed
+            }
+            Self::Closed => Self::Closed,
+        }
+    }
+
+    /// The peer is at fault: answer, close, parse nothing more.
+    #[cold]
+    fn refuse<S, O>(reject: Reject, content: Content, cx: &mut Context<'_, S, O>) -> Self
+    where
+        S: Service<Work = W, Reply = R>,
+        O: Observer,
+    {
+        cx.observer.on_reject(reject);
+        let reply = cx.service.refuse(reject.status());
+        Self::Answer { reply, manner: Manner { content, connection: Connection::Close } }
+    }
+}
+
+const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
+const _: () = assert!(CONTINUE.len() <= HEAD_OUT_MAX);
+const _: () = assert!(size_of::<Phase<(), ()>>() <= 128, "a connection is to stay small");

@@ -1,0 +1,56 @@
+//! The seam between the protocol and what the appliance says.
+//!
+//! [`Conn`](crate::Conn) decides *when* something is answered and how it is framed; a [`Service`]
+//! decides *what*. A service is shared by every connection of every core: it is immutable, and
+//! whatever one request needs to remember lives in its `Work` and `Reply` values.
+
+use crate::{HeadContext, Request, Status};
+
+/// What the appliance says. Implemented by `handlers::Site`, and by small services in tests.
+///
+/// Order of calls for one request: `accept`, then (if it said [`Verdict::Read`]) `on_body` for every
+/// piece of the body and `finish`; then `head_into` once and `body_into` until the body has left.
+pub trait Service {
+    /// What a request accumulates while its body arrives.
+    type Work;
+    /// The chosen answer: small, and enough to produce any byte of it again.
+    type Reply: Copy;
+
+    /// A request head is complete and its framing is valid.
+    fn accept(&self, request: &Request<'_>) -> Verdict<Self::Work, Self::Reply>;
+
+    /// The next piece of the request body, transfer coding removed. Pieces may be cut anywhere.
+    fn on_body(&self, work: &mut Self::Work, piece: &[u8]);
+
+    /// The body is complete: choose the answer.
+    fn finish(&self, work: Self::Work) -> Self::Reply;
+
+    /// The protocol refuses the request: the answer for `status`, a short text.
+    fn refuse(&self, status: Status) -> Self::Reply;
+
+    /// Status of an answer.
+    fn status(&self, reply: &Self::Reply) -> Status;
+
+    /// Length of the body in octets. Zero for 204 and 304. For HEAD the protocol sends none of it.
+    fn body_len(&self, reply: &Self::Reply) -> u64;
+
+    /// Writes the complete head, from the status line to the empty line, and returns its length.
+    ///
+    /// `out` has at least [`HEAD_OUT_MAX`](crate::HEAD_OUT_MAX) octets; a service proves when it is
+    /// built that none of its heads is longer.
+    fn head_into(&self, reply: &Self::Reply, context: &HeadContext<'_>, out: &mut [u8]) -> usize;
+
+    /// Writes body octets starting at offset `at` (less than `body_len`) into `out` (not empty) and
+    /// returns how many: at least one, and fewer than would fit only if the body ends there.
+    /// A pure function of its arguments: it is called again at any offset.
+    fn body_into(&self, reply: &Self::Reply, at: u64, out: &mut [u8]) -> usize;
+}
+
+/// What a service says of a request head.
+#[derive(Debug)]
+pub enum Verdict<W, R> {
+    /// The body (perhaps empty) is wanted: read it, then ask [`Service::finish`].
+    Read(W),
+    /// The answer is known. A body, if there is one, is read and thrown away.
+    Reply(R),
+}

@@ -1,0 +1,147 @@
+//! A small appliance that says back what it was asked.
+
+use http1::{HEAD_OUT_MAX, HeadContext, Request, Service, Status, Verdict};
+
+/// Says back what it was asked. `/early*` is answered 404 without wanting the body, `/204` and
+/// `/304` without content, `/big/N` with N octets; everything else with a description.
+#[derive(Debug, Default)]
+pub(crate) struct Mirror;
+
+/// What was asked, and the body so far.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    line: String,
+    body: Vec<u8>,
+}
+
+/// An answer that fits its own text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    status: Status,
+    content: Content,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a reply is Copy, and there are few of them in tests"
+)]
+enum Content {
+    None,
+    Text([u8; TEXT_MAX], usize),
+    Pattern(u64),
+}
+
+const TEXT_MAX: usize = 400;
+
+impl Answer {
+    fn text(status: Status, text: &str) -> Self {
+        let mut bytes = [0; TEXT_MAX];
+        let len = text.len().min(TEXT_MAX);
+        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+        Self { status, content: Content::Text(bytes, len) }
+    }
+}
+
+/// The octet at `at` of a body from `/big`.
+pub(crate) fn pattern(at: u64) -> u8 {
+    u8::try_from(at % 251).expect("below 251")
+}
+
+impl Service for Mirror {
+    type Work = Asked;
+    type Reply = Answer;
+
+    fn accept(&self, request: &Request<'_>) -> Verdict<Asked, Answer> {
+        let path = String::from_utf8_lossy(request.target().path()).into_owned();
+        if path.starts_with("/early") {
+            return Verdict::Reply(Answer::text(Status::S404, "early"));
+        }
+        let text = |bytes: Option<&[u8]>| {
+            bytes.map_or_else(|| "-".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+        };
+        let line = format!(
+            "{} {path} query={} host={} {:?} x={}",
+            request.method().name(),
+            text(request.target().query()),
+            text(request.host()),
+            request.version(),
+            text(request.field("x")),
+        );
+        Verdict::Read(Asked { line, body: Vec::new() })
+    }
+
+    fn on_body(&self, work: &mut Asked, piece: &[u8]) {
+        assert!(!piece.is_empty());
+        work.body.extend_from_slice(piece);
+    }
+
+    fn finish(&self, work: Asked) -> Answer {
+        let path = work.line.split(' ').nth(1).expect("a line has a path");
+        match path.strip_prefix("/big/").map(str::parse) {
+            Some(Ok(len)) => {
+                return Answer { status: Status::S200, content: Content::Pattern(len) };
+            }
+            Some(Err(_)) => return Answer::text(Status::S404, "no such size"),
+            None => {}
+        }
+        let status = match path {
+            "/204" => Status::S204,
+            "/304" => Status::S304,
+            _ => {
+                let body = work.body.escape_ascii();
+                return Answer::text(Status::S200, &format!("{} body={body}", work.line));
+            }
+        };
+        Answer { status, content: Content::None }
+    }
+
+    fn refuse(&self, status: Status) -> Answer {
+        Answer::text(status, status.reason())
+    }
+
+    fn status(&self, reply: &Answer) -> Status {
+        reply.status
+    }
+
+    fn body_len(&self, reply: &Answer) -> u64 {
+        match reply.content {
+            Content::None => 0,
+            Content::Text(_, len) => len as u64,
+            Content::Pattern(len) => len,
+        }
+    }
+
+    fn head_into(&self, reply: &Answer, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+        assert!(out.len() >= HEAD_OUT_MAX);
+        let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status.code(), reply.status.reason());
+        head += &format!("Date: {}\r\n", context.date.as_bytes().escape_ascii());
+        if !matches!(reply.content, Content::None) {
+            head += &format!("Content-Length: {}\r\n", self.body_len(reply));
+        }
+        head += str::from_utf8(context.connection.field_line()).expect("field lines are ASCII");
+        head += "\r\n";
+        out[..head.len()].copy_from_slice(head.as_bytes());
+        head.len()
+    }
+
+    fn body_into(&self, reply: &Answer, at: u64, out: &mut [u8]) -> usize {
+        assert!(!out.is_empty());
+        assert!(at < self.body_len(reply));
+        let left = usize::try_from(self.body_len(reply) - at).expect("test bodies are small");
+        let len = left.min(out.len());
+        match &reply.content {
+            Content::None => unreachable!("no content, no octets"),
+            Content::Text(text, _) => {
+                let at = usize::try_from(at).expect("text is short");
+                out[..len].copy_from_slice(&text[at..at + len]);
+            }
+            Content::Pattern(_) => {
+                for (octet, at) in out[..len].iter_mut().zip(at..) {
+                    *octet = pattern(at);
+                }
+            }
+        }
+        len
+    }
+}

@@ -1,0 +1,125 @@
+//! Heads of answers: built once as templates with a `Date` slot, completed per answer.
+//!
+//! A template ends after a field line, or in the middle of one whose value is known only per answer;
+//! whoever completes it adds what is missing, the `Connection` line and the empty line.
+//! Invariant, proven by [`HeadPlan::len_max`] when a site is built: no head exceeds `HEAD_OUT_MAX`.
+
+use std::fmt::{Display, Write};
+
+use http1::{Connection, HeadContext, HttpDate, Status};
+
+/// A head while it is being built.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadPlan {
+    pub(crate) status: Status,
+    pub(crate) text: String,
+    /// Offset of the date octets.
+    pub(crate) date_at: usize,
+    /// Octets that completing the head may add, `Connection` and the empty line left out.
+    open_len_max: usize,
+}
+
+impl HeadPlan {
+    /// Status line, `Date` and `Server`.
+    pub(crate) fn new(status: Status) -> Self {
+        let mut text = format!("HTTP/1.1 {} {}\r\nDate: ", status.code(), status.reason());
+        let date_at = text.len();
+        text.push_str(DATE_BLANK);
+        text.push_str("\r\nServer: Pollux\r\n");
+        Self { status, text, date_at, open_len_max: 0 }
+    }
+
+    /// Adds a field line.
+    pub(crate) fn field(mut self, name: &str, value: impl Display) -> Self {
+        assert_eq!(self.open_len_max, 0, "nothing can follow an open end");
+        write!(self.text, "{name}: {value}\r\n").expect("a String takes everything");
+        self
+    }
+
+    /// Adds a field line if there is a value.
+    pub(crate) fn maybe(self, name: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.field(name, value),
+            None => self,
+        }
+    }
+
+    /// Ends the template in the middle of a `Content-Length` line: [`Writer::number_line`] goes on.
+    pub(crate) fn open_length(mut self) -> Self {
+        self.text.push_str("Content-Length: ");
+        self.open_len_max = U64_LEN_MAX + CRLF.len();
+        self
+    }
+
+    /// Ends the template in the middle of a `Content-Range` line: [`Writer::range_lines`] goes on.
+    pub(crate) fn open_range(mut self) -> Self {
+        self.text.push_str("Content-Range: bytes ");
+        let marks = b"-/".len() + CRLF.len() + CONTENT_LENGTH.len() + CRLF.len();
+        self.open_len_max = 4 * U64_LEN_MAX + marks;
+        self
+    }
+
+    /// Octets of the longest head that this template can become.
+    pub(crate) fn len_max(&self) -> usize {
+        self.text.len() + self.open_len_max + Connection::FIELD_LINE_MAX + CRLF.len()
+    }
+}
+
+/// Completes one head in the room lent for it.
+#[derive(Debug)]
+pub(crate) struct Writer<'o> {
+    out: &'o mut [u8],
+    len: usize,
+}
+
+impl<'o> Writer<'o> {
+    /// Copies a template and puts the date into its slot.
+    pub(crate) fn copy(
+        template: &[u8],
+        date_at: usize,
+        context: &HeadContext<'_>,
+        out: &'o mut [u8],
+    ) -> Self {
+        out[..template.len()].copy_from_slice(template);
+        out[date_at..date_at + DATE_BLANK.len()].copy_from_slice(context.date.as_bytes());
+        Self { out, len: template.len() }
+    }
+
+    /// The rest of a `Content-Length` line.
+    pub(crate) fn number_line(&mut self, value: u64) -> &mut Self {
+        self.number(value).push(CRLF)
+    }
+
+    /// The rest of a `Content-Range` line for `len` octets from `first` of `whole`, and the
+    /// `Content-Length` line (RFC 9110 14.4).
+    pub(crate) fn range_lines(&mut self, first: u64, len: u64, whole: u64) -> &mut Self {
+        debug_assert!(len > 0 && first + len <= whole);
+        self.number(first).push(b"-").number(first + len - 1).push(b"/").number(whole).push(CRLF);
+        self.push(CONTENT_LENGTH).number(len).push(CRLF)
+    }
+
+    /// The `Connection` line and the empty line; returns the length of the head.
+    pub(crate) fn finish(&mut self, connection: Connection) -> usize {
+        if connection != Connection::Implicit {
+            self.push(connection.field_line());
+        }
+        self.push(CRLF).len
+    }
+
+    fn number(&mut self, value: u64) -> &mut Self {
+        self.push(itoa::Buffer::new().format(value).as_bytes())
+    }
+
+    fn push(&mut self, text: &[u8]) -> &mut Self {
+        self.out[self.len..self.len + text.len()].copy_from_slice(text);
+        self.len += text.len();
+        self
+    }
+}
+
+/// What stands in the slot until an answer is written.
+const DATE_BLANK: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
+const _: () = assert!(DATE_BLANK.len() == HttpDate::LEN, "the slot must fit every date");
+const CRLF: &[u8; 2] = b"\r\n";
+const CONTENT_LENGTH: &[u8; 16] = b"Content-Length: ";
+const U64_LEN_MAX: usize = 20;

@@ -1,0 +1,161 @@
+//! The response store: every head template and every stored body in one stretch of memory.
+//!
+//! Planned first, so that the memory is asked for once and at its exact size; then laid down and
+//! never changed. A head and its body are contiguous, each pair starts on a cache line.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http1::{HEAD_OUT_MAX, Status};
+
+use crate::error::BuildError;
+use crate::head::HeadPlan;
+use crate::material::Bytes;
+
+/// An answer in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntryId(u32);
+
+impl EntryId {
+    /// The entry that was added `offset` entries after this one.
+    pub(crate) fn plus(self, offset: u32) -> Self {
+        Self(self.0 + offset)
+    }
+}
+
+/// Answers that are to be stored.
+#[derive(Default)]
+pub(crate) struct StorePlan<'m> {
+    entries: Vec<(HeadPlan, Body<'m>)>,
+}
+
+/// The body of a planned answer.
+pub(crate) enum Body<'m> {
+    /// No octets.
+    Empty,
+    /// Its own octets.
+    Own(Cow<'m, [u8]>),
+    /// The octets of another answer.
+    Of(EntryId),
+}
+
+impl<'m> StorePlan<'m> {
+    /// Plans one answer. `what` names it in an error.
+    pub(crate) fn add(
+        &mut self,
+        what: &str,
+        head: HeadPlan,
+        body: Body<'m>,
+    ) -> Result<EntryId, BuildError> {
+        let found = head.len_max();
+        if found > HEAD_OUT_MAX {
+            return Err(BuildError::HeadTooLong { what: what.into(), limit: HEAD_OUT_MAX, found });
+        }
+        let id = u32::try_from(self.entries.len()).expect("fewer than 2^32 answers");
+        self.entries.push((head, body));
+        Ok(EntryId(id))
+    }
+
+    /// Takes memory of the size needed and lays everything down.
+    pub(crate) fn lay(
+        self,
+        memory: impl FnOnce(usize) -> Box<dyn Bytes>,
+    ) -> Result<Store, BuildError> {
+        let mut entries = Vec::with_capacity(self.entries.len());
+        let mut size = 0_usize;
+        for (head, body) in &self.entries {
+            let own = match body {
+                Body::Own(octets) => octets.len(),
+                Body::Empty | Body::Of(_) => 0,
+            };
+            let head_at = size.next_multiple_of(ENTRY_ALIGN);
+            let head_len = head.text.len();
+            let (body_at, body_len) = match body {
+                Body::Of(EntryId(id)) => {
+                    let other: &Entry = &entries[*id as usize];
+                    (other.body_at, other.body_len)
+                }
+                Body::Empty | Body::Own(_) => (head_at + head_len, own),
+            };
+            size = head_at + head_len + own;
+            entries.push(Entry {
+                head_at,
+                head_len,
+                date_at: head.date_at,
+                body_at,
+                body_len,
+                status: head.status,
+            });
+        }
+        let mut memory = memory(size);
+        let octets = (*memory).as_mut();
+        if octets.len() < size {
+            return Err(BuildError::Memory { expected: size, found: octets.len() });
+        }
+        for ((head, body), entry) in self.entries.iter().zip(&entries) {
+            octets[entry.head_at..][..entry.head_len].copy_from_slice(head.text.as_bytes());
+            if let Body::Own(own) = body {
+                octets[entry.body_at..][..entry.body_len].copy_from_slice(own);
+            }
+        }
+        Ok(Store { memory, entries: entries.into() })
+    }
+}
+
+/// Answers, laid down.
+pub(crate) struct Store {
+    memory: Box<dyn Bytes>,
+    entries: Box<[Entry]>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    head_at: usize,
+    head_len: usize,
+    date_at: usize,
+    body_at: usize,
+    body_len: usize,
+    status: Status,
+}
+
+impl Store {
+    /// Status of an answer.
+    pub(crate) fn status(&self, id: EntryId) -> Status {
+        self.entry(id).status
+    }
+
+    /// Head template of an answer, and where in it the date goes.
+    pub(crate) fn head(&self, id: EntryId) -> (&[u8], usize) {
+        let entry = self.entry(id);
+        (&self.octets()[entry.head_at..][..entry.head_len], entry.date_at)
+    }
+
+    /// Body of an answer.
+    pub(crate) fn body(&self, id: EntryId) -> &[u8] {
+        let entry = self.entry(id);
+        &self.octets()[entry.body_at..][..entry.body_len]
+    }
+
+    /// Length of the body of an answer, in octets.
+    pub(crate) fn body_len(&self, id: EntryId) -> u64 {
+        self.entry(id).body_len as u64
+    }
+
+    fn entry(&self, EntryId(id): EntryId) -> &Entry {
+        &self.entries[id as usize]
+    }
+
+    fn octets(&self) -> &[u8] {
+        (*self.memory).as_ref()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory: _, entries } = self;
+        f.debug_struct("Store").field("entries", &entries.len()).finish_non_exhaustive()
+    }
+}
+
+/// A cache line.
+const ENTRY_ALIGN: usize = 64;

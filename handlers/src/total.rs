@@ -1,0 +1,199 @@
+//! `price * quantity * k`, exactly. Owns the arithmetic and its notation, nothing else.
+//!
+//! A price without a decimal point makes an integer total of any size. A price with one makes a
+//! total rounded to two decimals, halves away from zero, written with at least one decimal.
+//! Invariant: a unit's product with any `i64` fits an `i128`, so nothing here overflows.
+
+/// `price * quantity` of one item, before it is multiplied by the `k` of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// An integer price.
+    Whole(i64),
+    /// A decimal price: `base / per_cent` hundredths.
+    Cents {
+        /// The product in the smallest decimal place that was given.
+        base: i64,
+        /// How many of `base` make a hundredth: a power of ten.
+        per_cent: i64,
+    },
+}
+
+/// Why a text is no price, or no quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotPlain;
+
+/// A JSON number in plain notation: `mantissa / 10^decimals`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plain {
+    mantissa: i64,
+    /// `None` for an integer.
+    decimals: Option<u32>,
+}
+
+impl Plain {
+    /// Reads the text of a JSON number that has no exponent and at most [`DIGITS_MAX`] digits.
+    pub(crate) fn read(number: &str) -> Result<Self, NotPlain> {
+        let (whole, fraction) = match number.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (number, None),
+        };
+        let digits = whole.len() + fraction.map_or(0, str::len);
+        if digits > DIGITS_MAX {
+            return Err(NotPlain);
+        }
+        let text = format!("{whole}{}", fraction.unwrap_or_default());
+        let mantissa = text.parse().map_err(|_| NotPlain)?;
+        let decimals = fraction.map(|f| u32::try_from(f.len()).unwrap_or(u32::MAX));
+        Ok(Self { mantissa, decimals })
+    }
+
+    /// The value, if it is an integer.
+    pub(crate) fn integer(self) -> Option<i64> {
+        self.decimals.is_none().then_some(self.mantissa)
+    }
+
+    /// This price times `quantity`; `None` beyond [`BASE_MAX`].
+    pub(crate) fn times(self, quantity: i64) -> Option<Unit> {
+        let base = self.mantissa.checked_mul(quantity).filter(|b| b.abs() <= BASE_MAX)?;
+        Some(match self.decimals {
+            None => Unit::Whole(base),
+            Some(decimals @ 0..=2) => {
+                Unit::Cents { base: base * 10_i64.pow(2 - decimals), per_cent: 1 }
+            }
+            Some(decimals) => Unit::Cents { base, per_cent: 10_i64.pow(decimals - 2) },
+        })
+    }
+}
+
+impl Unit {
+    /// The total for `k`, as JSON text at the front of `room`; returns its length.
+    pub(crate) fn write(self, k: i64, room: &mut [u8; TOTAL_LEN_MAX]) -> usize {
+        match self {
+            Self::Whole(base) => {
+                let mut digits = itoa::Buffer::new();
+                let text = match base.checked_mul(k) {
+                    Some(total) => digits.format(total),
+                    None => digits.format(i128::from(base) * i128::from(k)),
+                };
+                room[..text.len()].copy_from_slice(text.as_bytes());
+                text.len()
+            }
+            Self::Cents { base, per_cent } => write_cents(cents(base, per_cent, k), room),
+        }
+    }
+
+    /// Octets that [`write`](Self::write) would write.
+    pub(crate) fn len(self, k: i64) -> usize {
+        match self {
+            Self::Whole(base) => match base.checked_mul(k) {
+                Some(total) => usize::from(total < 0) + digits(total.unsigned_abs()),
+                None => self.write(k, &mut [0; TOTAL_LEN_MAX]),
+            },
+            Self::Cents { .. } => self.write(k, &mut [0; TOTAL_LEN_MAX]),
+        }
+    }
+}
+
+/// Decimal digits of `value`; one for zero.
+fn digits(value: u64) -> usize {
+    value.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+fn cents(base: i64, per_cent: i64, k: i64) -> i128 {
+    let exact = i128::from(base) * i128::from(k);
+    let half = i128::from(per_cent / 2);
+    let away = if exact < 0 { exact - half } else { exact + half };
+    away / i128::from(per_cent)
+}
+
+/// `1230` as `12.3`, `1200` as `12.0`, `-5` as `-0.05`.
+fn write_cents(cents: i128, room: &mut [u8; TOTAL_LEN_MAX]) -> usize {
+    let mut len = 0;
+    if cents < 0 {
+        room[0] = b'-';
+        len = 1;
+    }
+    let mut digits = itoa::Buffer::new();
+    let whole = digits.format(cents.unsigned_abs() / 100).as_bytes();
+    room[len..len + whole.len()].copy_from_slice(whole);
+    len += whole.len();
+    let mut digits = itoa::Buffer::new();
+    let fraction = digits.format(100 + cents.unsigned_abs() % 100).as_bytes();
+    room[len..len + 3].copy_from_slice(&[b'.', fraction[1], fraction[2]]);
+    len + if fraction[2] == b'0' { 2 } else { 3 }
+}
+
+/// The longest total: a sign, 39 digits of an `i128`, a point and two decimals.
+pub(crate) const TOTAL_LEN_MAX: usize = 43;
+
+/// Digits of a price or a quantity, counting sign and decimals.
+pub(crate) const DIGITS_MAX: usize = 15;
+
+/// `price * quantity` in the smallest decimal place given. Far beyond any shop, and small enough
+/// that hundredths of it times any `i64` fit an `i128`.
+const BASE_MAX: i64 = 1_000_000_000_000_000;
+
+const _: () = assert!(BASE_MAX as i128 * 100 <= (i128::MAX >> 64), "hundredths * k must fit i128");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(price: &str, quantity: i64, k: i64) -> String {
+        let unit = Plain::read(price).expect("plain").times(quantity).expect("in range");
+        let mut room = [0; TOTAL_LEN_MAX];
+        let len = unit.write(k, &mut room);
+        assert_eq!(unit.len(k), len, "{price} {quantity} {k}");
+        String::from_utf8(room[..len].to_vec()).expect("digits")
+    }
+
+    #[test]
+    fn integers_stay_integers() {
+        assert_eq!(total("328", 15, 1), "4920");
+        assert_eq!(total("328", 15, -1), "-4920");
+        assert_eq!(total("328", 15, 0), "0");
+        assert_eq!(total("-3", 5, 2), "-30");
+        assert_eq!(total("1", 1, i64::MIN), "-9223372036854775808");
+        assert_eq!(total("1", 1, i64::MAX), "9223372036854775807");
+    }
+
+    #[test]
+    fn totals_beyond_64_bits_are_exact() {
+        assert_eq!(total("1000000000000", 1000, i64::MAX), "9223372036854775807000000000000000");
+        assert_eq!(total("1000000000000", 1000, i64::MIN), "-9223372036854775808000000000000000");
+    }
+
+    #[test]
+    fn decimals_are_rounded_to_two_places_halves_away_from_zero() {
+        assert_eq!(total("5.0", 1, 1), "5.0");
+        assert_eq!(total("12.3", 12, 1), "147.6");
+        assert_eq!(total("0.05", 1, -1), "-0.05");
+        assert_eq!(total("19.99", 3, 1), "59.97");
+        assert_eq!(total("0.125", 1, 1), "0.13");
+        assert_eq!(total("0.125", 1, -1), "-0.13");
+        assert_eq!(total("0.1249", 1, 1), "0.12");
+        assert_eq!(total("0.001", 1, -1), "0.0");
+        assert_eq!(total("0.00000000001", 1, i64::MAX), "92233720.37");
+        assert_eq!(total("1.5", 1, 0), "0.0");
+        assert_eq!(total("99999999999.99", 10, i64::MAX), "9223372036853853469796314522419.3");
+    }
+
+    #[test]
+    fn what_is_not_plain_is_refused() {
+        for text in ["1e3", "1E3", "1.5e3", "1234567890123456", "0.123456789012345678"] {
+            assert_eq!(Plain::read(text), Err(NotPlain), "{text}");
+        }
+        assert_eq!(Plain::read("999999999999999").expect("plain").times(2), None);
+    }
+
+    #[test]
+    fn length_agrees_with_the_text_around_every_power_of_ten() {
+        for power in 0..18 {
+            for near in -1..=1 {
+                let value = 10_i64.pow(power) + near;
+                assert_eq!(digits(value.unsigned_abs()), value.to_string().len(), "{value}");
+            }
+        }
+        assert_eq!(digits(u64::MAX), 20);
+    }
+}

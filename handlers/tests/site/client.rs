@@ -1,0 +1,195 @@
+//! A client of a site: speaks through `http1::Conn`, on a fixed date, without a network.
+
+use std::cell::Cell;
+use std::io::Read;
+use std::sync::OnceLock;
+
+use handlers::{Material, Reply, Site, Work, sample};
+use http1::{
+    Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Request, Service,
+    Status, Verdict,
+};
+
+/// 1994-11-06T08:49:37Z, the example of RFC 9110 5.6.7.
+pub(crate) const NOW: u64 = 784_111_777;
+pub(crate) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// The sample, made once.
+pub(crate) fn material() -> &'static Material {
+    static MATERIAL: OnceLock<Material> = OnceLock::new();
+    MATERIAL.get_or_init(sample::material)
+}
+
+/// The site of the sample, built once.
+pub(crate) fn site() -> &'static Site {
+    static SITE: OnceLock<Site> = OnceLock::new();
+    SITE.get_or_init(|| build(material()))
+}
+
+pub(crate) fn build(material: &Material) -> Site {
+    Site::build(material, |size| Box::new(vec![0_u8; size])).expect("sound material")
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// From the status line to the empty line.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a field that is there at most once.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().filter_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        });
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} is there twice");
+        value
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a text")
+    }
+
+    /// The body without its content coding.
+    pub(crate) fn plain(&self) -> Vec<u8> {
+        let mut plain = Vec::new();
+        match self.field("Content-Encoding") {
+            None => plain.extend_from_slice(&self.body),
+            Some("gzip") => {
+                let mut decoder = flate2::read::GzDecoder::new(&*self.body);
+                decoder.read_to_end(&mut plain).expect("gzip");
+            }
+            Some("br") => {
+                brotli::BrotliDecompress(&mut &*self.body, &mut plain).expect("br");
+            }
+            Some(other) => panic!("nobody asked for {other}"),
+        }
+        plain
+    }
+}
+
+/// `GET path` with more field lines, each ending in CRLF.
+pub(crate) fn get(site: &Site, path: &str, fields: &str) -> Answer {
+    send(site, "GET", path, fields)
+}
+
+/// A request without a body.
+pub(crate) fn send(site: &Site, method: &str, path: &str, fields: &str) -> Answer {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost:8080\r\n{fields}\r\n");
+    one(site, request.as_bytes(), method == "HEAD")
+}
+
+/// The answer to the one request in `input`.
+pub(crate) fn one(site: &Site, input: &[u8], is_head: bool) -> Answer {
+    let bytes = exchange(site, input, 64 * 1024);
+    let (answer, rest) = split(&bytes, is_head);
+    assert!(rest.is_empty(), "one answer, not more: {}", rest.escape_ascii());
+    answer
+}
+
+/// All octets that a connection answers with, in pieces of `room`.
+pub(crate) fn exchange<S: Service>(service: &S, input: &[u8], room: usize) -> Vec<u8> {
+    let mut conn = Conn::new();
+    let date = HttpDate::from_unix(NOW);
+    let limits = Limits::DEFAULT;
+    let mut buffer = vec![0; room.max(HEAD_OUT_MAX)];
+    let mut sent = Vec::new();
+    let mut at = 0;
+    loop {
+        let mut out = Out::new(&mut buffer);
+        let mut context = Context { service, limits: &limits, date: &date, observer: &mut () };
+        let progress = conn.advance(&input[at..], false, &mut out, &mut context);
+        let written = out.len();
+        sent.extend_from_slice(&buffer[..written]);
+        at += progress.consumed;
+        match progress.next {
+            Next::Flush => assert!(written > 0, "no progress"),
+            Next::More => {
+                assert_eq!(at, input.len(), "the request is complete");
+                return sent;
+            }
+            Next::Close => return sent,
+        }
+    }
+}
+
+/// Cuts the first answer off, and checks what every answer must have.
+pub(crate) fn split(bytes: &[u8], is_head: bool) -> (Answer, &[u8]) {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    assert!(end <= HEAD_OUT_MAX);
+    let head = String::from_utf8(bytes[..end].to_vec()).expect("ASCII");
+    let status = head[9..12].parse().expect("a status");
+    let mut answer = Answer { status, head, body: Vec::new() };
+    assert!(answer.head.starts_with("HTTP/1.1 "));
+    assert_eq!(answer.field("Date"), Some(DATE));
+    assert_eq!(answer.field("Server"), Some("Pollux"));
+    let len = answer.field("Content-Length").map(|len| len.parse().expect("a number"));
+    assert_eq!(len.is_none(), matches!(status, 204 | 304), "{}", answer.head);
+    assert_eq!(answer.field("Content-Type").is_none(), len.is_none(), "{}", answer.head);
+    let len: usize = if is_head { 0 } else { len.unwrap_or(0) };
+    let (body, rest) = bytes[end..].split_at(len);
+    answer.body = body.to_vec();
+    (answer, rest)
+}
+
+/// A site that remembers what it chose last.
+pub(crate) struct Spy<'s> {
+    pub(crate) site: &'s Site,
+    pub(crate) last: Cell<Option<Reply>>,
+}
+
+impl Spy<'_> {
+    /// What `site` chooses for a GET of `path`.
+    pub(crate) fn choice(site: &Site, path: &str, fields: &str) -> Reply {
+        let spy = Spy { site, last: Cell::new(None) };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        exchange(&spy, request.as_bytes(), 64 * 1024);
+        spy.last.get().expect("an answer")
+    }
+}
+
+impl Service for Spy<'_> {
+    type Work = Work;
+    type Reply = Reply;
+
+    fn accept(&self, request: &Request<'_>) -> Verdict<Work, Reply> {
+        let verdict = self.site.accept(request);
+        if let Verdict::Reply(reply) = verdict {
+            self.last.set(Some(reply));
+        }
+        verdict
+    }
+
+    fn on_body(&self, work: &mut Work, piece: &[u8]) {
+        self.site.on_body(work, piece);
+    }
+
+    fn finish(&self, work: Work) -> Reply {
+        self.site.finish(work)
+    }
+
+    fn refuse(&self, status: Status) -> Reply {
+        self.site.refuse(status)
+    }
+
+    fn status(&self, reply: &Reply) -> Status {
+        self.site.status(reply)
+    }
+
+    fn body_len(&self, reply: &Reply) -> u64 {
+        self.site.body_len(reply)
+    }
+
+    fn head_into(&self, reply: &Reply, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+        self.site.head_into(reply, context, out)
+    }
+
+    fn body_into(&self, reply: &Reply, at: u64, out: &mut [u8]) -> usize {
+        self.site.body_into(reply, at, out)
+    }
+}

@@ -1,0 +1,278 @@
+//! Every route with every method, and what is no route.
+
+use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Service, Status};
+
+use crate::client::{DATE, NOW, build, exchange, get, material, one, send, site, split};
+
+#[test]
+fn pipeline_says_ok() {
+    let answer = get(site(), "/pipeline", "");
+    assert_eq!((answer.status, answer.text()), (200, "ok"));
+    let expected = format!(
+        "HTTP/1.1 200 OK\r\nDate: {DATE}\r\nServer: Pollux\r\nContent-Type: text/plain\r\n\
+         Content-Length: 2\r\n\r\n"
+    );
+    assert_eq!(answer.head, expected);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let input = b"GET /pipeline HTTP/1.1\r\nHost: localhost:8080\r\n\r\n".repeat(16);
+    let bytes = exchange(site(), &input, 4096);
+    let mut rest = &bytes[..];
+    for _ in 0..16 {
+        let (answer, after) = split(rest, false);
+        assert_eq!(answer.text(), "ok");
+        rest = after;
+    }
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn baseline11_adds_query_and_body() {
+    let rows: &[(&str, &str)] = &[
+        ("GET /baseline11?a=13&b=42 HTTP/1.1\r\nHost: localhost:8080\r\n\r\n", "55"),
+        ("GET /baseline11 HTTP/1.1\r\nHost: a\r\n\r\n", "0"),
+        (
+            "GET /baseline11?a=-9223372036854775808&b=-1 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "-9223372036854775809",
+        ),
+        (
+            "POST /baseline11?a=13&b=42 HTTP/1.1\r\nHost: localhost:8080\r\nContent-Length: 2\r\n\r\n20",
+            "75",
+        ),
+        (
+            "POST /baseline11?a=13&b=42 HTTP/1.1\r\nHost: localhost:8080\r\n\
+             Transfer-Encoding: chunked\r\n\r\n2\r\n20\r\n0\r\n\r\n",
+            "75",
+        ),
+        (
+            "POST /baseline11?a=13&b=42 HTTP/1.1\r\nHost: localhost:8080\r\n\
+             Transfer-Encoding: chunked\r\n\r\n1\r\n2\r\n1\r\n0\r\n0\r\n\r\n",
+            "75",
+        ),
+        ("POST /baseline11?a=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "1"),
+        ("POST /baseline11?a=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n -20\r\n", "-19"),
+        (
+            "POST /baseline11?a=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n\
+             999999999999999999999999999999",
+            "1",
+        ),
+        ("POST /baseline11 HTTP/1.1\r\nHost: a\r\n\r\n", "0"),
+        ("GET /baseline2?a=1&b=1 HTTP/1.1\r\nHost: a\r\n\r\n", "2"),
+    ];
+    for (request, sum) in rows {
+        let answer = one(site(), request.as_bytes(), false);
+        assert_eq!((answer.status, answer.text()), (200, *sum), "{request}");
+        assert_eq!(answer.field("Content-Type"), Some("text/plain"));
+    }
+}
+
+#[test]
+fn upload_counts_what_came() {
+    let request = |len: usize| {
+        let mut request =
+            format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n")
+                .into_bytes();
+        request.resize(request.len() + len, b'x');
+        request
+    };
+    for len in [0, 1, 512_000, 2_000_000] {
+        let answer = one(site(), &request(len), false);
+        assert_eq!((answer.status, answer.text()), (200, len.to_string().as_str()));
+    }
+    let chunked = b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                    5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n";
+    assert_eq!(one(site(), chunked, false).text(), "15");
+}
+
+#[test]
+fn a_number_is_the_same_from_every_offset() {
+    for path in ["/baseline11?a=-1234567890123456789&b=-9999999999", "/baseline2?a=7"] {
+        let reply = crate::client::Spy::choice(site(), path, "");
+        let whole = get(site(), path, "").body;
+        for at in 0..whole.len() {
+            let mut out = vec![0; whole.len()];
+            let got = site().body_into(&reply, at as u64, &mut out);
+            assert_eq!(&out[..got], &whole[at..]);
+        }
+    }
+}
+
+#[test]
+fn the_index_is_the_file_or_a_text() {
+    let page = get(site(), "/", "");
+    assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"));
+    assert!(page.text().contains("<h1>Pollux is running</h1>"));
+    assert_eq!(get(site(), "/static/index.html", ""), page);
+    let mut bare = material().clone();
+    bare.files.clear();
+    let bare = build(&bare);
+    let text = get(&bare, "/", "");
+    assert_eq!((text.status, text.field("Content-Type")), (200, Some("text/plain")));
+    assert!(text.text().starts_with("Pollux is running.\n"));
+    assert_eq!(get(&bare, "/static/index.html", "").status, 404);
+}
+
+#[test]
+fn static_files_are_served_with_their_types() {
+    for source in &material().files {
+        let answer = get(site(), &format!("/static/{}", source.name), "");
+        assert_eq!((answer.status, &answer.body), (200, &source.bytes), "{}", source.name);
+        let kind = match source.name.rsplit('.').next() {
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("html") => "text/html; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            Some("json") => "application/json",
+            Some("webp") => "image/webp",
+            Some("woff2") => "font/woff2",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(answer.field("Content-Type"), Some(kind));
+        assert_eq!(answer.field("X-Content-Type-Options"), Some("nosniff"));
+        assert_eq!(answer.field("Last-Modified"), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
+        assert_eq!(answer.field("Cache-Control"), Some("public, max-age=300"));
+        assert_eq!(answer.field("Accept-Ranges"), Some("bytes"));
+    }
+}
+
+const PATHS: &[(&str, &str)] = &[
+    ("/", "GET, HEAD, OPTIONS"),
+    ("/pipeline", "GET, HEAD, OPTIONS"),
+    ("/baseline11?a=1", "GET, HEAD, POST, OPTIONS"),
+    ("/baseline2?a=1", "GET, HEAD, OPTIONS"),
+    ("/json", "GET, HEAD, OPTIONS"),
+    ("/json/7?m=3", "GET, HEAD, OPTIONS"),
+    ("/static/app.js", "GET, HEAD, OPTIONS"),
+    ("/upload", "POST, OPTIONS"),
+];
+
+#[test]
+fn head_is_get_without_the_body() {
+    for (path, allow) in PATHS.iter().filter(|(_, allow)| allow.contains("HEAD")) {
+        for fields in ["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: br\r\n"] {
+            let (whole, head) = (get(site(), path, fields), send(site(), "HEAD", path, fields));
+            assert_eq!(head.head, whole.head, "{path} {allow}");
+            assert!(head.body.is_empty());
+        }
+    }
+    assert_eq!(send(site(), "HEAD", "/nowhere", "").status, 404);
+}
+
+#[test]
+fn other_methods_are_told_what_is_allowed() {
+    for &(path, allow) in PATHS {
+        for method in ["PUT", "DELETE", "PATCH", "POST", "GET"] {
+            if allow.contains(method) {
+                continue;
+            }
+            let answer = send(site(), method, path, "");
+            assert_eq!(
+                (answer.status, answer.field("Allow")),
+                (405, Some(allow)),
+                "{method} {path}"
+            );
+            assert_eq!(answer.text(), "405 Method Not Allowed\n");
+        }
+        let answer = send(site(), "OPTIONS", path, "");
+        assert_eq!((answer.status, answer.field("Allow")), (204, Some(allow)), "{path}");
+    }
+    let server = send(site(), "OPTIONS", "*", "");
+    assert_eq!((server.status, server.field("Allow")), (204, Some("GET, HEAD, POST, OPTIONS")));
+    assert_eq!(send(site(), "OPTIONS", "/nowhere", "").status, 404);
+}
+
+#[test]
+fn a_body_that_nobody_wants_is_thrown_away() {
+    for (start, status) in [("POST /nowhere", 404), ("PUT /pipeline", 405), ("GET /pipeline", 200)]
+    {
+        let input = format!(
+            "{start} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
+             GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n"
+        );
+        let bytes = exchange(site(), input.as_bytes(), 4096);
+        let (first, rest) = split(&bytes, false);
+        assert_eq!(first.status, status);
+        let (second, rest) = split(rest, false);
+        assert_eq!((second.text(), rest.len()), ("ok", 0));
+    }
+}
+
+#[test]
+fn what_is_no_route_is_not_found() {
+    for path in [
+        "/nowhere",
+        "/pipeline/",
+        "/Pipeline",
+        "//pipeline",
+        "/json/",
+        "/json/0",
+        "/json/51",
+        "/json/-1",
+        "/json/05",
+        "/json/x",
+        "/json/5/",
+        "/json/99999999999999999999",
+        "/static",
+        "/static/",
+        "/static/nothing.js",
+        "/static/app.js/",
+        "/static/app.js.br",
+        "/static/app.js.gz",
+        "/baseline1",
+        "/upload/x",
+    ] {
+        let answer = get(site(), path, "");
+        assert_eq!((answer.status, answer.text()), (404, "404 Not Found\n"), "{path}");
+    }
+}
+
+#[test]
+fn a_multiplier_that_is_no_integer_is_refused() {
+    for query in ["m=", "m=x", "m=1.5", "m=9223372036854775808", "m=1&m=x", "m=1%20", "m"] {
+        let status = if matches!(query, "m=1&m=x" | "m") { 200 } else { 400 };
+        assert_eq!(get(site(), &format!("/json/3?{query}"), "").status, status, "{query}");
+    }
+    assert_eq!(get(site(), "/json/3", "").body, get(site(), "/json/3?m=1", "").body);
+    assert_eq!(get(site(), "/json/3?x=9&m=2&m=3", "").body, get(site(), "/json/3?m=2", "").body);
+}
+
+#[test]
+fn every_refusal_has_its_text() {
+    let date = HttpDate::from_unix(NOW);
+    for &status in Status::ALL.iter().filter(|status| status.class() >= 4) {
+        let reply = site().refuse(status);
+        assert_eq!(site().status(&reply), status);
+        let mut out = [0; HEAD_OUT_MAX];
+        let context = HeadContext { date: &date, connection: Connection::Close };
+        let len = site().head_into(&reply, &context, &mut out);
+        let mut body = [0; 64];
+        let body_len = site().body_into(&reply, 0, &mut body);
+        let bytes = [&out[..len], &body[..body_len]].concat();
+        let (answer, rest) = split(&bytes, false);
+        assert!(rest.is_empty());
+        assert_eq!(answer.text(), format!("{} {}\n", status.code(), status.reason()));
+        assert_eq!(answer.field("Connection"), Some("close"));
+        assert_eq!(answer.field("Retry-After").is_some(), status == Status::S503);
+        assert_eq!(answer.field("Allow").is_some(), status == Status::S405);
+    }
+    assert_eq!(site().status(&site().refuse(Status::S204)), Status::S500, "no error at all");
+}
+
+#[test]
+fn the_connection_line_is_the_last() {
+    let date = HttpDate::from_unix(0);
+    let reply = site().refuse(Status::S404);
+    for (connection, ending) in [
+        (Connection::Implicit, "\r\nContent-Length: 14\r\n\r\n"),
+        (Connection::Close, "\r\nConnection: close\r\n\r\n"),
+        (Connection::KeepAlive, "\r\nConnection: keep-alive\r\n\r\n"),
+    ] {
+        let mut out = [0; HEAD_OUT_MAX];
+        let len = site().head_into(&reply, &HeadContext { date: &date, connection }, &mut out);
+        let head = String::from_utf8(out[..len].to_vec()).expect("ASCII");
+        assert!(head.ends_with(ending), "{head}");
+        assert!(head.contains("\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"));
+    }
+}
