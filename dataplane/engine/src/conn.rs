@@ -72,12 +72,12 @@ impl<S: Service> Conn<S> {
         }
     }
 
-    fn open(&mut self, tuple: Tuple, link: ReplyHeader, port: u16, micros: u64) {
+    fn open(&mut self, syn: &Segment, link: ReplyHeader, port: u16, micros: u64) {
         debug_assert_eq!(self.stage, Stage::Free);
-        self.tcp.open(port);
+        self.tcp.open(port, syn.sequence);
         self.http = http1::Conn::new();
         self.link = link;
-        self.tuple = tuple;
+        self.tuple = syn.tuple;
         self.waiting = Waiting::Idle;
         self.progress = micros;
         self.acknowledged = 0;
@@ -183,16 +183,16 @@ impl<S: Service> Conns<S> {
         Self { slots, free }
     }
 
-    /// Takes a slot for a new connection; `None` if every one is in use.
+    /// Takes a slot for the connection that `syn` opens; `None` if every one is in use.
     pub(crate) fn try_open(
         &mut self,
-        tuple: Tuple,
+        syn: &Segment,
         link: ReplyHeader,
         port: u16,
         micros: u64,
     ) -> Option<u32> {
         let slot = self.free.pop()?;
-        self.slots[slot as usize].open(tuple, link, port, micros);
+        self.slots[slot as usize].open(syn, link, port, micros);
         Some(slot)
     }
 

@@ -35,6 +35,7 @@ losses! {
     ClosedPort => drop_closed_port,
     NoConnection => drop_no_connection,
     StrayReset => drop_stray_reset,
+    ResetGuess => drop_reset_guess,
     AckUnsent => drop_ack_unsent,
     FinBeyondWindow => drop_fin_beyond_window,
     TimeWait => drop_time_wait,

@@ -7,7 +7,6 @@ use http1::{Context, HttpDate, Limits, Next, Observer, Out, Reject, Service, Sta
 use crate::CoreStats;
 use crate::conn::Conn;
 use crate::limits::SCRATCH_LEN;
-use crate::stack::{State, Tcp};
 
 /// What one core serves with.
 pub(crate) struct Desk<S> {
@@ -71,7 +70,7 @@ impl<S: Service> Desk<S> {
                 break;
             }
             // Said by http1 itself: it has all it can use, so what is left is a part of a head.
-            if step.next == Next::More && conn.tcp.received() == 0 && !is_eof(&conn.tcp) {
+            if step.next == Next::More && conn.tcp.received() == 0 && !conn.tcp.is_half_closed() {
                 break;
             }
         }
@@ -85,7 +84,7 @@ impl<S: Service> Desk<S> {
         let mut context = Context { service: &**service, limits, date, observer: tally };
         let Conn { tcp, http, .. } = conn;
         let available = tcp.peek(input);
-        let eof = is_eof(tcp) && available == tcp.received();
+        let eof = tcp.is_half_closed() && available == tcp.received();
         let input = &input[..available];
         let mut step = |room: &mut [u8]| {
             let mut out = Out::new(room);
@@ -115,7 +114,7 @@ impl<S: Service> Desk<S> {
         let Self { service, limits, date, output, .. } = self;
         let mut context = Context { service: &**service, limits, date, observer: tally };
         let Conn { tcp, http, .. } = conn;
-        let (received, fin) = (tcp.received(), is_eof(tcp));
+        let (received, fin) = (tcp.received(), tcp.is_half_closed());
         let room = tcp.room().min(output.len());
         let mut step = |input: &[u8]| {
             let mut out = Out::new(&mut output[..room]);
@@ -144,11 +143,6 @@ struct Step {
     consumed: usize,
     written: usize,
     next: Next,
-}
-
-/// Whether the peer has half-closed: no octet follows those received.
-fn is_eof(tcp: &Tcp) -> bool {
-    tcp.state() == State::CloseWait
 }
 
 struct Tally<'a> {

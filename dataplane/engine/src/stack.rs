@@ -72,10 +72,13 @@ impl Stack {
         nic: &mut N,
         stats: &CoreStats,
     ) {
+        let (received, fin) = (tcp.received(), tcp.is_half_closed());
         let Tcp { set, sent, .. } = tcp;
         let mut lane = Lane { nic, stats, header, sent, packet: Some(packet) };
         let result = self.interface.poll_ingress_single(self.now, &mut lane, set);
         debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
+        let grown = tcp.received() - received + usize::from(tcp.is_half_closed() && !fin);
+        tcp.expected = tcp.expected.wrapping_add(u32::try_from(grown).unwrap_or(0));
     }
 
     /// Sends what a connection has to send, a budget's worth.
@@ -109,6 +112,8 @@ pub(crate) struct Tcp {
     set: SocketSet<'static>,
     handle: SocketHandle,
     sent: Sent,
+    /// The next sequence number we expect: RCV.NXT, which smoltcp does not tell.
+    expected: u32,
 }
 
 impl Tcp {
@@ -119,17 +124,18 @@ impl Tcp {
         socket.set_ack_delay(Some(stack_duration(ACK_DELAY_MICROS)));
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Self { set, handle, sent: Sent::default() }
+        Self { set, handle, sent: Sent::default(), expected: 0 }
     }
 
-    /// Makes the socket as good as new, waiting for a SYN to `port`.
+    /// Makes the socket as good as new, waiting for the SYN with number `syn` to `port`.
     ///
     /// `listen` resets all but four fields of a closed socket. The acknowledgement that completes the
     /// handshake overwrites the last sequence and acknowledgement numbers and the duplicate counter
     /// before anything reads them; a fast retransmission left pending by a connection that ended in
     /// mid-recovery makes the first segment of the next ignore its windows, once, by one segment.
-    pub(crate) fn open(&mut self, port: u16) {
+    pub(crate) fn open(&mut self, port: u16, syn: u32) {
         self.sent = Sent::default();
+        self.expected = syn.wrapping_add(1);
         let socket = self.socket_mut();
         socket.abort();
         socket.set_congestion_control(CongestionControl::Reno);
@@ -140,6 +146,17 @@ impl Tcp {
     /// State of the connection (RFC 9293, 3.3.2).
     pub(crate) fn state(&self) -> State {
         self.socket().state()
+    }
+
+    /// Whether the peer's FIN was taken: no octet follows those received.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        use State::{CloseWait, Closing, LastAck, TimeWait};
+        matches!(self.state(), CloseWait | Closing | LastAck | TimeWait)
+    }
+
+    /// The sequence number the peer's next octet must have (RFC 9293, 3.3.1: RCV.NXT).
+    pub(crate) fn expected(&self) -> u32 {
+        self.expected
     }
 
     /// Copies received octets, from the first not consumed, into `into`; how many.

@@ -102,6 +102,7 @@ counters! {
         drop_closed_port: Total, "dropped and reset: TCP port other than ours";
         drop_no_connection: Total, "dropped and reset: segment of a connection that is not there";
         drop_stray_reset: Total, "dropped: RST of a connection that is not there";
+        drop_reset_guess: Total, "dropped: RST whose sequence number is not the next (challenged if in the window)";
         drop_ack_unsent: Total, "dropped: acknowledges octets that were never sent";
         drop_fin_beyond_window: Total, "dropped: FIN whose data does not fit the receive window";
         drop_time_wait: Total, "dropped: segment of a connection in TIME-WAIT that needs no answer";

@@ -3,8 +3,7 @@
 use core::net::Ipv4Addr;
 
 use crate::ethernet::{self, LinkHeader, ReplyHeader};
-use crate::segment::{Bare, Segment};
-use crate::time_wait::Record;
+use crate::segment::Bare;
 use crate::{CoreStats, Nic, arp, echo};
 
 /// The queue of one core.
@@ -61,19 +60,11 @@ impl<N: Nic> Wire<N> {
         self.account(queued, stats);
     }
 
-    /// Resets the connection that `segment` believes in.
-    pub(crate) fn reset(&mut self, segment: &Segment, header: &ReplyHeader, stats: &CoreStats) {
-        let queued = Bare::reset(segment).submit(&mut self.nic, header);
-        self.account(queued, stats);
-    }
-
-    /// Acknowledges a retransmitted FIN of a connection in TIME-WAIT.
-    pub(crate) fn acknowledge(&mut self, record: &Record, header: &ReplyHeader, stats: &CoreStats) {
-        let Record { tuple, next_sequence, acknowledged, .. } = *record;
-        let bare = Bare::acknowledgement(tuple, next_sequence, acknowledged);
+    /// Sends a segment that no socket makes. `false`: there is no transmit buffer.
+    pub(crate) fn submit(&mut self, bare: &Bare, header: &ReplyHeader, stats: &CoreStats) -> bool {
         let queued = bare.submit(&mut self.nic, header);
-        stats.time_wait_acked.add(u64::from(queued.is_some()));
         self.account(queued, stats);
+        queued.is_some()
     }
 
     fn account(&mut self, queued: Option<usize>, stats: &CoreStats) {

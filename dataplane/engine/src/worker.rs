@@ -15,10 +15,10 @@ use crate::guard::{Arrival, Guard};
 use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS, TIME_WAIT_MAX, TIME_WAIT_MICROS};
 use crate::link::{Command, Event, WorkerEnd};
 use crate::loss::Loss;
-use crate::segment::{ACK, FIN, RST, SYN, Segment, is_after};
+use crate::segment::{ACK, Bare, FIN, RST, SYN, Segment, is_after};
 use crate::serve::Desk;
 use crate::stack::{Egress, Stack, State};
-use crate::time_wait::TimeWait;
+use crate::time_wait::{Record, TimeWait};
 use crate::timer::Wheel;
 use crate::tuple::HashKey;
 use crate::wire::Wire;
@@ -223,18 +223,18 @@ impl<N: Nic, S: Service> Worker<N, S> {
             if segment.has(RST) {
                 return Err(Loss::StrayReset);
             }
-            self.wire.reset(segment, header, stats);
+            self.wire.submit(&Bare::reset(segment), header, stats);
             let ours = segment.tuple.ports & 0xffff == u32::from(self.door.port);
             return Err(if ours { Loss::NoConnection } else { Loss::ClosedPort });
         }
         if self.link.mode != Mode::Serving {
-            self.wire.reset(segment, header, stats);
+            self.wire.submit(&Bare::reset(segment), header, stats);
             return Err(Loss::Draining);
         }
         if self.door.half_open >= self.door.half_open_max {
             return Err(Loss::HalfOpenFull);
         }
-        let opened = self.conns.try_open(segment.tuple, *header, self.door.port, now.micros);
+        let opened = self.conns.try_open(segment, *header, self.door.port, now.micros);
         let slot = opened.ok_or(Loss::ConnectionsFull)?;
         if let Some(Owner::TimeWait(index)) = owner {
             self.registry.time_wait.release(index);
@@ -258,6 +258,17 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let Self { conns, stack, wire, link, ready, .. } = self;
         let stats = &link.end.stats;
         let conn = conns.conn(slot);
+        if segment.has(RST) && segment.sequence != conn.tcp.expected() {
+            // RFC 5961, 3.2: only the exact number resets; one in the window is challenged.
+            if is_after(conn.tcp.sent().window_end(), segment.sequence)
+                && is_after(segment.sequence, conn.tcp.expected())
+            {
+                let (sequence, expected) = (conn.tcp.sent().next_sequence, conn.tcp.expected());
+                let challenge = Bare::acknowledgement(segment.tuple, sequence, expected);
+                wire.submit(&challenge, header, stats);
+            }
+            return Err(Loss::ResetGuess);
+        }
         if conn.stage != Stage::HalfOpen {
             let sent = conn.tcp.sent();
             // RFC 9293, 3.10.7.4: an acknowledgement of what was not yet sent changes nothing.
@@ -292,8 +303,11 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if !segment.has(FIN) {
             return Err(Loss::TimeWait);
         }
-        let record = self.registry.time_wait.record(index);
-        self.wire.acknowledge(&record, header, &self.link.end.stats);
+        let Record { tuple, next_sequence, acknowledged, .. } =
+            self.registry.time_wait.record(index);
+        let late = Bare::acknowledgement(tuple, next_sequence, acknowledged);
+        let queued = self.wire.submit(&late, header, &self.link.end.stats);
+        self.link.end.stats.time_wait_acked.add(u64::from(queued));
         Ok(())
     }
 
@@ -400,7 +414,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
     fn rest(&mut self, slot: u32, now: Now) {
         let Self { conns, link, .. } = self;
         let conn = conns.conn(slot);
-        let (tuple, sent) = (conn.tuple, *conn.tcp.sent());
+        let (tuple, next_sequence) = (conn.tuple, conn.tcp.sent().next_sequence);
+        let expected = conn.tcp.expected();
         link.end.stats.connections_closed.add(1);
         self.retire(slot);
         let Registry { flows, time_wait } = &mut self.registry;
@@ -410,7 +425,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             flows.remove(oldest);
             self.link.end.stats.time_wait_evicted.add(1);
         }
-        let index = time_wait.push(tuple, sent.next_sequence, sent.acknowledged, now.micros);
+        let index = time_wait.push(tuple, next_sequence, expected, now.micros);
         flows.insert(tuple, Owner::TimeWait(index));
     }
 
