@@ -9,7 +9,7 @@
 //! ```
 
 use crate::dataset::Item;
-use crate::total::{TOTAL_LEN_MAX, Unit};
+use crate::total::{Room, Unit};
 
 /// Where the constant text is cut, and the units of the totals.
 #[derive(Debug)]
@@ -77,12 +77,11 @@ impl Items {
     fn tell(&self, text: &[u8], ask: Ask, sink: &mut impl Sink) {
         let count = ask.count;
         let mut start = 0;
-        let mut total = [0; TOTAL_LEN_MAX];
+        let mut room = Room::new();
         for (&end, unit) in self.ends[..count].iter().zip(&self.units[..count]) {
             let end = end as usize;
             sink.put(&text[start..end]);
-            let len = unit.write(ask.k, &mut total);
-            sink.put(&total[..len]);
+            sink.put(unit.text(ask.k, &mut room));
             start = end;
         }
         sink.put(TAIL);

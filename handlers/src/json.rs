@@ -104,7 +104,8 @@ fn plan_all(items: &[Item], store: &mut StorePlan<'_>) -> Result<EntryId, BuildE
     let (items, text) = Items::plan(items, count);
     let body = items.to_vec(&text, count, 1);
     let gzip = coding::gzip(&body, GZIP_LEVEL);
-    let brotli = coding::brotli(&body, BROTLI_QUALITY_ALL);
+    let quality = if body.len() <= BEST_LEN_MAX { BROTLI_BEST } else { BROTLI_QUICK };
+    let brotli = coding::brotli(&body, quality);
     let first = add(store, Coding::Identity, body)?;
     add(store, Coding::Gzip, gzip)?;
     add(store, Coding::Br, brotli)?;
@@ -122,7 +123,7 @@ fn plan_coded(
         for count in 1..=count_max {
             let body = items.to_vec(text, count, k);
             let gzip = add(store, Coding::Gzip, coding::gzip(&body, GZIP_LEVEL))?;
-            add(store, Coding::Br, coding::brotli(&body, BROTLI_QUALITY_SOME))?;
+            add(store, Coding::Br, coding::brotli(&body, BROTLI_QUICK))?;
             first = first.or(Some(gzip));
         }
     }
@@ -157,6 +158,8 @@ const COUNT_MAX: usize = 50;
 const CODED_K: std::ops::RangeInclusive<i64> = 1..=8;
 
 const GZIP_LEVEL: u32 = 9;
-const BROTLI_QUALITY_ALL: i32 = 11;
+const BROTLI_BEST: i32 = 11;
+/// Beyond this length the best quality takes longer than a start should.
+const BEST_LEN_MAX: usize = 64 * 1024;
 /// Chosen so that 400 bodies are coded in a fraction of a second: see README.
-const BROTLI_QUALITY_SOME: i32 = 6;
+const BROTLI_QUICK: i32 = 6;

@@ -159,3 +159,49 @@ impl fmt::Debug for Store {
 
 /// A cache line.
 const ENTRY_ALIGN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> HeadPlan {
+        HeadPlan::new(Status::S200).field("Content-Length", 2)
+    }
+
+    #[test]
+    fn a_head_without_room_is_refused() {
+        let mut plan = StorePlan::default();
+        let spare = HEAD_OUT_MAX - head().len_max() - "X: \r\n".len();
+        plan.add("fits", head().field("X", "x".repeat(spare)), Body::Empty).expect("just fits");
+        let long = head().field("X", "x".repeat(spare + 1));
+        let error = plan.add("a.css", long, Body::Empty).expect_err("one too many");
+        assert_eq!(error.to_string(), "a.css: expected a head of at most 1024 octets, found 1025");
+    }
+
+    #[test]
+    fn heads_and_bodies_lie_together_and_apart_from_others() {
+        let mut plan = StorePlan::default();
+        let one = plan.add("one", head(), Body::Own(b"ok"[..].into())).expect("short");
+        let none = plan.add("none", head(), Body::Empty).expect("short");
+        let same = plan.add("same", head(), Body::Of(one)).expect("short");
+        let two = plan.add("two", head(), Body::Own(b"no"[..].into())).expect("short");
+        let mut size = 0;
+        let store = plan
+            .lay(|asked| {
+                size = asked;
+                Box::new(vec![0; asked])
+            })
+            .expect("enough");
+        assert_eq!(
+            [one, none, same, two].map(|id| store.body(id)),
+            [&b"ok"[..], b"", b"ok", b"no"]
+        );
+        let text = head().text;
+        for id in [one, none, same, two] {
+            assert_eq!(store.head(id), (text.as_bytes(), "HTTP/1.1 200 OK\r\nDate: ".len()));
+        }
+        let last = store.entry(two);
+        assert_eq!(last.head_at % ENTRY_ALIGN, 0);
+        assert_eq!((last.body_at, size), (last.head_at + text.len(), last.body_at + 2));
+    }
+}

@@ -167,4 +167,18 @@ mod tests {
         assert_eq!(query_value(b"m=", b"m"), Some(&b""[..]));
         assert_eq!(query_value(b"x=1", b"m"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_means_what_the_standard_library_says(
+            text in "[ \t\r\n]{0,2}[-+]{0,2}[0-9]{0,21}[ x]{0,2}",
+            cut in 0_usize..24,
+        ) {
+            let (one, two) = text.as_bytes().split_at(cut.min(text.len()));
+            let mut number = Number::default();
+            number.on_bytes(one);
+            number.on_bytes(two);
+            proptest::prop_assert_eq!(number.value(), text.trim_ascii().parse().ok());
+        }
+    }
 }

@@ -65,32 +65,39 @@ impl Plain {
     }
 }
 
+/// Room for the text of one total.
+pub(crate) struct Room {
+    digits: itoa::Buffer,
+    decimal: [u8; DECIMAL_LEN_MAX],
+}
+
+impl Room {
+    /// Room with nothing in it.
+    pub(crate) fn new() -> Self {
+        Self { digits: itoa::Buffer::new(), decimal: [0; DECIMAL_LEN_MAX] }
+    }
+}
+
 impl Unit {
-    /// The total for `k`, as JSON text at the front of `room`; returns its length.
-    pub(crate) fn write(self, k: i64, room: &mut [u8; TOTAL_LEN_MAX]) -> usize {
+    /// The total for `k`, as JSON text.
+    pub(crate) fn text(self, k: i64, room: &mut Room) -> &[u8] {
         match self {
-            Self::Whole(base) => {
-                let mut digits = itoa::Buffer::new();
-                let text = match base.checked_mul(k) {
-                    Some(total) => digits.format(total),
-                    None => digits.format(i128::from(base) * i128::from(k)),
-                };
-                room[..text.len()].copy_from_slice(text.as_bytes());
-                text.len()
-            }
-            Self::Cents { base, per_cent } => write_cents(cents(base, per_cent, k), room),
+            Self::Whole(base) => match base.checked_mul(k) {
+                Some(total) => room.digits.format(total).as_bytes(),
+                None => room.digits.format(i128::from(base) * i128::from(k)).as_bytes(),
+            },
+            Self::Cents { base, per_cent } => decimal(cents(base, per_cent, k), room),
         }
     }
 
-    /// Octets that [`write`](Self::write) would write.
+    /// Octets of [`text`](Self::text).
     pub(crate) fn len(self, k: i64) -> usize {
-        match self {
-            Self::Whole(base) => match base.checked_mul(k) {
-                Some(total) => usize::from(total < 0) + digits(total.unsigned_abs()),
-                None => self.write(k, &mut [0; TOTAL_LEN_MAX]),
-            },
-            Self::Cents { .. } => self.write(k, &mut [0; TOTAL_LEN_MAX]),
+        if let Self::Whole(base) = self
+            && let Some(total) = base.checked_mul(k)
+        {
+            return usize::from(total < 0) + digits(total.unsigned_abs());
         }
+        self.text(k, &mut Room::new()).len()
     }
 }
 
@@ -107,24 +114,24 @@ fn cents(base: i64, per_cent: i64, k: i64) -> i128 {
 }
 
 /// `1230` as `12.3`, `1200` as `12.0`, `-5` as `-0.05`.
-fn write_cents(cents: i128, room: &mut [u8; TOTAL_LEN_MAX]) -> usize {
+fn decimal(cents: i128, room: &mut Room) -> &[u8] {
+    let text = &mut room.decimal;
     let mut len = 0;
     if cents < 0 {
-        room[0] = b'-';
+        text[0] = b'-';
         len = 1;
     }
-    let mut digits = itoa::Buffer::new();
-    let whole = digits.format(cents.unsigned_abs() / 100).as_bytes();
-    room[len..len + whole.len()].copy_from_slice(whole);
+    let whole = room.digits.format(cents.unsigned_abs() / 100).as_bytes();
+    text[len..len + whole.len()].copy_from_slice(whole);
     len += whole.len();
-    let mut digits = itoa::Buffer::new();
-    let fraction = digits.format(100 + cents.unsigned_abs() % 100).as_bytes();
-    room[len..len + 3].copy_from_slice(&[b'.', fraction[1], fraction[2]]);
-    len + if fraction[2] == b'0' { 2 } else { 3 }
+    let fraction = room.digits.format(100 + cents.unsigned_abs() % 100).as_bytes();
+    text[len..len + 3].copy_from_slice(&[b'.', fraction[1], fraction[2]]);
+    len += if fraction[2] == b'0' { 2 } else { 3 };
+    &text[..len]
 }
 
-/// The longest total: a sign, 39 digits of an `i128`, a point and two decimals.
-pub(crate) const TOTAL_LEN_MAX: usize = 43;
+/// A sign, 39 digits, a point and two decimals.
+const DECIMAL_LEN_MAX: usize = 43;
 
 /// Digits of a price or a quantity, counting sign and decimals.
 pub(crate) const DIGITS_MAX: usize = 15;
@@ -141,10 +148,9 @@ mod tests {
 
     fn total(price: &str, quantity: i64, k: i64) -> String {
         let unit = Plain::read(price).expect("plain").times(quantity).expect("in range");
-        let mut room = [0; TOTAL_LEN_MAX];
-        let len = unit.write(k, &mut room);
-        assert_eq!(unit.len(k), len, "{price} {quantity} {k}");
-        String::from_utf8(room[..len].to_vec()).expect("digits")
+        let text = String::from_utf8(unit.text(k, &mut Room::new()).to_vec()).expect("digits");
+        assert_eq!(unit.len(k), text.len(), "{price} {quantity} {k}");
+        text
     }
 
     #[test]
@@ -195,5 +201,28 @@ mod tests {
             }
         }
         assert_eq!(digits(u64::MAX), 20);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_total_agrees_with_long_division(
+            mantissa in -99_999_999_i64..=99_999_999,
+            decimals in 1_u32..=8,
+            quantity in 0_i64..=9_999_999,
+            k in proptest::prelude::any::<i64>(),
+        ) {
+            let scale = 10_i128.pow(decimals);
+            let sign = if mantissa < 0 { "-" } else { "" };
+            let (whole, rest) =
+                (i128::from(mantissa).abs() / scale, i128::from(mantissa).abs() % scale);
+            let price = format!("{sign}{whole}.{rest:0width$}", width = decimals as usize);
+            let exact = i128::from(mantissa) * i128::from(quantity) * i128::from(k) * 100;
+            let cents = exact.abs() / scale + i128::from(exact.abs() % scale * 2 >= scale);
+            let text = total(&price, quantity, k);
+            let (units, hundredths) = text.split_once('.').expect("a point");
+            let written = format!("{}{hundredths:0<2}", units.trim_start_matches('-'));
+            proptest::prop_assert_eq!(written.parse::<i128>().expect("digits"), cents);
+            proptest::prop_assert_eq!(text.starts_with('-'), exact < 0 && cents > 0);
+        }
     }
 }
