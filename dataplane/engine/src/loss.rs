@@ -37,7 +37,7 @@ losses! {
     StrayReset => drop_stray_reset,
     ResetGuess => drop_reset_guess,
     AckUnsent => drop_ack_unsent,
-    FinBeyondWindow => drop_fin_beyond_window,
+    BeyondWindow => drop_beyond_window,
     TimeWait => drop_time_wait,
     HalfOpenFull => drop_half_open_full,
     ConnectionsFull => drop_connections_full,

@@ -4,8 +4,8 @@
 //! to the [`Spoke`]s over rings; what spokes send comes back over rings and leaves through the hub's
 //! queue. Both are a [`Nic`] to their worker, which does not know the difference.
 //!
-//! Invariant: blanks lent to a spoke, whether still blank or filled, never exceed [`LENT_MAX`], so the
-//! ring of filled ones cannot overflow.
+//! Invariant: of the blanks lent to a spoke at most one is in its hand, the others lie in the two rings,
+//! `blanks.len() + filled.len() <= lent`; so `filled`, one longer than that, cannot overflow.
 
 use core::fmt;
 use std::sync::Arc;
@@ -19,14 +19,15 @@ use crate::tuple::{HashKey, Tuple};
 
 /// Frames waiting for one spoke.
 const FRAMES_MAX: usize = 1024;
-/// Transmit buffers lent to one spoke.
-const LENT_MAX: usize = 256;
+/// Transmit buffers to lend to each spoke, where the pool is large enough: eight bursts.
+pub const LENT: usize = 256;
 
 /// The end that owns the queue.
 pub struct Hub<N: Nic> {
     nic: N,
     lanes: Vec<Arc<Lane<N>>>,
     key: HashKey,
+    lent: usize,
     rx_ring_full: u64,
 }
 
@@ -53,9 +54,10 @@ struct Filled<B> {
     checksums: TxChecksums,
 }
 
-/// Splits one queue among `1 + spokes` cores. The hub's worker must keep turning: nothing reaches the
-/// others without it.
-pub fn split<N: Nic>(nic: N, spokes: usize, seed: [u8; 16]) -> (Hub<N>, Vec<Spoke<N>>)
+/// Splits one queue among `1 + spokes` cores, lending `lent` transmit buffers to each spoke. The queue's
+/// pool must hold more than `spokes * lent`, or the hub has none for itself. The hub's worker must keep
+/// turning: nothing reaches the others without it.
+pub fn split<N: Nic>(nic: N, spokes: usize, lent: usize, seed: [u8; 16]) -> (Hub<N>, Vec<Spoke<N>>)
 where
     N::Frame: Send,
     N::Blank: Send,
@@ -65,8 +67,8 @@ where
         .map(|_| {
             Arc::new(Lane {
                 frames: ArrayQueue::new(FRAMES_MAX),
-                blanks: ArrayQueue::new(LENT_MAX),
-                filled: ArrayQueue::new(LENT_MAX),
+                blanks: ArrayQueue::new(lent),
+                filled: ArrayQueue::new(lent + 1),
             })
         })
         .collect();
@@ -74,7 +76,7 @@ where
         .iter()
         .map(|lane| Spoke { lane: Arc::clone(lane), capabilities, no_blank: 0 })
         .collect();
-    let mut hub = Hub { nic, lanes, key: HashKey::new(seed), rx_ring_full: 0 };
+    let mut hub = Hub { nic, lanes, key: HashKey::new(seed), lent, rx_ring_full: 0 };
     hub.lend();
     (hub, ends)
 }
@@ -108,7 +110,7 @@ impl<N: Nic> Hub<N> {
     /// Gives the spokes blanks again.
     fn lend(&mut self) {
         for lane in &self.lanes {
-            while lane.blanks.len() + lane.filled.len() < LENT_MAX {
+            while lane.blanks.len() + lane.filled.len() < self.lent {
                 let Some(blank) = self.nic.blank() else { return };
                 if lane.blanks.push(blank).is_err() {
                     break;

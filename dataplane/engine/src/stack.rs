@@ -159,6 +159,12 @@ impl Tcp {
         self.expected
     }
 
+    /// Whether some of the payload of `segment` lies beyond the window the peer was told of.
+    pub(crate) fn is_beyond_window(&self, segment: &Segment) -> bool {
+        let end = segment.sequence.wrapping_add(segment.payload_len);
+        is_after(end, self.sent.window_end())
+    }
+
     /// Copies received octets, from the first not consumed, into `into`; how many.
     pub(crate) fn peek(&mut self, into: &mut [u8]) -> usize {
         self.socket_mut().peek_slice(into).unwrap_or(0)
@@ -243,18 +249,26 @@ pub(crate) struct Sent {
     pub(crate) next_sequence: u32,
     /// The acknowledgement number sent last.
     pub(crate) acknowledged: u32,
-    /// The window field sent last.
-    window: u16,
+    /// The window sent last, in octets.
+    window: u32,
     /// How far the peer shifts our window (RFC 7323, 2.2).
     window_scale: u8,
     /// Whether anything was sent.
     begun: bool,
+    /// Whether a SYN was sent last.
+    syn_last: bool,
 }
 
 impl Sent {
     /// The first sequence number beyond the receive window that the peer was told of.
     pub(crate) fn window_end(&self) -> u32 {
-        self.acknowledged.wrapping_add(u32::from(self.window) << self.window_scale)
+        self.acknowledged.wrapping_add(self.window)
+    }
+
+    /// Whether smoltcp mistakes the end of the window: it scales the window of our SYN, which RFC 7323
+    /// 2.2 does not, until something else was sent.
+    pub(crate) fn is_window_unscaled(&self) -> bool {
+        self.syn_last && self.window_scale > 0
     }
 
     /// Takes note of one segment; whether it carries sequence space that was sent before.
@@ -268,7 +282,9 @@ impl Sent {
             self.window_scale = segment::window_scale(segment::options(packet)).unwrap_or(0);
         }
         self.acknowledged = segment.acknowledged;
-        self.window = segment.window;
+        self.syn_last = segment.has(SYN);
+        let scale = if self.syn_last { 0 } else { self.window_scale };
+        self.window = u32::from(segment.window) << scale;
         self.begun = true;
         again
     }

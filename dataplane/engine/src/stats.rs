@@ -104,7 +104,7 @@ counters! {
         drop_stray_reset: Total, "dropped: RST of a connection that is not there";
         drop_reset_guess: Total, "dropped: RST whose sequence number is not the next (challenged if in the window)";
         drop_ack_unsent: Total, "dropped: acknowledges octets that were never sent";
-        drop_fin_beyond_window: Total, "dropped: FIN whose data does not fit the receive window";
+        drop_beyond_window: Total, "dropped: data beyond the receive window that smoltcp would take wrongly";
         drop_time_wait: Total, "dropped: segment of a connection in TIME-WAIT that needs no answer";
         drop_half_open_full: Total, "dropped: SYN while as many as allowed were half-open";
         drop_connections_full: Total, "dropped: SYN while every connection slot was in use";

@@ -276,10 +276,12 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 return Err(Loss::AckUnsent);
             }
             // smoltcp clips the data to its window but takes the FIN behind it.
-            let end = segment.sequence.wrapping_add(segment.payload_len);
-            if segment.has(FIN) && is_after(end, sent.window_end()) {
-                return Err(Loss::FinBeyondWindow);
+            if segment.has(FIN) && conn.tcp.is_beyond_window(segment) {
+                return Err(Loss::BeyondWindow);
             }
+        }
+        if conn.tcp.sent().is_window_unscaled() && conn.tcp.is_beyond_window(segment) {
+            return Err(Loss::BeyondWindow);
         }
         stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
         conn.on_segment(segment, *header, now.micros);

@@ -1,0 +1,32 @@
+//! Safe owners of what DPDK hands out: the environment ([`Eal`]), ports and their queue pairs
+//! ([`Port`], [`QueuePair`]), buffers ([`Pool`]), hugepage memory ([`Arena`]), the clock ([`Tsc`]).
+//!
+//! The only crate that says `unsafe`. No raw pointer and no errno leaves it. Hardware handles are
+//! neither `Copy` nor `Sync`: owning the value is the right to use it, moving it is the hand-over.
+//! Read `dataplane/dpdk/README.md` first: who owns and who frees what.
+
+mod arena;
+mod device;
+mod eal;
+mod log;
+mod mbuf;
+mod pool;
+mod port;
+mod queue;
+mod thread;
+mod tsc;
+mod xdp;
+
+pub use arena::{Arena, ArenaError, Backing, HugeBytes};
+pub use device::{Device, DeviceError, LinkKind, MemifRole};
+pub use eal::{Eal, EalError, EalPlan, Memory};
+pub use mbuf::{Blank, RxFrame};
+pub use pool::{Pool, PoolError};
+pub use port::{
+    Call, Link, OpenError, Port, PortInfo, PortPlan, PortStats, Running, Spread, StartError,
+    StopError, Stopped,
+};
+pub use queue::QueuePair;
+pub use thread::{AdoptError, Adopted, adopt_thread};
+pub use tsc::Tsc;
+pub use xdp::{XdpError, detach as detach_xdp};

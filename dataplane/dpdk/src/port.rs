@@ -1,0 +1,414 @@
+//! A port: probed, then started with a plan, then closed. A `Port<Stopped>` can be asked what it is
+//! and started; a `Port<Running>` has handed its queue pairs out and can be counted and stopped.
+//!
+//! The device closes when the last of port and queue pairs is gone, in whichever order that happens.
+
+mod error;
+mod info;
+
+use std::{
+    collections::BTreeSet,
+    ffi::{CStr, CString},
+    fs, io,
+    os::unix::net::UnixStream,
+    ptr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use engine::{BURST_MAX, Capabilities};
+use nix::errno::Errno;
+
+use self::info::{Offloads, errno_of};
+pub use self::{
+    error::{Call, OpenError, StartError, StopError},
+    info::{Link, PortInfo, PortStats, Spread},
+};
+use crate::{
+    Device, Eal, LinkKind, Pool, log,
+    pool::{CACHE_MAX, PoolPlan},
+    queue::{PENDING_MAX, QueuePair, STASH_MAX},
+    xdp::Attachment,
+};
+
+/// A port in one of its states: [`Stopped`] or [`Running`].
+#[derive(Debug)]
+pub struct Port<S> {
+    state: S,
+    info: PortInfo,
+}
+
+/// Probed; has no queues yet.
+#[derive(Debug)]
+pub struct Stopped {
+    open: Open,
+    offloads: Offloads,
+}
+
+/// Started; its queue pairs have been handed out.
+#[derive(Debug)]
+pub struct Running {
+    open: Arc<Open>,
+    pool: Arc<Pool>,
+}
+
+/// How a port is to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortPlan {
+    /// Queue pairs, one for each core.
+    pub queues: u16,
+    /// Descriptors of each receive queue; a power of two. Drivers may round it.
+    pub rx_descriptors: u16,
+    /// Descriptors of each transmit queue; a power of two. Drivers may round it.
+    pub tx_descriptors: u16,
+    /// Largest IP packet in octets.
+    pub ip_mtu: u16,
+    /// Frames and blanks that cores hold at a time beyond a burst in hand: what is in the rings of
+    /// the software spreader, for one.
+    pub frames_held: u32,
+}
+
+impl Default for PortPlan {
+    /// One queue, Ethernet's MTU.
+    fn default() -> Self {
+        Self { queues: 1, rx_descriptors: 1024, tx_descriptors: 1024, ip_mtu: 1500, frames_held: 0 }
+    }
+}
+
+impl<S> Port<S> {
+    /// What the port is and can do.
+    pub fn info(&self) -> &PortInfo {
+        &self.info
+    }
+}
+
+impl Port<Stopped> {
+    /// Probes `device` and finds its port, in the calling thread's network namespace. Takes the
+    /// interface away from nobody yet, except that a TAP interface is made.
+    pub fn open(_eal: &Eal, device: &Device) -> Result<Self, OpenError> {
+        let failed = |call, errno| {
+            let (device, log) = (device.clone(), log::last_words());
+            OpenError::Call { device, call, errno, log }
+        };
+        let xdp = attachment(device)?;
+        remove_stale_socket(device);
+        let name = CString::new(device.name())?;
+        let argument = CString::new(device.to_string())?;
+        let mut owned = owned();
+        if device.kind() != LinkKind::Pci {
+            // SAFETY: a terminated string, which DPDK copies; it is initialised, as an `Eal` shows,
+            // and nobody else is at its list of devices, as `owned` shows.
+            errno_of(unsafe { dpdk_sys::rte_dev_probe(argument.as_ptr()) })
+                .map_err(|errno| failed(Call::Probe, errno))?;
+        }
+        let mut id = 0;
+        // SAFETY: a terminated string, and a place for the port's number.
+        let found = unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &raw mut id) };
+        errno_of(found).map_err(|errno| match errno {
+            Errno::ENODEV => {
+                OpenError::NotProbed { device: device.clone(), log: log::last_words() }
+            }
+            _ => failed(Call::Find, errno),
+        })?;
+        if !owned.insert(id) {
+            return Err(OpenError::AlreadyOpen { device: device.clone() });
+        }
+        drop(owned); // which closing takes, should anything below fail
+        let open = Open { id, device: device.clone(), name, phase: Phase::Probed, pool: None, xdp };
+        let (info, offloads) =
+            info::of_port(id, device.kind()).map_err(|(call, errno)| failed(call, errno))?;
+        Ok(Self { state: Stopped { open, offloads }, info })
+    }
+
+    /// Configures and starts the port. Its queue pairs are in the order of their numbers.
+    ///
+    /// Checksum offloads that the driver has are on; [`Capabilities`] tells. More than one queue is
+    /// started only where something spreads flows over them ([`PortInfo::spread`]).
+    pub fn start(self, plan: &PortPlan) -> Result<(Port<Running>, Vec<QueuePair>), StartError> {
+        let Self { state: Stopped { mut open, offloads }, info } = self;
+        check(plan, &info, &open.device)?;
+        open.configure(plan, offloads).map_err(|(call, errno)| open.failed(call, errno))?;
+        let (rx, tx) = open.descriptors(plan).map_err(|(call, errno)| open.failed(call, errno))?;
+        let pool = Pool::new(&open.pool_plan(plan, info.socket, rx, tx))
+            .map_err(|cause| StartError::Pool { device: open.device.clone(), cause })?;
+        let pool = Arc::new(pool);
+        open.pool = Some(Arc::clone(&pool));
+        open.queues(&pool, plan.queues, info.socket, rx, tx)
+            .map_err(|(call, errno)| open.failed(call, errno))?;
+        open.start().map_err(|errno| open.failed(Call::Start, errno))?;
+        pool.keep();
+
+        let open = Arc::new(open);
+        let capabilities = Capabilities {
+            tx_checksum_offload: info.tx_checksum_offload,
+            ip_mtu: usize::from(plan.ip_mtu),
+        };
+        let queue =
+            |queue| QueuePair::new(Arc::clone(&open), Arc::clone(&pool), queue, capabilities);
+        let queues = (0..plan.queues).map(queue).collect();
+        Ok((Port { state: Running { open, pool }, info }, queues))
+    }
+}
+
+impl Port<Running> {
+    /// What the driver counted.
+    pub fn stats(&self) -> Result<PortStats, Errno> {
+        info::stats(self.state.open.id)
+    }
+
+    /// The state of the link.
+    pub fn link(&self) -> Result<Link, Errno> {
+        info::link(self.state.open.id)
+    }
+
+    /// The port's buffers. Outlives the port; see [`Pool::available`].
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.state.pool
+    }
+
+    /// Stops and closes the port: gives the interface back to the kernel, detaches its XDP program,
+    /// removes a TAP interface. Where queue pairs are still in use, it closes when the last of them
+    /// is dropped, and this says so.
+    pub fn stop(self) -> Result<(), StopError> {
+        let open = self.state.open;
+        let (device, queues) = (open.device.clone(), Arc::strong_count(&open) - 1);
+        match Arc::into_inner(open) {
+            Some(mut open) => open.close(),
+            None => Err(StopError::InUse { device, queues }),
+        }
+    }
+}
+
+/// A probed device: the owner that closes it.
+#[derive(Debug)]
+pub(crate) struct Open {
+    id: u16,
+    device: Device,
+    /// The device's name, for DPDK.
+    name: CString,
+    phase: Phase,
+    /// A share, so that the pool outlives the queues that take from it.
+    pool: Option<Arc<Pool>>,
+    xdp: Option<Attachment>,
+}
+
+/// What is to be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Probed,
+    Started,
+    Closed,
+}
+
+impl Open {
+    /// DPDK's number of the port.
+    pub(crate) fn id(&self) -> u16 {
+        self.id
+    }
+
+    fn failed(&self, call: Call, errno: Errno) -> StartError {
+        StartError::Call { device: self.device.clone(), call, errno, log: log::last_words() }
+    }
+
+    fn configure(&self, plan: &PortPlan, offloads: Offloads) -> Result<(), (Call, Errno)> {
+        let conf = dpdk_sys::shim_port_conf {
+            rss: if plan.queues > 1 { offloads.rss } else { 0 },
+            rx_offloads: offloads.rx,
+            tx_offloads: offloads.tx,
+            queues: plan.queues,
+            mtu: plan.ip_mtu,
+            reserved: 0,
+        };
+        // SAFETY: the port is probed and not started; the structure is read during the call.
+        errno_of(unsafe { dpdk_sys::shim_port_configure(self.id, &raw const conf) })
+            .map_err(|errno| (Call::Configure, errno))
+    }
+
+    /// The plan's descriptors, rounded to what the driver takes.
+    fn descriptors(&self, plan: &PortPlan) -> Result<(u16, u16), (Call, Errno)> {
+        let (mut rx, mut tx) = (plan.rx_descriptors, plan.tx_descriptors);
+        // SAFETY: the port is configured; two places for a number each.
+        let result = unsafe {
+            dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.id, &raw mut rx, &raw mut tx)
+        };
+        errno_of(result).map_err(|errno| (Call::Descriptors, errno))?;
+        Ok((rx, tx))
+    }
+
+    fn pool_plan(&self, plan: &PortPlan, socket: Option<u32>, rx: u16, tx: u16) -> PoolPlan {
+        let in_driver = match self.device.kind() {
+            // Its fill and completion rings have 2,048 entries each, whatever is asked for.
+            LinkKind::AfXdp => 2 * AF_XDP_RING + u32::from(rx) + u32::from(tx),
+            _ => u32::from(rx) + u32::from(tx),
+        };
+        let in_hand = u32_of(BURST_MAX + PENDING_MAX + 2 * STASH_MAX);
+        let per_queue = in_driver + in_hand + plan.frames_held + CACHE_MAX;
+        // A cache more for the thread that closes the port, or looks at it.
+        let mbufs = per_queue * u32::from(plan.queues) + CACHE_MAX;
+        let frame = L2_LEN_MAX + u32::from(plan.ip_mtu);
+        let frame = match self.device.kind() {
+            LinkKind::AfXdp => frame + XDP_PACKET_HEADROOM,
+            _ => frame,
+        };
+        PoolPlan {
+            mbufs,
+            data_len: frame.max(DATA_LEN_MIN).next_multiple_of(DATA_LEN_STEP),
+            socket,
+            dense: !self.device.kind().may_do_dma(),
+        }
+    }
+
+    fn queues(
+        &self,
+        pool: &Pool,
+        queues: u16,
+        socket: Option<u32>,
+        rx: u16,
+        tx: u16,
+    ) -> Result<(), (Call, Errno)> {
+        let socket = socket.unwrap_or(SOCKET_ANY);
+        for queue in 0..queues {
+            // SAFETY: the port is configured with this queue; the pool outlives the port, which
+            // `Open` owns a share of; no queue configuration means the driver's own.
+            let result = unsafe {
+                dpdk_sys::rte_eth_tx_queue_setup(self.id, queue, tx, socket, ptr::null())
+            };
+            errno_of(result).map_err(|errno| (Call::TxQueue, errno))?;
+            // SAFETY: as above.
+            let result = unsafe {
+                dpdk_sys::rte_eth_rx_queue_setup(
+                    self.id,
+                    queue,
+                    rx,
+                    socket,
+                    ptr::null(),
+                    pool.raw(),
+                )
+            };
+            errno_of(result).map_err(|errno| (Call::RxQueue, errno))?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), Errno> {
+        // SAFETY: the port is configured and all its queues are set up.
+        errno_of(unsafe { dpdk_sys::rte_eth_dev_start(self.id) })?;
+        self.phase = Phase::Started;
+        Ok(())
+    }
+
+    /// Undoes everything, as far as it goes, and reports the first failure.
+    fn close(&mut self) -> Result<(), StopError> {
+        if self.phase == Phase::Closed {
+            return Ok(());
+        }
+        let mut owned = owned();
+        let mut first = Ok(());
+        let mut step = |call, result| {
+            if let (Ok(()), Err(errno)) = (&first, errno_of(result)) {
+                first = Err(StopError::Call { device: self.device.clone(), call, errno });
+            }
+        };
+        if self.phase == Phase::Started {
+            // SAFETY: no queue pair exists any more: each holds a share of this value.
+            step(Call::Stop, unsafe { dpdk_sys::rte_eth_dev_stop(self.id) });
+        }
+        // SAFETY: the port is stopped and nobody else has its number.
+        step(Call::Close, unsafe { dpdk_sys::rte_eth_dev_close(self.id) });
+        if self.device.kind() != LinkKind::Pci {
+            // SAFETY: two terminated strings; the device's port is closed.
+            let result =
+                unsafe { dpdk_sys::rte_eal_hotplug_remove(VDEV_BUS.as_ptr(), self.name.as_ptr()) };
+            step(Call::Remove, result);
+        }
+        self.phase = Phase::Closed;
+        owned.remove(&self.id);
+        if let Some(Err(cause)) = self.xdp.as_ref().map(Attachment::restore) {
+            first = first.and_then(|()| Err(StopError::Xdp { device: self.device.clone(), cause }));
+        }
+        first
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `Port::stop`.
+        let _ = self.close();
+    }
+}
+
+/// The numbers of the ports that have an owner: DPDK would hand a device's port out twice. Whoever
+/// holds this may change DPDK's list of devices, which has no lock of its own.
+fn owned() -> MutexGuard<'static, BTreeSet<u16>> {
+    static OWNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    OWNED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses what the port cannot do.
+fn check(plan: &PortPlan, info: &PortInfo, device: &Device) -> Result<(), StartError> {
+    if plan.queues == 0 || plan.queues > info.queues_max {
+        let (asked, max) = (plan.queues, info.queues_max);
+        return Err(StartError::Queues { device: device.clone(), asked, max });
+    }
+    if plan.queues > 1 && info.spread == Spread::Nobody {
+        return Err(StartError::NoSpread { device: device.clone(), asked: plan.queues });
+    }
+    if plan.ip_mtu > info.ip_mtu_max {
+        let (asked, max) = (plan.ip_mtu, info.ip_mtu_max);
+        return Err(StartError::Mtu { device: device.clone(), asked, max });
+    }
+    Ok(())
+}
+
+/// For links on a kernel interface: that it exists, and for AF_XDP what is attached to it now.
+fn attachment(device: &Device) -> Result<Option<Attachment>, OpenError> {
+    let (LinkKind::AfXdp | LinkKind::AfPacket, Some(iface)) = (device.kind(), device.interface())
+    else {
+        return Ok(None);
+    };
+    let Ok(index) = nix::net::if_::if_nametoindex(iface) else {
+        let (device, iface) = (device.clone(), iface.to_owned());
+        return Err(OpenError::NoInterface { device, iface });
+    };
+    if device.kind() != LinkKind::AfXdp {
+        return Ok(None);
+    }
+    match Attachment::before(index) {
+        Ok(attachment) => Ok(Some(attachment)),
+        Err(cause) => Err(OpenError::Xdp { device: device.clone(), cause }),
+    }
+}
+
+/// A memif server that was killed leaves its socket, and DPDK would not listen there again. One
+/// that nobody listens on is nobody's.
+fn remove_stale_socket(device: &Device) {
+    let Some(socket) = device.server_socket() else { return };
+    let refused = UnixStream::connect(socket)
+        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    if refused {
+        // Where this fails, so will the probe, and say why.
+        let _ = fs::remove_file(socket);
+    }
+}
+
+fn u32_of(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Ethernet header and one VLAN tag.
+const L2_LEN_MAX: u32 = 18;
+
+/// What the kernel keeps free before each frame of an AF_XDP socket (linux/bpf.h).
+const XDP_PACKET_HEADROOM: u32 = 256;
+
+/// Entries of an AF_XDP fill or completion ring (`XSK_RING_PROD__DEFAULT_NUM_DESCS`).
+const AF_XDP_RING: u32 = 2048;
+
+/// NICs take receive buffers in steps of 1 KiB, and split a full-sized frame over smaller ones.
+const DATA_LEN_MIN: u32 = 2048;
+const DATA_LEN_STEP: u32 = 1024;
+
+/// DPDK's `SOCKET_ID_ANY`, -1.
+const SOCKET_ANY: u32 = u32::MAX;
+
+/// The bus that virtual devices are on.
+const VDEV_BUS: &CStr = c"vdev";

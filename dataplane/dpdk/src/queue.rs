@@ -1,0 +1,225 @@
+//! One receive queue and one transmit queue of a port, owned by one core: the shipped [`Nic`].
+//!
+//! Frames to send gather in `pending`, in order, and leave at [`flush`](Nic::flush) with one call;
+//! blanks come from `stash`, refilled with one call. Nothing here allocates from the heap or makes a
+//! system call of its own (what a virtual link's driver does inside a burst is its own affair).
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxChecksums};
+
+use crate::{
+    Pool,
+    mbuf::{Blank, RxFrame},
+    port::Open,
+};
+
+/// Frames that wait for a flush, at most.
+pub(crate) const PENDING_MAX: usize = dpdk_sys::SHIM_TX_BURST as usize;
+
+/// Blanks taken from the pool at once.
+pub(crate) const STASH_MAX: usize = 32;
+
+const _: () = assert!(BURST_MAX <= dpdk_sys::SHIM_RX_BURST as usize, "one call fills a burst");
+const _: () = assert!(STASH_MAX <= dpdk_sys::SHIM_TX_BURST as usize, "one call fills the stash");
+
+/// A receive queue and a transmit queue. `Send`, so that it can be handed to its core; neither `Sync`
+/// nor `Clone`: DPDK's queues have one user at a time.
+#[derive(Debug)]
+pub struct QueuePair {
+    // Fields drop in this order: what points into the port's memory goes before the port.
+    pending: Pending,
+    stash: ArrayVec<Blank, STASH_MAX>,
+    queue: u16,
+    port: u16,
+    capabilities: Capabilities,
+    losses: NicLosses,
+    pool: Arc<Pool>,
+    /// Keeps the port started.
+    #[expect(dead_code, reason = "held for its drop")]
+    open: Arc<Open>,
+}
+
+impl QueuePair {
+    /// `queue` of a started port; made once for each.
+    pub(crate) fn new(
+        open: Arc<Open>,
+        pool: Arc<Pool>,
+        queue: u16,
+        capabilities: Capabilities,
+    ) -> Self {
+        Self {
+            pending: Pending(ArrayVec::new()),
+            stash: ArrayVec::new(),
+            queue,
+            port: open.id(),
+            capabilities,
+            losses: NicLosses::default(),
+            pool,
+            open,
+        }
+    }
+
+    /// The number of this queue on its port, from 0.
+    pub fn queue(&self) -> u16 {
+        self.queue
+    }
+
+    /// Sends what is pending, as far as the ring takes it. Returns whether all of it went.
+    fn send(&mut self) -> bool {
+        let frames = &mut self.pending.0;
+        #[expect(clippy::cast_possible_truncation, reason = "PENDING_MAX is 64")]
+        let count = frames.len() as u16;
+        if count == 0 {
+            return true;
+        }
+        // SAFETY: `frames` are `count` mbufs that this queue owns, each at least as long as its `len`
+        // (`submit` saw to it); the port is started while `open` lives, and this queue of it has no
+        // other user. The ring owns the first `sent` of them afterwards.
+        let sent =
+            unsafe { dpdk_sys::shim_tx_burst(self.port, self.queue, frames.as_ptr(), count) };
+        frames.drain(..usize::from(sent));
+        frames.is_empty()
+    }
+
+    /// Makes sure that the stash has a blank. False: the pool is empty.
+    fn restock(&mut self) -> bool {
+        if !self.stash.is_empty() {
+            return true;
+        }
+        let mut views = [EMPTY_BLANK; STASH_MAX];
+        let mut taken = 0;
+        // The second, smaller request is for a pool that is nearly empty.
+        for count in [STASH_MAX, 1] {
+            #[expect(clippy::cast_possible_truncation, reason = "STASH_MAX is 32")]
+            let count = count as u16;
+            // SAFETY: `views` has room for `count` entries, and the pool lives while `open` does.
+            taken =
+                unsafe { dpdk_sys::shim_alloc_bulk(self.pool.raw(), views.as_mut_ptr(), count) };
+            if taken > 0 {
+                break;
+            }
+        }
+        for view in &views[..usize::from(taken)] {
+            // SAFETY: the call above filled the first `taken` entries; each is looked at once.
+            self.stash.extend(unsafe { Blank::from_view(view, self.port) });
+        }
+        !self.stash.is_empty()
+    }
+}
+
+impl Nic for QueuePair {
+    type Frame = RxFrame;
+    type Blank = Blank;
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    #[inline]
+    fn receive(&mut self, burst: &mut Burst<RxFrame>) {
+        let mut views = [EMPTY_RX; BURST_MAX];
+        #[expect(clippy::cast_possible_truncation, reason = "BURST_MAX is 32")]
+        let room = burst.remaining_capacity() as u16;
+        // SAFETY: `views` has room for `room` entries; the port is started while `open` lives, and
+        // this queue of it has no other user.
+        let taken = unsafe {
+            dpdk_sys::shim_rx_burst(
+                self.port,
+                self.queue,
+                views.as_mut_ptr(),
+                room,
+                &raw mut self.losses.rx_multi_segment,
+            )
+        };
+        for view in &views[..usize::from(taken)] {
+            // SAFETY: the call above filled the first `taken` entries; each is looked at once.
+            burst.extend(unsafe { RxFrame::from_view(view) });
+        }
+    }
+
+    #[inline]
+    fn ready(&mut self) -> bool {
+        if self.pending.0.is_full() {
+            self.send();
+            if self.pending.0.is_full() {
+                self.losses.tx_ring_full += 1;
+                return false;
+            }
+        }
+        let stocked = self.restock();
+        self.losses.tx_pool_empty += u64::from(!stocked);
+        stocked
+    }
+
+    #[inline]
+    fn blank(&mut self) -> Option<Blank> {
+        if self.ready() { self.stash.pop() } else { None }
+    }
+
+    /// # Panics
+    ///
+    /// Where `len` is more than the blank holds, or the blank is another port's.
+    #[inline]
+    fn submit(&mut self, blank: Blank, len: usize, checksums: TxChecksums) {
+        assert!(len <= blank.capacity(), "a frame is no longer than its buffer");
+        assert!(blank.port() == self.port, "a blank goes back to the port it is of");
+        if self.pending.0.is_full() {
+            self.send();
+            if self.pending.0.is_full() {
+                // Only where more blanks than PENDING_MAX were taken before one was submitted.
+                self.losses.tx_ring_full += 1;
+                return;
+            }
+        }
+        let (l2_len, l3_len) = match checksums {
+            TxChecksums::Done => (0, 0),
+            TxChecksums::Offload { l2_len, l3_len } => (l2_len, l3_len),
+        };
+        debug_assert!(l3_len == 0 || self.capabilities.tx_checksum_offload);
+        #[expect(clippy::cast_possible_truncation, reason = "a blank's capacity is below 64 KiB")]
+        let len = len as u16;
+        let mbuf = blank.into_raw();
+        self.pending.0.push(dpdk_sys::shim_tx { mbuf, len, l2_len, l3_len, reserved: 0 });
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        self.send();
+    }
+
+    fn losses(&self) -> NicLosses {
+        self.losses
+    }
+}
+
+/// Frames that the ring has not taken yet, oldest first; each entry owns its mbuf.
+#[derive(Debug)]
+struct Pending(ArrayVec<dpdk_sys::shim_tx, PENDING_MAX>);
+
+// SAFETY: an mbuf belongs to whoever holds it, and its pool takes it back from any thread.
+unsafe impl Send for Pending {}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        for frame in self.0.drain(..) {
+            // SAFETY: the entry owned its mbuf and is gone after this.
+            unsafe { dpdk_sys::shim_free(frame.mbuf) };
+        }
+    }
+}
+
+const EMPTY_RX: dpdk_sys::shim_rx = dpdk_sys::shim_rx {
+    mbuf: std::ptr::null_mut(),
+    data: std::ptr::null_mut(),
+    len: 0,
+    checksums: dpdk_sys::SHIM_CHECKSUMS_UNKNOWN,
+};
+
+const EMPTY_BLANK: dpdk_sys::shim_blank = dpdk_sys::shim_blank {
+    mbuf: std::ptr::null_mut(),
+    data: std::ptr::null_mut(),
+    capacity: 0,
+    reserved: 0,
+};
