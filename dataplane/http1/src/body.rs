@@ -88,8 +88,10 @@ impl Chunks {
         Self { part: Part::FIRST, announced: 0, ext_len: 0, trailer_len: 0 };
 
     fn take<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<Piece<'a>, Reject> {
+        // Kept out of `self` between octets: the loop is then about registers.
+        let mut part = self.part;
         for (at, &byte) in input.iter().enumerate() {
-            if let Part::Data { left } = self.part {
+            if let Part::Data { left } = part {
                 let content = clip(&input[at..], left);
                 self.part = match left - content.len() as u64 {
                     0 => Part::DataCr,
@@ -97,13 +99,14 @@ impl Chunks {
                 };
                 return Ok(Piece { taken: at + content.len(), content, is_last: false });
             }
-            let next = self.part.after(byte)?;
-            self.charge(next, limits)?;
-            self.part = next;
-            if next == Part::End {
+            part = part.after(byte)?;
+            self.charge(part, limits)?;
+            if part == Part::End {
+                self.part = part;
                 return Ok(Piece { taken: at + 1, content: &[], is_last: true });
             }
         }
+        self.part = part;
         Ok(Piece { taken: input.len(), content: &[], is_last: false })
     }
 
@@ -208,7 +211,7 @@ mod tests {
     use super::{Body, Chunks};
     use crate::{Limits, Reject};
 
-    /// Takes all of `wire`, given in pieces of `step` octets: the content, and what follows the body.
+    /// Takes all of `wire`, given `step` octets at a time: the content, and how much follows it.
     fn read(mut body: Body, wire: &[u8], step: usize) -> Result<(Vec<u8>, usize), Reject> {
         let mut content = Vec::new();
         let mut at = 0;

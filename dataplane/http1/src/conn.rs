@@ -275,7 +275,7 @@ impl<W, R: Copy> Phase<W, R> {
         match self {
             Self::Head(scan) => Self::step_head(scan, wish, io, cx),
             Self::Continue(receive) => Self::step_continue(receive, io),
-            Self::Body(receive) => Self::step_body(receive, io, cx),
+            Self::Body(receive) => Self::step_body(receive, wish, io, cx),
             Self::Answer { reply, manner } => Self::step_answer(reply, manner, wish, io, cx),
             Self::Reply { reply, sent, len, after } => {
                 Self::step_reply(reply, sent, len, after, io, cx.service)
@@ -298,7 +298,7 @@ impl<W, R: Copy> Phase<W, R> {
         O: Observer,
     {
         if !scan.is_idle() {
-            return Self::step_head_in_pieces(scan, io, cx);
+            return Self::step_head_in_pieces(scan, wish, io, cx);
         }
         if wish == Wish::Drain {
             return Flow::On(Self::Closed);
@@ -316,8 +316,8 @@ impl<W, R: Copy> Phase<W, R> {
         }
         let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         match head::parse_at_once(io.rest(), cx.limits, &mut room) {
-            Some(head) => Flow::On(Self::begin(&head, io, cx)),
-            None => Self::step_head_in_pieces(scan, io, cx),
+            Some(head) => Self::begin(&head, wish, io, cx),
+            None => Self::step_head_in_pieces(scan, wish, io, cx),
         }
     }
 
@@ -326,6 +326,7 @@ impl<W, R: Copy> Phase<W, R> {
     #[inline(never)]
     fn step_head_in_pieces<S, O>(
         mut scan: Scan,
+        wish: Wish,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
@@ -335,7 +336,7 @@ impl<W, R: Copy> Phase<W, R> {
     {
         let rest = io.rest();
         match scan.find_end(rest, cx.limits) {
-            Ok(Some(len)) => Self::step_whole_head(&rest[..len], io, cx),
+            Ok(Some(len)) => Self::step_whole_head(&rest[..len], wish, io, cx),
             Ok(None) if !io.eof => Flow::Stop(Self::Head(scan), Next::More),
             Ok(None) => Flow::On(Self::refuse(Reject::HeadCutShort, Content::of_bytes(rest), cx)),
             Err(reject) => Flow::On(Self::refuse(reject, Content::of_bytes(rest), cx)),
@@ -346,6 +347,7 @@ impl<W, R: Copy> Phase<W, R> {
     #[inline(never)]
     fn step_whole_head<S, O>(
         head: &[u8],
+        wish: Wish,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
@@ -354,15 +356,20 @@ impl<W, R: Copy> Phase<W, R> {
         O: Observer,
     {
         let mut room = head::EMPTY_ROOM;
-        Flow::On(match head::parse_scanned(head, cx.limits, &mut room) {
-            Ok(parsed) => Self::begin(&parsed, io, cx),
-            Err(reject) => Self::refuse(reject, Content::of_bytes(head), cx),
-        })
+        match head::parse_scanned(head, cx.limits, &mut room) {
+            Ok(parsed) => Self::begin(&parsed, wish, io, cx),
+            Err(reject) => Flow::On(Self::refuse(reject, Content::of_bytes(head), cx)),
+        }
     }
 
     /// A sound head was found: judge it, and ask the service.
     #[inline]
-    fn begin<S, O>(head: &Head<'_>, io: &mut Io<'_, '_, '_>, cx: &mut Context<'_, S, O>) -> Self
+    fn begin<S, O>(
+        head: &Head<'_>,
+        wish: Wish,
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
     where
         S: Service<Work = W, Reply = R>,
         O: Observer,
@@ -371,7 +378,7 @@ impl<W, R: Copy> Phase<W, R> {
         io.at += head.len;
         let Framed { request, connection, expects_continue } = match frame::judge(head, cx.limits) {
             Ok(framed) => framed,
-            Err(reject) => return Self::refuse(reject, content, cx),
+            Err(reject) => return Flow::On(Self::refuse(reject, content, cx)),
         };
         cx.observer.on_request();
         let manner = Manner { content: Content::of(request.method()), connection };
@@ -382,23 +389,26 @@ impl<W, R: Copy> Phase<W, R> {
                     Verdict::Read(work) => cx.service.finish(work),
                     Verdict::Reply(reply) => reply,
                 };
-                return Self::Answer { reply, manner };
+                return Self::step_answer(reply, manner, wish, io, cx);
             }
             BodyLen::Length(len) => Body::Length(len),
             BodyLen::Chunked => Body::Chunked(Chunks::START),
         };
-        match verdict {
-            Verdict::Read(work) => {
-                let receive = Receive { body, job: Job::Work(work), manner };
-                if expects_continue { Self::Continue(receive) } else { Self::Body(receive) }
-            }
+        let job = match verdict {
+            Verdict::Read(work) => Job::Work(work),
             //= RFC 9110 10.1.1: a final status before the body: the client may or may not send it
             //= now, so that where the next request begins is not known. Close.
             Verdict::Reply(reply) if expects_continue => {
-                Self::Answer { reply, manner: Manner { connection: Connection::Close, ..manner } }
+                let manner = Manner { connection: Connection::Close, ..manner };
+                return Self::step_answer(reply, manner, wish, io, cx);
             }
-            Verdict::Reply(reply) => Self::Body(Receive { body, job: Job::Discard(reply), manner }),
+            Verdict::Reply(reply) => Job::Discard(reply),
+        };
+        let receive = Receive { body, job, manner };
+        if expects_continue {
+            return Flow::On(Self::Continue(receive));
         }
+        Self::step_body(receive, wish, io, cx)
     }
 
     /// RFC 9110 15.2.1. Not sent to a client that did not wait for it.
@@ -415,6 +425,7 @@ impl<W, R: Copy> Phase<W, R> {
 
     fn step_body<S, O>(
         mut receive: Receive<W, R>,
+        wish: Wish,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
@@ -439,7 +450,7 @@ impl<W, R: Copy> Phase<W, R> {
                     Job::Work(work) => cx.service.finish(work),
                     Job::Discard(reply) => reply,
                 };
-                return Flow::On(Self::Answer { reply, manner });
+                return Self::step_answer(reply, manner, wish, io, cx);
             }
             if io.is_over() {
                 return Flow::On(Self::refuse(Reject::BodyCutShort, manner.content, cx));
@@ -475,7 +486,7 @@ impl<W, R: Copy> Phase<W, R> {
             Content::Send => cx.service.body_len(&reply),
             Content::Omit => 0,
         };
-        Flow::On(Self::Reply { reply, sent: 0, len, after })
+        Self::step_reply(reply, 0, len, after, io, cx.service)
     }
 
     fn step_reply<S>(

@@ -1,4 +1,4 @@
-//! What a sound head means to the protocol: method, target, host, framing, persistence, expectation.
+//! What a sound head means to the protocol: method, target, host, framing, persistence.
 
 use crate::head::Head;
 use crate::list;

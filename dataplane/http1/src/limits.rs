@@ -7,7 +7,8 @@ pub const FIELDS_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Head, from the request line to the empty line, and separately all trailers: 431 beyond.
-    /// The caller must be able to hold that many octets contiguously.
+    /// The caller must be able to offer that many octets contiguously, and one more to see the
+    /// limit passed.
     pub head_len_max: usize,
     /// One line of a head without its CRLF: 414 for the request line, 431 for a field line.
     pub line_len_max: usize,

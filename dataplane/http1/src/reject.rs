@@ -54,7 +54,7 @@ rejects! {
     BadTarget "bad_target" S400,
     /// The request line is longer than the limit (RFC 9112 3).
     TargetTooLong "target_too_long" S414,
-    /// A field line starts with whitespace: obs-fold, or before the first field (RFC 9112 2.2, 5.2).
+    /// A field line starts with whitespace: obs-fold, or before the first (RFC 9112 2.2, 5.2).
     FoldedField "folded_field" S400,
     /// A field name is empty, no token, or not followed by a colon at once (RFC 9112 5.1).
     BadFieldName "bad_field_name" S400,

@@ -31,8 +31,8 @@ impl<'a> Request<'a> {
         self.version
     }
 
-    /// The authority asked for, `host [":" port]` as sent: that of an absolute-form target, else the
-    /// Host field (RFC 9112 3.2.2). `None` only in HTTP/1.0. May be empty.
+    /// The authority asked for, `host [":" port]` as sent: that of an absolute-form target, else
+    /// the Host field (RFC 9112 3.2.2). `None` only in HTTP/1.0. May be empty.
     pub fn host(&self) -> Option<&'a [u8]> {
         self.host
     }

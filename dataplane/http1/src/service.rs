@@ -8,8 +8,10 @@ use crate::{HeadContext, Request, Status};
 
 /// What the appliance says. Implemented by `handlers::Site`, and by small services in tests.
 ///
-/// Order of calls for one request: `accept`, then (if it said [`Verdict::Read`]) `on_body` for every
-/// piece of the body and `finish`; then `head_into` once and `body_into` until the body has left.
+/// Order of calls for one request: `accept`, then (if it said [`Verdict::Read`]) `on_body` for
+/// every piece of the body and `finish`; then `head_into` once and `body_into` until the body has
+/// left.
+/// A request that is refused midway, or whose connection ends, loses its `Work` without `finish`.
 pub trait Service {
     /// What a request accumulates while its body arrives.
     type Work;
@@ -19,7 +21,7 @@ pub trait Service {
     /// A request head is complete and its framing is valid.
     fn accept(&self, request: &Request<'_>) -> Verdict<Self::Work, Self::Reply>;
 
-    /// The next piece of the request body, transfer coding removed. Pieces may be cut anywhere.
+    /// The next piece of the request body, transfer coding removed. Never empty; cut anywhere.
     fn on_body(&self, work: &mut Self::Work, piece: &[u8]);
 
     /// The body is complete: choose the answer.
@@ -40,8 +42,8 @@ pub trait Service {
     /// built that none of its heads is longer.
     fn head_into(&self, reply: &Self::Reply, context: &HeadContext<'_>, out: &mut [u8]) -> usize;
 
-    /// Writes body octets starting at offset `at` (less than `body_len`) into `out` (not empty) and
-    /// returns how many: at least one, and fewer than would fit only if the body ends there.
+    /// Writes body octets starting at offset `at` (less than `body_len`) into `out`, which is not
+    /// empty and no longer than what is left of the body, and returns how many: at least one.
     /// A pure function of its arguments: it is called again at any offset.
     fn body_into(&self, reply: &Self::Reply, at: u64, out: &mut [u8]) -> usize;
 }

@@ -86,7 +86,6 @@ impl Peer {
                 Next::Flush => {}
                 Next::Close => {
                     self.closed = true;
-                    assert_eq!(self.conn.waiting(), Waiting::Closed);
                     return;
                 }
                 Next::More => break,
@@ -121,6 +120,14 @@ impl Peer {
             next != Next::Flush || written > 0 || size < HEAD_OUT_MAX,
             "room for a head was offered, and nothing was written"
         );
+        match next {
+            Next::More => {
+                let waiting = self.conn.waiting();
+                assert!(matches!(waiting, Waiting::Idle | Waiting::Head | Waiting::Body));
+            }
+            Next::Flush => assert_eq!(self.conn.waiting(), Waiting::Output),
+            Next::Close => assert_eq!(self.conn.waiting(), Waiting::Closed),
+        }
         self.pending.drain(..consumed);
         self.output.extend_from_slice(&room[..written]);
         next
@@ -172,7 +179,7 @@ impl Outcome {
         assert!(self.closed, "{self:#?}");
     }
 
-    /// Like [`assert_refused`](Self::assert_refused), for a refusal in the body: the head was valid.
+    /// Like [`assert_refused`](Self::assert_refused), for a refusal after a valid head.
     #[track_caller]
     pub(crate) fn assert_refused_after_request(&self, reject: Reject) {
         assert_eq!(self.events.first(), Some(&Event::Request), "{self:#?}");
