@@ -1,0 +1,156 @@
+//! Every key there is: its path in the file, its default, and what it means.
+//!
+//! The default is written as an operator would write it and goes through the same parser as theirs.
+
+macro_rules! keys {
+    ($($name:ident = $path:literal, $default:literal;)*) => {
+        /// A key of the configuration.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Key { $($name,)* }
+
+        impl Key {
+            /// All of them, section by section.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// `section.key`.
+            pub(crate) const fn path(self) -> &'static str {
+                match self { $(Self::$name => $path,)* }
+            }
+
+            /// What holds when nobody says anything.
+            pub(crate) const fn default_text(self) -> &'static str {
+                match self { $(Self::$name => $default,)* }
+            }
+        }
+    };
+}
+
+keys! {
+    LinkDevice = "link.device", "auto";
+    ListenAddress = "listen.address", "198.18.0.2/24";
+    ListenPort = "listen.port", "8080";
+    ListenProbe = "listen.probe", "true";
+    CoresWorkers = "cores.workers", "last";
+    CoresIdle = "cores.idle", "auto";
+    CoresIdleAfter = "cores.idle_after", "2000";
+    CoresIdleSleep = "cores.idle_sleep", "50us";
+    DataDirectory = "data.directory", "";
+    LimitsConnections = "limits.connections", "16384";
+    LimitsHalfOpen = "limits.half_open", "4096";
+    LimitsReceiveBuffer = "limits.receive_buffer", "16KiB";
+    LimitsTransmitBuffer = "limits.transmit_buffer", "16KiB";
+    LimitsHead = "limits.head", "16KiB";
+    LimitsLine = "limits.line", "8KiB";
+    LimitsFields = "limits.fields", "100";
+    LimitsBody = "limits.body", "32MiB";
+    LimitsChunkExtensions = "limits.chunk_extensions", "16KiB";
+    DeadlinesHandshake = "deadlines.handshake", "5s";
+    DeadlinesHead = "deadlines.head", "10s";
+    DeadlinesBodyGrace = "deadlines.body_grace", "10s";
+    DeadlinesBodyRate = "deadlines.body_rate", "1KiB/s";
+    DeadlinesIdle = "deadlines.idle", "60s";
+    DeadlinesStall = "deadlines.stall", "30s";
+    DeadlinesClose = "deadlines.close", "10s";
+    DeadlinesDrain = "deadlines.drain", "8s";
+    MemoryPages = "memory.pages", "huge";
+    StatsFile = "stats.file", "";
+    StatsEvery = "stats.every", "1s";
+    LogLevel = "log.level", "info";
+    LogFormat = "log.format", "text";
+}
+
+impl Key {
+    /// The key with this `section.key`, if there is one.
+    pub(crate) fn find(path: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|key| key.path() == path)
+    }
+
+    /// Whether a section of this name exists.
+    pub(crate) fn is_section(name: &str) -> bool {
+        Self::ALL.iter().any(|key| key.section() == name)
+    }
+
+    /// The key somebody who wrote `path` probably meant.
+    pub(crate) fn near(path: &str) -> Option<Self> {
+        let (distance, key) = Self::ALL
+            .iter()
+            .map(|key| (edits(path, key.path()), *key))
+            .min_by_key(|near| near.0)?;
+        (distance <= NEAR_MAX).then_some(key)
+    }
+
+    /// The section somebody who wrote `name` probably meant.
+    pub(crate) fn near_section(name: &str) -> Option<&'static str> {
+        let (distance, section) = Self::ALL
+            .iter()
+            .map(|key| (edits(name, key.section()), key.section()))
+            .min_by_key(|near| near.0)?;
+        (distance <= NEAR_MAX).then_some(section)
+    }
+
+    /// The names in one section, for an error that lists them.
+    pub(crate) fn names_in(section: &str) -> Vec<&'static str> {
+        let prefix = format!("{section}.");
+        Self::ALL.iter().filter_map(|key| key.path().strip_prefix(prefix.as_str())).collect()
+    }
+
+    /// All section names, each once.
+    pub(crate) fn sections() -> Vec<&'static str> {
+        let mut names: Vec<_> = Self::ALL.iter().map(|key| key.section()).collect();
+        names.dedup();
+        names
+    }
+
+    fn section(self) -> &'static str {
+        self.path().split_once('.').map_or("", |(section, _)| section)
+    }
+}
+
+/// Levenshtein distance: insertions, deletions and substitutions that turn `from` into `to`.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+/// How far from a key a name may be to still be taken for a slip of the pen.
+const NEAR_MAX: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_single_edits() {
+        assert_eq!(edits("head", "head"), 0);
+        assert_eq!(edits("haed", "head"), 2);
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(edits("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn a_slip_finds_its_key_and_a_stranger_none() {
+        assert_eq!(Key::near("limits.haed"), Some(Key::LimitsHead));
+        assert_eq!(Key::near("listen.prot"), Some(Key::ListenPort));
+        assert_eq!(Key::near("colour.of.the.sea"), None);
+        assert_eq!(Key::near_section("limit"), Some("limits"));
+    }
+
+    #[test]
+    fn every_path_is_a_section_and_a_name_and_is_unique() {
+        for key in Key::ALL {
+            assert_eq!(key.path().matches('.').count(), 1, "{}", key.path());
+            assert_eq!(Key::find(key.path()), Some(*key));
+        }
+        assert_eq!(Key::sections().len(), 9);
+    }
+}

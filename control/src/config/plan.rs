@@ -1,0 +1,384 @@
+//! The plan: every fact the program runs by, checked once. Nothing in it is optional by accident,
+//! and nothing but a [`Plan`] reaches the code that serves.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine::Deadlines;
+use engine::limits::{CONNECTIONS_MAX, SCRATCH_LEN};
+use http1::{FIELDS_MAX, Limits};
+
+use super::raw::Given;
+use super::units::{self, Expected};
+use super::{Config, ConfigError, Key, Place};
+use crate::cores::{self, HostCores};
+use crate::link::LinkSpec;
+
+/// What is to be served, on what, and within which limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The port to take.
+    pub(crate) link: LinkSpec,
+    /// Our address.
+    pub(crate) address: Ipv4Addr,
+    /// Bits of it that name the network.
+    pub(crate) prefix: u8,
+    /// The TCP port to answer on.
+    pub(crate) port: u16,
+    /// Whether to ask the wire for the address before using it.
+    pub(crate) probe: bool,
+    /// One worker each, ascending.
+    pub(crate) cores: Vec<usize>,
+    /// What a worker does when nothing comes.
+    pub(crate) idling: Idling,
+    /// How it pauses if it does.
+    pub(crate) pause: Pause,
+    /// Directory of the data, or the built-in sample.
+    pub(crate) data: Option<PathBuf>,
+    /// Connections of all cores together.
+    pub(crate) connections: usize,
+    /// One core's share.
+    pub(crate) tally: CoreTally,
+    /// What a request may be.
+    pub(crate) limits: Limits,
+    /// How long a peer may take.
+    pub(crate) deadlines: Deadlines,
+    /// How long connections under way may take to end after SIGTERM.
+    pub(crate) drain: Duration,
+    /// What memory to serve from.
+    pub(crate) pages: Pages,
+    /// Where counters are written, if anywhere.
+    pub(crate) stats: Option<PathBuf>,
+    /// How often.
+    pub(crate) stats_every: Duration,
+    /// Least severe level that is logged.
+    pub(crate) log_level: tracing::Level,
+    /// Form of the log.
+    pub(crate) log_format: LogFormat,
+}
+
+/// What one core holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CoreTally {
+    /// Connections.
+    pub(crate) connections: usize,
+    /// Of those, half-open ones.
+    pub(crate) half_open: usize,
+    /// Octets of one receive buffer.
+    pub(crate) receive_buffer: usize,
+    /// Octets of one transmit buffer.
+    pub(crate) transmit_buffer: usize,
+}
+
+/// What memory to serve from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// Hugepages. Frames must be in them; the rest is in ordinary pages where they are too few.
+    Huge,
+    /// Ordinary pages for everything: links of this kernel only, and slower.
+    Ordinary,
+}
+
+/// What a worker does when nothing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idling {
+    /// `Poll` on a PCI device, `Adaptive` on everything else.
+    Auto,
+    /// Asks again at once: least latency, a whole core.
+    Poll,
+    /// Sleeps for a moment after many empty turns.
+    Adaptive,
+}
+
+/// When and how long an adaptive worker sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// Empty turns in a row before the first sleep.
+    pub(crate) after: u32,
+    /// One sleep.
+    pub(crate) sleep: Duration,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Plan {
+    /// Checks `config` against itself and against the cores there are.
+    ///
+    /// # Errors
+    /// The first value that does not parse or breaks a rule, with place, key, value and fix.
+    pub(crate) fn check(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {
+        let read = Reader(config);
+        let (address, prefix) = read.with(Key::ListenAddress, address)?;
+        let cores = read.cores(host)?;
+        let connections = read.size(Key::LimitsConnections, units::count, CONNECTIONS)?;
+        let limits = read.limits()?;
+        let tally = read.tally(cores.len(), connections, &limits)?;
+        Ok(Self {
+            link: read.link()?,
+            address,
+            prefix,
+            port: read.with(Key::ListenPort, port)?,
+            probe: read.with(Key::ListenProbe, units::switch)?,
+            cores,
+            idling: read.with(Key::CoresIdle, idling)?,
+            pause: Pause {
+                after: u32::try_from(read.within(Key::CoresIdleAfter, units::count, IDLE_AFTER)?)
+                    .expect("IDLE_AFTER ends within u32"),
+                sleep: read.time(Key::CoresIdleSleep, IDLE_SLEEP)?,
+            },
+            data: read.path(Key::DataDirectory),
+            connections,
+            tally,
+            limits,
+            deadlines: read.deadlines()?,
+            drain: read.time(Key::DeadlinesDrain, DEADLINE)?,
+            pages: read.with(Key::MemoryPages, pages)?,
+            stats: read.path(Key::StatsFile),
+            stats_every: read.time(Key::StatsEvery, STATS_EVERY)?,
+            log_level: read.with(Key::LogLevel, |text| {
+                text.parse().map_err(|_| Expected("error, warn, info, debug or trace"))
+            })?,
+            log_format: read.with(Key::LogFormat, log_format)?,
+        })
+    }
+}
+
+/// Reads typed values out of a [`Config`].
+struct Reader<'a>(&'a Config);
+
+impl Reader<'_> {
+    fn with<T>(
+        &self,
+        key: Key,
+        parse: impl FnOnce(&str) -> Result<T, Expected>,
+    ) -> Result<T, ConfigError> {
+        parse(&self.0.given(key).text).map_err(|Expected(expected)| {
+            self.refuse(key, "not understood", format!("write {expected}"))
+        })
+    }
+
+    fn within(
+        &self,
+        key: Key,
+        parse: fn(&str) -> Result<u64, Expected>,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, ConfigError> {
+        let value = self.with(key, parse)?;
+        if range.contains(&value) {
+            return Ok(value);
+        }
+        let side = if value < *range.start() { "too small" } else { "too large" };
+        Err(self.refuse(key, side, format!("write {} to {}", range.start(), range.end())))
+    }
+
+    fn size(
+        &self,
+        key: Key,
+        parse: fn(&str) -> Result<u64, Expected>,
+        range: RangeInclusive<u64>,
+    ) -> Result<usize, ConfigError> {
+        let value = self.within(key, parse, range)?;
+        Ok(usize::try_from(value).expect("usize has 64 bits on every host of DPDK we build for"))
+    }
+
+    fn time(&self, key: Key, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+        let value = self.with(key, units::duration)?;
+        if range.contains(&value) {
+            return Ok(value);
+        }
+        let side = if value < *range.start() { "too short" } else { "too long" };
+        let (start, end) = (units::spell(*range.start()), units::spell(*range.end()));
+        Err(self.refuse(key, side, format!("write {start} to {end}")))
+    }
+
+    fn millis(&self, key: Key) -> Result<u64, ConfigError> {
+        let value = self.time(key, DEADLINE)?;
+        Ok(u64::try_from(value.as_millis()).expect("DEADLINE ends within u64 milliseconds"))
+    }
+
+    fn path(&self, key: Key) -> Option<PathBuf> {
+        let Given { text, .. } = self.0.given(key);
+        (!text.is_empty()).then(|| text.into())
+    }
+
+    fn link(&self) -> Result<LinkSpec, ConfigError> {
+        LinkSpec::parse(&self.0.given(Key::LinkDevice).text).map_err(|error| {
+            self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMS))
+        })
+    }
+
+    fn cores(&self, host: &HostCores) -> Result<Vec<usize>, ConfigError> {
+        let cores = self.with(Key::CoresWorkers, |text| match text {
+            "last" => Ok(vec![host.last()]),
+            list => cores::parse_list(list).ok_or(Expected("cores such as \"1\", \"1-3\" or last")),
+        })?;
+        match cores.iter().find(|core| !host.has(**core)) {
+            None => Ok(cores),
+            Some(core) => Err(self.refuse(
+                Key::CoresWorkers,
+                format!("core {core} is not there"),
+                format!("this process may use {host}"),
+            )),
+        }
+    }
+
+    fn limits(&self) -> Result<Limits, ConfigError> {
+        let head = self.size(Key::LimitsHead, units::octets, HEAD)?;
+        let line = self.size(Key::LimitsLine, units::octets, LINE)?;
+        let extensions =
+            self.within(Key::LimitsChunkExtensions, units::octets, CHUNK_EXTENSIONS)?;
+        Ok(Limits {
+            head_len_max: head,
+            line_len_max: self.at_most(Key::LimitsLine, line, Key::LimitsHead, head)?,
+            fields_max: self.size(Key::LimitsFields, units::count, FIELDS)?,
+            body_len_max: self.within(Key::LimitsBody, units::octets, BODY)?,
+            chunk_ext_len_max: u32::try_from(extensions).expect("CHUNK_EXTENSIONS ends within u32"),
+        })
+    }
+
+    fn tally(
+        &self,
+        cores: usize,
+        connections: usize,
+        limits: &Limits,
+    ) -> Result<CoreTally, ConfigError> {
+        let half_open = self.size(Key::LimitsHalfOpen, units::count, CONNECTIONS)?;
+        let receive_buffer = self.size(Key::LimitsReceiveBuffer, units::octets, BUFFER)?;
+        let half_open =
+            self.at_most(Key::LimitsHalfOpen, half_open, Key::LimitsConnections, connections)?;
+        if limits.head_len_max > receive_buffer {
+            let problem = format!("smaller than {}", self.spell(Key::LimitsHead));
+            let fix = "a full head must fit: raise limits.receive_buffer or lower limits.head";
+            return Err(self.refuse(Key::LimitsReceiveBuffer, problem, fix));
+        }
+        Ok(CoreTally {
+            connections: share(connections, cores),
+            half_open: share(half_open, cores),
+            receive_buffer,
+            transmit_buffer: self.size(Key::LimitsTransmitBuffer, units::octets, BUFFER)?,
+        })
+    }
+
+    fn deadlines(&self) -> Result<Deadlines, ConfigError> {
+        Ok(Deadlines {
+            handshake_ms: self.millis(Key::DeadlinesHandshake)?,
+            head_ms: self.millis(Key::DeadlinesHead)?,
+            body_grace_ms: self.millis(Key::DeadlinesBodyGrace)?,
+            body_rate: self.within(Key::DeadlinesBodyRate, units::rate, BODY_RATE)?,
+            idle_ms: self.millis(Key::DeadlinesIdle)?,
+            stall_ms: self.millis(Key::DeadlinesStall)?,
+            close_ms: self.millis(Key::DeadlinesClose)?,
+        })
+    }
+
+    /// `value`, which may not exceed `limit`; a default gives way, a value that was given does not.
+    fn at_most(
+        &self,
+        key: Key,
+        value: usize,
+        bound: Key,
+        limit: usize,
+    ) -> Result<usize, ConfigError> {
+        if value <= limit || self.0.given(key).place == Place::Default {
+            return Ok(value.min(limit));
+        }
+        let problem = format!("more than {}", self.spell(bound));
+        let fix = format!("lower {} or raise {}", key.path(), bound.path());
+        Err(self.refuse(key, problem, fix))
+    }
+
+    fn spell(&self, key: Key) -> String {
+        format!("{} = {:?}", key.path(), self.0.given(key).text)
+    }
+
+    fn refuse(&self, key: Key, problem: impl Into<String>, fix: impl Into<String>) -> ConfigError {
+        let Given { text, place } = self.0.given(key);
+        ConfigError::Value { place, key, value: text, problem: problem.into(), fix: fix.into() }
+    }
+}
+
+/// One core's share of `total`. Hashing spreads flows evenly only on average, so that with several
+/// cores each may hold an eighth more than its even share.
+fn share(total: usize, cores: usize) -> usize {
+    if cores == 1 { total } else { (total.div_ceil(cores) * 9).div_ceil(8).min(total) }
+}
+
+/// An address that one host may have, and its prefix length: `198.18.0.2/24`.
+fn address(text: &str) -> Result<(Ipv4Addr, u8), Expected> {
+    const EXPECTED: Expected =
+        Expected("the address of one host with its prefix length such as \"198.18.0.2/24\"");
+    let (address, prefix) = text.split_once('/').ok_or(EXPECTED)?;
+    let address: Ipv4Addr = address.parse().map_err(|_| EXPECTED)?;
+    let prefix: u8 = prefix.parse().map_err(|_| EXPECTED)?;
+    let reserved = address.is_unspecified()
+        || address.is_loopback()
+        || address.is_multicast()
+        || address.octets()[0] == 0
+        || address.octets()[0] >= 240;
+    let host_bits = match prefix {
+        1..=30 => u32::MAX >> prefix,
+        // RFC 3021: with 31 bits both addresses are hosts.
+        31 | 32 => return if reserved { Err(EXPECTED) } else { Ok((address, prefix)) },
+        _ => return Err(EXPECTED),
+    };
+    let host = address.to_bits() & host_bits;
+    if reserved || host == 0 || host == host_bits { Err(EXPECTED) } else { Ok((address, prefix)) }
+}
+
+fn port(text: &str) -> Result<u16, Expected> {
+    text.parse().ok().filter(|port| *port != 0).ok_or(Expected("a TCP port from 1 to 65535"))
+}
+
+fn idling(text: &str) -> Result<Idling, Expected> {
+    match text {
+        "auto" => Ok(Idling::Auto),
+        "poll" => Ok(Idling::Poll),
+        "adaptive" => Ok(Idling::Adaptive),
+        _ => Err(Expected("auto, poll or adaptive")),
+    }
+}
+
+fn pages(text: &str) -> Result<Pages, Expected> {
+    match text {
+        "huge" => Ok(Pages::Huge),
+        "ordinary" => Ok(Pages::Ordinary),
+        _ => Err(Expected("huge or ordinary")),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, Expected> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Expected("text or json")),
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const CONNECTIONS: RangeInclusive<u64> = 1..=CONNECTIONS_MAX as u64;
+/// A head must fit the engine's scratch buffer when it straddles the receive ring.
+const HEAD: RangeInclusive<u64> = KIB..=SCRATCH_LEN as u64;
+const LINE: RangeInclusive<u64> = 64..=64 * KIB;
+const FIELDS: RangeInclusive<u64> = 1..=FIELDS_MAX as u64;
+const BODY: RangeInclusive<u64> = 0..=1 << 40;
+const CHUNK_EXTENSIONS: RangeInclusive<u64> = 0..=MIB;
+const BUFFER: RangeInclusive<u64> = 4 * KIB..=16 * MIB;
+const BODY_RATE: RangeInclusive<u64> = 0..=1 << 40;
+const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;
+const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(10);
+const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+const STATS_EVERY: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests;

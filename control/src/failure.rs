@@ -1,0 +1,57 @@
+//! Everything a command can end with, and its exit code.
+
+use std::io;
+
+use crate::config::ConfigError;
+use crate::content::ContentError;
+use crate::launch::LaunchError;
+use crate::sample::SampleError;
+use crate::supervise::RunError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The configuration or the command line is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data is missing or malformed.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The server did not start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A panic while starting; it is in the log.
+    #[error("the start was cut short by a defect; the log above says where")]
+    LaunchPanicked,
+    /// The server did not run, or did not end, as it should.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The sample was not written.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// The host does not tell its cores.
+    #[error("the cores of this machine cannot be read: {0}")]
+    Cores(io::Error),
+    /// No threads for the control plane.
+    #[error("the threads of the control plane could not be made: {0}")]
+    Runtime(io::Error),
+    /// Standard output is closed.
+    #[error("standard output cannot be written: {0}")]
+    Output(io::Error),
+}
+
+impl Failure {
+    /// 2 where the operator's input is wrong, 1 for everything else.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Content(_) => 2,
+            Self::Launch(_)
+            | Self::LaunchPanicked
+            | Self::Run(_)
+            | Self::Sample(_)
+            | Self::Cores(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! From a plan to workers that serve: link, DPDK, port, address, memory, threads, in this order. Whatever
+//! fails undoes what was done before it.
+
+mod crew;
+mod error;
+mod need;
+mod port;
+mod probe;
+mod spreading;
+mod worker;
+
+use std::sync::Arc;
+
+use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, Running};
+use engine::link::WallClock;
+use handlers::Site;
+
+use crate::config::{Idling, Pages, Plan};
+use crate::link::{HostLinks, Link, LinkSpec, choose};
+use crate::team::Team;
+use port::Taken;
+
+pub(crate) use error::LaunchError;
+pub(crate) use need::Need;
+pub(crate) use port::release;
+
+/// A server that serves.
+#[derive(Debug)]
+pub(crate) struct Appliance {
+    /// Its workers.
+    pub(crate) team: Team,
+    /// Its ports.
+    pub(crate) ports: Vec<Port<Running>>,
+    /// The name of its link.
+    pub(crate) link: String,
+}
+
+/// Starts everything `plan` asks for. Blocks for about half a second; call it on a thread that may.
+///
+/// # Errors
+/// With what to do about it. Nothing is left behind.
+pub(crate) fn launch(
+    plan: &Plan,
+    site: &Arc<Site>,
+    need: Need,
+    wall: &Arc<WallClock>,
+) -> Result<Appliance, LaunchError> {
+    let host = HostLinks::read();
+    let links = candidates(&plan.link, &host)?;
+    let eal = start_dpdk(plan, &links, need)?;
+    tracing::info!("{} with {}", eal.version(), spell(plan.pages));
+    let mut taken = port::take(&eal, &links, &host, plan, need)?;
+    tracing::info!(
+        driver = taken.info.driver,
+        mac = error::spell_mac(&taken.info.mac),
+        rx_checksum_offload = taken.info.rx_checksum_offload,
+        tx_checksum_offload = taken.info.tx_checksum_offload,
+        "took {}: {}",
+        taken.link,
+        taken.spreading.spell(&plan.cores)
+    );
+    for line in eal.take_log().lines() {
+        tracing::debug!("DPDK: {line}");
+    }
+    let checked = check_wire(plan, &mut taken);
+    let Taken { link, kind, info, ports, spreading, queues } = taken;
+    let post = crew::Post { mac: info.mac, spreading, need, kind };
+    match checked.and_then(|()| crew::staff(plan, site, wall, &post, queues)) {
+        Ok(team) => Ok(Appliance { team, ports, link }),
+        Err(error) => {
+            if let Err(error) = release(ports) {
+                tracing::warn!("{error}");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The links to try, best first.
+fn candidates(spec: &LinkSpec, host: &HostLinks) -> Result<Vec<Link>, LaunchError> {
+    match spec {
+        LinkSpec::Named(link) => Ok(vec![link.clone()]),
+        LinkSpec::Auto => {
+            let choice = choose(host)?;
+            for verdict in choice.verdicts {
+                tracing::info!("link auto: {verdict}");
+            }
+            Ok(choice.links)
+        }
+    }
+}
+
+fn start_dpdk(plan: &Plan, links: &[Link], need: Need) -> Result<Eal, LaunchError> {
+    let memory = match plan.pages {
+        Pages::Huge => Memory::Hugepages { limit_mib: None },
+        Pages::Ordinary => Memory::Ordinary {
+            mib: u32::try_from(need.frames >> 20).unwrap_or(u32::MAX).saturating_add(DPDK_MIB),
+        },
+    };
+    let eal = EalPlan {
+        main_core: plan.cores.first().copied().unwrap_or(0),
+        devices: links.iter().map(|link| link.device().clone()).collect(),
+        memory,
+        file_prefix: format!("pollux-{}", std::process::id()),
+    };
+    Eal::init(&eal).map_err(|error| match error {
+        EalError::NoHugepages => {
+            LaunchError::Hugepages { cause: "no hugepage is free".into(), need }
+        }
+        error => LaunchError::Eal(error),
+    })
+}
+
+/// That frames can pass, and that our address is ours.
+fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
+    if taken.kind == LinkKind::Pci {
+        taken.ports.iter().for_each(port::await_carrier);
+    }
+    if !plan.probe {
+        return Ok(());
+    }
+    match probe::owner_of(plan.address, taken.info.mac, &mut taken.queues) {
+        None => Ok(()),
+        Some(mac) => Err(LaunchError::AddressInUse { address: plan.address, mac }),
+    }
+}
+
+/// Whether workers sleep: as told, or by the kind of link.
+fn sleeps(idling: Idling, kind: LinkKind) -> bool {
+    match idling {
+        Idling::Auto => kind != LinkKind::Pci,
+        Idling::Poll => false,
+        Idling::Adaptive => true,
+    }
+}
+
+fn spell(pages: Pages) -> &'static str {
+    match pages {
+        Pages::Huge => "frames in hugepages",
+        Pages::Ordinary => "frames in ordinary pages",
+    }
+}
+
+/// What DPDK itself wants beside frames.
+const DPDK_MIB: u32 = 64;

@@ -1,0 +1,180 @@
+//! Hires the workers: gives each its core, queue, memory, secret and link to control, and waits until
+//! all turn.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use dpdk::{Arena, Backing, LinkKind, QueuePair, Tsc};
+use engine::link::{self, WallClock};
+use engine::{CorePlan, Nic, spread};
+use handlers::Site;
+
+use super::error::LaunchError;
+use super::need::{Need, buffers_len};
+use super::sleeps;
+use super::spreading::Spreading;
+use super::worker::{self, Parts, Report};
+use crate::config::{Pages, Pause, Plan};
+use crate::memory::mebibytes;
+use crate::team::Team;
+
+/// What is known of the port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Post {
+    /// Its address.
+    pub(crate) mac: [u8; 6],
+    /// How flows get to their workers.
+    pub(crate) spreading: Spreading,
+    /// What the plan needs.
+    pub(crate) need: Need,
+    /// Its kind.
+    pub(crate) kind: LinkKind,
+}
+
+/// Starts a worker on each core of `plan`. When this returns, all turn.
+///
+/// # Errors
+/// One could not be started; the others have been stopped again.
+pub(crate) fn staff(
+    plan: &Plan,
+    site: &Arc<Site>,
+    wall: &Arc<WallClock>,
+    post: &Post,
+    queues: Vec<QueuePair>,
+) -> Result<Team, LaunchError> {
+    let (report, reports) = mpsc::channel();
+    let mut crew = Crew {
+        plan,
+        site,
+        wall,
+        mac: post.mac,
+        tsc: Tsc::calibrated(),
+        pause: sleeps(plan.idling, post.kind).then_some(plan.pause),
+        report,
+        team: Team::default(),
+        backing: Backing::Huge,
+    };
+    let hired = crew.hire_all(post.spreading, queues);
+    let Crew { report, team, backing, .. } = crew;
+    drop(report);
+    let turning = hired.and_then(|()| await_reports(&team, &reports));
+    if let Err(error) = turning {
+        // A worker that cannot be stopped keeps the port open, and the process ends with the error.
+        let _ = team.stop();
+        return Err(error);
+    }
+    tell_memory(plan, &post.need, backing);
+    Ok(team)
+}
+
+/// Workers being hired.
+struct Crew<'a> {
+    plan: &'a Plan,
+    site: &'a Arc<Site>,
+    wall: &'a Arc<WallClock>,
+    mac: [u8; 6],
+    tsc: Tsc,
+    pause: Option<Pause>,
+    report: Sender<Report>,
+    team: Team,
+    /// Of the worst-placed worker's buffers.
+    backing: Backing,
+}
+
+impl Crew<'_> {
+    fn hire_all(
+        &mut self,
+        spreading: Spreading,
+        queues: Vec<QueuePair>,
+    ) -> Result<(), LaunchError> {
+        let mut cores = self.plan.cores.clone().into_iter();
+        for queue in queues {
+            let Some(core) = cores.next() else { break };
+            if let Spreading::Software { spokes } = spreading {
+                let (hub, spokes) =
+                    spread::split(queue, usize::from(spokes), spread::LENT, secret()?);
+                self.hire(core, hub)?;
+                for (core, spoke) in cores.by_ref().zip(spokes) {
+                    self.hire(core, spoke)?;
+                }
+            } else {
+                self.hire(core, queue)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hire<N: Nic + Send + 'static>(&mut self, core: usize, nic: N) -> Result<(), LaunchError> {
+        let arena = Arena::reserve(buffers_len(&self.plan.tally)).map_err(LaunchError::Buffers)?;
+        if arena.backing() == Backing::Ordinary {
+            self.backing = Backing::Ordinary;
+        }
+        let (control, link) = link::pair(self.wall);
+        let parts = Parts {
+            core,
+            plan: self.core_plan()?,
+            site: Arc::clone(self.site),
+            link,
+            arena,
+            tsc: self.tsc,
+            pause: self.pause,
+        };
+        let thread = worker::spawn(parts, nic, self.report.clone())
+            .map_err(|cause| LaunchError::Thread { core, cause })?;
+        self.team.add(core, control, thread);
+        Ok(())
+    }
+
+    fn core_plan(&self) -> Result<CorePlan, LaunchError> {
+        let Plan { address, port, tally, limits, deadlines, .. } = self.plan;
+        Ok(CorePlan {
+            address: *address,
+            port: *port,
+            mac: self.mac,
+            seed: secret()?,
+            connections: tally.connections,
+            half_open_max: tally.half_open,
+            receive_buffer: tally.receive_buffer,
+            transmit_buffer: tally.transmit_buffer,
+            limits: limits.clone(),
+            deadlines: *deadlines,
+        })
+    }
+}
+
+/// Sixteen octets that nobody else knows.
+fn secret() -> Result<[u8; 16], LaunchError> {
+    let mut octets = [0; 16];
+    getrandom::fill(&mut octets).map_err(LaunchError::Randomness)?;
+    Ok(octets)
+}
+
+fn await_reports(team: &Team, reports: &mpsc::Receiver<Report>) -> Result<(), LaunchError> {
+    for _ in 0..team.len() {
+        match reports.recv_timeout(WORKER_PATIENCE) {
+            Ok((_, Ok(()))) => {}
+            Ok((_, Err(error))) => return Err(LaunchError::Adopt(error)),
+            Err(_) => return Err(LaunchError::Lost { core: team.lost().unwrap_or_default() }),
+        }
+    }
+    Ok(())
+}
+
+fn tell_memory(plan: &Plan, need: &Need, backing: Backing) {
+    let buffers = mebibytes(need.buffers);
+    match (backing, plan.pages) {
+        (Backing::Huge, _) => tracing::info!("{buffers} of socket buffers in hugepages"),
+        (Backing::Ordinary, Pages::Ordinary) => {
+            tracing::info!("{buffers} of socket buffers in ordinary pages");
+        }
+        (Backing::Ordinary, Pages::Huge) => {
+            tracing::warn!(
+                "{buffers} of socket buffers in ordinary pages, which is slower. {need}"
+            );
+        }
+    }
+}
+
+/// A million connections are laid out in a few seconds.
+const WORKER_PATIENCE: Duration = Duration::from_secs(60);

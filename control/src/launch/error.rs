@@ -1,0 +1,111 @@
+//! Why the appliance did not start. Every message says what to do.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
+
+use super::need::Need;
+use crate::link::{NoLink, QueueMismatch};
+
+/// A start that failed. Whatever had been taken is released.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    /// `--link auto` found nothing.
+    #[error(transparent)]
+    NoLink(#[from] NoLink),
+    /// Queues and workers do not fit.
+    #[error(transparent)]
+    Queues(#[from] QueueMismatch),
+    /// DPDK did not start.
+    #[error("{0}")]
+    Eal(EalError),
+    /// There is no hugepage, or too few for frames.
+    #[error("{cause}. {need}")]
+    Hugepages {
+        /// What went wrong.
+        cause: String,
+        /// How many pages there should be.
+        need: Need,
+    },
+    /// The port that was named cannot be opened.
+    #[error("{link}: {cause}")]
+    Open {
+        /// Its name.
+        link: String,
+        /// Why not.
+        cause: OpenError,
+    },
+    /// Of the links that seemed to work none could be opened.
+    #[error("no kernel link could be opened: {}", attempts.join("; "))]
+    NoneOpened {
+        /// Each with its reason.
+        attempts: Vec<String>,
+    },
+    /// The port does not start.
+    #[error("{link}: {cause}")]
+    Start {
+        /// Its name.
+        link: String,
+        /// Why not.
+        cause: StartError,
+    },
+    /// Somebody answers for our address.
+    #[error(
+        "{address} is in use on the wire by {}; choose another with --address, or say --set \
+         listen.probe=false if that is a proxy",
+        spell_mac(mac)
+    )]
+    AddressInUse {
+        /// Our address.
+        address: Ipv4Addr,
+        /// Who has it.
+        mac: [u8; 6],
+    },
+    /// The kernel gives no randomness.
+    #[error("no randomness from the operating system: {0}")]
+    Randomness(getrandom::Error),
+    /// No memory for socket buffers.
+    #[error("memory for socket buffers: {0}; lower limits.connections or the buffers' sizes")]
+    Buffers(ArenaError),
+    /// No thread for a worker.
+    #[error("core {core}: a thread for its worker could not be made: {cause}")]
+    Thread {
+        /// The core.
+        core: usize,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A worker's thread could not be bound to its core.
+    #[error("{0}; choose other cores with --cores")]
+    Adopt(AdoptError),
+    /// A worker's thread ended before it was ready.
+    #[error("core {core}: its worker ended before it was ready; the log above says why")]
+    Lost {
+        /// The core.
+        core: usize,
+    },
+}
+
+/// `02:00:00:00:00:01`.
+pub(crate) fn spell_mac(mac: &[u8; 6]) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_names_its_owner_and_the_way_out() {
+        let error = LaunchError::AddressInUse {
+            address: Ipv4Addr::new(198, 18, 0, 2),
+            mac: [2, 0xab, 0, 0, 0, 1],
+        };
+        assert_eq!(
+            error.to_string(),
+            "198.18.0.2 is in use on the wire by 02:ab:00:00:00:01; choose another with --address, \
+             or say --set listen.probe=false if that is a proxy"
+        );
+    }
+}

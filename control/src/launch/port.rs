@@ -1,0 +1,124 @@
+//! Takes the port: the first of the candidates that opens and starts.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dpdk::{Eal, LinkKind, Port, PortInfo, PortPlan, QueuePair, Running, StartError, StopError};
+
+use super::error::LaunchError;
+use super::need::Need;
+use super::spreading::Spreading;
+use crate::config::Plan;
+use crate::link::{HostLinks, Link, devices_for};
+
+/// A link that runs.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Its name.
+    pub(crate) link: String,
+    /// Its kind.
+    pub(crate) kind: LinkKind,
+    /// What its first port says of itself; others are like it.
+    pub(crate) info: PortInfo,
+    /// Its ports: several only where each queue of an interface is one.
+    pub(crate) ports: Vec<Port<Running>>,
+    /// How flows get to their workers.
+    pub(crate) spreading: Spreading,
+    /// One queue pair, or one for each worker.
+    pub(crate) queues: Vec<QueuePair>,
+}
+
+/// Opens and starts the first of `links` that can be.
+///
+/// # Errors
+/// None could; of several, each is said in the log.
+pub(crate) fn take(
+    eal: &Eal,
+    links: &[Link],
+    host: &HostLinks,
+    plan: &Plan,
+    need: Need,
+) -> Result<Taken, LaunchError> {
+    let mut attempts = Vec::new();
+    for link in links {
+        match start(eal, link, host, plan, need) {
+            Ok(taken) => return Ok(taken),
+            Err(error) if links.len() == 1 => return Err(error),
+            // Another link would not find more memory.
+            Err(error @ LaunchError::Hugepages { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!("link auto: next one, {error}");
+                attempts.push(error.to_string());
+            }
+        }
+    }
+    Err(LaunchError::NoneOpened { attempts })
+}
+
+fn start(
+    eal: &Eal,
+    link: &Link,
+    host: &HostLinks,
+    plan: &Plan,
+    need: Need,
+) -> Result<Taken, LaunchError> {
+    let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
+    let devices = devices_for(link, host, workers)?;
+    let mut opened = Vec::new();
+    for device in &devices {
+        let port = Port::open(eal, device)
+            .map_err(|cause| LaunchError::Open { link: link.to_string(), cause })?;
+        opened.push(port);
+    }
+    let info = opened.first().expect("a link has a device").info().clone();
+    let ports = u16::try_from(opened.len()).unwrap_or(u16::MAX);
+    let spreading = Spreading::decide(&info, ports, workers);
+    let port_plan = PortPlan {
+        queues: spreading.queues(),
+        frames_held: spreading.frames_held(),
+        ..PortPlan::default()
+    };
+    let mut taken = Taken {
+        link: link.to_string(),
+        kind: link.device().kind(),
+        info,
+        ports: Vec::new(),
+        spreading,
+        queues: Vec::new(),
+    };
+    for port in opened {
+        let (port, queues) = port.start(&port_plan).map_err(|cause| match cause {
+            StartError::Pool { cause, .. } => {
+                LaunchError::Hugepages { cause: format!("{link}: {cause}"), need }
+            }
+            cause => LaunchError::Start { link: link.to_string(), cause },
+        })?;
+        taken.ports.push(port);
+        taken.queues.extend(queues);
+    }
+    Ok(taken)
+}
+
+/// Stops and closes `ports`, all of them, and tells of the first that did not close as it should.
+///
+/// # Errors
+/// Queue pairs are in use, or the driver fails.
+pub(crate) fn release(ports: Vec<Port<Running>>) -> Result<(), StopError> {
+    ports.into_iter().map(Port::stop).fold(Ok(()), Result::and)
+}
+
+/// Waits until the cable carries, for a while. Without a carrier we serve all the same: it may come.
+pub(crate) fn await_carrier(port: &Port<Running>) {
+    let deadline = Instant::now() + CARRIER_PATIENCE;
+    while !port.link().is_ok_and(|link| link.up) {
+        if Instant::now() > deadline {
+            tracing::warn!("the link has no carrier: is the cable in, is the other side up?");
+            return;
+        }
+        thread::sleep(CARRIER_LOOK_EVERY);
+    }
+}
+
+/// Negotiating 10GBASE-T takes about this long.
+const CARRIER_PATIENCE: Duration = Duration::from_secs(5);
+const CARRIER_LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -1,0 +1,129 @@
+//! How flows get to their workers: decided once, from what the port can do. Pure.
+
+use dpdk::{PortInfo, Spread};
+
+use crate::cores::list;
+
+/// Who spreads the flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spreading {
+    /// Nobody has to: there is one worker.
+    Alone,
+    /// The NIC, by the hash of the 4-tuple, one queue for each worker.
+    Rss {
+        /// Queues.
+        queues: u16,
+    },
+    /// The kernel's driver below, one port for each worker.
+    Kernel {
+        /// Ports, of one queue each.
+        ports: u16,
+    },
+    /// The first worker polls the only queue and deals frames to the others.
+    Software {
+        /// Workers without a queue.
+        spokes: u16,
+    },
+}
+
+impl Spreading {
+    /// Decides for `workers` workers (at least 1) on `ports` ports like the one that `info` tells of.
+    pub(crate) fn decide(info: &PortInfo, ports: u16, workers: u16) -> Self {
+        match info.spread {
+            _ if workers == 1 => Self::Alone,
+            // The kernel keeps a flow on its queue, and so on its port.
+            _ if ports == workers => Self::Kernel { ports },
+            Spread::Rss if info.queues_max >= workers => Self::Rss { queues: workers },
+            // A memif peer does not promise to keep a flow on its queue.
+            Spread::Rss | Spread::Outside | Spread::Nobody => {
+                Self::Software { spokes: workers - 1 }
+            }
+        }
+    }
+
+    /// Queue pairs of each port.
+    pub(crate) fn queues(self) -> u16 {
+        match self {
+            Self::Alone | Self::Kernel { .. } | Self::Software { .. } => 1,
+            Self::Rss { queues } => queues,
+        }
+    }
+
+    /// In words, with `cores` in the order of the workers.
+    pub(crate) fn spell(self, cores: &[usize]) -> String {
+        let hub = cores.first().copied().unwrap_or_default();
+        match self {
+            Self::Alone => format!("one queue, one worker on core {hub}"),
+            Self::Rss { queues } => {
+                format!("RSS of the NIC, {queues} queues, a worker each on cores {}", list(cores))
+            }
+            Self::Kernel { ports } => {
+                format!("kernel's driver, {ports} queues, a worker each on cores {}", list(cores))
+            }
+            Self::Software { spokes } => {
+                format!(
+                    "software spreader on core {hub}, {} workers on cores {}",
+                    spokes + 1,
+                    list(cores)
+                )
+            }
+        }
+    }
+
+    /// Frames and blanks that lie in the rings between the workers, at most.
+    pub(crate) fn frames_held(self) -> u32 {
+        match self {
+            Self::Software { spokes } => u32::from(spokes) * SPOKE_FRAMES,
+            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } => 0,
+        }
+    }
+}
+
+/// One spoke of the software spreader: 1,024 frames in its ring, 256 blanks lent to it, two bursts
+/// in hand, and what its thread's cache of the pool may keep (1.5 times 256).
+const SPOKE_FRAMES: u32 = 1_024 + 256 + 64 + 384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(spread: Spread, queues_max: u16) -> PortInfo {
+        PortInfo {
+            driver: "net_x".into(),
+            mac: [2, 0, 0, 0, 0, 1],
+            queues_max,
+            rss_tcp_ipv4: spread == Spread::Rss,
+            spread,
+            rx_checksum_offload: false,
+            tx_checksum_offload: false,
+            ip_mtu_max: 1_500,
+            socket: None,
+        }
+    }
+
+    #[test]
+    fn hardware_spreads_where_it_can() {
+        let decide =
+            |spread, max, ports, workers| Spreading::decide(&info(spread, max), ports, workers);
+        assert_eq!(decide(Spread::Rss, 8, 1, 1), Spreading::Alone);
+        assert_eq!(decide(Spread::Rss, 8, 1, 4), Spreading::Rss { queues: 4 });
+        let software = Spreading::Software { spokes: 3 };
+        assert_eq!(decide(Spread::Rss, 2, 1, 4), software, "fewer queues than workers");
+        assert_eq!(decide(Spread::Outside, 1, 2, 2), Spreading::Kernel { ports: 2 });
+        let software = Spreading::Software { spokes: 1 };
+        assert_eq!(decide(Spread::Outside, 1, 1, 2), software, "one AF_XDP queue");
+        assert_eq!(decide(Spread::Outside, 8, 1, 2), software, "a memif peer");
+        assert_eq!(decide(Spread::Nobody, 1, 1, 2), software);
+    }
+
+    #[test]
+    fn only_software_holds_frames_between_cores() {
+        assert_eq!(Spreading::Rss { queues: 2 }.frames_held(), 0);
+        assert_eq!(Spreading::Software { spokes: 2 }.frames_held(), 2 * SPOKE_FRAMES);
+        assert_eq!(Spreading::Software { spokes: 2 }.queues(), 1);
+        assert_eq!(
+            Spreading::Software { spokes: 1 }.spell(&[1, 3]),
+            "software spreader on core 1, 2 workers on cores 1,3"
+        );
+    }
+}

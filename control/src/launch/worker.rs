@@ -1,0 +1,88 @@
+//! One worker's thread: bound to its core, it makes the worker there, says so, and turns until it is
+//! told to stop.
+
+use std::hint;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+
+use dpdk::{AdoptError, Arena, Tsc};
+use engine::link::WorkerEnd;
+use engine::{Buffer, CorePlan, Nic, Now, Worker};
+use handlers::Site;
+
+use super::need::BUFFER_ALIGN;
+use crate::config::Pause;
+
+/// What a worker is made from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// Its core.
+    pub(crate) core: usize,
+    /// What it is told.
+    pub(crate) plan: CorePlan,
+    /// What it says.
+    pub(crate) site: Arc<Site>,
+    /// Its end of the link to control.
+    pub(crate) link: WorkerEnd,
+    /// Memory for its socket buffers, measured for `plan`.
+    pub(crate) arena: Arena,
+    /// The clock.
+    pub(crate) tsc: Tsc,
+    /// When it sleeps. `None`: never.
+    pub(crate) pause: Option<Pause>,
+}
+
+/// What a thread says once: that its worker turns, or why it cannot.
+pub(crate) type Report = (usize, Result<(), AdoptError>);
+
+/// Starts the thread. It reports once, and drops `nic` when it ends.
+///
+/// # Errors
+/// The system has no thread to give.
+pub(crate) fn spawn<N>(
+    parts: Parts,
+    nic: N,
+    report: Sender<Report>,
+) -> std::io::Result<JoinHandle<()>>
+where
+    N: Nic + Send + 'static,
+{
+    let name = format!("worker-{}", parts.core);
+    thread::Builder::new().name(name).spawn(move || work(parts, nic, &report))
+}
+
+fn work<N: Nic>(parts: Parts, nic: N, report: &Sender<Report>) {
+    let Parts { core, plan, site, link, mut arena, tsc, pause } = parts;
+    let adopted = match dpdk::adopt_thread(core) {
+        Ok(adopted) => adopted,
+        Err(error) => {
+            // Nobody listens any more only if the launch has failed already.
+            let _ = report.send((core, Err(error)));
+            return;
+        }
+    };
+    if pause.is_some() {
+        // The default slack of 50 us would double a short sleep. A longer nap is all a refusal costs.
+        let _ = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS);
+    }
+    let clock = move || {
+        let cycles = tsc.now();
+        Now { cycles, micros: tsc.micros(cycles) }
+    };
+    let mut buffers = |len| {
+        Buffer::Lent(arena.carve(len, BUFFER_ALIGN).expect("the arena was measured for the plan"))
+    };
+    let worker = Worker::new(plan, nic, site, link, &mut buffers, clock());
+    let _ = report.send((core, Ok(())));
+    let nic = worker.run(clock, |empty_turns| match pause {
+        Some(pause) if empty_turns >= pause.after => thread::sleep(pause.sleep),
+        _ => hint::spin_loop(),
+    });
+    // The queue goes before the thread's registration: it gives buffers back through it.
+    drop(nic);
+    drop(adopted);
+}
+
+/// As precise as the kernel's timers are.
+const TIMER_SLACK_NS: std::ffi::c_ulong = 1;

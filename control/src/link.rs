@@ -1,0 +1,11 @@
+//! Links: how an operator names one, what the host offers, and which one is taken.
+
+mod choose;
+mod host;
+mod queues;
+mod spec;
+
+pub(crate) use choose::{NoLink, choose};
+pub(crate) use host::HostLinks;
+pub(crate) use queues::{QueueMismatch, devices_for};
+pub(crate) use spec::{Link, LinkSpec};

@@ -1,0 +1,96 @@
+//! How many queues a link is to be opened with, given how many workers there are.
+
+use dpdk::{Device, LinkKind};
+
+use super::host::HostLinks;
+use super::spec::Link;
+
+/// An interface has several receive queues, and not one for each worker.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{link}: {interface} has {queues} receive queues and there are {workers} workers; flows on a queue \
+     without a worker would be lost: name as many cores as queues with --cores, or make it one queue \
+     with `ethtool -L {interface} combined 1` (then software spreads the flows)"
+)]
+pub(crate) struct QueueMismatch {
+    link: String,
+    interface: String,
+    queues: u16,
+    workers: u16,
+}
+
+/// The devices of `link` for `workers` workers. AF_XDP takes a device for each queue of the interface;
+/// every other driver is one device, which is asked for its queues when its port is configured.
+///
+/// # Errors
+/// The interface has several receive queues, but not as many as there are workers.
+pub(crate) fn devices_for(
+    link: &Link,
+    host: &HostLinks,
+    workers: u16,
+) -> Result<Vec<Device>, QueueMismatch> {
+    let device = link.device();
+    let (LinkKind::AfXdp, Some(name)) = (device.kind(), device.interface()) else {
+        return Ok(vec![device.clone()]);
+    };
+    let queues = host.interfaces.get(name).map_or(1, |interface| interface.queues);
+    if queues <= 1 || !link.is_short() {
+        return Ok(vec![device.clone()]);
+    }
+    let each: Result<Vec<_>, _> =
+        (0..queues).map(|queue| Device::af_xdp_queue(name, queue)).collect();
+    match each {
+        Ok(devices) if queues == workers => Ok(devices),
+        _ => Err(QueueMismatch {
+            link: link.to_string(),
+            interface: name.to_owned(),
+            queues,
+            workers,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::Interface;
+    use super::*;
+
+    fn devices(link: &str, queues: u16, workers: u16) -> Result<Vec<String>, String> {
+        let mut host = HostLinks::default();
+        host.interfaces.insert("pollux0".into(), Interface { queues, ..Interface::default() });
+        let link = Link::parse(link).expect(link);
+        devices_for(&link, &host, workers)
+            .map(|devices| devices.iter().map(Device::to_string).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_queue_serves_any_number_of_workers() {
+        let one = "net_af_xdp0,iface=pollux0,busy_budget=0";
+        assert_eq!(devices("af_xdp:pollux0", 1, 1), Ok(vec![one.into()]));
+        assert_eq!(devices("af_xdp:pollux0", 1, 2), Ok(vec![one.into()]));
+    }
+
+    #[test]
+    fn each_queue_gets_a_worker() {
+        let two = devices("af_xdp:pollux0", 2, 2).expect("a worker each");
+        assert_eq!(two.len(), 2);
+        assert!(two[1].contains("start_queue=1"), "{two:?}");
+        let error = devices("af_xdp:pollux0", 2, 1).expect_err("a queue is left over");
+        assert!(
+            error.starts_with(
+                "af_xdp:pollux0: pollux0 has 2 receive queues and there are 1 workers;"
+            ),
+            "{error}"
+        );
+        assert!(error.contains("`ethtool -L pollux0 combined 1`"), "{error}");
+    }
+
+    #[test]
+    fn other_drivers_and_raw_arguments_stay_as_they_are() {
+        let packet = "net_af_packet0,iface=pollux0";
+        assert_eq!(devices("af_packet:pollux0", 2, 1), Ok(vec![packet.into()]));
+        let raw = "net_af_xdp0,iface=pollux0,start_queue=1";
+        assert_eq!(devices(raw, 2, 1), Ok(vec![raw.into()]));
+    }
+}

@@ -1,0 +1,150 @@
+//! The workers as a group: one member for each core, in the order of the cores. Where software spreads
+//! the flows, the first member is the hub that the others send through.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use engine::link::{Command, ControlEnd, Event};
+
+use crate::stats_file::CoreReadings;
+
+/// All workers.
+#[derive(Debug, Default)]
+pub(crate) struct Team(Vec<Member>);
+
+/// One worker, seen from control.
+#[derive(Debug)]
+pub(crate) struct Member {
+    core: usize,
+    end: ControlEnd,
+    thread: JoinHandle<()>,
+    drained: bool,
+}
+
+impl Team {
+    /// Adds the worker on `core`, after all that are there.
+    pub(crate) fn add(&mut self, core: usize, end: ControlEnd, thread: JoinHandle<()>) {
+        self.0.push(Member { core, end, thread, drained: false });
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Their counters.
+    pub(crate) fn readings(&self) -> Vec<CoreReadings<'_>> {
+        self.0.iter().map(|m| CoreReadings { core: m.core, stats: m.end.stats() }).collect()
+    }
+
+    /// A core whose thread has ended by itself, if there is one.
+    pub(crate) fn lost(&self) -> Option<usize> {
+        self.0.iter().find(|member| member.thread.is_finished()).map(|member| member.core)
+    }
+
+    /// Tells everyone to take no new connections and to finish those they have.
+    pub(crate) fn drain(&self) {
+        for member in &self.0 {
+            // A full ring means that the worker does not turn; `stop` will say so.
+            let _ = member.end.send(Command::Drain);
+        }
+    }
+
+    /// Whether all have finished, [`drain`](Self::drain) having been called.
+    pub(crate) fn poll_drained(&mut self) -> bool {
+        for member in &mut self.0 {
+            while let Some(Event::Drained) = member.end.poll_event() {
+                member.drained = true;
+            }
+        }
+        self.0.iter().all(|member| member.drained)
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn connections_open(&self) -> u64 {
+        self.0.iter().map(|member| member.end.stats().connections_open.value()).sum()
+    }
+
+    /// Connections opened so far, by core.
+    pub(crate) fn connections_opened(&self) -> Vec<(usize, u64)> {
+        let opened = |m: &Member| (m.core, m.end.stats().connections_opened.value());
+        self.0.iter().map(opened).collect()
+    }
+
+    /// Stops the workers, last to first: what the others still have to say leaves through the first.
+    /// Blocks until their threads have ended; a worker that does not turn is given up after
+    /// [`STOP_PATIENCE`].
+    ///
+    /// # Errors
+    /// The cores whose workers were given up. They still hold their queues.
+    pub(crate) fn stop(&self) -> Result<(), Vec<usize>> {
+        let stuck: Vec<_> =
+            self.0.iter().rev().filter(|m| !m.stop()).map(|member| member.core).collect();
+        if stuck.is_empty() { Ok(()) } else { Err(stuck) }
+    }
+}
+
+impl Member {
+    /// Whether the thread has ended.
+    fn stop(&self) -> bool {
+        let deadline = Instant::now() + STOP_PATIENCE;
+        let mut told = false;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            told = told || self.end.send(Command::Stop);
+            std::thread::sleep(STOP_LOOK_EVERY);
+        }
+        self.thread.is_finished()
+    }
+}
+
+/// A worker looks for commands many times a millisecond.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+const STOP_LOOK_EVERY: Duration = Duration::from_micros(200);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use engine::link::{self, WallClock};
+
+    use super::*;
+
+    /// A thread that lives until `release` is dropped, whatever it is told.
+    fn deaf() -> (JoinHandle<()>, mpsc::Sender<()>) {
+        let (release, released) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let ended: Result<(), _> = released.recv();
+            assert!(ended.is_err(), "nothing is ever sent");
+        });
+        (thread, release)
+    }
+
+    #[test]
+    fn a_worker_that_does_not_turn_is_given_up_by_name() {
+        let wall = WallClock::new(0);
+        let mut team = Team::default();
+        let (thread, release) = deaf();
+        let (end, _worker) = link::pair(&wall);
+        team.add(5, end, thread);
+        assert_eq!(team.lost(), None);
+        assert_eq!(team.stop(), Err(vec![5]));
+        drop(release);
+        assert_eq!(team.stop(), Ok(()));
+        assert_eq!(team.lost(), Some(5));
+    }
+
+    #[test]
+    fn nobody_has_drained_who_has_not_said_so() {
+        let wall = WallClock::new(0);
+        let mut team = Team::default();
+        let (thread, release) = deaf();
+        let (end, _worker) = link::pair(&wall);
+        team.add(1, end, thread);
+        team.drain();
+        assert!(!team.poll_drained());
+        assert_eq!(team.connections_open(), 0);
+        assert_eq!(team.connections_opened(), [(1, 0)]);
+        drop(release);
+    }
+}

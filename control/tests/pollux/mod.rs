@@ -1,0 +1,26 @@
+//! Runs the binary under test.
+
+use std::process::Command;
+
+/// How a run ended.
+pub(crate) struct Ended {
+    /// Exit code; -1 if a signal ended it.
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+}
+
+/// Runs `pollux` to its end.
+pub(crate) fn pollux(arguments: &[&str]) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_pollux"))
+        .args(arguments)
+        .output()
+        .expect("the binary under test runs");
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}

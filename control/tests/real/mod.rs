@@ -1,0 +1,28 @@
+//! The real binary on a real port, in a network namespace of its own, with real clients.
+//!
+//! A test calls [`Rig::run`]: it waits for its turn (tests with links run one at a time, over all test
+//! binaries), reserves hugepages, makes the link with `deploy/link.sh`, runs the test on a thread inside
+//! the namespace, and takes everything back, whether the test ended well or not. In it, [`Server`] is
+//! the process under test. What a test needs and does not find (root, hugepages, a tool) fails it with
+//! the reason: a test that cannot run is not a test that passed.
+//!
+//! `POLLUX_BIN` names the binary; without it, the one that cargo built along.
+#![allow(dead_code, unused_imports, reason = "every test binary uses its own part of this")]
+
+mod client;
+mod curl;
+mod load;
+mod machine;
+mod rig;
+mod server;
+mod site;
+mod stats;
+
+pub(crate) use client::{Client, PATIENCE};
+pub(crate) use curl::{Curl, Shown};
+pub(crate) use load::{Load, h2load, wrk};
+pub(crate) use machine::{Hugepages, Tool, binary, raise_file_limit, script};
+pub(crate) use rig::{APPLIANCE, HOST, Kind, PORT, Rig, RigPlan};
+pub(crate) use server::{Server, ServerPlan};
+pub(crate) use site::SampleSite;
+pub(crate) use stats::Stats;

@@ -1,0 +1,271 @@
+//! House rules of the whole repository, as tests: who may use whom, where `unsafe` may stand, how
+//! long things may grow, and that every counter counts.
+//!
+//! Lists of exceptions are ratchets: an entry may be lowered or taken out, never raised.
+
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use toml::{Table, Value};
+use tree::{Source, code_only, functions, root, sources};
+
+/// Allowed arrows between our crates: what each may have in `[dependencies]`.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("dpdk-sys", &[]),
+    ("http1", &[]),
+    ("engine", &["http1"]),
+    ("handlers", &["http1"]),
+    ("dpdk", &["dpdk-sys", "engine"]),
+    // Not shipped: the tests' other wire, with services and clients of its own.
+    ("sim", &["engine", "http1"]),
+    ("control", &["dpdk", "engine", "handlers", "http1"]),
+];
+
+/// What each may have in `[dev-dependencies]` besides.
+const TEST_ARROWS: &[(&str, &[&str])] = &[
+    ("sim", &["dpdk", "handlers"]),
+    ("engine", &["sim"]),
+    ("handlers", &["http1"]),
+    ("control", &["sim"]),
+];
+
+/// Crates of others that only these of ours may name outside tests.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("smoltcp", &["engine", "sim"]),
+    ("tokio", &["control"]),
+    ("clap", &["control"]),
+    ("tracing", &["control"]),
+    ("hugepage-rs", &["dpdk"]),
+    ("bindgen", &["dpdk-sys"]),
+];
+
+/// Crates that say `#![forbid(unsafe_code)]`.
+const FORBID_UNSAFE: &[&str] = &[
+    "dataplane/http1/src/lib.rs",
+    "dataplane/engine/src/lib.rs",
+    "handlers/src/lib.rs",
+    "control/src/main.rs",
+];
+
+/// Where `unsafe` may stand.
+const UNSAFE_IN: &[&str] = &["dataplane/dpdk/", "dataplane/dpdk-sys/"];
+
+/// Files longer than [`FILE_LINES_MAX`], with their length today.
+const LONG_FILES: &[(&str, usize)] = &[];
+
+/// Functions longer than [`FUNCTION_LINES_MAX`], with their length today.
+const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[];
+
+/// Lines of a file, its tests aside.
+const FILE_LINES_MAX: usize = 600;
+
+/// Lines of a function, from its signature to its closing brace.
+const FUNCTION_LINES_MAX: usize = 70;
+
+#[test]
+fn crates_use_only_what_the_design_lets_them() {
+    let manifests = manifests();
+    let names: Vec<&str> = manifests.keys().map(String::as_str).collect();
+    let listed: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    for name in &names {
+        assert!(listed.contains(name), "crate {name} has no line in ARROWS");
+    }
+    let mut faults = Vec::new();
+    for (name, manifest) in &manifests {
+        let arrows = allowed(ARROWS, name);
+        let tests = allowed(TEST_ARROWS, name);
+        for (section, lists) in
+            [("dependencies", vec![arrows]), ("dev-dependencies", vec![arrows, tests])]
+        {
+            for used in uses(manifest, section).filter(|used| names.contains(&used.as_str())) {
+                if !lists.iter().any(|list| list.contains(&used.as_str())) {
+                    faults.push(format!("{name} -> {used} in [{section}]"));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "forbidden arrows: {faults:#?}");
+}
+
+#[test]
+fn crates_of_others_stay_where_they_belong() {
+    let mut faults = Vec::new();
+    for (name, manifest) in manifests() {
+        for used in uses(&manifest, "dependencies") {
+            let owner = RESERVED.iter().find(|(reserved, _)| *reserved == used);
+            if owner.is_some_and(|(_, owners)| !owners.contains(&name.as_str())) {
+                faults.push(format!("{name} -> {used}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "these belong to other crates: {faults:#?}");
+}
+
+#[test]
+fn unsafe_stands_only_in_the_dpdk_crates() {
+    for path in FORBID_UNSAFE {
+        let text = fs::read_to_string(root().join(path)).expect(path);
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{path} must forbid unsafe code");
+    }
+    let faults = code_lines(|source, line| {
+        !UNSAFE_IN.iter().any(|place| source.path.starts_with(place))
+            && words(line).any(|word| word == "unsafe")
+    });
+    assert!(faults.is_empty(), "`unsafe` outside of {UNSAFE_IN:?}: {faults:#?}");
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let notes = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (number, line) in source.text.lines().enumerate() {
+            if words(line).any(|word| notes.contains(&word)) {
+                faults.push(format!("{}:{}: {line}", source.path, number + 1));
+            }
+        }
+    }
+    faults.extend(code_lines(|_, line| {
+        ["#[ignore", "todo!(", "unimplemented!(", "dbg!("].iter().any(|late| line.contains(late))
+    }));
+    assert!(faults.is_empty(), "finish these, or file an issue: {faults:#?}");
+}
+
+#[test]
+fn files_open_with_their_contract_and_are_named_by_a_noun() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let name = source.path.rsplit('/').next().unwrap_or_default();
+        if ["utils.rs", "util.rs", "common.rs", "misc.rs", "types.rs", "helpers.rs"].contains(&name)
+        {
+            faults.push(format!("{}: says nothing of what it is", source.path));
+        }
+        let test = source.path.contains("/tests") || source.path.contains("/examples/");
+        if !test && !source.text.starts_with("//!") {
+            faults.push(format!("{}: does not open with `//!`", source.path));
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn files_stay_short() {
+    let mut long = Vec::new();
+    for source in sources() {
+        let lines = source.shipped().lines().count();
+        if !source.is_test() && lines > FILE_LINES_MAX {
+            long.push((source.path, lines));
+        }
+    }
+    let listed: Vec<_> = LONG_FILES.iter().map(|(path, n)| ((*path).to_owned(), *n)).collect();
+    assert_eq!(long, listed, "found on the left, LONG_FILES on the right");
+}
+
+#[test]
+fn functions_stay_short() {
+    let mut long = Vec::new();
+    for source in sources().into_iter().filter(|source| !source.is_test()) {
+        for (name, lines) in functions(&code_only(source.shipped())) {
+            if lines > FUNCTION_LINES_MAX {
+                long.push((source.path.clone(), name, lines));
+            }
+        }
+    }
+    let listed: Vec<_> = LONG_FUNCTIONS
+        .iter()
+        .map(|(path, name, n)| ((*path).to_owned(), (*name).to_owned(), *n))
+        .collect();
+    assert_eq!(long, listed, "found on the left, LONG_FUNCTIONS on the right");
+}
+
+#[test]
+fn only_the_stack_names_smoltcps_interface() {
+    let faults = code_lines(|source, line| {
+        source.path.starts_with("dataplane/engine/src/")
+            && !source.path.starts_with("dataplane/engine/src/stack")
+            && words(line).any(|word| word == "SocketSet" || word == "Interface")
+    });
+    assert!(faults.is_empty(), "these belong into engine/src/stack.rs: {faults:#?}");
+}
+
+#[test]
+fn every_counter_counts() {
+    let engine: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.path.starts_with("dataplane/engine/src/") && !source.is_test())
+        .map(|source| (source.path.clone(), code_only(source.shipped())))
+        .collect();
+    let (_, stats) = engine
+        .iter()
+        .find(|(path, _)| path.ends_with("/stats.rs"))
+        .expect("engine/src/stats.rs declares the counters");
+    let declared = counters(stats);
+    assert!(declared.len() > 20, "found only {declared:?}");
+    let used: String = engine.iter().map(|(_, text)| text.as_str()).collect();
+    let idle: Vec<_> = declared
+        .iter()
+        .filter(|name| words(&used).filter(|word| word == *name).count() < 2)
+        .collect();
+    assert!(idle.is_empty(), "declared in stats.rs, counted nowhere: {idle:#?}");
+}
+
+/// Names declared as `name: Total, ..` or `name: Level, ..`.
+fn counters(stats: &str) -> Vec<String> {
+    let declaration = |line: &str| {
+        let (name, kind) = line.trim().split_once(": ")?;
+        let counter = kind.starts_with("Total,") || kind.starts_with("Level,");
+        counter.then(|| name.to_owned())
+    };
+    stats.lines().filter_map(declaration).collect()
+}
+
+/// `path:line: text` of every line of code (comments and strings blanked) for which `fault` holds.
+fn code_lines(fault: impl Fn(&Source, &str) -> bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (number, line) in code_only(&source.text).lines().enumerate() {
+            if fault(&source, line) {
+                faults.push(format!("{}:{}: {}", source.path, number + 1, line.trim()));
+            }
+        }
+    }
+    faults
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
+/// Manifests of the members of the workspace, by package name.
+fn manifests() -> BTreeMap<String, Table> {
+    let read = |path: &str| -> Table {
+        let text = fs::read_to_string(root().join(path)).expect(path);
+        text.parse().expect(path)
+    };
+    let workspace = read("Cargo.toml");
+    let members = workspace["workspace"]["members"].as_array().expect("members is a list");
+    members
+        .iter()
+        .map(|member| {
+            let path = member.as_str().expect("a member is a path");
+            let manifest = read(&format!("{path}/Cargo.toml"));
+            let name = manifest["package"]["name"].as_str().expect("a package has a name");
+            (name.to_owned(), manifest)
+        })
+        .collect()
+}
+
+fn uses(manifest: &Table, section: &str) -> impl Iterator<Item = String> {
+    let names: Vec<String> = manifest
+        .get(section)
+        .and_then(Value::as_table)
+        .map(|table| table.keys().cloned().collect())
+        .unwrap_or_default();
+    names.into_iter()
+}
+
+fn allowed(list: &[(&str, &'static [&'static str])], name: &str) -> &'static [&'static str] {
+    list.iter().find(|(of, _)| *of == name).map_or(&[], |(_, allowed)| allowed)
+}

@@ -1,0 +1,94 @@
+//! The client's side of HTTP/1.1: cuts the octets of a connection into answers.
+//!
+//! Independent of `http1` on purpose: one tests the other. It panics on anything malformed.
+
+use httparse::{EMPTY_HEADER, Status};
+
+/// Most field lines of an answer.
+const FIELDS_MAX: usize = 64;
+
+/// One answer of the appliance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Three-digit status code.
+    pub status: u16,
+    /// Field lines in order, names as sent.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// Content.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads one answer from the front of `octets`, and how many it takes. `None`: not all there yet.
+    /// An interim answer (1xx) is an answer too. `to_head`: the request was HEAD, there is no content.
+    ///
+    /// # Panics
+    /// If the octets cannot be an answer, or it has no exact length.
+    pub fn read(octets: &[u8], to_head: bool) -> Option<(Self, usize)> {
+        let mut fields = [EMPTY_HEADER; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut fields);
+        let head_len = match response.parse(octets) {
+            Ok(Status::Complete(len)) => len,
+            Ok(Status::Partial) => return None,
+            Err(error) => panic!("no answer ({error}): {:?}", String::from_utf8_lossy(octets)),
+        };
+        let mut answer = Self {
+            status: response.code.expect("a complete head has a status"),
+            fields: response
+                .headers
+                .iter()
+                .map(|field| (field.name.to_owned(), field.value.to_vec()))
+                .collect(),
+            body: Vec::new(),
+        };
+        let len = answer.body_len(to_head);
+        let end = head_len + len;
+        answer.body = octets.get(head_len..end)?.to_vec();
+        Some((answer, end))
+    }
+
+    /// Value of the first field called `name`, in any case.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        let found = self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| &value[..])
+    }
+
+    /// Whether the appliance says that it closes the connection.
+    pub fn closes(&self) -> bool {
+        self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
+    }
+
+    fn body_len(&self, to_head: bool) -> usize {
+        assert!(self.field("transfer-encoding").is_none(), "answers have a length");
+        if to_head || self.status < 200 || self.status == 204 || self.status == 304 {
+            return 0;
+        }
+        let value = self.field("content-length").expect("an answer has a Content-Length");
+        str::from_utf8(value).ok().and_then(|text| text.parse().ok()).expect("a decimal length")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_cut_where_they_end() {
+        let wire = b"HTTP/1.1 100 Continue\r\n\r\n\
+            HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabcHTTP/1.1 ";
+        let (first, at) = Answer::read(wire, false).expect("an interim answer");
+        assert_eq!((first.status, at), (100, 25));
+        let (second, len) = Answer::read(&wire[at..], false).expect("an answer");
+        assert_eq!((second.status, &second.body[..], second.closes()), (200, &b"abc"[..], true));
+        assert_eq!(&wire[at + len..], b"HTTP/1.1 ");
+        assert_eq!(Answer::read(&wire[at + len..], false), None);
+        assert_eq!(Answer::read(&wire[at..at + len - 1], false), None);
+    }
+
+    #[test]
+    fn an_answer_to_head_has_no_content() {
+        let wire = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nHTTP/1.1";
+        let (answer, len) = Answer::read(wire, true).expect("an answer");
+        assert_eq!((answer.body.len(), &wire[len..]), (0, &b"HTTP/1.1"[..]));
+    }
+}

@@ -1,0 +1,222 @@
+//! A service for tests of the path, not of what is said: downloads made by a formula, uploads counted
+//! and digested.
+//!
+//! `GET /down/N` answers N octets, each a function of its offset; `POST /up` answers
+//! `length digest`; everything else is 404. HEAD is GET without content.
+
+use core::fmt::Write;
+
+use http1::{HeadContext, Method, Request, Service, Status, Verdict};
+
+/// The service. It has no state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bulk;
+
+/// An answer of [`Bulk`].
+#[derive(Clone, Copy, Debug)]
+pub enum BulkReply {
+    /// That many octets of the formula.
+    Download(u64),
+    /// What an upload came to.
+    Upload(Digest),
+    /// A status without content.
+    Bare(Status),
+}
+
+/// Length and digest (FNV-1a, 64 bits) of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Octets.
+    pub len: u64,
+    /// Digest of them.
+    pub hash: u64,
+}
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self { len: 0, hash: 0xcbf2_9ce4_8422_2325 }
+    }
+}
+
+impl Digest {
+    /// Digest of `octets`.
+    pub fn of(octets: &[u8]) -> Self {
+        let mut digest = Self::default();
+        digest.update(octets);
+        digest
+    }
+
+    /// Adds `octets`.
+    pub fn update(&mut self, octets: &[u8]) {
+        self.len += octets.len() as u64;
+        for &octet in octets {
+            self.hash = (self.hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// What the service answers to an upload with this digest.
+    pub fn content(&self) -> String {
+        format!("{:>10} {:016x}\n", self.len, self.hash)
+    }
+}
+
+/// Octets of [`Digest::content`].
+const DIGEST_LEN: usize = 28;
+
+/// The octet of a download at offset `at`. Its period of 251 shares no factor with any buffer, so a
+/// piece that is moved or repeated shows.
+pub fn download_octet(at: u64) -> u8 {
+    (at % 251).to_le_bytes()[0] ^ (at / 251 % 256).to_le_bytes()[0]
+}
+
+impl Service for Bulk {
+    type Work = Digest;
+    type Reply = BulkReply;
+
+    fn accept(&self, request: &Request<'_>) -> Verdict<Digest, BulkReply> {
+        let path = str::from_utf8(request.target().path()).unwrap_or_default();
+        match (request.method(), path, path.strip_prefix("/down/")) {
+            (Method::Post | Method::Put, "/up", _) => Verdict::Read(Digest::default()),
+            (Method::Get | Method::Head, _, Some(len)) => {
+                let reply = len.parse().map(BulkReply::Download);
+                Verdict::Reply(reply.unwrap_or(BulkReply::Bare(Status::S404)))
+            }
+            _ => Verdict::Reply(BulkReply::Bare(Status::S404)),
+        }
+    }
+
+    fn on_body(&self, work: &mut Digest, piece: &[u8]) {
+        work.update(piece);
+    }
+
+    fn finish(&self, work: Digest) -> BulkReply {
+        BulkReply::Upload(work)
+    }
+
+    fn refuse(&self, status: Status) -> BulkReply {
+        BulkReply::Bare(status)
+    }
+
+    fn status(&self, reply: &BulkReply) -> Status {
+        match reply {
+            BulkReply::Download(_) | BulkReply::Upload(_) => Status::S200,
+            BulkReply::Bare(status) => *status,
+        }
+    }
+
+    fn body_len(&self, reply: &BulkReply) -> u64 {
+        match reply {
+            BulkReply::Download(len) => *len,
+            BulkReply::Upload(_) => DIGEST_LEN as u64,
+            BulkReply::Bare(_) => 0,
+        }
+    }
+
+    fn head_into(&self, reply: &BulkReply, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+        let mut text = Text { out, len: 0 };
+        let status = self.status(reply);
+        let written = write!(
+            text,
+            "HTTP/1.1 {} {}\r\nContent-Length: {}\r\n",
+            status.code(),
+            status.reason(),
+            self.body_len(reply),
+        );
+        assert!(written.is_ok(), "a head of this service is short");
+        text.push(b"Date: ");
+        text.push(context.date.as_bytes());
+        text.push(b"\r\n");
+        text.push(context.connection.field_line());
+        text.push(b"\r\n");
+        text.len
+    }
+
+    fn body_into(&self, reply: &BulkReply, at: u64, out: &mut [u8]) -> usize {
+        match reply {
+            BulkReply::Download(len) => {
+                let left = usize::try_from(len - at).unwrap_or(usize::MAX).min(out.len());
+                for (octet, at) in out[..left].iter_mut().zip(at..) {
+                    *octet = download_octet(at);
+                }
+                left
+            }
+            BulkReply::Upload(digest) => {
+                let mut whole = [0; DIGEST_LEN];
+                let mut text = Text { out: &mut whole, len: 0 };
+                let written = writeln!(text, "{:>10} {:016x}", digest.len, digest.hash);
+                assert!(written.is_ok(), "ten digits are enough for any upload here");
+                let rest = &whole[usize::try_from(at).unwrap_or(DIGEST_LEN)..];
+                let left = rest.len().min(out.len());
+                out[..left].copy_from_slice(&rest[..left]);
+                left
+            }
+            BulkReply::Bare(_) => 0,
+        }
+    }
+}
+
+/// Formats into octets that are there already.
+struct Text<'a> {
+    out: &'a mut [u8],
+    len: usize,
+}
+
+impl Text<'_> {
+    fn push(&mut self, octets: &[u8]) {
+        self.out[self.len..self.len + octets.len()].copy_from_slice(octets);
+        self.len += octets.len();
+    }
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        if text.len() > self.out.len() - self.len {
+            return Err(core::fmt::Error);
+        }
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// `content` in the chunked transfer coding (RFC 9112 7.1), cut into chunks of at most `chunk` octets.
+pub fn chunked(content: &[u8], chunk: usize) -> Vec<u8> {
+    let mut coded = Vec::new();
+    for piece in content.chunks(chunk) {
+        coded.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        coded.extend_from_slice(piece);
+        coded.extend_from_slice(b"\r\n");
+    }
+    coded.extend_from_slice(b"0\r\n\r\n");
+    coded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_as_long_as_it_says() {
+        assert_eq!(Digest::of(b"a").content().len(), DIGEST_LEN);
+        // FNV-1a test vector of "a".
+        assert_eq!(Digest::of(b"a").hash, 0xaf63_dc4c_8601_ec8c);
+    }
+
+    #[test]
+    fn any_part_of_an_answer_is_a_part_of_the_whole() {
+        for reply in [BulkReply::Download(1_000), BulkReply::Upload(Digest::of(b"xyz"))] {
+            let len = usize::try_from(Bulk.body_len(&reply)).expect("short");
+            let mut whole = vec![0; len];
+            assert_eq!(Bulk.body_into(&reply, 0, &mut whole), len);
+            let mut part = [0; 7];
+            for at in 0..len {
+                let filled = Bulk.body_into(&reply, at as u64, &mut part);
+                assert_eq!(part[..filled], whole[at..len.min(at + 7)]);
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_cut_as_asked() {
+        assert_eq!(chunked(b"abcd", 3), b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n");
+    }
+}

@@ -1,0 +1,28 @@
+//! The other [`engine::Nic`]: an in-memory network with seeded faults, scripted clients, virtual time.
+//!
+//! Everything is a function of one seed: a test that fails names it, and the seed brings the failure
+//! back. Nothing here ships. Read [`Setup`], then [`World`]; `README.md` has a test on one page.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod bulk;
+mod capture;
+mod checksum;
+mod dialog;
+mod host;
+mod network;
+mod nic;
+pub mod raw;
+mod seeds;
+mod setup;
+mod world;
+
+pub use answer::Answer;
+pub use bulk::{Bulk, BulkReply, Digest, chunked, download_octet};
+pub use dialog::Dialog;
+pub use host::{Host, HostPlan, LineId, Phase, Reading};
+pub use network::{Fates, Faults, Network, Port};
+pub use nic::{Blank, Frame, Nic, NicPlan, Wire};
+pub use seeds::for_seeds;
+pub use setup::{APPLIANCE, HTTP_PORT, Seal, Setup, UNIX_START};
+pub use world::{ConnId, HostId, RawId, TICK, Turn, World};

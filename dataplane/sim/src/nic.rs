@@ -1,0 +1,409 @@
+//! The simulated queue pair: [`Nic`] is the worker's end, [`Wire`] the network's end.
+//!
+//! Every buffer is allocated when the pair is made and comes home when its frame or blank is dropped,
+//! so a worker on this NIC can be held to "no allocation after start".
+//! Invariant: buffers of a pool = free + in rings + in the hands of the worker.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+use engine::{BURST_MAX, Burst, Capabilities, NicLosses, RxChecksums, TxChecksums};
+
+use crate::checksum;
+
+/// Octets of the largest link header: Ethernet with one VLAN tag.
+const LINK_HEADER_MAX: usize = 18;
+
+/// What a simulated queue pair is made of.
+#[derive(Clone, Debug)]
+pub struct NicPlan {
+    /// Frames that fit in the receive ring; more are lost and counted by [`Wire::missed`].
+    pub receive_ring: usize,
+    /// Buffers of the receive pool: those in the ring and those the worker holds.
+    pub receive_pool: usize,
+    /// Frames that fit in the transmit ring: while so many wait to leave there is no blank to be had.
+    pub transmit_ring: usize,
+    /// Buffers of the transmit pool.
+    pub transmit_pool: usize,
+    /// Largest IP packet, in octets.
+    pub ip_mtu: usize,
+    /// Whether the NIC finishes the checksums of what it sends.
+    pub transmit_checksums: bool,
+    /// Whether the NIC verifies the checksums of what it receives. If not, it says `Unknown`.
+    pub receive_checksums: bool,
+}
+
+impl Default for NicPlan {
+    fn default() -> Self {
+        Self {
+            receive_ring: 512,
+            receive_pool: 1024,
+            transmit_ring: 512,
+            transmit_pool: 1024,
+            ip_mtu: 1500,
+            transmit_checksums: false,
+            receive_checksums: false,
+        }
+    }
+}
+
+impl NicPlan {
+    /// Makes the two ends.
+    ///
+    /// # Panics
+    /// If a ring or a pool has no room at all.
+    pub fn build(&self) -> (Nic, Wire) {
+        let len = LINK_HEADER_MAX + self.ip_mtu;
+        let shared = Arc::new(Shared {
+            plan: self.clone(),
+            receive_pool: Pool::new(self.receive_pool, len),
+            transmit_pool: Pool::new(self.transmit_pool, len),
+            receive_ring: ArrayQueue::new(self.receive_ring),
+            transmit_ring: ArrayQueue::new(self.transmit_ring),
+            rx_multi_segment: AtomicU64::new(0),
+            squeezed: AtomicUsize::new(0),
+        });
+        let nic = Nic {
+            shared: Arc::clone(&shared),
+            staged: VecDeque::with_capacity(self.transmit_pool),
+            pool_empty: 0,
+            ring_full: 0,
+        };
+        (nic, Wire { shared, held: false, squeezed: Vec::new(), missed: 0, delivered: 0 })
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    plan: NicPlan,
+    receive_pool: Arc<Pool>,
+    transmit_pool: Arc<Pool>,
+    receive_ring: ArrayQueue<Frame>,
+    transmit_ring: ArrayQueue<Queued>,
+    rx_multi_segment: AtomicU64,
+    /// Transmit buffers that the wire took away: out of the pool, but not under way.
+    squeezed: AtomicUsize,
+}
+
+impl Shared {
+    /// Transmit buffers in the hands of the worker or in the ring.
+    fn under_way(&self) -> usize {
+        self.transmit_pool.taken() - self.squeezed.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Queued {
+    blank: Blank,
+    len: usize,
+    checksums: TxChecksums,
+}
+
+/// A queue pair of the simulated network: what the worker owns.
+#[derive(Debug)]
+pub struct Nic {
+    shared: Arc<Shared>,
+    /// Submitted and not yet taken by the ring, in order. Room for the whole pool: it never grows.
+    staged: VecDeque<Queued>,
+    pool_empty: u64,
+    ring_full: u64,
+}
+
+impl Nic {
+    /// Whether a blank can be had now; if not, the reason is counted.
+    fn room(&mut self) -> bool {
+        let queued = self.staged.len() + self.shared.transmit_ring.len();
+        if queued >= self.shared.plan.transmit_ring {
+            self.ring_full += 1;
+            return false;
+        }
+        if self.shared.transmit_pool.free.is_empty() {
+            self.pool_empty += 1;
+            return false;
+        }
+        true
+    }
+}
+
+impl engine::Nic for Nic {
+    type Frame = Frame;
+    type Blank = Blank;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            tx_checksum_offload: self.shared.plan.transmit_checksums,
+            ip_mtu: self.shared.plan.ip_mtu,
+        }
+    }
+
+    fn receive(&mut self, burst: &mut Burst<Frame>) {
+        assert!(burst.is_empty(), "the burst is handed over empty");
+        while burst.len() < BURST_MAX {
+            let Some(frame) = self.shared.receive_ring.pop() else { break };
+            burst.push(frame);
+        }
+    }
+
+    fn ready(&mut self) -> bool {
+        self.room()
+    }
+
+    fn blank(&mut self) -> Option<Blank> {
+        if !self.room() {
+            return None;
+        }
+        self.shared.transmit_pool.take().map(Blank)
+    }
+
+    fn submit(&mut self, blank: Blank, len: usize, checksums: TxChecksums) {
+        assert!(len <= blank.0.octets().len(), "a frame is no longer than its buffer");
+        assert!(
+            checksums == TxChecksums::Done || self.shared.plan.transmit_checksums,
+            "checksums were left to a NIC that does not do them"
+        );
+        assert!(self.staged.len() < self.staged.capacity(), "more blanks than the pool has");
+        self.staged.push_back(Queued { blank, len, checksums });
+    }
+
+    fn flush(&mut self) {
+        while let Some(queued) = self.staged.pop_front() {
+            if let Err(queued) = self.shared.transmit_ring.push(queued) {
+                self.staged.push_front(queued);
+                return;
+            }
+        }
+    }
+
+    fn losses(&self) -> NicLosses {
+        NicLosses {
+            rx_multi_segment: self.shared.rx_multi_segment.load(Ordering::Relaxed),
+            rx_ring_full: 0,
+            tx_pool_empty: self.pool_empty,
+            tx_ring_full: self.ring_full,
+        }
+    }
+}
+
+/// A received frame; its buffer goes home when it is dropped.
+#[derive(Debug)]
+pub struct Frame {
+    buffer: Buffer,
+    len: usize,
+    checksums: RxChecksums,
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer.octets()[..self.len]
+    }
+}
+
+impl engine::Frame for Frame {
+    fn checksums(&self) -> RxChecksums {
+        self.checksums
+    }
+}
+
+/// An empty transmit buffer; it goes home when it is dropped.
+#[derive(Debug)]
+pub struct Blank(Buffer);
+
+impl AsMut<[u8]> for Blank {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.0.octets_mut()
+    }
+}
+
+/// The network's end of a queue pair.
+#[derive(Debug)]
+pub struct Wire {
+    shared: Arc<Shared>,
+    held: bool,
+    squeezed: Vec<Buffer>,
+    missed: u64,
+    delivered: u64,
+}
+
+impl Wire {
+    /// Puts `frame` (Ethernet, without FCS) in the receive ring. `false`: the frame is lost, since there
+    /// is no room or no buffer ([`missed`](Self::missed)), or since it is longer than a buffer, in which
+    /// case the adapter drops and counts it.
+    pub fn deliver(&mut self, frame: &[u8]) -> bool {
+        if frame.len() > LINK_HEADER_MAX + self.shared.plan.ip_mtu {
+            self.shared.rx_multi_segment.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        let taken =
+            if self.shared.receive_ring.is_full() { None } else { self.shared.receive_pool.take() };
+        let Some(mut buffer) = taken else {
+            self.missed += 1;
+            return false;
+        };
+        buffer.octets_mut()[..frame.len()].copy_from_slice(frame);
+        let checksums = if self.shared.plan.receive_checksums {
+            checksum::verdict(frame)
+        } else {
+            RxChecksums::Unknown
+        };
+        let frame = Frame { buffer, len: frame.len(), checksums };
+        assert!(self.shared.receive_ring.push(frame).is_ok(), "room was seen a moment ago");
+        self.delivered += 1;
+        true
+    }
+
+    /// Takes the oldest frame that left, checksums finished, and hands it to `take`. `false`: there was
+    /// none, or the ring is [held](Self::hold).
+    pub fn collect(&mut self, take: impl FnOnce(&[u8])) -> bool {
+        if self.held {
+            return false;
+        }
+        let Some(mut queued) = self.shared.transmit_ring.pop() else { return false };
+        let frame = &mut queued.blank.0.octets_mut()[..queued.len];
+        if let TxChecksums::Offload { l2_len, l3_len } = queued.checksums {
+            checksum::finish(frame, usize::from(l2_len), usize::from(l3_len));
+        }
+        take(frame);
+        true
+    }
+
+    /// Whether the ring stops draining (`true`) or drains again: the transmit ring fills up.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Takes transmit buffers away until only `left` are free, or gives back what it had taken.
+    pub fn squeeze(&mut self, left: usize) {
+        self.squeezed.clear();
+        self.shared.squeezed.store(0, Ordering::Relaxed);
+        let pool = &self.shared.transmit_pool;
+        while pool.free.len() > left {
+            let Some(buffer) = pool.take() else { break };
+            self.squeezed.push(buffer);
+        }
+        self.shared.squeezed.store(self.squeezed.len(), Ordering::Relaxed);
+    }
+
+    /// Frames put in the receive ring so far.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Frames lost because the receive ring or its pool was full.
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Buffers that are not home: (receive, transmit).
+    pub fn away(&self) -> (usize, usize) {
+        (self.shared.receive_pool.taken(), self.shared.under_way())
+    }
+}
+
+/// Buffers of one length.
+#[derive(Debug)]
+struct Pool {
+    free: ArrayQueue<Box<[u8]>>,
+    size: usize,
+}
+
+impl Pool {
+    fn new(size: usize, len: usize) -> Arc<Self> {
+        let free = ArrayQueue::new(size);
+        for _ in 0..size {
+            assert!(free.push(vec![0; len].into_boxed_slice()).is_ok(), "the pool holds its size");
+        }
+        Arc::new(Self { free, size })
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Buffer> {
+        let octets = self.free.pop()?;
+        Some(Buffer { octets: Some(octets), pool: Arc::clone(self) })
+    }
+
+    fn taken(&self) -> usize {
+        self.size - self.free.len()
+    }
+}
+
+/// A buffer away from home.
+#[derive(Debug)]
+struct Buffer {
+    /// `None` only while it is being dropped.
+    octets: Option<Box<[u8]>>,
+    pool: Arc<Pool>,
+}
+
+impl Buffer {
+    fn octets(&self) -> &[u8] {
+        self.octets.as_deref().unwrap_or_default()
+    }
+
+    fn octets_mut(&mut self) -> &mut [u8] {
+        self.octets.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(octets) = self.octets.take() {
+            assert!(self.pool.free.push(octets).is_ok(), "a buffer came home twice");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Nic as _;
+
+    use super::*;
+
+    #[test]
+    fn order_is_kept_and_buffers_come_home() {
+        let (mut nic, mut wire) = NicPlan { transmit_ring: 2, ..NicPlan::default() }.build();
+        for octet in [1, 2] {
+            let mut blank = nic.blank().expect("room for two");
+            blank.as_mut()[0] = octet;
+            nic.submit(blank, 1, TxChecksums::Done);
+        }
+        assert!(!nic.ready());
+        assert!(nic.blank().is_none());
+        assert!(!wire.collect(|_| ()), "nothing leaves before the doorbell");
+        nic.flush();
+        let mut seen = Vec::new();
+        while wire.collect(|frame| seen.push(frame[0])) {}
+        assert_eq!(seen, [1, 2]);
+        assert_eq!(wire.away(), (0, 0));
+        assert_eq!(nic.losses().tx_ring_full, 2);
+    }
+
+    #[test]
+    fn a_full_receive_ring_loses_the_newest() {
+        let (mut nic, mut wire) = NicPlan { receive_ring: 2, ..NicPlan::default() }.build();
+        assert!(wire.deliver(&[1]));
+        assert!(wire.deliver(&[2]));
+        assert!(!wire.deliver(&[3]));
+        let mut burst = Burst::new();
+        nic.receive(&mut burst);
+        let seen: Vec<u8> = burst.iter().map(|frame| frame.as_ref()[0]).collect();
+        assert_eq!((seen, wire.missed()), (vec![1, 2], 1));
+        assert_eq!(wire.away(), (2, 0));
+        drop(burst);
+        assert_eq!(wire.away(), (0, 0));
+    }
+
+    #[test]
+    fn a_squeezed_pool_is_seen_and_given_back() {
+        let (mut nic, mut wire) = NicPlan::default().build();
+        wire.squeeze(1);
+        let blank = nic.blank();
+        assert!(blank.is_some());
+        assert!(!nic.ready());
+        assert_eq!((nic.losses().tx_pool_empty, nic.losses().tx_ring_full), (1, 0));
+        wire.squeeze(usize::MAX);
+        assert!(nic.ready());
+        drop(blank);
+        assert_eq!(wire.away(), (0, 0));
+    }
+}

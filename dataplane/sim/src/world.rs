@@ -1,0 +1,600 @@
+//! The appliance, a network and its clients on one virtual clock.
+//!
+//! Single-threaded and deterministic: a world is a function of its [`Setup`] and of what the test asks
+//! of it. Time jumps to the next thing that can happen, at most [`TICK`] at once, since workers do not
+//! say when they want to be called.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use engine::link::{Command, ControlEnd, Event, WallClock};
+use engine::{Nic, Now, Worker};
+use fastrand::Rng;
+use http1::Service;
+
+use crate::answer::Answer;
+use crate::capture::Capture;
+use crate::host::{Host, HostPlan, LineId, Phase, Reading};
+use crate::network::{Network, Port};
+use crate::nic::Wire;
+use crate::raw::{Address, Heard};
+use crate::setup::{APPLIANCE, HTTP_PORT, Setup, UNIX_START, now_at};
+
+/// The longest step of virtual time, in microseconds.
+pub const TICK: u64 = 1_000;
+
+/// What a turn that found something to do takes, in microseconds.
+const BUSY_TURN: u64 = 2;
+
+/// How long the verbs that wait for something wait, in microseconds.
+const PATIENCE: u64 = 120_000_000;
+
+/// One core of the appliance, or whatever a test puts in its place.
+pub trait Turn {
+    /// Does one turn at `now`. `true`: it found something to do.
+    fn turn(&mut self, now: Now) -> bool;
+}
+
+impl<N: Nic, S: Service> Turn for Worker<N, S> {
+    fn turn(&mut self, now: Now) -> bool {
+        Self::turn(self, now)
+    }
+}
+
+/// A client machine of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostId(usize);
+
+/// A connection of a client machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnId {
+    host: HostId,
+    line: LineId,
+}
+
+/// Somebody who speaks packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawId(usize);
+
+/// Everything on one clock.
+pub struct World {
+    setup: Setup,
+    now: u64,
+    network: Network,
+    wire: Wire,
+    workers: Vec<Box<dyn Turn>>,
+    controls: Vec<ControlEnd>,
+    wall: Arc<WallClock>,
+    places: Vec<Place>,
+    hosts: Vec<(Port, Host)>,
+    raws: Vec<Raw>,
+    stalls: Option<Stalls>,
+    capture: Option<Capture>,
+}
+
+impl core::fmt::Debug for World {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("World")
+            .field("seed", &self.setup.seed)
+            .field("elapsed", &self.elapsed())
+            .field("fates", &self.network.fates())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Appliance,
+    Host(usize),
+    Raw(usize),
+}
+
+#[derive(Debug)]
+struct Raw {
+    port: Port,
+    address: Address,
+    heard: VecDeque<Heard>,
+}
+
+impl World {
+    /// A world in which `workers` are the appliance, at the other end of `wire`. Tests of the appliance
+    /// use [`Setup::build`].
+    pub fn new(
+        setup: &Setup,
+        wire: Wire,
+        workers: Vec<Box<dyn Turn>>,
+        controls: Vec<ControlEnd>,
+        wall: Arc<WallClock>,
+    ) -> Self {
+        let mut network = Network::new(setup.seed, setup.toward.clone(), setup.away.clone());
+        network.join(setup.core.mac);
+        Self {
+            setup: setup.clone(),
+            now: setup.origin,
+            network,
+            wire,
+            workers,
+            controls,
+            wall,
+            places: vec![Place::Appliance],
+            hosts: Vec::new(),
+            raws: Vec::new(),
+            stalls: setup.stalls.then(|| Stalls::new(setup.seed)),
+            capture: Capture::from_environment(),
+        }
+    }
+
+    /// A test failed: says which world it was, and when.
+    ///
+    /// # Panics
+    /// Always.
+    #[track_caller]
+    pub fn fail(&self, what: impl core::fmt::Display) -> ! {
+        let (seed, millis) = (self.setup.seed, self.elapsed() / 1_000);
+        panic!("seed {seed}, after {millis} ms of virtual time: {what}");
+    }
+
+    /// Microseconds of virtual time since the world began.
+    pub fn elapsed(&self) -> u64 {
+        self.now - self.setup.origin
+    }
+
+    /// The appliance's end of the network.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    /// The network.
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+}
+
+/// Time.
+impl World {
+    /// Goes on for `micros` microseconds.
+    pub fn run_for(&mut self, micros: u64) {
+        let end = self.now + micros;
+        while self.now < end {
+            self.step(end);
+        }
+    }
+
+    /// Lets `micros` microseconds pass in which nobody does anything: a virtual machine is paused.
+    pub fn pause(&mut self, micros: u64) {
+        self.now += micros;
+    }
+
+    /// Goes on until `done` or for `limit` microseconds, and says whether it was done in time.
+    #[must_use]
+    pub fn run_until(&mut self, limit: u64, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !done(self) {
+            if self.now >= end {
+                return false;
+            }
+            self.step(end);
+        }
+        true
+    }
+
+    /// Everything that happens now; then the clock moves, no further than `end`.
+    fn step(&mut self, end: u64) {
+        self.wall.set(UNIX_START + self.elapsed() / 1_000_000);
+        if let Some(stalls) = &mut self.stalls {
+            stalls.play(&mut self.wire, self.now);
+        }
+        self.deliver();
+        let busy = self.turn();
+        self.collect();
+        self.poll_hosts();
+        let next = if busy { self.now + BUSY_TURN } else { self.next_event() };
+        self.now = next.clamp(self.now + 1, end.max(self.now + 1));
+    }
+
+    fn deliver(&mut self) {
+        let Self { network, wire, places, hosts, raws, capture, now, .. } = self;
+        while network.deliver(*now, |to, frame| match places[to.index()] {
+            Place::Appliance => {
+                if let Some(capture) = capture {
+                    capture.record(*now, frame);
+                }
+                wire.deliver(frame);
+            }
+            Place::Host(index) => hosts[index].1.on_frame(frame),
+            // What other clients shout is no answer of the appliance.
+            Place::Raw(index) if frame[6..12] == APPLIANCE.mac => {
+                raws[index].heard.push_back(Heard::read(frame));
+            }
+            Place::Raw(_) => {}
+        }) {}
+    }
+
+    fn turn(&mut self) -> bool {
+        let now = now_at(self.now);
+        let mut busy = false;
+        for worker in &mut self.workers {
+            busy |= (self.setup.seal)(&mut || worker.turn(now));
+        }
+        busy
+    }
+
+    fn collect(&mut self) {
+        let Self { network, wire, capture, now, .. } = self;
+        while wire.collect(|frame| {
+            if let Some(capture) = capture {
+                capture.record(*now, frame);
+            }
+            network.send(Port::APPLIANCE, frame, *now);
+        }) {}
+    }
+
+    fn poll_hosts(&mut self) {
+        for (port, host) in &mut self.hosts {
+            if host.poll_at().is_some_and(|at| at <= self.now) {
+                host.poll(self.now);
+            }
+            while let Some(frame) = host.take_frame() {
+                self.network.send(*port, &frame, self.now);
+            }
+        }
+    }
+
+    fn next_event(&self) -> u64 {
+        let hosts = self.hosts.iter().filter_map(|(_, host)| host.poll_at());
+        hosts.chain(self.network.due()).fold(self.now + TICK, u64::min)
+    }
+}
+
+/// Clients with a TCP stack of their own.
+impl World {
+    /// A client machine with socket buffers as [`Setup::client_buffer`] says.
+    pub fn host(&mut self) -> HostId {
+        self.host_with(self.setup.client_buffer, self.setup.client_buffer)
+    }
+
+    /// A client machine with socket buffers of `receive` and `transmit` octets.
+    pub fn host_with(&mut self, receive: usize, transmit: usize) -> HostId {
+        let (port, address) = self.plug(Place::Host(self.hosts.len()));
+        let plan = HostPlan {
+            address,
+            receive_buffer: receive,
+            transmit_buffer: transmit,
+            ip_mtu: self.setup.nic.ip_mtu,
+            seed: self.setup.seed ^ port.index() as u64,
+        };
+        self.hosts.push((port, Host::new(plan, self.now)));
+        HostId(self.hosts.len() - 1)
+    }
+
+    /// Opens a connection to the appliance; does not wait for it.
+    pub fn connect(&mut self, host: HostId) -> ConnId {
+        let line = self.hosts[host.0].1.connect(APPLIANCE.ip, HTTP_PORT);
+        ConnId { host, line }
+    }
+
+    /// Opens a connection on a machine of its own and waits until it is open.
+    pub fn client(&mut self) -> ConnId {
+        let host = self.host();
+        let conn = self.connect(host);
+        if !self.run_until(PATIENCE, |world| world.phase(conn) != Phase::Opening) {
+            self.fail("the connection does not open");
+        }
+        conn
+    }
+
+    /// The machine itself.
+    pub fn machine(&mut self, host: HostId) -> &mut Host {
+        &mut self.hosts[host.0].1
+    }
+
+    /// Sends `octets`; does not wait.
+    pub fn send(&mut self, conn: ConnId, octets: impl AsRef<[u8]>) {
+        self.machine(conn.host).send(conn.line, octets.as_ref());
+    }
+
+    /// Half-closes after what was sent; does not wait.
+    pub fn finish(&mut self, conn: ConnId) {
+        self.machine(conn.host).finish(conn.line);
+    }
+
+    /// Resets the connection.
+    pub fn reset(&mut self, conn: ConnId) {
+        self.machine(conn.host).reset(conn.line);
+    }
+
+    /// From now on the client reads like this.
+    pub fn set_reading(&mut self, conn: ConnId, reading: Reading) {
+        self.machine(conn.host).set_reading(conn.line, reading);
+    }
+
+    /// Where the connection is, as its client sees it.
+    pub fn phase(&self, conn: ConnId) -> Phase {
+        self.hosts[conn.host.0].1.phase(conn.line)
+    }
+
+    /// Octets that the appliance acknowledged, of those sent.
+    pub fn acknowledged(&self, conn: ConnId) -> usize {
+        self.hosts[conn.host.0].1.acknowledged(conn.line)
+    }
+
+    /// What was read and not yet taken by [`answer`](Self::answer) or [`expect`](Self::expect).
+    pub fn received(&self, conn: ConnId) -> &[u8] {
+        self.hosts[conn.host.0].1.received(conn.line)
+    }
+
+    /// Waits for the next answer and takes it.
+    #[track_caller]
+    pub fn answer(&mut self, conn: ConnId) -> Answer {
+        self.next_answer(conn, false)
+    }
+
+    /// Waits for the head of the answer to a HEAD request and takes it.
+    #[track_caller]
+    pub fn answer_to_head(&mut self, conn: ConnId) -> Answer {
+        self.next_answer(conn, true)
+    }
+
+    #[track_caller]
+    fn next_answer(&mut self, conn: ConnId, to_head: bool) -> Answer {
+        let mut found = None;
+        let mut seen = usize::MAX;
+        let in_time = self.run_until(PATIENCE, |world| {
+            let received = world.received(conn);
+            if received.len() != seen {
+                seen = received.len();
+                found = Answer::read(received, to_head);
+            }
+            found.is_some() || !matches!(world.phase(conn), Phase::Opening | Phase::Open)
+        });
+        let Some((answer, len)) = found else {
+            let (phase, got) = (self.phase(conn), self.received(conn).len());
+            self.fail(format!("no answer (in time: {in_time}, {phase:?}, {got} octets)"))
+        };
+        self.machine(conn.host).take_received(conn.line, len);
+        answer
+    }
+
+    /// Waits for exactly `octets` and takes them.
+    #[track_caller]
+    pub fn expect(&mut self, conn: ConnId, octets: impl AsRef<[u8]>) {
+        let octets = octets.as_ref();
+        let there = |world: &mut Self| world.received(conn).len() >= octets.len();
+        if !self.run_until(PATIENCE, there) || !self.received(conn).starts_with(octets) {
+            let got = String::from_utf8_lossy(self.received(conn)).into_owned();
+            self.fail(format!("expected {:?}, got {got:?}", String::from_utf8_lossy(octets)));
+        }
+        self.machine(conn.host).take_received(conn.line, octets.len());
+    }
+
+    /// Waits until the connection is in `phase`.
+    #[track_caller]
+    pub fn expect_phase(&mut self, conn: ConnId, phase: Phase) {
+        if !self.run_until(PATIENCE, |world| world.phase(conn) == phase) {
+            self.fail(format!("the connection is {:?}, not {phase:?}", self.phase(conn)));
+        }
+    }
+
+    fn plug(&mut self, place: Place) -> (Port, Address) {
+        let number = self.places.len();
+        self.places.push(place);
+        let [high, low] = u16::try_from(number + CLIENT_FIRST).expect("few clients").to_be_bytes();
+        let address = Address { mac: [0x02, 0, 0, 0, high, low], ip: [198, 18, high, low].into() };
+        (self.network.join(address.mac), address)
+    }
+}
+
+/// The last part of the first client's address.
+const CLIENT_FIRST: usize = 100;
+
+/// Clients that speak packets.
+impl World {
+    /// Somebody who speaks packets, on a cable of its own.
+    pub fn raw(&mut self) -> RawId {
+        let (port, address) = self.plug(Place::Raw(self.raws.len()));
+        self.raws.push(Raw { port, address, heard: VecDeque::new() });
+        RawId(self.raws.len() - 1)
+    }
+
+    /// Who that is.
+    pub fn address(&self, raw: RawId) -> Address {
+        self.raws[raw.0].address
+    }
+
+    /// Sends `frame` as it is.
+    pub fn inject(&mut self, raw: RawId, frame: &[u8]) {
+        self.network.send(self.raws[raw.0].port, frame, self.now);
+    }
+
+    /// The next frame heard, if one is there already.
+    pub fn overheard(&mut self, raw: RawId) -> Option<Heard> {
+        self.raws[raw.0].heard.pop_front()
+    }
+
+    /// Waits up to `limit` microseconds for a frame.
+    pub fn hear_within(&mut self, raw: RawId, limit: u64) -> Option<Heard> {
+        let there = |world: &mut Self| !world.raws[raw.0].heard.is_empty();
+        if self.run_until(limit, there) { self.overheard(raw) } else { None }
+    }
+
+    /// Waits for a frame.
+    #[track_caller]
+    pub fn hear(&mut self, raw: RawId) -> Heard {
+        let Some(heard) = self.hear_within(raw, PATIENCE) else {
+            self.fail("the appliance says nothing")
+        };
+        heard
+    }
+
+    /// Nothing may be heard for `micros` microseconds.
+    #[track_caller]
+    pub fn expect_silence(&mut self, raw: RawId, micros: u64) {
+        if let Some(heard) = self.hear_within(raw, micros) {
+            self.fail(format!("silence was expected, not {heard:?}"));
+        }
+    }
+}
+
+/// Control, and what the counters must say.
+impl World {
+    /// Sends a command to every worker.
+    #[track_caller]
+    pub fn command(&mut self, command: Command) {
+        for control in &self.controls {
+            assert!(control.send(command), "the command ring has room");
+        }
+    }
+
+    /// Every event that workers have sent since the last call.
+    pub fn events(&mut self) -> Vec<Event> {
+        let next = |control: &ControlEnd| core::iter::from_fn(|| control.poll_event()).collect();
+        self.controls.iter().flat_map(|control| -> Vec<Event> { next(control) }).collect()
+    }
+
+    /// One counter, over all workers.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[track_caller]
+    pub fn count(&self, name: &str) -> u64 {
+        let counts = self.counts();
+        *counts.get(name).unwrap_or_else(|| panic!("there is no counter {name}"))
+    }
+
+    /// Every counter, over all workers.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for control in &self.controls {
+            for reading in control.stats().readings() {
+                *counts.entry(reading.name).or_default() += reading.value;
+            }
+        }
+        counts
+    }
+
+    /// Every reason for which frames were dropped, with their number.
+    pub fn drops(&self) -> BTreeMap<&'static str, u64> {
+        let mut drops = self.counts();
+        drops.retain(|name, count| name.starts_with("drop_") && *count > 0);
+        drops
+    }
+
+    /// One counter of each worker.
+    pub fn count_each(&self, name: &str) -> Vec<u64> {
+        let value = |control: &ControlEnd| {
+            let found = control.stats().readings().find(|reading| reading.name == name);
+            found.map_or(0, |reading| reading.value)
+        };
+        self.controls.iter().map(value).collect()
+    }
+
+    /// Checks that every frame is accounted for: taken = delivered + dropped, on every worker, and
+    /// every frame the NIC took was taken by a worker or counted as lost between cores.
+    #[track_caller]
+    pub fn check_balance(&mut self) {
+        self.settle();
+        for control in &self.controls {
+            let (mut frames, mut fates) = (0, 0);
+            for reading in control.stats().readings() {
+                match reading.name {
+                    "rx_frames" => frames += reading.value,
+                    "rx_delivered" => fates += reading.value,
+                    // An answer of ours that could not leave: its frame was counted by what it was.
+                    "drop_reply_no_blank" => {}
+                    name if name.starts_with("drop_") => fates += reading.value,
+                    _ => {}
+                }
+            }
+            if frames != fates {
+                self.fail(format!("{frames} frames taken, {fates} accounted for"));
+            }
+        }
+        let taken = self.count("rx_frames") + self.count("nic_rx_ring_full");
+        if taken != self.wire.delivered() {
+            self.fail(format!("{} frames delivered, {taken} taken", self.wire.delivered()));
+        }
+    }
+
+    /// Connections that have been opened and have not ended.
+    pub fn open_connections(&self) -> u64 {
+        let counts = self.counts();
+        let ended = ["closed", "reset_by_peer", "aborted", "handshake_expired"];
+        let ended: u64 = ended.iter().map(|how| counts[&*format!("connections_{how}")]).sum();
+        counts["connections_opened"] - ended
+    }
+
+    /// Waits until nothing is under way, then checks that nothing is left: no connection, every buffer
+    /// home, every frame accounted for. Ends the world, since spokes of the spreader keep transmit
+    /// buffers at hand for as long as they are there.
+    #[track_caller]
+    pub fn end(mut self) {
+        let over =
+            |world: &mut Self| world.network.under_way() == 0 && world.open_connections() == 0;
+        if !self.run_until(PATIENCE, over) {
+            let (frames, open) = (self.network.under_way(), self.open_connections());
+            self.fail(format!("it does not end: {open} connections, {frames} frames under way"));
+        }
+        self.check_balance();
+        for level in ["connections_open", "connections_half_open"] {
+            if self.count(level) != 0 {
+                self.fail(format!("{level} is {}", self.count(level)));
+            }
+        }
+        self.workers.clear();
+        while self.wire.collect(|_| ()) {}
+        if self.wire.away() != (0, 0) {
+            self.fail(format!("buffers (receive, transmit) not home: {:?}", self.wire.away()));
+        }
+    }
+
+    /// Lets workers take what has arrived and publish their numbers.
+    fn settle(&mut self) {
+        if let Some(stalls) = &mut self.stalls {
+            stalls.end(&mut self.wire);
+        }
+        let mut turns = 0;
+        let mut quiet = 0;
+        while quiet < QUIET_TURNS && turns < SETTLE_TURNS {
+            quiet = if self.turn() { 0 } else { quiet + 1 };
+            self.collect();
+            turns += 1;
+        }
+    }
+}
+
+/// Empty turns in a row after which a worker has published what it has to say.
+const QUIET_TURNS: u32 = 256;
+
+/// Most turns that settling may take.
+const SETTLE_TURNS: u32 = 100_000;
+
+/// Now and then the transmit ring stops, or the pool is nearly empty.
+#[derive(Debug)]
+struct Stalls {
+    rng: Rng,
+    next: u64,
+}
+
+impl Stalls {
+    fn new(seed: u64) -> Self {
+        Self { rng: Rng::with_seed(seed ^ 0x7374_616c_6c73), next: 0 }
+    }
+
+    fn play(&mut self, wire: &mut Wire, now: u64) {
+        if now < self.next {
+            return;
+        }
+        self.end(wire);
+        match self.rng.u32(..10) {
+            0 => wire.hold(true),
+            1 => wire.squeeze(self.rng.usize(..4)),
+            _ => {}
+        }
+        self.next = now + self.rng.u64(100..3_000);
+    }
+
+    fn end(&mut self, wire: &mut Wire) {
+        wire.hold(false);
+        wire.squeeze(usize::MAX);
+    }
+}

@@ -1,0 +1,195 @@
+//! The loop does not allocate after start: every turn of every worker here runs under a ban.
+//!
+//! A binary of its own, since the allocator that watches belongs to the whole process. Clients and
+//! network allocate as they like: only the turn is sealed.
+
+use std::sync::Arc;
+
+use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
+use engine::link::Command;
+use sim::raw::{Segment, arp_request, echo_request, flag};
+use sim::{
+    APPLIANCE, Bulk, Dialog, Digest, HTTP_PORT, Phase, Reading, Setup, World, chunked, for_seeds,
+};
+
+#[global_allocator]
+static WATCHED: AllocDisabler = AllocDisabler;
+
+const MILLI: u64 = 1_000;
+const SECOND: u64 = 1_000 * MILLI;
+const SEEDS: u64 = 32;
+
+/// Runs a turn and fails if it allocated or freed.
+fn sealed(turn: &mut dyn FnMut() -> bool) -> bool {
+    let before = violation_count();
+    let busy = assert_no_alloc(turn);
+    let violations = violation_count() - before;
+    assert_eq!(violations, 0, "a turn called the allocator");
+    busy
+}
+
+fn build(setup: Setup) -> World {
+    Setup { seal: sealed, ..setup }.build(&Arc::new(Bulk))
+}
+
+#[test]
+#[should_panic(expected = "a turn called the allocator")]
+fn the_gate_sees_an_allocation() {
+    sealed(&mut || !vec![0u8; std::hint::black_box(1)].is_empty());
+}
+
+#[test]
+#[should_panic(expected = "a turn called the allocator")]
+fn the_gate_sees_a_free() {
+    let mut held = Some(Box::new(1));
+    sealed(&mut || held.take().is_some());
+}
+
+#[test]
+fn every_kind_of_exchange_through_faults() {
+    for workers in [1, 2] {
+        for_seeds(SEEDS, |seed| {
+            let mut world = build(Setup { workers, ..Setup::any(seed) });
+            let body = vec![b'x'; 40_000];
+            let post =
+                format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+            let chunks = "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let told = Digest::of(&body).content().into_bytes();
+            let client = world.client();
+            for wire in [
+                [post.as_bytes(), &body].concat(),
+                [chunks.as_bytes(), &chunked(&body, 1_999)].concat(),
+            ] {
+                world.send(client, wire);
+                assert_eq!(world.answer(client).body, told);
+            }
+            world.send(client, "GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3));
+            for _ in 0..3 {
+                assert_eq!(world.answer(client).body.len(), 100_000);
+            }
+            world.finish(client);
+            world.expect_phase(client, Phase::Finished);
+            world.end();
+        });
+    }
+}
+
+#[test]
+fn requests_that_are_refused() {
+    let mut world = build(Setup::new(1));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9_000));
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(101));
+    for wire in [
+        "BAD\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+        "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n",
+        &long,
+        &many,
+    ] {
+        let client = world.client();
+        world.send(client, wire);
+        let answer = world.answer(client);
+        assert!(answer.status >= 400 && answer.closes(), "{} to {wire:.40?}", answer.status);
+        world.finish(client);
+    }
+    world.end();
+}
+
+#[test]
+fn packets_that_are_dropped_answered_or_reset() {
+    let mut world = build(Setup::new(1));
+    let raw = world.raw();
+    let from = world.address(raw);
+    let good = Segment { flags: flag::SYN, ..Segment::new(4_000, HTTP_PORT) };
+    let mut frames = vec![
+        arp_request(&from, APPLIANCE.ip),
+        arp_request(&from, from.ip),
+        echo_request(&from, &APPLIANCE, 1, 1, b"ping"),
+        Segment::new(4_000, 1).frame(&from, &APPLIANCE),
+        Segment::new(4_000, HTTP_PORT).frame(&from, &APPLIANCE),
+    ];
+    let syn = good.frame(&from, &APPLIANCE);
+    for bit in 0..syn.len() * 8 {
+        let mut frame = syn.clone();
+        frame[bit / 8] ^= 1 << (bit % 8);
+        frames.push(frame);
+    }
+    for frame in &frames {
+        world.inject(raw, frame);
+        world.run_for(MILLI);
+    }
+    let counts = world.counts();
+    assert!(counts["drop_checksum"] > 100, "{:?}", world.drops());
+    assert!(counts["arp_replies"] > 0 && counts["echo_replies"] > 0);
+    world.end();
+}
+
+#[test]
+fn deadlines_resets_time_wait_drain_and_stop() {
+    let mut setup = Setup::new(1);
+    let deadlines = &mut setup.core.deadlines;
+    (deadlines.head_ms, deadlines.body_grace_ms, deadlines.idle_ms) = (300, 300, 300);
+    (deadlines.stall_ms, deadlines.close_ms, deadlines.handshake_ms) = (1_000, 300, 300);
+    setup.core.connections = 16;
+    let mut world = build(setup);
+    let raw = world.raw();
+    Dialog::new(raw, 5_000, 1)
+        .send(&mut world, &Segment { flags: flag::SYN, ..Segment::new(5_000, HTTP_PORT) });
+    for wire in ["", "GET", "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"] {
+        let client = world.client();
+        world.send(client, wire);
+    }
+    let stalled = world.client();
+    world.set_reading(stalled, Reading::Stopped);
+    world.send(stalled, "GET /down/1000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let reset = world.client();
+    world.reset(reset);
+    let closing = world.client();
+    world.send(closing, "GET /down/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(world.answer(closing).closes());
+    world.finish(closing);
+    world.run_for(3 * SECOND);
+    for name in [
+        "deadline_head",
+        "deadline_body",
+        "deadline_idle",
+        "deadline_stall",
+        "deadline_close",
+        "connections_handshake_expired",
+        "connections_reset_by_peer",
+        "time_wait_open",
+    ] {
+        assert!(world.count(name) > 0, "{name} stayed zero");
+    }
+    world.run_for(12 * SECOND);
+    assert_eq!(world.count("time_wait_open"), 0);
+    let last = world.client();
+    world.command(Command::Drain);
+    world.expect_phase(last, Phase::Finished);
+    let late = world.host();
+    let refused = world.connect(late);
+    world.expect_phase(refused, Phase::Reset);
+    world.command(Command::Stop);
+    world.run_for(SECOND);
+    world.end();
+}
+
+#[test]
+fn no_room_anywhere() {
+    let mut setup = Setup { stalls: true, ..Setup::new(1) };
+    (setup.core.connections, setup.core.half_open_max) = (3, 2);
+    (setup.nic.transmit_ring, setup.nic.transmit_pool) = (2, 2);
+    (setup.nic.receive_ring, setup.nic.receive_pool) = (4, 8);
+    let mut world = build(setup);
+    let host = world.host();
+    let clients: Vec<_> = (0..12).map(|_| world.connect(host)).collect();
+    for client in clients {
+        world.send(client, "GET /down/9000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert_eq!(world.answer(client).body.len(), 9_000);
+        world.finish(client);
+    }
+    world.end();
+}

@@ -1,0 +1,190 @@
+//! ARP, ping, VLAN tags and link addresses: what the appliance says below TCP.
+
+use std::sync::Arc;
+
+use sim::raw::{Address, Body, Segment, arp_request, echo_request, flag, option_mss, tagged};
+use sim::{APPLIANCE, Bulk, Dialog, RawId, Setup, World};
+
+const SECOND: u64 = 1_000_000;
+
+fn world() -> (World, RawId) {
+    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let raw = world.raw();
+    world.run_for(SECOND);
+    while world.overheard(raw).is_some() {}
+    (world, raw)
+}
+
+#[test]
+fn the_appliance_announces_itself_at_start() {
+    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let raw = world.raw();
+    let heard = world.hear(raw);
+    assert_eq!((heard.from, heard.to, heard.tag), (APPLIANCE.mac, [0xff; 6], None));
+    // RFC 5227 2.3: an announcement is a request in which sender and target address are the same.
+    let target = Address { mac: [0; 6], ip: APPLIANCE.ip };
+    assert_eq!(heard.body, Body::Arp { reply: false, sender: APPLIANCE, target });
+    world.end();
+}
+
+#[test]
+fn every_worker_announces_itself() {
+    let mut world = Setup { workers: 2, ..Setup::new(1) }.build(&Arc::new(Bulk));
+    let raw = world.raw();
+    for _ in 0..2 {
+        assert!(matches!(world.hear(raw).body, Body::Arp { reply: false, sender: APPLIANCE, .. }));
+    }
+    world.end();
+}
+
+#[test]
+fn arp_requests_for_the_address_are_answered() {
+    let (mut world, raw) = world();
+    let asker = world.address(raw);
+    world.inject(raw, &arp_request(&asker, APPLIANCE.ip));
+    let heard = world.hear(raw);
+    assert_eq!((heard.from, heard.to), (APPLIANCE.mac, asker.mac));
+    assert_eq!(heard.body, Body::Arp { reply: true, sender: APPLIANCE, target: asker });
+    assert_eq!(world.count("arp_replies"), 1);
+    assert!(world.drops().is_empty());
+    world.end();
+}
+
+/// RFC 5227 2.1.1: a probe has an all-zero sender address, and whoever has the address answers.
+#[test]
+fn arp_probes_for_the_address_are_answered() {
+    let (mut world, raw) = world();
+    let prober = Address { ip: [0, 0, 0, 0].into(), ..world.address(raw) };
+    world.inject(raw, &arp_request(&prober, APPLIANCE.ip));
+    let heard = world.hear(raw);
+    assert_eq!(heard.to, prober.mac);
+    assert_eq!(heard.body, Body::Arp { reply: true, sender: APPLIANCE, target: prober });
+    world.end();
+}
+
+#[test]
+fn arp_answers_to_a_padded_frame_are_right() {
+    let (mut world, raw) = world();
+    let asker = world.address(raw);
+    let mut frame = arp_request(&asker, APPLIANCE.ip);
+    frame.resize(60, 0xa5);
+    world.inject(raw, &frame);
+    let wanted = Body::Arp { reply: true, sender: APPLIANCE, target: asker };
+    assert_eq!(world.hear(raw).body, wanted);
+    world.end();
+}
+
+#[test]
+fn pings_of_every_size_are_echoed() {
+    let (mut world, raw) = world();
+    let from = world.address(raw);
+    for len in [0, 1, 2, 55, 56, 57, 1_000, 1_471, 1_472] {
+        let data: Vec<u8> = (0..=255).cycle().take(len).collect();
+        let mut frame = echo_request(&from, &APPLIANCE, 0x1234, 7, &data);
+        frame.resize(frame.len().max(60), 0);
+        world.inject(raw, &frame);
+        let heard = world.hear(raw);
+        assert_eq!((heard.from, heard.to), (APPLIANCE.mac, from.mac));
+        let ip = (APPLIANCE.ip, from.ip);
+        assert_eq!(heard.body, Body::EchoReply { ip, number: (0x1234, 7), data });
+    }
+    assert_eq!(world.count("echo_replies"), 9);
+    world.end();
+}
+
+/// IEEE 802.1Q: what comes tagged is answered with the same VLAN identifier.
+#[test]
+fn tagged_frames_are_answered_with_their_tag() {
+    const TCI: u16 = 0x0123;
+    let (mut world, raw) = world();
+    let from = world.address(raw);
+    let ping = echo_request(&from, &APPLIANCE, 1, 2, b"tagged");
+    for frame in [arp_request(&from, APPLIANCE.ip), ping] {
+        world.inject(raw, &tagged(&frame, TCI));
+        assert_eq!(world.hear(raw).tag, Some(TCI));
+    }
+    let syn = Dialog::new(raw, 4_000, 1).segment(flag::SYN, b"");
+    world.inject(raw, &tagged(&syn.frame(&from, &APPLIANCE), TCI));
+    let heard = world.hear(raw);
+    assert_eq!(heard.tag, Some(TCI));
+    assert!(heard.segment().has(flag::SYN | flag::ACK));
+    assert!(world.drops().is_empty());
+    world.end();
+}
+
+/// The whole of a connection in a VLAN, with segments as large as the link takes.
+#[test]
+fn full_segments_keep_their_tag() {
+    const TCI: u16 = 0x0007;
+    let (mut world, raw) = world();
+    let from = world.address(raw);
+    let mut dialog = Dialog::new(raw, 4_000, 1);
+    let send = |world: &mut World, segment: &Segment| {
+        world.inject(raw, &tagged(&segment.frame(&from, &APPLIANCE), TCI));
+    };
+    let options = option_mss(1_460);
+    send(&mut world, &Segment { options, ..dialog.segment(flag::SYN, b"") });
+    let syn_ack = world.hear(raw).segment();
+    (dialog.seq, dialog.ack) = (2, syn_ack.seq.wrapping_add(1));
+    let request = b"GET /down/4000 HTTP/1.1\r\nHost: a\r\n\r\n";
+    send(&mut world, &dialog.segment(flag::ACK, request));
+    let mut longest = 0;
+    for _ in 0..3 {
+        let heard = world.hear(raw);
+        assert_eq!(heard.tag, Some(TCI));
+        longest = longest.max(heard.segment().payload.len());
+    }
+    assert_eq!(longest, 1_460);
+    dialog.seq += dialog.segment(flag::ACK, request).len();
+    send(&mut world, &dialog.segment(flag::RST, b""));
+    world.end();
+}
+
+/// Ethernet pads frames to 60 octets; what is behind the packet is no data (RFC 894).
+#[test]
+fn padding_is_no_data() {
+    let (mut world, raw) = world();
+    let from = world.address(raw);
+    let send = |world: &mut World, segment: &Segment| {
+        let mut frame = segment.frame(&from, &APPLIANCE);
+        frame.resize(frame.len().max(60), b'!');
+        world.inject(raw, &frame);
+    };
+    let mut dialog = Dialog::new(raw, 4_000, 1);
+    send(&mut world, &dialog.segment(flag::SYN, b""));
+    let syn_ack = world.hear(raw).segment();
+    assert_eq!(syn_ack.ack, 2);
+    (dialog.seq, dialog.ack) = (2, syn_ack.seq.wrapping_add(1));
+    send(&mut world, &dialog.segment(flag::ACK, b""));
+    for octet in b"GET /down/1 HTTP/1.1\r\nHost: a\r\n\r\n" {
+        send(&mut world, &dialog.segment(flag::ACK, &[*octet]));
+        dialog.seq += 1;
+    }
+    let answer = loop {
+        let heard = dialog.hear(&mut world);
+        if !heard.payload.is_empty() {
+            break heard;
+        }
+    };
+    assert!(answer.payload.starts_with(b"HTTP/1.1 200"));
+    send(&mut world, &dialog.segment(flag::RST, b""));
+    assert!(world.drops().is_empty());
+    world.end();
+}
+
+/// Replies go to where the last frame of the connection came from: no neighbour table.
+#[test]
+fn replies_follow_the_last_hop() {
+    let (mut world, raw) = world();
+    let from = world.address(raw);
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    let router = Address { mac: [0x02, 0, 0, 0, 0xff, 9], ..from };
+    let request = dialog.segment(flag::ACK, b"GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    world.inject(raw, &request.frame(&router, &APPLIANCE));
+    // Nobody has that address, so the switch floods the answer.
+    let heard = world.hear(raw);
+    assert_eq!(heard.to, router.mac);
+    dialog.seq += request.len();
+    dialog.say(&mut world, flag::RST, b"");
+    world.end();
+}

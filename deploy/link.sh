@@ -1,0 +1,341 @@
+#!/usr/bin/env bash
+# deploy/link.sh: makes and removes the link between Pollux and this machine's kernel.
+#
+#   link.sh up [--kind veth|tap] [--queues N] [--netns NAME]   make it; does nothing where it is up
+#   link.sh down [--netns NAME]                                remove all that up made
+#   link.sh status [--netns NAME]                              print what is there: exit 0 up, 3 down
+#   link.sh exec [--netns NAME] -- COMMAND...                  run COMMAND where the link is
+#
+#   --netns NAME  the link lives in network namespace NAME, which is made where it is missing (and then
+#                 removed by down). Without it: in the namespace this script runs in.
+#   --queues N    queues per direction (default 1). Pollux must be started with as many.
+#   --kind veth   (default) pollux0, for Pollux as af_xdp:pollux0 or af_packet:pollux0, joined to
+#                 pollux-host, the kernel's end at 198.18.0.1/24. pollux0 has no address: Pollux
+#                 answers there, at 198.18.0.2.
+#   --kind tap    pollux-host alone, at 198.18.0.1/24, waiting without carrier until Pollux takes the
+#                 other end as tap:pollux-host.
+#
+# Links of different namespaces do not disturb each other. What was made is written down under
+# /run/pollux. AF_XDP pins its program under /sys/fs/bpf, where up mounts a bpffs if there is none.
+# Entering a namespace replaces /sys and so hides it; exec mounts one where COMMAND looks.
+
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/say.sh
+. "$here/say.sh"
+# shellcheck source=deploy/record.sh
+. "$here/record.sh"
+
+PORT=pollux0
+HOST=pollux-host
+HOST_CIDR=198.18.0.1/24
+PORT_ADDRESS=198.18.0.2
+LINK_MTU=1500
+QUEUES_MAX=64
+BPFFS=/sys/fs/bpf
+# Whoever reads raw frames wants them as they would be on a wire: checksums filled in, no longer than
+# the MTU, VLAN tags inside.
+OFFLOADS_MUST=(tx gso tso gro)
+OFFLOADS_IF_THERE=(lro rxvlan txvlan)
+
+main() {
+    local verb=${1-} kind=veth queues=1
+    local -a command=()
+    netns=''
+    case $verb in
+        -h | --help | help) show_help && exit ;;
+        up | down | status | exec) shift ;;
+        *) misuse "say up, down, status or exec; '$verb' is none of them" ;;
+    esac
+    while [[ $# -gt 0 ]]; do
+        if [[ $verb == exec && $1 == -- ]]; then
+            command=("${@:2}")
+            break
+        fi
+        [[ $# -ge 2 ]] || misuse "'$1' is not understood, or lacks its value"
+        case $verb:$1 in
+            *:--netns) netns=$2 ;;
+            up:--queues) need_number --queues "$2" && queues=$((10#$2)) ;;
+            up:--kind) kind=$2 ;;
+            *) misuse "'$1' does not belong to $verb" ;;
+        esac
+        shift 2
+    done
+    check_arguments "$kind" "$queues"
+    need_root
+    name_record
+    case $verb in
+        up)
+            lock link
+            up "$kind" "$queues"
+            ;;
+        down)
+            lock link
+            down
+            ;;
+        status) status ;;
+        exec) run_there "${command[@]+"${command[@]}"}" ;;
+    esac
+}
+
+check_arguments() {
+    [[ -z $netns || ($netns =~ ^[A-Za-z0-9_.-]{1,64}$ && $netns != .*) ]] ||
+        misuse "--netns wants a plain name, not '$netns'"
+    [[ $1 == veth || $1 == tap ]] || misuse "--kind is veth or tap, not '$1'"
+    [[ $2 -ge 1 && $2 -le $QUEUES_MAX ]] || misuse "--queues is 1 to $QUEUES_MAX, not $2"
+    local tool
+    for tool in ip ethtool sysctl flock; do
+        command -v "$tool" >/dev/null ||
+            die "$tool is missing: apt-get install iproute2 ethtool procps util-linux"
+    done
+}
+
+# The record is named for the namespace: by name, or by inode where it has none.
+name_record() {
+    [[ -n $netns ]] || netns_inode=$(stat -Lc %i /proc/self/ns/net)
+    record=link-${netns:-@$netns_inode}
+    where=${netns:+namespace $netns}
+    where=${where:-this namespace}
+    option=${netns:+ --netns $netns}
+}
+
+# inside COMMAND...: runs it in the link's namespace.
+inside() {
+    if [[ -n $netns ]]; then ip netns exec "$netns" "$@"; else "$@"; fi
+}
+
+up() {
+    if read_record "$record" >/dev/null && exists "$HOST"; then
+        [[ $(record_value "$record" kind) == "$1" && $(record_value "$record" queues) == "$2" ]] ||
+            die "a $(record_value "$record" kind) link with $(record_value "$record" queues) queue(s) is up" \
+                "in $where: run '$0 down$option' first"
+        say "the link is already up in $where"
+        return
+    fi
+    forget_stale
+    refuse_strangers
+    trap 'undo_up' EXIT
+    make_namespace
+    note kind "$1"
+    note queues "$2"
+    "make_$1" "$2"
+    mount_bpffs
+    trap - EXIT
+    say "$1 link up in $where: the kernel is $HOST_CIDR on $HOST, Pollux is to be ${PORT_ADDRESS}/24 on" \
+        "$([[ $1 == veth ]] && echo "$PORT" || echo "tap:$HOST"), $2 queue(s)"
+}
+
+# A link whose record is here but which is gone (somebody deleted it) leaves nothing but the record.
+forget_stale() {
+    if read_record "$record" >/dev/null; then down; fi
+}
+
+# `up` ended early: nothing of it stays.
+undo_up() {
+    trap - EXIT
+    warn "could not make the link, taking back what was made"
+    down || true
+}
+
+make_namespace() {
+    if [[ -n $netns && ! -e /run/netns/$netns ]]; then
+        note netns made
+        ip netns add "$netns"
+        inside ip link set lo up
+    fi
+}
+
+refuse_strangers() {
+    local device
+    for device in "$PORT" "$HOST"; do
+        if exists "$device"; then
+            die "$device is already in $where and this script did not make it:" \
+                "remove it with '${netns:+ip netns exec $netns }ip link del $device'"
+        fi
+    done
+}
+
+make_veth() {
+    inside ip link add "$PORT" mtu "$LINK_MTU" numrxqueues "$1" numtxqueues "$1" type veth \
+        peer name "$HOST" mtu "$LINK_MTU" numrxqueues "$1" numtxqueues "$1"
+    local device
+    for device in "$PORT" "$HOST"; do
+        make_quiet "$device"
+        make_plain "$device"
+    done
+    hide_from_kernel
+    [[ $1 -eq 1 ]] || keep_flows_on_queue
+    inside ip address add "$HOST_CIDR" dev "$HOST"
+    inside ip link set "$PORT" up
+    inside ip link set "$HOST" up
+}
+
+# DPDK attaches to a persistent multi-queue tap of this name and leaves its address and offloads alone
+# (seen with 22.11), so the kernel's end can be made beforehand and survives the appliance.
+make_tap() {
+    [[ -c /dev/net/tun ]] || die "there is no /dev/net/tun: modprobe tun (in a container: --device /dev/net/tun)"
+    inside ip tuntap add dev "$HOST" mode tap multi_queue
+    inside ip link set "$HOST" mtu "$LINK_MTU"
+    make_quiet "$HOST"
+    make_plain "$HOST"
+    [[ $1 -eq 1 ]] || keep_flows_on_queue
+    inside ip address add "$HOST_CIDR" dev "$HOST"
+    inside ip link set "$HOST" up
+}
+
+# No IPv6 of the kernel's own: no neighbour or listener reports among the frames.
+make_quiet() {
+    inside ip link set "$1" addrgenmode none
+    set_device "$1" ipv6 disable_ipv6 1
+}
+
+make_plain() {
+    local feature
+    for feature in "${OFFLOADS_MUST[@]}" "${OFFLOADS_IF_THERE[@]}"; do
+        inside ethtool -K "$1" "$feature" off >/dev/null 2>&1 || true
+    done
+    for feature in tx-checksumming generic-segmentation-offload tcp-segmentation-offload generic-receive-offload; do
+        inside ethtool -k "$1" | grep -q "^$feature: off" ||
+            die "$feature cannot be turned off on $1: Pollux would see frames no wire carries"
+    done
+}
+
+# An AF_PACKET reader gets copies: the kernel sees the same frames. It has no address on pollux0, so
+# it answers no TCP; it must not answer ARP for its other addresses nor forward either.
+hide_from_kernel() {
+    set_device "$PORT" ipv4 arp_ignore 8
+    set_device "$PORT" ipv4 forwarding 0
+}
+
+# Linux picks a socket's queue by a hash it draws anew after a retransmission timeout. The flow would
+# then reach another worker, which does not know it.
+keep_flows_on_queue() {
+    local old
+    old=$(inside sysctl -n net.core.txrehash 2>/dev/null) || return 0
+    [[ $old != 0 ]] || return 0
+    note txrehash "$old"
+    inside sysctl -qw net.core.txrehash=0
+}
+
+# set_device DEVICE FAMILY KEY VALUE, where the kernel has that family.
+set_device() {
+    local path=/proc/sys/net/$2/conf/$1/$3
+    # shellcheck disable=SC2016 # the inner shell expands them, in the namespace
+    inside bash -c '[[ ! -e $1 ]] || echo "$2" >"$1"' - "$path" "$4"
+}
+
+mount_bpffs() {
+    mountpoint -q "$BPFFS" && return
+    if ! mount -t bpf bpf "$BPFFS" 2>/dev/null; then
+        warn "cannot mount a bpffs on $BPFFS: AF_XDP may not work here, AF_PACKET and TAP will"
+        return
+    fi
+    write_record bpffs </dev/null
+    say "mounted a bpffs on $BPFFS"
+}
+
+down() {
+    if ! read_record "$record" >/dev/null; then
+        drop_record "$record"
+        local state=0
+        status >/dev/null || state=$?
+        [[ $state -eq 3 ]] || die "$HOST in $where was not made by this script: remove it with 'ip link del $HOST'"
+        say "no link in $where, nothing to do"
+    else
+        remove_link
+        remove_namespace
+        drop_record "$record"
+        say "link down in $where"
+    fi
+    unmount_bpffs
+}
+
+remove_link() {
+    [[ -z $netns || -e /run/netns/$netns ]] || return 0
+    if exists "$PORT"; then
+        remove_xdp
+        inside ip link del "$PORT"
+    elif exists "$HOST"; then
+        inside ip link del "$HOST"
+    fi
+    local old
+    old=$(record_value "$record" txrehash)
+    [[ -z $old ]] || inside sysctl -qw "net.core.txrehash=$old"
+}
+
+# A server that was killed leaves its XDP program on the device and, pinned in the bpffs, the
+# dispatcher directory libxdp named after device and program.
+remove_xdp() {
+    local program index
+    program=$(xdp_program)
+    [[ -n $program ]] || return 0
+    index=$(inside cat "/sys/class/net/$PORT/ifindex")
+    inside ip link set dev "$PORT" xdp off
+    rm -rf "$BPFFS/xdp/dispatch-$index-$program"
+    say "took the XDP program off $PORT"
+}
+
+remove_namespace() {
+    [[ $(record_value "$record" netns) == made && -e /run/netns/$netns ]] || return 0
+    local pids
+    pids=$(ip netns pids "$netns" | tr '\n' ' ')
+    [[ -z $pids ]] || warn "still running in namespace $netns, which lives on nameless until they end: $pids"
+    ip netns del "$netns"
+}
+
+# The bpffs goes with the last link, and only if a link script mounted it.
+unmount_bpffs() {
+    read_record bpffs >/dev/null || return 0
+    compgen -G "$RECORDS/link-*" >/dev/null && return
+    if ! mountpoint -q "$BPFFS" || umount "$BPFFS"; then
+        drop_record bpffs
+    else
+        warn "$BPFFS is in use and stays mounted: 'umount $BPFFS' once its user has ended"
+    fi
+}
+
+status() {
+    if [[ -n $netns && ! -e /run/netns/$netns ]]; then
+        printf 'down: there is no namespace %s\n' "$netns"
+        return 3
+    fi
+    if ! exists "$HOST"; then
+        printf 'down: no link in %s\n' "$where"
+        return 3
+    fi
+    printf 'up in %s\n' "$where"
+    printf '  kernel     %s\n' "$(inside ip -brief address show dev "$HOST" | tr -s ' ')"
+    if exists "$PORT"; then
+        local program
+        program=$(xdp_program)
+        printf '  Pollux     %s\n' "$(inside ip -brief link show dev "$PORT" | tr -s ' ')"
+        printf '  XDP        %s\n' "${program:+program $program}${program:-none}"
+    else
+        printf '  Pollux     takes the other end as tap:%s\n' "$HOST"
+    fi
+    printf '  bpffs      %s\n' "$(mountpoint -q "$BPFFS" && echo "on $BPFFS" || echo none)"
+    [[ -z $netns ]] || printf "  run there  %s exec%s -- COMMAND (it mounts the bpffs that entering a namespace hides)\n" "$0" "$option"
+}
+
+# Becomes COMMAND: same process, so that signals reach it.
+run_there() {
+    [[ $# -gt 0 ]] || misuse "exec wants -- and a command"
+    [[ -n $netns ]] || exec "$@"
+    [[ -e /run/netns/$netns ]] || die "there is no namespace $netns: run '$0 up$option' first"
+    # shellcheck disable=SC2016 # the inner shell expands them, in the namespace
+    exec ip netns exec "$netns" bash -c 'mountpoint -q "$0" || mount -t bpf bpf "$0" || true; exec "$@"' "$BPFFS" "$@"
+}
+
+exists() { inside ip link show dev "$1" >/dev/null 2>&1; }
+
+# The id of the XDP program on pollux0, if there is one.
+xdp_program() {
+    inside ip -details link show dev "$PORT" | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p' | head -n 1
+}
+
+# note KEY VALUE: adds a line to the link's record, before the deed it speaks of.
+note() {
+    { read_record "$record" || true; printf '%s %s\n' "$1" "$2"; } | write_record "$record"
+}
+
+main "$@"

@@ -1,0 +1,146 @@
+# shellcheck shell=bash
+# Sourced: what has to be on the machine before anything can be built, and how to get it. Installs only
+# what is missing. Sets `root`, the work tree. Needs say.sh.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# What the build needs: DPDK with its drivers (libdpdk-dev depends on all of them), a C compiler for
+# shim.c, libclang for bindgen; and what the scripts call.
+# shellcheck disable=SC2034 # read by the scripts that source this file
+BUILD_PACKAGES=(build-essential ca-certificates curl ethtool iproute2 libclang-dev libdpdk-dev pkg-config procps
+    util-linux)
+# What the tests call on top of that, and what the bench does.
+# shellcheck disable=SC2034
+TEST_PACKAGES=(nftables nghttp2-client nginx shellcheck tcpdump wrk)
+# shellcheck disable=SC2034
+BENCH_PACKAGES=(nginx wrk)
+
+RUSTUP_URL=https://static.rust-lang.org/rustup/rustup-init.sh
+FETCH_SECONDS=600
+SERVICE_POLICY=/usr/sbin/policy-rc.d
+
+# Goes on where apt can serve; DPDK's version is what differs between releases.
+check_debian() {
+    local ID='' VERSION_ID='' ID_LIKE='' PRETTY_NAME='an unknown system'
+    # shellcheck source=/dev/null
+    [[ ! -r /etc/os-release ]] || . /etc/os-release
+    if [[ $ID == debian && $VERSION_ID == 12 ]]; then
+        return
+    elif [[ " $ID $ID_LIKE " == *" debian "* ]]; then
+        warn "this is $PRETTY_NAME; Pollux is made on Debian 12 with its DPDK 22.11. Going on"
+    else
+        die "this is $PRETTY_NAME; the script installs packages of Debian 12 with apt." \
+            "Run it on Debian 12, or in a container: docker run --privileged -it debian:12"
+    fi
+}
+
+# provide_packages NAME...
+provide_packages() {
+    local package
+    local -a missing=()
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    if [[ ${#missing[@]} -eq 0 ]]; then
+        say "packages: all there"
+        return
+    fi
+    say "packages: installing ${missing[*]}"
+    apt_quietly update || warn "apt-get update failed, trying with the package lists at hand"
+    forbid_services
+    apt_quietly install --yes --no-install-recommends "${missing[@]}" ||
+        die "could not install ${missing[*]}: see above; the machine needs a Debian mirror within reach"
+    allow_services
+}
+
+# Debian starts a service as it installs it; nobody asked for nginx on port 80. Nor at the next boot.
+forbid_services() {
+    [[ ! -e $SERVICE_POLICY ]] || return 0
+    printf '#!/bin/sh\nexit 101\n' >"$SERVICE_POLICY"
+    chmod +x "$SERVICE_POLICY"
+    trap allow_services EXIT
+}
+
+allow_services() {
+    [[ $(trap -p EXIT) == *allow_services* ]] || return 0
+    trap - EXIT
+    rm -f "$SERVICE_POLICY"
+    [[ " ${missing[*]} " != *' nginx '* ]] || systemctl disable --quiet nginx 2>/dev/null || true
+}
+
+is_installed() { [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+# Says what apt said only when it failed.
+apt_quietly() {
+    local said
+    said=$(DEBIAN_FRONTEND=noninteractive timeout "$FETCH_SECONDS" apt-get -q "$@" 2>&1 </dev/null) && return
+    printf '%s\n' "$said" | tail -n 20 >&2
+    return 1
+}
+
+# Puts on the PATH a cargo at least as new as the workspace's rust-version.
+provide_rust() {
+    local wanted
+    wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
+    [[ -n $wanted ]] || die "no rust-version in $root/Cargo.toml"
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+    if ! is_rust_new_enough "$wanted"; then
+        say "Rust: fetching the stable toolchain, $wanted or newer is needed and here is $(rust_version)"
+        fetch_rust
+        is_rust_new_enough "$wanted" || die "cargo is still $(rust_version), needed is $wanted: run 'rustup update stable'"
+    fi
+    say "Rust: cargo $(rust_version)"
+}
+
+is_rust_new_enough() {
+    local have
+    have=$(rust_version)
+    [[ $have != none && $(printf '%s\n' "$1" "$have" | sort --version-sort | head -n 1) == "$1" ]]
+}
+
+# "1.95.0", or "none".
+rust_version() {
+    local version
+    version=$(cd "$root" && cargo --version 2>/dev/null) || version='cargo none'
+    version=${version#cargo }
+    printf '%s\n' "${version%% *}"
+}
+
+# Through the rustup that is here, without changing its default; otherwise a new one in ~/.cargo.
+fetch_rust() {
+    local hint="install Rust by hand from https://rustup.rs and run this again"
+    if command -v rustup >/dev/null; then
+        timeout "$FETCH_SECONDS" rustup toolchain install stable --profile minimal >&2 ||
+            die "rustup could not fetch the stable toolchain: $hint"
+        export RUSTUP_TOOLCHAIN=stable
+        return
+    fi
+    local installer
+    installer=$(curl --proto '=https' --tlsv1.2 --silent --show-error --fail --max-time 60 "$RUSTUP_URL") ||
+        die "could not fetch $RUSTUP_URL: $hint"
+    timeout "$FETCH_SECONDS" sh -s -- -y --no-modify-path --profile minimal <<<"$installer" >&2 ||
+        die "rustup's installer failed: $hint"
+    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+}
+
+# provide_components NAME...: clippy, rustfmt.
+provide_components() {
+    local component
+    for component in "$@"; do
+        (cd "$root" && cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1) && continue
+        rustup component add "$component" >&2 ||
+            die "cargo has no $component and rustup could not add it: install it and run this again"
+    done
+}
+
+# provide_pollux PROFILE: sets `binary` to the server: $POLLUX_BIN where that is set, or else built now.
+provide_pollux() {
+    binary=${POLLUX_BIN:-${CARGO_TARGET_DIR:-$root/target}/$1/pollux}
+    if [[ -n ${POLLUX_BIN:-} ]]; then
+        [[ -x $binary ]] || die "POLLUX_BIN=$binary is not a program"
+        return
+    fi
+    provide_rust
+    say "building pollux (the first time takes some minutes)"
+    (cd "$root" && cargo build --profile "$1" --locked -p control) || die "the build failed: see above"
+}

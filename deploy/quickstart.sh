@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# deploy/quickstart.sh: from a fresh Debian 12 to a running Pollux, as root.
+#
+#   quickstart.sh [--port N] [--data DIR] [--netns NAME] [-- OPTION...]            until Ctrl-C
+#   quickstart.sh --detach [--port N] [--data DIR] [--netns NAME] [-- OPTION...]   in the background
+#   quickstart.sh --stop                                                           end it, clean up
+#
+#   --port N      TCP port to answer on (default 8080)
+#   --data DIR    what to serve: DIR/dataset.json and DIR/static/ (default: the sample site it carries)
+#   --netns NAME  keep the link inside network namespace NAME (default: this one)
+#   -- OPTION...  the rest goes to `pollux serve` as it stands
+#
+# Installs the packages and the Rust toolchain that are missing, builds Pollux, reserves hugepages, makes
+# the link (see link.sh) and serves on 198.18.0.2. When it ends, by Ctrl-C, --stop or a failure, the
+# server has drained and the link and the hugepages are gone again; packages, toolchain and build stay.
+# POLLUX_HUGEPAGES sets the number of 2 MiB pages (default 512), POLLUX_BIN names a binary to run instead
+# of building one.
+
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/say.sh
+. "$here/say.sh"
+# shellcheck source=deploy/record.sh
+. "$here/record.sh"
+# shellcheck source=deploy/process.sh
+. "$here/process.sh"
+# shellcheck source=deploy/prerequisites.sh
+. "$here/prerequisites.sh"
+
+ADDRESS=198.18.0.2
+HUGEPAGES=${POLLUX_HUGEPAGES:-512}
+START_SECONDS=30
+DRAIN_SECONDS=15
+RECORD=quickstart
+LOG=$RECORDS/quickstart.log
+
+main() {
+    local mode=foreground port=8080 data=''
+    local -a options=()
+    netns=''
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            -h | --help) show_help && exit ;;
+            --detach | --stop) mode=${1#--} && shift ;;
+            --port | --data | --netns)
+                [[ $# -ge 2 ]] || misuse "$1 wants a value"
+                case $1 in
+                    --port) need_number --port "$2" && port=$((10#$2)) ;;
+                    --data) data=$(realpath -e -- "$2") || die "--data $2: there is no such directory" ;;
+                    --netns) netns=$2 ;;
+                esac
+                shift 2
+                ;;
+            --) options=("${@:2}") && break ;;
+            *) misuse "'$1' is not understood" ;;
+        esac
+    done
+    [[ -z $data ]] || options=(--data "$data" "${options[@]+"${options[@]}"}")
+    need_root
+    if [[ $mode == stop ]]; then
+        stop
+        return
+    fi
+    refuse_second
+    check_debian
+    provide_packages "${BUILD_PACKAGES[@]}"
+    provide_pollux release
+    start "$mode" "$port" "${options[@]+"${options[@]}"}"
+}
+
+refuse_second() {
+    try_lock quickstart 0 || die "already running (or starting) in another terminal: end it there, or with '$0 --stop'"
+    if pid=$(running); then
+        die "already running as process $pid, log in $LOG: curl $(url "$(record_value "$RECORD" port)"), or end it with '$0 --stop'"
+    fi
+    if read_record "$RECORD" >/dev/null; then
+        say "an earlier run was cut short: cleaning up after it"
+        clean_up
+    fi
+}
+
+# start MODE PORT OPTION...
+start() {
+    local mode=$1 port=$2
+    shift 2
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    trap clean_up EXIT
+    note "netns $netns" "port $port"
+    "$root/hugepages.sh" reserve "$HUGEPAGES" --owner quickstart
+    link up
+    launch "$mode" "$port" "$@"
+    await_answer "$port"
+    show_what_to_try "$mode" "$port"
+    if [[ $mode == detach ]]; then
+        trap - EXIT
+    else
+        wait "$pid" || die "pollux ended with status $?: see above"
+    fi
+}
+
+# launch MODE PORT OPTION...: sets `pid`. In a session of its own, so that a Ctrl-C in the terminal
+# reaches this script alone and the server gets one SIGTERM.
+launch() {
+    local mode=$1 port=$2
+    shift 2
+    local -a serve=(serve --link auto --address "$ADDRESS/24" --port "$port" "$@")
+    local -a command=("$here/link.sh" exec ${netns:+--netns "$netns"} -- "$binary" "${serve[@]}")
+    say "starting pollux ${serve[*]}"
+    if [[ $mode == detach ]]; then
+        setsid "${command[@]}" >"$LOG" 2>&1 </dev/null {LOCK_FD}>&- &
+    else
+        setsid "${command[@]}" </dev/null {LOCK_FD}>&- &
+    fi
+    pid=$!
+    note "netns $netns" "port $port" "pid $pid" "started $(start_time "$pid")"
+}
+
+await_answer() {
+    await "$START_SECONDS" "$pid" there curl --silent --output /dev/null --max-time 1 "$(url "$1")" ||
+        fail "pollux does not answer on $(url "$1"), it has ended or needs more than $START_SECONDS s"
+}
+
+fail() {
+    show_log
+    die "$1: see above"
+}
+
+# The last words of a server in the background; in the foreground they are on the terminal.
+show_log() { [[ ! -s $LOG ]] || tail -n 20 "$LOG" >&2; }
+
+show_what_to_try() {
+    local prefix=${netns:+ip netns exec $netns }
+    cat <<TRY
+
+Pollux answers on $(url "$2") (process $pid). Try:
+  ${prefix}curl $(url "$2")
+  ${prefix}curl '$(url "$2")json/3?m=2'
+  ${prefix}curl --data 20 '$(url "$2")baseline11?a=13&b=42'
+  $here/link.sh status${netns:+ --netns $netns}
+TRY
+    if [[ $1 == detach ]]; then
+        printf 'Log: %s. End it with: %s --stop\n' "$LOG" "$0"
+    else
+        printf 'End it with Ctrl-C.\n'
+    fi
+}
+
+stop() {
+    if ! read_record "$RECORD" >/dev/null; then
+        say "not running"
+        return
+    fi
+    if ! running >/dev/null; then
+        warn "the server had ended by itself"
+        show_log
+    fi
+    clean_up
+    say "stopped"
+}
+
+# Ends the server, if it runs, and takes back what was made for it. Safe to repeat.
+clean_up() {
+    local status=$? pid netns
+    trap - EXIT
+    trap '' INT TERM HUP
+    netns=$(record_value "$RECORD" netns)
+    if pid=$(running); then
+        say "draining process $pid"
+        end_process "$pid" "$DRAIN_SECONDS"
+    fi
+    link down || true
+    "$root/hugepages.sh" release --owner quickstart || true
+    drop_record "$RECORD"
+    rm -f "$LOG"
+    trap - INT TERM HUP
+    return "$status"
+}
+
+# Prints the recorded server's process id; status 1 where it does not run.
+running() {
+    local pid started
+    pid=$(record_value "$RECORD" pid)
+    started=$(record_value "$RECORD" started)
+    [[ -n $pid && -n $started && $(start_time "$pid") == "$started" ]] || return 1
+    printf '%s\n' "$pid"
+}
+
+note() { printf '%s\n' "$@" | write_record "$RECORD"; }
+
+link() { "$here/link.sh" "$1" ${netns:+--netns "$netns"}; }
+
+there() { "$here/link.sh" exec ${netns:+--netns "$netns"} -- "$@"; }
+
+url() { printf 'http://%s:%s/\n' "$ADDRESS" "$1"; }
+
+main "$@"

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: how they speak and how they refuse. `--help` is the comment that
+# opens each script, so there is one text to keep true.
+
+SCRIPT_NAME=${0##*/}
+
+say() { printf '%s: %s\n' "$SCRIPT_NAME" "$*"; }
+
+warn() { printf '%s: %s\n' "$SCRIPT_NAME" "$*" >&2; }
+
+# The host refused: exit 1. The text names what to do.
+die() {
+    warn "$@"
+    exit 1
+}
+
+# The caller asked for something that does not exist: exit 2.
+misuse() {
+    warn "$@"
+    warn "see $0 --help"
+    exit 2
+}
+
+# Prints the running script's opening comment: its lines from the second to the first without a `#`.
+show_help() { sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$0"; }
+
+need_root() {
+    [[ $EUID -eq 0 ]] || die "needs root: run it again as root, for instance with sudo $0"
+}
+
+# need_number FLAG VALUE: refuses what is not a whole number of at most nine digits.
+need_number() {
+    [[ $2 =~ ^[0-9]{1,9}$ ]] || misuse "$1 wants a whole number, not '$2'"
+}

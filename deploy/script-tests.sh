@@ -1,0 +1,433 @@
+#!/usr/bin/env bash
+# deploy/script-tests.sh: tests of hugepages.sh and link.sh themselves, as root.
+#
+#   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
+#
+# They run in a mount and a network namespace of their own, with an empty /run, so that nothing they do
+# to links, namespaces, mounts and records is seen outside. Hugepages belong to the whole machine: one
+# test reserves six and gives them back, and expects nobody else to change their number meanwhile.
+# Ends with a line "N passed, N failed"; status 1 where one failed.
+
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/say.sh
+. "$here/say.sh"
+
+HUGEPAGES=$here/../hugepages.sh
+LINK=$here/link.sh
+BPFFS=/sys/fs/bpf
+XDP_OBJECT=/usr/lib/x86_64-linux-gnu/bpf/xsk_def_xdp_prog.o
+PAGES=/sys/devices/system/node/node0/hugepages/hugepages-2048kB
+TEST_SECONDS=60
+
+main() {
+    case ${1-} in
+        -h | --help) show_help && exit ;;
+        --inside) run_tests "${2-}" ;;
+        --test) "test_$2" ;;
+        *)
+            need_root
+            exec unshare --mount --net --propagation private "$0" --inside "$@"
+            ;;
+    esac
+}
+
+# An empty /run, nobody else's namespaces, no bpffs, and /run/netns as `ip netns` leaves it after its
+# first use.
+prepare() {
+    if mountpoint -q /run/netns; then umount --recursive /run/netns; fi
+    mount -t tmpfs none /run
+    mkdir /run/pollux
+    if mountpoint -q "$BPFFS"; then umount "$BPFFS"; fi
+    ip link set lo up
+    ip netns add first
+    ip netns del first
+    scratch=$(mktemp -d)
+    export scratch
+    trap leave EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+}
+
+# The one thing a failed test may leave that goes with no namespace.
+leave() {
+    "$HUGEPAGES" release >/dev/null || true
+    rm -rf "$scratch"
+}
+
+# run_tests WORD: each test is a function test_*, run in a process of its own. Whatever it leaves behind
+# counts against it.
+run_tests() {
+    local name before after passed=0 failed=0
+    prepare
+    for name in $(declare -F | sed -n "s/^declare -f test_//p" | grep -- "$1" || true); do
+        before=$(footprint)
+        rm -rf "$scratch/nodes" "$scratch/records"
+        if timeout --foreground --kill-after 5 "$TEST_SECONDS" "$0" --test "$name" >"$scratch/said" 2>&1; then
+            after=$(footprint)
+            if [[ $before == "$after" ]]; then
+                printf 'ok      %s\n' "$name"
+                passed=$((passed + 1))
+                continue
+            fi
+            diff <(printf '%s\n' "$before") <(printf '%s\n' "$after") >>"$scratch/said" || true
+        fi
+        printf 'FAILED  %s\n' "$name"
+        sed 's/^/        /' "$scratch/said"
+        failed=$((failed + 1))
+    done
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    [[ $failed -eq 0 && $passed -gt 0 ]]
+}
+
+# What a test must leave as it was.
+footprint() {
+    ip -brief link | awk '{ print "link", $1 }'
+    ip netns | sed 's/^/namespace /'
+    awk '{ print "mount", $2, $3 }' /proc/mounts
+    find /run/pollux -type f ! -name '*.lock' | sed 's/^/record /'
+}
+
+# --- hugepages.sh: once on this machine's pages, otherwise on nodes that are files ---
+
+test_hugepages_reserved_and_released() {
+    local before
+    before=$(total)
+    expect_says "(+6, 12 MiB)" "$HUGEPAGES" reserve 6
+    equal "$(total)" $((before + 6))
+    expect_says "6 pollux" "$HUGEPAGES" show
+    expect_says "(-6, 12 MiB)" "$HUGEPAGES" release
+    equal "$(total)" "$before"
+}
+
+test_hugepages_are_spread_over_nodes() {
+    fake_nodes 10 20
+    expect_says "node 1: 20 -> 22 pages" on_fake_nodes reserve 5
+    equal "$(counts)" "13 22"
+    on_fake_nodes reserve 4 --node 1
+    equal "$(counts)" "13 24"
+    on_fake_nodes reserve 3
+    equal "$(counts)" "12 21"
+    on_fake_nodes release
+    equal "$(counts)" "10 20"
+}
+
+test_hugepages_reserve_is_a_total() {
+    fake_nodes 10
+    on_fake_nodes reserve 5
+    expect_says "nothing to change" on_fake_nodes reserve 5
+    equal "$(counts)" 15
+    on_fake_nodes reserve 2
+    equal "$(counts)" 12
+    on_fake_nodes reserve 0
+    equal "$(counts)" 10
+}
+
+test_hugepages_of_others_stay() {
+    fake_nodes 10
+    on_fake_nodes reserve 2
+    # Somebody adds three.
+    fake_nodes 15
+    on_fake_nodes release
+    expect_says "nothing of ours" on_fake_nodes release
+    equal "$(counts)" 13
+}
+
+test_hugepages_owners_are_counted_apart() {
+    fake_nodes 10
+    on_fake_nodes reserve 2
+    on_fake_nodes reserve 3 --owner other
+    expect_says "2 pollux" on_fake_nodes show
+    expect_says "3 other" on_fake_nodes show
+    on_fake_nodes release
+    equal "$(counts)" 13
+    on_fake_nodes release --owner other
+    equal "$(counts)" 10
+}
+
+test_hugepages_that_others_took_away_are_not_missed() {
+    fake_nodes 0 0
+    on_fake_nodes reserve 8
+    fake_nodes 1 4
+    expect_says "3 of ours are gone already" on_fake_nodes release
+    equal "$(counts)" "0 0"
+}
+
+test_hugepages_in_use_are_kept_and_told() {
+    fake_nodes 10 10
+    on_fake_nodes reserve 8
+    use_pages 1 12
+    expect_fails 1 "2 pages of ours are still in use" on_fake_nodes release
+    equal "$(counts)" "10 12"
+    expect_fails 1 "2 pages of ours are still in use" on_fake_nodes release
+    use_pages 1 0
+    on_fake_nodes release
+    equal "$(counts)" "10 10"
+}
+
+test_hugepages_record_of_an_earlier_boot_is_void() {
+    fake_nodes 10
+    on_fake_nodes reserve 2
+    sed -i 's/^boot .*/boot earlier/' "$scratch/records/hugepages/pollux"
+    fake_nodes 10
+    expect_says "nothing of ours" on_fake_nodes release
+    on_fake_nodes reserve 3
+    on_fake_nodes release
+    equal "$(counts)" 10
+}
+
+test_hugepages_granted_in_part_are_given_back() {
+    fake_nodes 10 20
+    # A kernel that has contiguous memory for three more pages on node 1.
+    most=23 expect_fails 1 "the kernel gave 3 of 4 pages" on_fake_nodes reserve 8
+    equal "$(counts)" "10 20"
+}
+
+test_hugepages_beyond_memory_are_refused_at_once() {
+    fake_nodes 10
+    expect_fails 1 "are available" on_fake_nodes reserve 99999999
+    equal "$(counts)" 10
+}
+
+test_hugepages_in_a_container_without_rights() {
+    mount --bind "$PAGES" "$PAGES"
+    mount -o remount,ro,bind "$PAGES"
+    expect_fails 1 "--privileged" "$HUGEPAGES" reserve 1
+    umount "$PAGES"
+}
+
+test_hugepages_misuse() {
+    expect_fails 2 "whole number" "$HUGEPAGES" reserve many
+    expect_fails 2 "whole number" "$HUGEPAGES" reserve -1
+    expect_fails 2 "number of pages" "$HUGEPAGES" reserve
+    expect_fails 2 "none of them" "$HUGEPAGES" take
+    expect_fails 2 "does not belong" "$HUGEPAGES" release --node 0
+    expect_fails 2 "plain name" "$HUGEPAGES" release --owner ../x
+    expect_fails 1 "no NUMA node 99" "$HUGEPAGES" reserve 1 --node 99
+    expect_says "reserve N" "$HUGEPAGES" --help
+}
+
+# --- link.sh ---
+
+test_link_up_and_down_here() {
+    "$LINK" up
+    "$LINK" status
+    ip -brief address show pollux-host | grep -q '198.18.0.1/24'
+    "$LINK" down
+    expect_fails 3 "down" "$LINK" status
+    expect_says "nothing to do" "$LINK" down
+}
+
+test_link_in_a_namespace_it_makes() {
+    "$LINK" up --netns made --queues 2
+    equal "$(ip netns | grep -c made)" 1
+    equal "$(in_made bash -c 'ls -d /sys/class/net/pollux*/queues/[rt]x-* | wc -l')" 8
+    equal "$(in_made sysctl -n net.core.txrehash)" 0
+    "$LINK" down --netns made
+    expect_fails 3 "no namespace made" "$LINK" status --netns made
+}
+
+test_link_in_a_namespace_that_was_there() {
+    ip netns add made
+    in_made ip link add other0 type veth peer name other1
+    "$LINK" up --netns made --queues 2
+    "$LINK" down --netns made
+    equal "$(in_made ip -brief link show type veth | wc -l)" 2
+    equal "$(in_made sysctl -n net.core.txrehash)" 1
+    ip netns del made
+}
+
+test_link_up_twice() {
+    "$LINK" up --netns made
+    expect_says "already up" "$LINK" up --netns made
+    expect_fails 1 "down --netns made" "$LINK" up --netns made --queues 2
+    expect_fails 1 "is up" "$LINK" up --netns made --kind tap
+    "$LINK" down --netns made
+}
+
+test_link_carries_only_what_a_wire_carries() {
+    "$LINK" up --netns made
+    local device feature
+    for device in pollux0 pollux-host; do
+        equal "$(in_made cat "/sys/class/net/$device/mtu")" 1500
+        for feature in tx-checksumming generic-segmentation-offload tcp-segmentation-offload generic-receive-offload; do
+            in_made ethtool -k "$device" | grep -q "^$feature: off"
+        done
+    done
+    "$LINK" down --netns made
+}
+
+test_link_is_silent_by_itself() {
+    "$LINK" up --netns made
+    # Even where the kernel routes and knows the way, nothing comes back from behind pollux0.
+    in_made sysctl -qw net.ipv4.conf.all.forwarding=1
+    in_made ping -c 1 -W 1 198.18.0.2 && return 1
+    in_made ip neigh replace 198.18.0.2 dev pollux-host lladdr "$(in_made cat /sys/class/net/pollux0/address)"
+    in_made ping -c 1 -W 1 198.18.0.2 && return 1
+    in_made curl --silent --max-time 1 http://198.18.0.2/ && return 1
+    in_made ping -c 1 -W 1 -I pollux-host 198.18.0.77 && return 1
+    equal "$(in_made cat /sys/class/net/pollux-host/statistics/rx_packets)" 0
+    equal "$(in_made ip -6 address show dev pollux0)" ""
+    equal "$(in_made ip -6 address show dev pollux-host)" ""
+    "$LINK" down --netns made
+}
+
+test_link_tap_waits_for_its_other_end() {
+    "$LINK" up --netns made --kind tap
+    in_made ip -details link show pollux-host | grep -q 'multi_queue.*persist on'
+    in_made ip -brief address show pollux-host | grep -q '198.18.0.1/24'
+    in_made ethtool -k pollux-host | grep -q '^tx-checksumming: off'
+    expect_says "tap:pollux-host" "$LINK" status --netns made
+    "$LINK" down --netns made
+}
+
+test_link_takes_the_xdp_program_off() {
+    "$LINK" up --netns made
+    in_made ip link set dev pollux0 xdp obj "$XDP_OBJECT" sec xdp
+    expect_says "XDP        program" "$LINK" status --netns made
+    local index program
+    index=$(in_made cat /sys/class/net/pollux0/ifindex)
+    program=$(in_made ip -details link show pollux0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p')
+    mkdir -p "$BPFFS/xdp/dispatch-$index-$program" "$BPFFS/xdp/dispatch-$index-0"
+    expect_says "took the XDP program off" "$LINK" down --netns made
+    [[ ! -e $BPFFS/xdp/dispatch-$index-$program ]]
+}
+
+test_link_bpffs_stays_until_the_last_link() {
+    "$LINK" up --netns made
+    "$LINK" up --netns made2
+    mountpoint -q "$BPFFS"
+    "$LINK" down --netns made
+    mountpoint -q "$BPFFS"
+    "$LINK" down --netns made2
+    ! mountpoint -q "$BPFFS"
+}
+
+test_link_bpffs_of_others_stays() {
+    mount -t bpf bpf "$BPFFS"
+    "$LINK" up --netns made
+    "$LINK" down --netns made
+    umount "$BPFFS"
+}
+
+test_link_many_at_once() {
+    local name pids=()
+    for name in one two three four; do "$LINK" up --netns "$name" & pids+=($!); done
+    for name in "${pids[@]}"; do wait "$name"; done
+    equal "$(ip netns | wc -l)" 4
+    for name in one two three four; do "$LINK" status --netns "$name"; done
+    pids=()
+    for name in one two three four; do "$LINK" down --netns "$name" & pids+=($!); done
+    for name in "${pids[@]}"; do wait "$name"; done
+}
+
+test_link_leaves_strangers_alone() {
+    ip link add pollux-host type veth peer name stranger
+    expect_fails 1 "did not make it" "$LINK" up
+    expect_fails 1 "not made by this script" "$LINK" down
+    ip link del stranger
+}
+
+test_link_that_cannot_be_made_leaves_nothing() {
+    mkdir -p "$scratch/bin"
+    printf '#!/bin/sh\necho tx-checksumming: on\n' >"$scratch/bin/ethtool"
+    chmod +x "$scratch/bin/ethtool"
+    expect_fails 1 "tx-checksumming cannot be turned off" env PATH="$scratch/bin:$PATH" "$LINK" up --netns made
+}
+
+test_link_whose_namespace_is_gone() {
+    "$LINK" up --netns made
+    ip netns del made
+    "$LINK" up --netns made
+    "$LINK" status --netns made
+    "$LINK" down --netns made
+    "$LINK" up --netns made
+    ip netns del made
+    "$LINK" down --netns made
+}
+
+test_link_exec_becomes_the_command() {
+    "$LINK" up --netns made
+    equal "$("$LINK" exec --netns made -- stat --file-system --format %T "$BPFFS")" bpf_fs
+    expect_fails 7 "" "$LINK" exec --netns made -- bash -c 'exit 7'
+    "$LINK" exec --netns made -- sleep 30 &
+    sleep 0.5
+    equal "$(cat /proc/$!/comm)" sleep
+    kill $!
+    wait $! || true
+    "$LINK" down --netns made
+    expect_fails 1 "no namespace" "$LINK" exec --netns made -- true
+    equal "$("$LINK" exec -- echo here)" here
+}
+
+test_link_misuse() {
+    expect_fails 2 "none of them" "$LINK"
+    expect_fails 2 "veth or tap" "$LINK" up --kind wifi
+    expect_fails 2 "1 to 64" "$LINK" up --queues 0
+    expect_fails 2 "whole number" "$LINK" up --queues x
+    expect_fails 2 "plain name" "$LINK" up --netns ../x
+    expect_fails 2 "does not belong" "$LINK" down --queues 2
+    expect_fails 2 "and a command" "$LINK" exec
+    expect_says "link.sh up" "$LINK" --help
+}
+
+# --- what the tests say ---
+
+total() { cat /sys/devices/system/node/node*/hugepages/hugepages-2048kB/nr_hugepages | awk '{ sum += $1 } END { print sum }'; }
+
+# fake_nodes COUNT...: a tree like sysfs's, a node for each COUNT, all its pages free.
+fake_nodes() {
+    local node=0 count dir
+    for count in "$@"; do
+        dir=$scratch/nodes/node$node/hugepages/hugepages-2048kB
+        mkdir -p "$dir"
+        echo "$count" | tee "$dir/nr_hugepages" >"$dir/free_hugepages"
+        node=$((node + 1))
+    done
+}
+
+# on_fake_nodes ARGUMENT...: hugepages.sh on that tree, where a node holds at most `most` pages.
+# shellcheck disable=SC2016 # the inner shell expands them
+on_fake_nodes() {
+    MOST=${most:-1000} bash -c '. "$1"
+        shift
+        NODES=$scratch/nodes
+        RECORDS=$scratch/records
+        unpromised() { echo 1000; }
+        set_pages() {
+            local dir=$NODES/node$1/hugepages/hugepages-2048kB count=$(($2 < MOST ? $2 : MOST))
+            echo $(($(pages "$1" free) + count - $(pages "$1" nr))) >"$dir/free_hugepages"
+            echo "$count" >"$dir/nr_hugepages"
+        }
+        main "$@"' - "$HUGEPAGES" "$@"
+}
+
+# use_pages NODE COUNT: COUNT of its pages are in use, the others free.
+use_pages() {
+    local dir=$scratch/nodes/node$1/hugepages/hugepages-2048kB
+    echo $(($(<"$dir/nr_hugepages") - $2)) >"$dir/free_hugepages"
+}
+
+# "13 22": pages on each fake node.
+counts() { cat "$scratch"/nodes/node*/hugepages/hugepages-2048kB/nr_hugepages | tr '\n' ' ' | sed 's/ $//'; }
+
+in_made() { ip netns exec made "$@"; }
+
+equal() { [[ $1 == "$2" ]] || { printf 'got %s, expected %s\n' "$1" "$2" && return 1; }; }
+
+# expect_says TEXT COMMAND...: it succeeds, and prints TEXT.
+expect_says() {
+    local said
+    said=$("${@:2}" 2>&1) || { printf '%s\nfailed: %s\n' "$said" "${*:2}" && return 1; }
+    [[ $said == *"$1"* ]] || { printf '%s\nlacks: %s\n' "$said" "$1" && return 1; }
+}
+
+# expect_fails STATUS TEXT COMMAND...
+expect_fails() {
+    local said status=0
+    said=$("${@:3}" 2>&1) || status=$?
+    equal "$status" "$1" || { printf '%s\nfrom: %s\n' "$said" "${*:3}" && return 1; }
+    [[ $said == *"$2"* ]] || { printf '%s\nlacks: %s\n' "$said" "$2" && return 1; }
+}
+
+main "$@"

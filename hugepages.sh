@@ -1,0 +1,260 @@
+#!/usr/bin/env bash
+# hugepages.sh: reserves 2 MiB hugepages for Pollux and gives back exactly those.
+#
+#   hugepages.sh show                                  what each NUMA node has, and what is ours
+#   hugepages.sh reserve N [--node K] [--owner NAME]   have N pages of ours, spread over the nodes
+#   hugepages.sh release [--owner NAME]                give back what this script reserved
+#
+#   --node K      all N pages on node K; what is ours on other nodes stays as it is
+#   --owner NAME  whose pages these are (default: pollux). Each owner's are counted apart.
+#
+# N is a total, not an addition: to reserve N twice leaves N. Pages that something else reserved are
+# never counted as ours and never taken away. What is ours is written down under
+# /run/pollux/hugepages. A release gives back only pages that nobody uses; it says how many are still
+# in use, and then ends with status 1.
+
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/say.sh
+. "$here/deploy/say.sh"
+# shellcheck source=deploy/record.sh
+. "$here/deploy/record.sh"
+
+NODES=/sys/devices/system/node
+MIB_PER_PAGE=2
+
+main() {
+    local verb=${1-} count='' node='' owner=pollux
+    case $verb in
+        -h | --help | help) show_help && exit ;;
+        show | release) shift ;;
+        reserve)
+            [[ $# -ge 2 ]] || misuse "reserve wants a number of pages"
+            need_number reserve "$2"
+            count=$((10#$2))
+            shift 2
+            ;;
+        *) misuse "say show, reserve N or release; '$verb' is none of them" ;;
+    esac
+    while [[ $# -gt 0 ]]; do
+        [[ $# -ge 2 ]] || misuse "'$1' is not understood, or lacks its value"
+        case $verb:$1 in
+            reserve:--node) need_number --node "$2" && node=$((10#$2)) ;;
+            reserve:--owner | release:--owner) owner=$2 ;;
+            *) misuse "'$1' does not belong to $verb" ;;
+        esac
+        shift 2
+    done
+    [[ $owner =~ ^[A-Za-z0-9_.@-]+$ && $owner != .* ]] || misuse "--owner wants a plain name, not '$owner'"
+    find_nodes
+    case $verb in
+        show) show ;;
+        reserve)
+            begin "$owner"
+            reserve "$count" "$node"
+            ;;
+        release)
+            begin "$owner"
+            release
+            ;;
+    esac
+}
+
+# Fills `nodes` with the numbers of the NUMA nodes that can hold 2 MiB pages.
+find_nodes() {
+    local dir
+    nodes=()
+    for dir in "$NODES"/node[0-9]*/hugepages/hugepages-2048kB; do
+        [[ -d $dir ]] || continue
+        dir=${dir#"$NODES"/node}
+        nodes+=("${dir%%/*}")
+    done
+    [[ ${#nodes[@]} -gt 0 ]] || die "this kernel has no 2 MiB hugepages (no $NODES/node*/hugepages/hugepages-2048kB):" \
+        "boot one with CONFIG_HUGETLBFS on an x86-64 or arm64 CPU"
+}
+
+# Takes the lock and fills `ours` (by node) from the owner's record.
+begin() {
+    local node
+    need_root
+    lock hugepages
+    record=hugepages/$1
+    ours=()
+    for node in "${nodes[@]}"; do
+        ours[node]=$(record_value "$record" "$node")
+        ours[node]=${ours[node]:-0}
+    done
+}
+
+show() {
+    local node
+    printf '%-6s %8s %8s %8s  %s\n' node pages free surplus 'reserved by hugepages.sh'
+    for node in "${nodes[@]}"; do
+        printf '%-6s %8d %8d %8d  %s\n' "$node" "$(pages "$node" nr)" "$(pages "$node" free)" \
+            "$(pages "$node" surplus)" "$(owners_on "$node")"
+    done
+    printf 'Pages are of %d MiB. ' "$MIB_PER_PAGE"
+    mounts_line
+}
+
+# owners_on NODE: "512 pollux, 64 tests", or "none".
+owners_on() {
+    local path owner count line=''
+    for path in "$RECORDS"/hugepages/*; do
+        owner=${path##*/}
+        count=$(record_value "hugepages/$owner" "$1")
+        [[ ${count:-0} -eq 0 ]] || line+="${line:+, }$count $owner"
+    done
+    printf '%s\n' "${line:-none}"
+}
+
+mounts_line() {
+    local mounts
+    mounts=$(awk '$3 == "hugetlbfs" { printf "%s%s", sep, $2; sep = ", " }' /proc/mounts)
+    if [[ -n $mounts ]]; then
+        printf 'hugetlbfs is mounted on %s.\n' "$mounts"
+    else
+        printf 'No hugetlbfs is mounted; Pollux needs none (it runs DPDK with --in-memory), other programs may.\n'
+    fi
+}
+
+# reserve COUNT NODE: NODE is empty to spread COUNT over all nodes.
+reserve() {
+    local node share
+    local -a target=("${ours[@]+"${ours[@]}"}")
+    if [[ -n $2 ]]; then
+        [[ " ${nodes[*]} " == *" $2 "* ]] || die "there is no NUMA node $2 with 2 MiB pages: nodes are ${nodes[*]}"
+        for node in "${nodes[@]}"; do target[node]=${ours[node]}; done
+        target[$2]=$1
+    else
+        share=0
+        for node in "${nodes[@]}"; do
+            target[node]=$(($1 / ${#nodes[@]} + (share < $1 % ${#nodes[@]})))
+            share=$((share + 1))
+        done
+    fi
+    check_memory
+    for node in "${nodes[@]}"; do
+        [[ ${target[node]} -ge ${ours[node]} ]] || shrink "$node" $((ours[node] - target[node])) ||
+            warn "node $node: keeps $left pages more than asked, they are in use"
+    done
+    grow_all
+    mounts_line
+}
+
+# Refuses a reservation larger than the memory that could be freed for it: the kernel would empty its
+# caches, slowly, and then fail all the same.
+check_memory() {
+    local node more=0 free_mib
+    for node in "${nodes[@]}"; do
+        [[ ${target[node]} -le ${ours[node]} ]] || more=$((more + target[node] - ours[node]))
+    done
+    free_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+    [[ $((more * MIB_PER_PAGE)) -le $free_mib ]] ||
+        die "$more more pages are $((more * MIB_PER_PAGE)) MiB, and $free_mib MiB are available: reserve fewer or free memory"
+}
+
+# Adds what each node lacks of `target`; on the first refusal gives back what this call added.
+grow_all() {
+    local node more got
+    local -a added=()
+    for node in "${nodes[@]}"; do
+        more=$((target[node] - ours[node]))
+        if [[ $more -le 0 ]]; then
+            [[ $more -lt 0 ]] || say "node $node: ${ours[node]} pages of ours, nothing to change"
+            continue
+        fi
+        got=0
+        grow "$node" "$more"
+        added[node]=$got
+        [[ $got -eq $more ]] && continue
+        undo
+        die "the kernel gave $got of $more pages: no more contiguous memory." \
+            "Reserve fewer, free the page cache (echo 1 > /proc/sys/vm/drop_caches) and try again," \
+            "or reserve at boot with hugepages=$more on the kernel's command line"
+    done
+}
+
+# Gives back what `grow_all` has `added`.
+undo() {
+    local node
+    for node in "${!added[@]}"; do shrink "$node" "${added[node]}" || true; done
+}
+
+# grow NODE COUNT: adds pages and leaves in `got` how many the kernel gave.
+grow() {
+    local before want
+    before=$(pages "$1" nr)
+    want=$((before + $2))
+    set_pages "$1" "$want"
+    if [[ $(pages "$1" nr) -lt $want ]]; then
+        { echo 1 >/proc/sys/vm/compact_memory; } 2>/dev/null || true
+        set_pages "$1" "$want"
+    fi
+    got=$(($(pages "$1" nr) - before))
+    [[ $got -ge 0 ]] || got=0
+    ours[$1]=$((ours[$1] + got))
+    keep
+    say "node $1: $before -> $((before + got)) pages (+$got, $((got * MIB_PER_PAGE)) MiB), ${ours[$1]} of ours"
+}
+
+# shrink NODE COUNT: gives back up to COUNT of our pages, those that are free; status 1 and the rest in
+# `left` where some are in use.
+shrink() {
+    local before after want=$2
+    before=$(pages "$1" nr)
+    if [[ $want -gt $before ]]; then
+        warn "node $1: has $before pages, so $((want - before)) of ours are gone already: something else took them away"
+        ours[$1]=$((ours[$1] - want + before))
+        want=$before
+    fi
+    set_pages "$1" $((before - $(least "$want" "$(pages "$1" free)" "$(unpromised)")))
+    after=$(pages "$1" nr)
+    left=$((want - before + after))
+    ours[$1]=$((ours[$1] - before + after))
+    keep
+    say "node $1: $before -> $after pages (-$((before - after)), $(((before - after) * MIB_PER_PAGE)) MiB), ${ours[$1]} of ours"
+    [[ $left -eq 0 ]]
+}
+
+release() {
+    local node left in_use=0
+    for node in "${nodes[@]}"; do
+        if [[ ${ours[node]} -eq 0 ]]; then
+            say "node $node: nothing of ours"
+            continue
+        fi
+        shrink "$node" "${ours[node]}" || in_use=$((in_use + left))
+    done
+    [[ $in_use -eq 0 ]] ||
+        die "$in_use pages of ours are still in use: end the program that holds them and release again"
+}
+
+# Writes `ours` down, or forgets the record where nothing is left.
+keep() {
+    local node total=0
+    for node in "${nodes[@]}"; do total=$((total + ours[node])); done
+    if [[ $total -eq 0 ]]; then
+        drop_record "$record"
+    else
+        for node in "${nodes[@]}"; do printf '%s %s\n' "$node" "${ours[node]}"; done | write_record "$record"
+    fi
+}
+
+# pages NODE nr|free|surplus
+pages() { cat "$NODES/node$1/hugepages/hugepages-2048kB/$2_hugepages"; }
+
+set_pages() {
+    local path=$NODES/node$1/hugepages/hugepages-2048kB/nr_hugepages
+    { echo "$2" >"$path"; } 2>/dev/null ||
+        die "cannot write $path: in a container, start it with --privileged"
+}
+
+# Free pages that no mapping has been promised; the kernel counts promises for all nodes together.
+unpromised() {
+    awk '/^HugePages_Free:/ { count += $2 } /^HugePages_Rsvd:/ { count -= $2 } END { print count }' /proc/meminfo
+}
+
+least() { printf '%s\n' "$@" | sort -n | head -n 1; }
+
+[[ ${BASH_SOURCE[0]} != "$0" ]] || main "$@"
