@@ -3,6 +3,7 @@
 mod choose;
 mod host;
 mod queues;
+mod rights;
 mod spec;
 
 pub(crate) use choose::{NoLink, choose};

@@ -28,6 +28,14 @@ pub(crate) enum LaunchError {
         /// How many pages there should be.
         need: Need,
     },
+    /// The process may not take the link.
+    #[error("{link}: {lacking}")]
+    Rights {
+        /// The link.
+        link: String,
+        /// What is lacking.
+        lacking: String,
+    },
     /// The port that was named cannot be opened.
     #[error("{link}: {cause}")]
     Open {

@@ -62,6 +62,9 @@ fn start(
     plan: &Plan,
     need: Need,
 ) -> Result<Taken, LaunchError> {
+    if let Some(lacking) = host.rights.lacking(link.device().kind()) {
+        return Err(LaunchError::Rights { link: link.to_string(), lacking });
+    }
     let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
     let devices = devices_for(link, host, workers)?;
     let mut opened = Vec::new();

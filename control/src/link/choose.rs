@@ -35,7 +35,8 @@ pub(crate) fn choose(host: &HostLinks) -> Result<Choice, NoLink> {
         ("AF_XDP", interface.clone().and_then(|name| af_xdp(host, name))),
         ("AF_PACKET", interface.and_then(|name| af_packet(host, name))),
         ("TAP", tap(host)),
-    ];
+    ]
+    .map(|(name, candidate)| (name, candidate.and_then(|link| permitted(host, link))));
     let mut links = Vec::new();
     let mut verdicts = Vec::new();
     for (name, candidate) in candidates {
@@ -93,6 +94,10 @@ fn tap(host: &HostLinks) -> Result<Link, String> {
     link("tap", if waiting { KERNELS } else { OURS })
 }
 
+fn permitted(host: &HostLinks, link: Link) -> Result<Link, String> {
+    host.rights.lacking(link.device().kind()).map_or(Ok(link), Err)
+}
+
 fn link(kind: &str, interface: &str) -> Result<Link, String> {
     Link::parse(&format!("{kind}:{interface}")).map_err(|error| error.to_string())
 }
@@ -105,6 +110,7 @@ const KERNELS: &str = "pollux-host";
 #[cfg(test)]
 mod tests {
     use super::super::host::Interface;
+    use super::super::rights::Rights;
     use super::*;
 
     /// A host with everything but interfaces.
@@ -116,7 +122,7 @@ mod tests {
                 ((*name).to_owned(), interface)
             })
             .collect();
-        HostLinks { interfaces, af_xdp: true, af_packet: true, tun: true }
+        HostLinks { interfaces, af_xdp: true, af_packet: true, tun: true, rights: Rights::ALL }
     }
 
     fn spelled(host: &HostLinks) -> (Vec<String>, Vec<String>) {

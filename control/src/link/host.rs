@@ -8,6 +8,8 @@ use std::path::Path;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
+use super::rights::Rights;
+
 /// The facts a choice is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostLinks {
@@ -19,6 +21,8 @@ pub(crate) struct HostLinks {
     pub(crate) af_packet: bool,
     /// Whether `/dev/net/tun` is there.
     pub(crate) tun: bool,
+    /// What this process may do.
+    pub(crate) rights: Rights,
 }
 
 /// One interface.
@@ -43,6 +47,7 @@ impl HostLinks {
             af_xdp: has_protocol(&protocols, "XDP"),
             af_packet: has_protocol(&protocols, "PACKET"),
             tun: Path::new("/dev/net/tun").exists(),
+            rights: Rights::read(),
         }
     }
 }

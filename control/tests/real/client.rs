@@ -23,11 +23,15 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to the appliance.
     pub(crate) fn connect() -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::from((APPLIANCE, PORT)), PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, received: Vec::new() })
+        TcpStream::connect_timeout(&SocketAddr::from((APPLIANCE, PORT)), PATIENCE).map(Self::of)
+    }
+
+    /// On a connection that is there.
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("a TCP socket has TCP_NODELAY");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
+        Self { stream, received: Vec::new() }
     }
 
     /// Connects; the appliance must be there.

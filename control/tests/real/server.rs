@@ -130,11 +130,19 @@ impl Server {
         line.unwrap_or_else(|| panic!("no line with {words:?} in the log:\n{text}")).to_owned()
     }
 
-    /// The counters as last written.
+    /// The counters as last written; waits for the first time.
     #[track_caller]
     pub(crate) fn stats(&self) -> Stats {
-        let text = fs::read_to_string(&self.stats);
-        Stats::parse(&text.unwrap_or_else(|error| panic!("{}: {error}", self.stats.display())))
+        let start = Instant::now();
+        loop {
+            match fs::read_to_string(&self.stats) {
+                Ok(text) => return Stats::parse(&text),
+                Err(error) if start.elapsed() > SETTLE_MAX => {
+                    panic!("{}: {error}", self.stats.display())
+                }
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
     }
 
     /// The counters, once they are so; panics with what they were when that takes too long.

@@ -4,8 +4,10 @@ use http1::{Service, Waiting};
 
 use crate::Buffer;
 use crate::ethernet::ReplyHeader;
+use crate::loss::Loss;
 use crate::plan::Deadlines;
-use crate::segment::{ACK, Segment};
+use crate::recovery::Recovery;
+use crate::segment::{ACK, FIN, RST, SYN, Segment, is_after};
 use crate::stack::Tcp;
 use crate::tuple::Tuple;
 
@@ -27,8 +29,17 @@ pub(crate) struct Conn<S: Service> {
     progress: u64,
     /// The peer's last acknowledgement number.
     acknowledged: u32,
+    recovery: Recovery,
     /// Octets of the body that came in since `since`.
     body_octets: u64,
+}
+
+/// A segment that is dropped although its connection is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suspect {
+    pub(crate) loss: Loss,
+    /// Whether the peer is asked, by an acknowledgement, if it was it.
+    pub(crate) is_challenged: bool,
 }
 
 /// How far a connection has come.
@@ -68,6 +79,7 @@ impl<S: Service> Conn<S> {
             since: 0,
             progress: 0,
             acknowledged: 0,
+            recovery: Recovery::new(0),
             body_octets: 0,
         }
     }
@@ -91,13 +103,59 @@ impl<S: Service> Conn<S> {
         self.since = micros;
     }
 
-    /// A segment of this connection arrived over `link`.
-    pub(crate) fn on_segment(&mut self, segment: &Segment, link: ReplyHeader, micros: u64) {
+    /// The peer takes segments of `segment_max` octets of payload.
+    pub(crate) fn on_syn(&mut self, segment_max: u32) {
+        self.recovery = Recovery::new(segment_max);
+    }
+
+    /// A segment of this connection arrived over `link`: how many times more its acknowledgement is
+    /// to be handed to smoltcp (see [`Recovery`]).
+    pub(crate) fn on_segment(&mut self, segment: &Segment, link: ReplyHeader, micros: u64) -> u32 {
         self.link = link;
-        if segment.has(ACK) && segment.acknowledged != self.acknowledged {
+        if !segment.has(ACK) {
+            return 0;
+        }
+        let next = self.tcp.sent().next_sequence;
+        let again = self.recovery.on_acknowledgement(segment, self.acknowledged, next);
+        if segment.acknowledged != self.acknowledged {
             self.acknowledged = segment.acknowledged;
             self.progress = micros;
         }
+        again
+    }
+
+    /// What smoltcp would take of `segment` and should not; `None` if it is above suspicion.
+    pub(crate) fn suspect(&self, segment: &Segment) -> Option<Suspect> {
+        let (sent, expected) = (self.tcp.sent(), self.tcp.expected());
+        if segment.has(SYN) {
+            let repeats = self.stage == Stage::HalfOpen
+                && segment.sequence.wrapping_add(1) == expected
+                && !segment.has(ACK);
+            return Some(Suspect { loss: Loss::SynOnConnection, is_challenged: !repeats });
+        }
+        if segment.has(RST) {
+            //= RFC 5961 3.2: only the exact number resets; another one in the window is challenged.
+            let in_window = is_after(segment.sequence, expected)
+                && is_after(sent.window_end(), segment.sequence);
+            let is_exact = segment.sequence == expected;
+            let guess = Suspect { loss: Loss::ResetGuess, is_challenged: in_window };
+            return (!is_exact).then_some(guess);
+        }
+        let silent = |loss| Some(Suspect { loss, is_challenged: false });
+        //= RFC 9293 3.10.7.4: an acknowledgement of what was not yet sent changes nothing.
+        if self.stage != Stage::HalfOpen
+            && segment.has(ACK)
+            && is_after(segment.acknowledged, sent.next_sequence)
+        {
+            return silent(Loss::AckUnsent);
+        }
+        // smoltcp clips the data to its window but takes the FIN behind it; and until we have sent
+        // more than a SYN it takes the window for larger than it is.
+        let hurts = segment.has(FIN) && self.stage != Stage::HalfOpen || sent.is_window_unscaled();
+        if hurts && self.tcp.is_beyond_window(segment) {
+            return silent(Loss::BeyondWindow);
+        }
+        None
     }
 
     /// The connection was served: `consumed` octets were taken in, `answered` says that a request was

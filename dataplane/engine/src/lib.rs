@@ -19,6 +19,7 @@ mod loss;
 mod nic;
 mod now;
 mod plan;
+mod recovery;
 mod segment;
 mod serve;
 pub mod spread;

@@ -35,6 +35,7 @@ losses! {
     ClosedPort => drop_closed_port,
     NoConnection => drop_no_connection,
     StrayReset => drop_stray_reset,
+    SynOnConnection => drop_syn_on_connection,
     ResetGuess => drop_reset_guess,
     AckUnsent => drop_ack_unsent,
     BeyondWindow => drop_beyond_window,

@@ -158,6 +158,21 @@ pub(crate) fn window_scale(options: &[u8]) -> Option<u8> {
     }
 }
 
+/// The largest segment among TCP `options` (RFC 9293, 3.7.1), octets of payload.
+pub(crate) fn segment_max(options: &[u8]) -> Option<u16> {
+    let mut rest = options;
+    loop {
+        match *rest {
+            [OPTION_NOP, ref after @ ..] => rest = after,
+            [OPTION_MSS, 4, high, low, ..] => return Some(u16::from_be_bytes([high, low])),
+            [kind, len, ..] if kind != OPTION_END && len >= 2 => {
+                rest = rest.get(usize::from(len)..)?;
+            }
+            _ => return None,
+        }
+    }
+}
+
 /// Whether every option fits its length (RFC 9293, 3.1): what smoltcp would refuse without a word.
 pub(crate) fn options_are_whole(options: &[u8]) -> bool {
     let mut rest = options;
@@ -247,6 +262,8 @@ mod tests {
         let whole = b"\x02\x04\x05\xb4\x01\x03\x03\x07\x04\x02\x01\x00";
         assert!(options_are_whole(whole));
         assert_eq!(window_scale(whole), Some(7));
+        assert_eq!(segment_max(whole), Some(1_460));
+        assert_eq!(segment_max(b"\x01\x04\x02"), None);
         assert!(!options_are_whole(b"\x02\x04\x05"));
         assert!(!options_are_whole(b"\x08"));
         assert!(!options_are_whole(b"\x05\x00\x01\x01"));

@@ -102,6 +102,7 @@ counters! {
         drop_closed_port: Total, "dropped and reset: TCP port other than ours";
         drop_no_connection: Total, "dropped and reset: segment of a connection that is not there";
         drop_stray_reset: Total, "dropped: RST of a connection that is not there";
+        drop_syn_on_connection: Total, "dropped: SYN on a connection that is there (challenged, unless it repeats the first)";
         drop_reset_guess: Total, "dropped: RST whose sequence number is not the next (challenged if in the window)";
         drop_ack_unsent: Total, "dropped: acknowledges octets that were never sent";
         drop_beyond_window: Total, "dropped: data beyond the receive window that smoltcp would take wrongly";
@@ -128,6 +129,7 @@ counters! {
         time_wait_acked: Total, "retransmitted FINs acknowledged in TIME-WAIT";
         time_wait_evicted: Total, "TIME-WAIT records that made room before their time";
         retransmits: Total, "TCP segments sent again";
+        recoveries: Total, "acknowledgements repeated to smoltcp to hasten a retransmission";
         deadline_head: Total, "requests whose head came too slowly (408)";
         deadline_body: Total, "requests whose body came too slowly (408)";
         deadline_idle: Total, "idle connections closed";

@@ -15,7 +15,7 @@ use crate::guard::{Arrival, Guard};
 use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS, TIME_WAIT_MAX, TIME_WAIT_MICROS};
 use crate::link::{Command, Event, WorkerEnd};
 use crate::loss::Loss;
-use crate::segment::{ACK, Bare, FIN, RST, SYN, Segment, is_after};
+use crate::segment::{self, ACK, Bare, FIN, RST, SYN, Segment};
 use crate::serve::Desk;
 use crate::stack::{Egress, Stack, State};
 use crate::time_wait::{Record, TimeWait};
@@ -258,33 +258,27 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let Self { conns, stack, wire, link, ready, .. } = self;
         let stats = &link.end.stats;
         let conn = conns.conn(slot);
-        if segment.has(RST) && segment.sequence != conn.tcp.expected() {
-            // RFC 5961, 3.2: only the exact number resets; one in the window is challenged.
-            if is_after(conn.tcp.sent().window_end(), segment.sequence)
-                && is_after(segment.sequence, conn.tcp.expected())
-            {
+        let is_first = conn.stage == Stage::HalfOpen && conn.tcp.state() == State::Listen;
+        if is_first {
+            let ours =
+                wire.nic.capabilities().ip_mtu.saturating_sub(segment::IP_LEN + segment::TCP_LEN);
+            let theirs =
+                segment::segment_max(segment::options(packet)).unwrap_or(SEGMENT_MAX_DEFAULT);
+            conn.on_syn(u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX)));
+        } else if let Some(suspect) = conn.suspect(segment) {
+            if suspect.is_challenged {
+                // RFC 5961, 3.2 and 4.2: whoever really is the peer answers with an exact reset.
                 let (sequence, expected) = (conn.tcp.sent().next_sequence, conn.tcp.expected());
                 let challenge = Bare::acknowledgement(segment.tuple, sequence, expected);
                 wire.submit(&challenge, header, stats);
             }
-            return Err(Loss::ResetGuess);
+            return Err(suspect.loss);
         }
-        if conn.stage != Stage::HalfOpen {
-            let sent = conn.tcp.sent();
-            // RFC 9293, 3.10.7.4: an acknowledgement of what was not yet sent changes nothing.
-            if segment.has(ACK) && is_after(segment.acknowledged, sent.next_sequence) {
-                return Err(Loss::AckUnsent);
-            }
-            // smoltcp clips the data to its window but takes the FIN behind it.
-            if segment.has(FIN) && conn.tcp.is_beyond_window(segment) {
-                return Err(Loss::BeyondWindow);
-            }
+        let again = conn.on_segment(segment, *header, now.micros);
+        for _ in 0..=again {
+            stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
         }
-        if conn.tcp.sent().is_window_unscaled() && conn.tcp.is_beyond_window(segment) {
-            return Err(Loss::BeyondWindow);
-        }
-        stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
-        conn.on_segment(segment, *header, now.micros);
+        stats.recoveries.add(u64::from(again > 0));
         ready.push(slot, &mut conn.queued);
         // A reset frees at once: nothing of this connection is worth another look.
         if segment.has(RST) && matches!(conn.tcp.state(), State::Closed | State::Listen) {
@@ -531,6 +525,9 @@ impl Ready {
         self.next.clear();
     }
 }
+
+/// What a peer takes that does not say (RFC 9293, 3.7.1), octets of payload.
+const SEGMENT_MAX_DEFAULT: u16 = 536;
 
 /// Whether a segment asks for a new connection: SYN and nothing else that matters.
 fn opens(segment: &Segment) -> bool {

@@ -1,0 +1,72 @@
+//! What this process may do, and what each kind of link takes (capabilities(7)). Without the right, a
+//! driver fails in its own words, which rarely say so.
+
+use std::fs;
+
+use dpdk::LinkKind;
+
+/// Effective capabilities, as a set of bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rights(u64);
+
+impl Rights {
+    /// Everything: what is assumed where the kernel does not tell.
+    pub(crate) const ALL: Self = Self(u64::MAX);
+
+    /// Those of this process.
+    pub(crate) fn read() -> Self {
+        Self::parse(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+    }
+
+    fn parse(status: &str) -> Self {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let bits = line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+        bits.map_or(Self::ALL, Self)
+    }
+
+    /// What is lacking for a link of `kind`, in words.
+    pub(crate) fn lacking(self, kind: LinkKind) -> Option<String> {
+        let needed: &[Right] = match kind {
+            LinkKind::AfXdp => &[NET_ADMIN, NET_RAW, BPF],
+            LinkKind::AfPacket => &[NET_ADMIN, NET_RAW],
+            LinkKind::Tap => &[NET_ADMIN],
+            LinkKind::Pci | LinkKind::Memif | LinkKind::Other => &[],
+        };
+        let lacking: Vec<&str> =
+            needed.iter().filter(|right| self.0 & right.0 == 0).map(|right| right.1).collect();
+        (!lacking.is_empty()).then(|| {
+            format!("this process may not: it lacks {} (run it as root)", lacking.join(", "))
+        })
+    }
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+/// The bits of linux/capability.h of which one is enough, and its name.
+struct Right(u64, &'static str);
+
+const NET_ADMIN: Right = Right(1 << 12, "CAP_NET_ADMIN");
+const NET_RAW: Right = Right(1 << 13, "CAP_NET_RAW");
+/// Before Linux 5.8 it was part of CAP_SYS_ADMIN, and still is.
+const BPF: Right = Right(1 << 39 | 1 << 21, "CAP_BPF");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_needs_its_own() {
+        let rights = Rights::parse("Name:\tx\nCapEff:\t0000000000001000\n");
+        assert_eq!(rights.lacking(LinkKind::Tap), None);
+        assert_eq!(rights.lacking(LinkKind::Memif), None);
+        assert_eq!(
+            rights.lacking(LinkKind::AfXdp).as_deref(),
+            Some("this process may not: it lacks CAP_NET_RAW, CAP_BPF (run it as root)")
+        );
+        assert_eq!(Rights::parse("").lacking(LinkKind::AfXdp), None, "nothing is known");
+    }
+}

@@ -1,0 +1,131 @@
+//! Loss recovery that smoltcp's Reno leaves out: it retransmits on the third duplicate acknowledgement
+//! and knows nothing else, so that a second loss in a window, or a loss in a short one, costs a
+//! retransmission timeout.
+//!
+//! smoltcp is told what it does know: here an acknowledgement is found worth repeating, and the worker
+//! hands it in that many times more. After a partial acknowledgement in recovery (NewReno, RFC 6582
+//! 3.2 step 3) three times; in a window of two or three segments, as often as duplicates lack for want
+//! of segments to cause them (early retransmit, RFC 5827 3.1).
+
+use crate::segment::{FIN, SYN, Segment, is_after};
+
+/// What one connection has heard of its losses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recovery {
+    /// Largest payload of a segment the peer takes, octets.
+    segment_max: u32,
+    /// Acknowledgements in a row that said the same.
+    duplicates: u32,
+    /// The window field they carried.
+    window: u16,
+    /// Everything up to here must be acknowledged before a loss is over.
+    point: Option<u32>,
+}
+
+impl Recovery {
+    /// For a peer that takes segments of `segment_max` octets.
+    pub(crate) fn new(segment_max: u32) -> Self {
+        Self { segment_max: segment_max.max(1), duplicates: 0, window: 0, point: None }
+    }
+
+    /// A segment arrived when `last` was acknowledged and everything before `next` was sent: how many
+    /// times more its acknowledgement is to be handed in.
+    pub(crate) fn on_acknowledgement(&mut self, segment: &Segment, last: u32, next: u32) -> u32 {
+        let is_bare = segment.payload_len == 0 && !segment.has(SYN) && !segment.has(FIN);
+        let outstanding = next.wrapping_sub(segment.acknowledged);
+        if !is_bare || outstanding == 0 {
+            self.duplicates = 0;
+            self.point = self.point.filter(|_| outstanding > 0);
+            return 0;
+        }
+        if segment.acknowledged != last {
+            self.duplicates = 0;
+            self.window = segment.window;
+            self.point = self.point.filter(|&point| is_after(point, segment.acknowledged));
+            return if self.point.is_some() { DUPLICATES } else { 0 };
+        }
+        if segment.window != self.window {
+            self.duplicates = 0;
+            self.window = segment.window;
+            return 0;
+        }
+        self.duplicates = self.duplicates.saturating_add(1);
+        let segments = outstanding.div_ceil(self.segment_max);
+        let enough = segments.saturating_sub(1).clamp(1, DUPLICATES);
+        if self.duplicates != enough {
+            return 0;
+        }
+        self.point = Some(next);
+        DUPLICATES - enough
+    }
+}
+
+/// Duplicates on which smoltcp retransmits (RFC 5681, 3.2).
+const DUPLICATES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+    use crate::segment::ACK;
+    use crate::tuple::Tuple;
+
+    fn acknowledgement(number: u32) -> Segment {
+        let nobody = (Ipv4Addr::UNSPECIFIED, 0);
+        Segment {
+            tuple: Tuple::new(nobody, nobody),
+            sequence: 0,
+            acknowledged: number,
+            flags: ACK,
+            window: 500,
+            payload_len: 0,
+        }
+    }
+
+    /// Repetitions for a row of acknowledgements, `next` having been sent all along.
+    fn repetitions(next: u32, numbers: &[u32]) -> Vec<u32> {
+        let mut recovery = Recovery::new(1_000);
+        let mut last = 0;
+        numbers
+            .iter()
+            .map(|&number| {
+                let again = recovery.on_acknowledgement(&acknowledgement(number), last, next);
+                last = number;
+                again
+            })
+            .collect()
+    }
+
+    #[test]
+    fn in_a_long_window_smoltcp_counts_to_three_by_itself() {
+        assert_eq!(repetitions(10_001, &[1, 1, 1, 1, 1, 1]), [0; 6]);
+    }
+
+    #[test]
+    fn a_partial_acknowledgement_in_recovery_counts_as_three() {
+        assert_eq!(repetitions(10_001, &[1, 1, 1, 1, 3_001, 7_001, 10_001]), [0, 0, 0, 0, 3, 3, 0]);
+    }
+
+    #[test]
+    fn outside_recovery_an_advancing_acknowledgement_is_just_that() {
+        assert_eq!(repetitions(10_001, &[1, 1_001, 2_001, 2_001, 3_001]), [0; 5]);
+    }
+
+    #[test]
+    fn in_a_short_window_fewer_duplicates_are_enough() {
+        assert_eq!(repetitions(3_001, &[1, 1, 1]), [0, 0, 1], "three segments: two duplicates");
+        assert_eq!(repetitions(2_001, &[1, 1]), [0, 2], "two segments: one duplicate");
+    }
+
+    #[test]
+    fn a_window_update_or_data_is_no_duplicate() {
+        let mut recovery = Recovery::new(1_000);
+        assert_eq!(recovery.on_acknowledgement(&acknowledgement(1), 0, 2_001), 0);
+        let update = Segment { window: 600, ..acknowledgement(1) };
+        assert_eq!(recovery.on_acknowledgement(&update, 1, 2_001), 0);
+        let data = Segment { payload_len: 5, ..update };
+        assert_eq!(recovery.on_acknowledgement(&data, 1, 2_001), 0);
+        assert_eq!(recovery.on_acknowledgement(&update, 1, 2_001), 2);
+    }
+}
