@@ -1,6 +1,7 @@
 //! How flows get to their workers: decided once, from what the port can do. Pure.
 
 use dpdk::{PortInfo, Spread};
+use engine::{BURST_MAX, spread};
 
 use crate::cores::list;
 
@@ -79,9 +80,10 @@ impl Spreading {
     }
 }
 
-/// One spoke of the software spreader: 1,024 frames in its ring, 256 blanks lent to it, two bursts
-/// in hand, and what its thread's cache of the pool may keep (1.5 times 256).
-const SPOKE_FRAMES: u32 = 1_024 + 256 + 64 + 384;
+/// One spoke of the software spreader: frames in its ring, blanks lent to it, two bursts in hand, and
+/// what its thread's cache of the pool may keep (1.5 times 256).
+#[expect(clippy::cast_possible_truncation, reason = "a couple of thousand")]
+const SPOKE_FRAMES: u32 = (spread::WAITING_MAX + spread::LENT + 2 * BURST_MAX + 384) as u32;
 
 #[cfg(test)]
 mod tests {

@@ -4,9 +4,9 @@
 //! [`Arena`] is carved up for the life of the process; [`HugeBytes`] is one block with an owner.
 
 use std::{
-    alloc::{Layout, LayoutError, alloc_zeroed, dealloc},
+    alloc::{Layout, LayoutError},
     fs,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     slice,
 };
 
@@ -59,9 +59,7 @@ impl HugeBytes {
         if let Some(start) = huge(layout) {
             return Ok(Self { start, len, layout, backing: Backing::Huge });
         }
-        // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) });
-        let start = start.ok_or(ArenaError::Exhausted { len })?;
+        let start = ordinary(layout).ok_or(ArenaError::Exhausted { len })?;
         Ok(Self { start, len, layout, backing: Backing::Ordinary })
     }
 
@@ -90,8 +88,10 @@ impl Drop for HugeBytes {
         match self.backing {
             // SAFETY: allocated there, with this layout.
             Backing::Huge => unsafe { hugepage_rs::dealloc(self.start.as_ptr(), self.layout) },
-            // SAFETY: allocated there, with this layout.
-            Backing::Ordinary => unsafe { dealloc(self.start.as_ptr(), self.layout) },
+            // SAFETY: mapped there with this length, and nothing refers to it any more.
+            Backing::Ordinary => unsafe {
+                libc::munmap(self.start.as_ptr().cast(), self.layout.size());
+            },
         }
     }
 }
@@ -167,6 +167,15 @@ fn huge(layout: Layout) -> Option<NonNull<u8>> {
     }
     // SAFETY: the layout is not empty.
     NonNull::new(unsafe { hugepage_rs::alloc(layout) })
+}
+
+/// Ordinary pages for `layout`: zeroed by the kernel, and taken only as they are touched.
+fn ordinary(layout: Layout) -> Option<NonNull<u8>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new private mapping anywhere changes nothing that exists.
+    let start = unsafe { libc::mmap(ptr::null_mut(), layout.size(), access, kind, -1, 0) };
+    if start == libc::MAP_FAILED { None } else { NonNull::new(start.cast()) }
 }
 
 #[cfg(test)]

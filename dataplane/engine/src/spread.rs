@@ -17,8 +17,8 @@ use crate::nic::{Burst, Capabilities, Nic, NicLosses, TxChecksums};
 use crate::segment::{self, IP_LEN};
 use crate::tuple::{HashKey, Tuple};
 
-/// Frames waiting for one spoke.
-const FRAMES_MAX: usize = 1024;
+/// Frames that may wait for one spoke.
+pub const WAITING_MAX: usize = 1024;
 /// Transmit buffers to lend to each spoke, where the pool is large enough: eight bursts.
 pub const LENT: usize = 256;
 
@@ -66,7 +66,7 @@ where
     let lanes: Vec<_> = (0..spokes)
         .map(|_| {
             Arc::new(Lane {
-                frames: ArrayQueue::new(FRAMES_MAX),
+                frames: ArrayQueue::new(WAITING_MAX),
                 blanks: ArrayQueue::new(lent),
                 filled: ArrayQueue::new(lent + 1),
             })
