@@ -139,7 +139,6 @@ reserve() {
             warn "node $node: keeps $left pages more than asked, they are in use"
     done
     grow_all
-    mounts_line
 }
 
 # Refuses a reservation larger than the memory that could be freed for it: the kernel would empty its

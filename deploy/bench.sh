@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # deploy/bench.sh: Pollux on AF_XDP against nginx, as ratios taken in one run on one machine, as root.
 #
-#   bench.sh [--rounds N] [--seconds N] [--quick]
+#   bench.sh [--rounds N] [--seconds N] [--quick] [-- OPTION...]
 #
 #   --rounds N   rounds, each measuring every load on both servers (default 3)
 #   --seconds N  how long one measurement lasts (default 5)
 #   --quick      one round of one second: shows that everything runs, the figures mean little
+#   -- OPTION... the rest goes to `pollux serve` as it stands
 #
 # Each server sits at the end of a veth pair of its own, made by link.sh with the same settings, and has
 # core 1 to itself (Pollux one worker, nginx one worker process; the one not measured is stopped).
@@ -35,9 +36,13 @@ SERVER_CORE=1
 LOADS=("1 1" "64 1" "512 1" "512 16")
 START_SECONDS=30
 END_SECONDS=15
+SETTLE_SECONDS=0.5
+# More than the second after which a client repeats a lost SYN.
+ANSWER_SECONDS=5
 
 main() {
     local rounds=3 seconds=5
+    local -a options=()
     while [[ $# -gt 0 ]]; do
         case $1 in
             -h | --help) show_help && exit ;;
@@ -49,19 +54,27 @@ main() {
                 if [[ $1 == --rounds ]]; then rounds=$((10#$2)); else seconds=$((10#$2)); fi
                 shift 2
                 ;;
+            --) options=("${@:2}") && break ;;
             *) misuse "'$1' is not understood" ;;
         esac
     done
     need_root
     [[ $(nproc) -gt $SERVER_CORE ]] || die "needs two cores, one for the client and one for the servers"
+    warn_if_busy
     provide_packages "${BUILD_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
     provide_pollux release
     prepare
-    start_pollux
+    start_pollux "${options[@]+"${options[@]}"}"
     start_nginx
     measure_all "$rounds" "$seconds"
     print_table
     check_errors
+}
+
+warn_if_busy() {
+    local load
+    read -r load _ </proc/loadavg
+    [[ ${load%.*} -lt 1 ]] || warn "this machine is busy (load $load): the figures will spread"
 }
 
 # Namespaces carry the process id, so that two benches do not meet.
@@ -96,9 +109,10 @@ leave() {
     rm -rf "$scratch"
 }
 
+# start_pollux OPTION...
 start_pollux() {
     "$here/link.sh" exec --netns "$pollux_side" -- "$binary" serve --link af_xdp:pollux0 \
-        --address "$ADDRESS/24" --port 8080 --cores "$SERVER_CORE" >"$scratch/pollux.log" 2>&1 </dev/null &
+        --address "$ADDRESS/24" --port 8080 --cores "$SERVER_CORE" "$@" >"$scratch/pollux.log" 2>&1 </dev/null &
     pollux_pid=$!
     await_answer pollux "$pollux_side" "$pollux_pid"
 }
@@ -173,7 +187,7 @@ await_answer() {
     fi
 }
 
-answers() { [[ $(ip netns exec "$1" curl --silent --max-time 1 "$URL") == "$BODY" ]]; }
+answers() { [[ $(ip netns exec "$1" curl --silent --max-time "$ANSWER_SECONDS" "$URL") == "$BODY" ]]; }
 
 measure_all() {
     local round load order
@@ -193,7 +207,7 @@ measure_all() {
 measure() {
     local side=$pollux_side said rate median errors
     [[ $1 == pollux ]] || side=$nginx_side
-    if [[ $1 == pollux ]]; then kill -CONT "$pollux_pid"; else kill -STOP "$pollux_pid"; fi
+    take_core "$1"
     answers "$side" || die "$1 answers something other than '$BODY' on $URL"
     said=$(BENCH_DEPTH=$5 ip netns exec "$side" taskset --cpu-list "$CLIENT_CORE" \
         timeout $(($3 + 30)) wrk --threads 1 --connections "$4" --duration "$3s" --script "$scratch/wrk.lua" "$URL") ||
@@ -202,6 +216,13 @@ measure() {
     printf '%s %s %s %s %s %s %s\n' "$1" "$2" "$4" "$5" "$rate" "$median" "$errors" >>"$scratch/results"
     printf '{"server":"%s","round":%d,"connections":%d,"pipelined":%d,' "$1" "$2" "$4" "$5"
     printf '"requests_per_second":%d,"latency_median_us":%d,"errors":%d}\n' "$rate" "$median" "$errors"
+}
+
+# take_core SERVER: the other one is stopped, after it has seen its last connections closed. What is sent
+# to a stopped Pollux is lost, the resets of a client that has left included.
+take_core() {
+    sleep "$SETTLE_SECONDS"
+    if [[ $1 == pollux ]]; then kill -CONT "$pollux_pid"; else kill -STOP "$pollux_pid"; fi
 }
 
 print_table() {

@@ -309,7 +309,7 @@ status() {
         local program
         program=$(xdp_program)
         printf '  Pollux     %s\n' "$(inside ip -brief link show dev "$PORT" | tr -s ' ')"
-        printf '  XDP        %s\n' "${program:+program $program}${program:-none}"
+        printf '  XDP        %s\n' "${program:+program }${program:-none}"
     else
         printf '  Pollux     takes the other end as tap:%s\n' "$HOST"
     fi

@@ -47,25 +47,21 @@ provide_packages() {
     fi
     say "packages: installing ${missing[*]}"
     apt_quietly update || warn "apt-get update failed, trying with the package lists at hand"
-    forbid_services
-    apt_quietly install --yes --no-install-recommends "${missing[@]}" ||
+    install_without_services "${missing[@]}" ||
         die "could not install ${missing[*]}: see above; the machine needs a Debian mirror within reach"
-    allow_services
 }
 
-# Debian starts a service as it installs it; nobody asked for nginx on port 80. Nor at the next boot.
-forbid_services() {
-    [[ ! -e $SERVICE_POLICY ]] || return 0
-    printf '#!/bin/sh\nexit 101\n' >"$SERVICE_POLICY"
-    chmod +x "$SERVICE_POLICY"
-    trap allow_services EXIT
-}
-
-allow_services() {
-    [[ $(trap -p EXIT) == *allow_services* ]] || return 0
-    trap - EXIT
-    rm -f "$SERVICE_POLICY"
-    [[ " ${missing[*]} " != *' nginx '* ]] || systemctl disable --quiet nginx 2>/dev/null || true
+# Debian starts a service as it installs it, and again at every boot; nobody asked for nginx on port 80.
+install_without_services() {
+    (
+        if [[ ! -e $SERVICE_POLICY ]]; then
+            trap 'rm -f "$SERVICE_POLICY"' EXIT
+            printf '#!/bin/sh\nexit 101\n' >"$SERVICE_POLICY"
+            chmod +x "$SERVICE_POLICY"
+        fi
+        apt_quietly install --yes --no-install-recommends "$@"
+    ) || return 1
+    [[ " $* " != *' nginx '* ]] || systemctl disable --quiet nginx 2>/dev/null || true
 }
 
 is_installed() { [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
@@ -118,7 +114,7 @@ fetch_rust() {
     local installer
     installer=$(curl --proto '=https' --tlsv1.2 --silent --show-error --fail --max-time 60 "$RUSTUP_URL") ||
         die "could not fetch $RUSTUP_URL: $hint"
-    timeout "$FETCH_SECONDS" sh -s -- -y --no-modify-path --profile minimal <<<"$installer" >&2 ||
+    timeout "$FETCH_SECONDS" sh -s -- -y --quiet --no-modify-path --profile minimal <<<"$installer" >&2 ||
         die "rustup's installer failed: $hint"
     PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 }

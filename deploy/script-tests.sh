@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# deploy/script-tests.sh: tests of hugepages.sh and link.sh themselves, as root.
+# deploy/script-tests.sh: tests of hugepages.sh, link.sh and quickstart.sh themselves, as root.
 #
 #   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
-# They run in a mount and a network namespace of their own, with an empty /run, so that nothing they do
+# quickstart.sh starts the real binary: POLLUX_BIN, or the test-release profile, which is then built.
+# The tests run in a mount and a network namespace of their own, with an empty /run, so that nothing they do
 # to links, namespaces, mounts and records is seen outside. Hugepages belong to the whole machine: one
 # test reserves six and gives them back, and expects nobody else to change their number meanwhile.
 # Ends with a line "N passed, N failed"; status 1 where one failed.
@@ -12,7 +13,12 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/say.sh
 . "$here/say.sh"
+# shellcheck source=deploy/process.sh
+. "$here/process.sh"
+# shellcheck source=deploy/prerequisites.sh
+. "$here/prerequisites.sh"
 
+QUICKSTART=$here/quickstart.sh
 HUGEPAGES=$here/../hugepages.sh
 LINK=$here/link.sh
 BPFFS=/sys/fs/bpf
@@ -27,6 +33,8 @@ main() {
         --test) "test_$2" ;;
         *)
             need_root
+            provide_pollux test-release
+            export POLLUX_BIN=$binary
             exec unshare --mount --net --propagation private "$0" --inside "$@"
             ;;
     esac
@@ -49,8 +57,9 @@ prepare() {
     trap 'exit 143' TERM HUP
 }
 
-# The one thing a failed test may leave that goes with no namespace.
+# What a failed test may leave that goes with no namespace: a process and hugepages.
 leave() {
+    "$QUICKSTART" --stop >/dev/null || true
     "$HUGEPAGES" release >/dev/null || true
     rm -rf "$scratch"
 }
@@ -284,10 +293,10 @@ test_link_tap_waits_for_its_other_end() {
 test_link_takes_the_xdp_program_off() {
     "$LINK" up --netns made
     in_made ip link set dev pollux0 xdp obj "$XDP_OBJECT" sec xdp
-    expect_says "XDP        program" "$LINK" status --netns made
     local index program
     index=$(in_made cat /sys/class/net/pollux0/ifindex)
     program=$(in_made ip -details link show pollux0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p')
+    expect_says "XDP        program $program"$'\n' "$LINK" status --netns made
     mkdir -p "$BPFFS/xdp/dispatch-$index-$program" "$BPFFS/xdp/dispatch-$index-0"
     expect_says "took the XDP program off" "$LINK" down --netns made
     [[ ! -e $BPFFS/xdp/dispatch-$index-$program ]]
@@ -369,6 +378,56 @@ test_link_misuse() {
     expect_fails 2 "does not belong" "$LINK" down --queues 2
     expect_fails 2 "and a command" "$LINK" exec
     expect_says "link.sh up" "$LINK" --help
+}
+
+# --- quickstart.sh ---
+
+test_quickstart_detached_until_stopped() {
+    expect_says "quickstart.sh --stop" "$QUICKSTART" --detach --netns made --port 8081
+    equal "$(in_made curl --silent --max-time 2 http://198.18.0.2:8081/pipeline)" ok
+    expect_fails 1 "already running" "$QUICKSTART" --detach
+    expect_says "stopped" "$QUICKSTART" --stop
+    expect_says "not running" "$QUICKSTART" --stop
+}
+
+test_quickstart_in_the_foreground_until_interrupted() {
+    env --default-signal=INT "$QUICKSTART" >"$scratch/quickstart" 2>&1 &
+    local script=$! status=0
+    await 30 "$script" grep -q 'Ctrl-C' "$scratch/quickstart" || { cat "$scratch/quickstart" && return 1; }
+    equal "$(curl --silent --max-time 2 http://198.18.0.2:8080/pipeline)" ok
+    expect_fails 1 "already running" "$QUICKSTART"
+    kill -INT "$script"
+    wait "$script" || status=$?
+    equal "$status" 130
+    grep -q "link down" "$scratch/quickstart"
+}
+
+test_quickstart_serves_the_data_it_is_given() {
+    "$POLLUX_BIN" sample "$scratch/site"
+    echo mine >"$scratch/site/static/mine.txt"
+    "$QUICKSTART" --detach --netns made --data "$scratch/site"
+    equal "$(in_made curl --silent --max-time 2 http://198.18.0.2:8080/static/mine.txt)" mine
+    "$QUICKSTART" --stop
+    expect_fails 1 "no such directory" "$QUICKSTART" --data "$scratch/nowhere"
+}
+
+test_quickstart_that_fails_leaves_nothing() {
+    expect_fails 1 "does not answer" "$QUICKSTART" --netns made -- --cores 9999
+    expect_fails 1 "9999" "$QUICKSTART" --detach --netns made -- --cores 9999
+    expect_says "not running" "$QUICKSTART" --stop
+}
+
+test_quickstart_cleans_up_after_a_server_that_died() {
+    "$QUICKSTART" --detach --netns made
+    kill -KILL "$(sed -n 's/^pid //p' /run/pollux/quickstart)"
+    expect_says "ended by itself" "$QUICKSTART" --stop
+}
+
+test_quickstart_misuse() {
+    expect_fails 2 "not understood" "$QUICKSTART" --fast
+    expect_fails 2 "whole number" "$QUICKSTART" --port http
+    expect_fails 2 "wants a value" "$QUICKSTART" --netns
+    expect_says "--detach" "$QUICKSTART" --help
 }
 
 # --- what the tests say ---

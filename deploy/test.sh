@@ -5,9 +5,9 @@
 #
 # Formatting, lints, the Rust tests (those of the real binary make links in namespaces of their own),
 # the tests of the scripts, and one short round of the bench. A failing step does not stop the others;
-# the end says which failed, then "N passed, N failed" over all tests. The hugepages it reserves are given
-# back at the end, whatever happens.
-# CARGO_TARGET_DIR is respected. POLLUX_HUGEPAGES sets the number of 2 MiB pages (default 768).
+# the end says which failed, then "N passed, N failed" over all tests. Links and hugepages are given back
+# at the end, whatever happens.
+# CARGO_TARGET_DIR is respected. POLLUX_HUGEPAGES is how many 2 MiB pages must be to be had (default 768).
 # The tests of the real binary find it by POLLUX_BIN; without it the test-release profile is built.
 
 set -euo pipefail
@@ -21,10 +21,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
 
-# What the largest test takes. Reserved at the start, so that a lack is known before minutes of building.
+# What the largest test reserves.
 HUGEPAGES=${POLLUX_HUGEPAGES:-768}
-# The tests of the real binary reserve and release under this name as well.
-OWNER=tests
+# The tests of the real binary reserve under this owner, holding the lock of this name.
+TESTS=tests
 # All steps together; CI ends a run after 40 minutes.
 LIMIT_SECONDS=$((38 * 60))
 STEPS_ENDED='all steps have ended'
@@ -42,7 +42,7 @@ main() {
     provide_rust
     provide_components rustfmt clippy
     begin
-    ./hugepages.sh reserve "$HUGEPAGES" --owner "$OWNER"
+    rehearse
     run_steps
     conclude
 }
@@ -59,16 +59,28 @@ begin() {
     exec </dev/null > >(exec tee --ignore-interrupts "$transcript") 2>&1
 }
 
-# A test that was killed cannot give back what it made.
+# The tests reserve their hugepages themselves, one after the other. A lack of memory is to be known
+# before minutes of building.
+rehearse() {
+    ./hugepages.sh reserve "$HUGEPAGES" --owner "test-$$"
+    ./hugepages.sh release --owner "test-$$"
+}
+
 leave() {
     trap '' INT TERM HUP
     [[ -z $command_pid ]] || end_process "$command_pid" 30
+    ./hugepages.sh release --owner "test-$$" || true
+    if try_lock "$TESTS" 0; then give_back; fi
+    rm -f "$transcript"
+}
+
+# What a test that was killed could not give back. Only while nobody else runs the tests.
+give_back() {
     local name
     while read -r name; do
-        [[ -z $name ]] || deploy/link.sh down --netns "$name" || true
-    done < <(comm -13 <(printf '%s\n' "$links_before") <(list_links))
-    ./hugepages.sh release --owner "$OWNER" || true
-    rm -f "$transcript"
+        deploy/link.sh down --netns "$name" || true
+    done < <(comm -13 <(echo "$links_before") <(list_links))
+    ./hugepages.sh release --owner "$TESTS" || true
 }
 
 # The namespaces link.sh has made a link in.

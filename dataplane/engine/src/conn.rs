@@ -137,7 +137,10 @@ impl<S: Service> Conn<S> {
             //= RFC 5961 3.2: only the exact number resets; another one in the window is challenged.
             let in_window = is_after(segment.sequence, expected)
                 && is_after(sent.window_end(), segment.sequence);
-            let is_exact = segment.sequence == expected;
+            // A peer that closed and then refuses our data resets with the number before its FIN.
+            let before_fin =
+                self.tcp.is_half_closed() && segment.sequence.wrapping_add(1) == expected;
+            let is_exact = segment.sequence == expected || before_fin;
             let guess = Suspect { loss: Loss::ResetGuess, is_challenged: in_window };
             return (!is_exact).then_some(guess);
         }

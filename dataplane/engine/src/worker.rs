@@ -274,17 +274,18 @@ impl<N: Nic, S: Service> Worker<N, S> {
             }
             return Err(suspect.loss);
         }
+        // A reset that is above suspicion frees at once: nothing here is worth another look.
+        if segment.has(RST) {
+            stats.connections_reset_by_peer.add(1);
+            self.retire(slot);
+            return Ok(());
+        }
         let again = conn.on_segment(segment, *header, now.micros);
         for _ in 0..=again {
             stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
         }
         stats.recoveries.add(u64::from(again > 0));
         ready.push(slot, &mut conn.queued);
-        // A reset frees at once: nothing of this connection is worth another look.
-        if segment.has(RST) && matches!(conn.tcp.state(), State::Closed | State::Listen) {
-            stats.connections_reset_by_peer.add(1);
-            self.retire(slot);
-        }
         Ok(())
     }
 
