@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dpdk::PortStats;
+use dpdk::{Port, PortStats, Running};
 use engine::CoreStats;
 use serde_json::{Map, Value, json};
 
@@ -19,9 +19,48 @@ pub(crate) struct CoreReadings<'a> {
     pub(crate) stats: &'a CoreStats,
 }
 
+/// What is below the workers: the ports of the process together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NicReadings {
+    /// What the drivers count.
+    pub(crate) ports: PortStats,
+    /// Packet buffers in all.
+    pub(crate) mbufs: u64,
+    /// Of those, buffers that nobody holds.
+    pub(crate) mbufs_free: u64,
+    /// Frames that the kernel dropped before our queues, where a kernel interface is below: its
+    /// AF_XDP driver does not count a full ring itself.
+    pub(crate) kernel_rx_dropped: u64,
+}
+
+impl NicReadings {
+    /// Adds what `port` says. A driver that keeps no counters adds none.
+    pub(crate) fn add(&mut self, port: &Port<Running>) {
+        let stats = port.stats().unwrap_or_default();
+        self.ports.rx_frames += stats.rx_frames;
+        self.ports.rx_octets += stats.rx_octets;
+        self.ports.tx_frames += stats.tx_frames;
+        self.ports.tx_octets += stats.tx_octets;
+        self.ports.rx_missed += stats.rx_missed;
+        self.ports.rx_errors += stats.rx_errors;
+        self.ports.rx_no_buffer += stats.rx_no_buffer;
+        self.ports.tx_errors += stats.tx_errors;
+        self.mbufs += u64::from(port.pool().size());
+        self.mbufs_free += u64::from(port.pool().available());
+        self.kernel_rx_dropped += port.interface().map_or(0, kernel_drops);
+    }
+}
+
+/// What the kernel says it dropped on the way in from `interface`.
+fn kernel_drops(interface: &str) -> u64 {
+    let path = format!("/sys/class/net/{interface}/statistics/rx_dropped");
+    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
 /// The document: `cores` (one object each: `core`, then every counter by name), `total` (their
-/// sums), `nic` (the port's own), `memory` (`resident_octets`, `hugepages_octets`).
-pub(crate) fn document(cores: &[CoreReadings<'_>], nic: &PortStats, memory: MemoryUse) -> Value {
+/// sums), `nic` (the ports' own and their buffers), `memory` (`resident_octets`, `hugepages_octets`).
+pub(crate) fn document(cores: &[CoreReadings<'_>], nic: &NicReadings, memory: MemoryUse) -> Value {
+    let NicReadings { ports, mbufs, mbufs_free, kernel_rx_dropped } = nic;
     let mut total = Map::new();
     let mut each = Vec::new();
     for CoreReadings { core, stats } in cores {
@@ -38,14 +77,17 @@ pub(crate) fn document(cores: &[CoreReadings<'_>], nic: &PortStats, memory: Memo
         "cores": each,
         "total": total,
         "nic": {
-            "rx_frames": nic.rx_frames,
-            "rx_octets": nic.rx_octets,
-            "tx_frames": nic.tx_frames,
-            "tx_octets": nic.tx_octets,
-            "rx_missed": nic.rx_missed,
-            "rx_errors": nic.rx_errors,
-            "rx_no_buffer": nic.rx_no_buffer,
-            "tx_errors": nic.tx_errors,
+            "rx_frames": ports.rx_frames,
+            "rx_octets": ports.rx_octets,
+            "tx_frames": ports.tx_frames,
+            "tx_octets": ports.tx_octets,
+            "rx_missed": ports.rx_missed,
+            "rx_errors": ports.rx_errors,
+            "rx_no_buffer": ports.rx_no_buffer,
+            "tx_errors": ports.tx_errors,
+            "mbufs": mbufs,
+            "mbufs_free": mbufs_free,
+            "kernel_rx_dropped": kernel_rx_dropped,
         },
         "memory": {
             "resident_octets": memory.resident,
@@ -84,7 +126,8 @@ mod tests {
         b.requests.add(4);
         b.connections_open.set(2);
         let cores = [CoreReadings { core: 1, stats: &a }, CoreReadings { core: 2, stats: &b }];
-        let nic = PortStats { rx_missed: 7, ..PortStats::default() };
+        let ports = PortStats { rx_missed: 7, ..PortStats::default() };
+        let nic = NicReadings { ports, mbufs_free: 8, ..NicReadings::default() };
         let memory = MemoryUse { resident: 5, hugepages: 6 };
         let document = document(&cores, &nic, memory);
         assert_eq!(document["cores"][0]["core"], 1);
@@ -93,6 +136,7 @@ mod tests {
         assert_eq!(document["total"]["requests"], 7);
         assert_eq!(document["total"]["connections_open"], 2);
         assert_eq!(document["nic"]["rx_missed"], 7);
+        assert_eq!(document["nic"]["mbufs_free"], 8);
         assert_eq!(document["memory"]["resident_octets"], 5);
         assert_eq!(spell_nonzero(&document), "connections_open=2 requests=7");
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dpdk::{PortStats, StopError};
+use dpdk::StopError;
 use engine::link::WallClock;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +13,7 @@ use tokio::time::{self, MissedTickBehavior};
 use crate::config::Plan;
 use crate::launch::{self, Appliance};
 use crate::memory::MemoryUse;
-use crate::stats_file;
+use crate::stats_file::{self, NicReadings};
 
 /// What can go wrong once we serve.
 #[derive(Debug, thiserror::Error)]
@@ -191,18 +191,8 @@ impl Watch {
     }
 
     fn document(&self) -> Value {
-        let mut nic = PortStats::default();
-        // A driver that keeps no counters adds none.
-        for port in self.appliance.ports.iter().filter_map(|port| port.stats().ok()) {
-            nic.rx_frames += port.rx_frames;
-            nic.rx_octets += port.rx_octets;
-            nic.tx_frames += port.tx_frames;
-            nic.tx_octets += port.tx_octets;
-            nic.rx_missed += port.rx_missed;
-            nic.rx_errors += port.rx_errors;
-            nic.rx_no_buffer += port.rx_no_buffer;
-            nic.tx_errors += port.tx_errors;
-        }
+        let mut nic = NicReadings::default();
+        self.appliance.ports.iter().for_each(|port| nic.add(port));
         stats_file::document(&self.appliance.team.readings(), &nic, MemoryUse::read())
     }
 }

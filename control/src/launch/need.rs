@@ -66,7 +66,7 @@ pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
 pub(crate) const BUFFER_ALIGN: usize = 64;
 
 /// Rings of 2,048 and 1,024 entries in both directions, caches, bursts in hand, the spreader's rings.
-const FRAMES_PER_WORKER: u64 = 8_448;
+const FRAMES_PER_WORKER: u64 = 9_472;
 /// Data room of 2 KiB, headroom, and what DPDK keeps of each frame.
 const FRAME_LEN: u64 = 2_048 + 128 + 192;
 

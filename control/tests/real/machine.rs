@@ -147,40 +147,44 @@ const TURN_MAX: Duration = Duration::from_secs(1_200);
 
 /// Hugepages of 2 MiB that are there for a test and were not there before.
 #[derive(Debug)]
-pub(crate) struct Hugepages {
-    used_before: u64,
-}
+pub(crate) struct Hugepages(());
 
 impl Hugepages {
     /// Reserves `pages` through `hugepages.sh`, under an owner of our own. Pages that a killed test run
     /// left are taken over, not added to.
     pub(crate) fn reserve(pages: u32) -> Self {
-        let used_before = Self::used();
         let count = pages.to_string();
         hugepages(&["reserve", &count, "--owner", OWNER]).text();
-        Self { used_before }
+        Self(())
     }
 
-    /// Gives them back. No more pages may be in use than before: that would be a leak.
+    /// Gives them back. None may be in use that no process holds: that would be a leak.
     pub(crate) fn release(self) -> Result<(), String> {
+        drop(self);
         let start = Instant::now();
-        while Self::used() > self.used_before {
+        while Self::leaked() > 0 {
             if start.elapsed() > RELEASE_MAX {
-                let (before, after) = (self.used_before, Self::used());
-                return Err(format!("{after} hugepages in use, {before} before"));
+                return Err(format!("{} hugepages that no process holds", Self::leaked()));
             }
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
 
-    /// Pages of this machine that nobody uses.
-    pub(crate) fn free() -> u64 {
-        Self::count("HugePages_Free:") - Self::count("HugePages_Rsvd:")
-    }
-
-    fn used() -> u64 {
-        Self::count("HugePages_Total:") - Self::count("HugePages_Free:")
+    /// Pages in use that no process holds. Others may start and end while this is read, so that only
+    /// a number that stays says something.
+    pub(crate) fn leaked() -> u64 {
+        let used = Self::count("HugePages_Total:") - Self::count("HugePages_Free:");
+        let held = |pid: &str| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("HugetlbPages:"));
+            let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse().ok());
+            kib.unwrap_or(0_u64) / KIB_PER_PAGE
+        };
+        let entries = fs::read_dir("/proc").expect("procfs is mounted").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let pids = names.filter(|name| name.parse::<u32>().is_ok());
+        used.saturating_sub(pids.map(|pid| held(&pid)).sum())
     }
 
     fn count(name: &str) -> u64 {
@@ -196,6 +200,8 @@ impl Drop for Hugepages {
         hugepages(&["release", "--owner", OWNER]).output();
     }
 }
+
+const KIB_PER_PAGE: u64 = 2_048;
 
 fn hugepages(arguments: &[&str]) -> Tool {
     let script = script("hugepages.sh");

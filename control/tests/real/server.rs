@@ -273,4 +273,4 @@ const READY_MAX: Duration = Duration::from_secs(60);
 /// Issue of a SIGTERM to exit.
 const STOP_MAX: Duration = Duration::from_secs(10);
 /// How long counters may take to show what has happened.
-const SETTLE_MAX: Duration = Duration::from_secs(10);
+const SETTLE_MAX: Duration = Duration::from_secs(40);

@@ -70,7 +70,7 @@ pub struct PortPlan {
 impl Default for PortPlan {
     /// One queue, Ethernet's MTU.
     fn default() -> Self {
-        Self { queues: 1, rx_descriptors: 1024, tx_descriptors: 1024, ip_mtu: 1500, frames_held: 0 }
+        Self { queues: 1, rx_descriptors: 2048, tx_descriptors: 1024, ip_mtu: 1500, frames_held: 0 }
     }
 }
 
@@ -163,6 +163,11 @@ impl Port<Running> {
     /// The port's buffers. Outlives the port; see [`Pool::available`].
     pub fn pool(&self) -> &Arc<Pool> {
         &self.state.pool
+    }
+
+    /// The kernel interface the port stands on, if it stands on one.
+    pub fn interface(&self) -> Option<&str> {
+        self.state.open.device.interface()
     }
 
     /// Stops and closes the port: gives the interface back to the kernel, detaches its XDP program,

@@ -116,8 +116,12 @@ impl<S: Service> Conn<S> {
             return 0;
         }
         let next = self.tcp.sent().next_sequence;
+        if self.stage == Stage::HalfOpen {
+            self.acknowledged = segment.acknowledged;
+            return 0;
+        }
         let again = self.recovery.on_acknowledgement(segment, self.acknowledged, next);
-        if segment.acknowledged != self.acknowledged {
+        if is_after(segment.acknowledged, self.acknowledged) {
             self.acknowledged = segment.acknowledged;
             self.progress = micros;
         }

@@ -32,6 +32,10 @@ impl Recovery {
     /// times more its acknowledgement is to be handed in.
     pub(crate) fn on_acknowledgement(&mut self, segment: &Segment, last: u32, next: u32) -> u32 {
         let is_bare = segment.payload_len == 0 && !segment.has(SYN) && !segment.has(FIN);
+        if is_after(last, segment.acknowledged) {
+            // Overtaken on the way: it says nothing new.
+            return 0;
+        }
         let outstanding = next.wrapping_sub(segment.acknowledged);
         if !is_bare || outstanding == 0 {
             self.duplicates = 0;
@@ -116,6 +120,12 @@ mod tests {
     fn in_a_short_window_fewer_duplicates_are_enough() {
         assert_eq!(repetitions(3_001, &[1, 1, 1]), [0, 0, 1], "three segments: two duplicates");
         assert_eq!(repetitions(2_001, &[1, 1]), [0, 2], "two segments: one duplicate");
+    }
+
+    #[test]
+    fn an_overtaken_acknowledgement_changes_nothing() {
+        assert_eq!(repetitions(3_001, &[1_001, 1_001, 1]), [0, 2, 0]);
+        assert_eq!(repetitions(10_001, &[1, 1, 1, 1, 3_001, 1]), [0, 0, 0, 0, 3, 0]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod nic;
 pub mod raw;
 mod seeds;
 mod setup;
+mod stalls;
 mod world;
 
 pub use answer::Answer;

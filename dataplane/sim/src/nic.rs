@@ -71,7 +71,17 @@ impl NicPlan {
             pool_empty: 0,
             ring_full: 0,
         };
-        (nic, Wire { shared, held: false, squeezed: Vec::new(), missed: 0, delivered: 0 })
+        (
+            nic,
+            Wire {
+                shared,
+                held: false,
+                squeezed: Vec::new(),
+                missed: 0,
+                delivered: 0,
+                collected: 0,
+            },
+        )
     }
 }
 
@@ -224,6 +234,7 @@ pub struct Wire {
     squeezed: Vec<Buffer>,
     missed: u64,
     delivered: u64,
+    collected: u64,
 }
 
 impl Wire {
@@ -265,6 +276,7 @@ impl Wire {
             checksum::finish(frame, usize::from(l2_len), usize::from(l3_len));
         }
         take(frame);
+        self.collected += 1;
         true
     }
 
@@ -288,6 +300,11 @@ impl Wire {
     /// Frames put in the receive ring so far.
     pub fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// Frames that left so far.
+    pub fn collected(&self) -> u64 {
+        self.collected
     }
 
     /// Frames lost because the receive ring or its pool was full.

@@ -1,22 +1,30 @@
 //! Many seeds through one scenario; the one that fails is named, and can be had back.
 
-/// Environment variable that holds the only seed to run.
+use std::ops::Range;
+
+/// Environment variable that holds the only seed to run, or a range of them: `183`, `0..5000`.
 const VARIABLE: &str = "SIM_SEED";
 
-/// Runs `scenario` with seeds 0 to `count` - 1, or with the one that `SIM_SEED` names.
+/// Runs `scenario` with seeds 0 to `count` - 1, or with those that `SIM_SEED` names.
 ///
 /// # Panics
 /// If a scenario does, after saying with which seed.
 pub fn for_seeds(count: u64, scenario: impl Fn(u64)) {
-    let only = std::env::var(VARIABLE)
-        .ok()
-        .map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{VARIABLE}={text} is no seed")));
-    let seeds = only.map_or(0..count, |seed| seed..seed + 1);
-    for seed in seeds {
+    for seed in chosen().unwrap_or(0..count) {
         let named = Named(seed);
         scenario(seed);
         drop(named);
     }
+}
+
+fn chosen() -> Option<Range<u64>> {
+    let text = std::env::var(VARIABLE).ok()?;
+    let range = match text.split_once("..") {
+        Some((first, end)) => first.parse().ok().zip(end.parse().ok()),
+        None => text.parse().ok().map(|seed: u64| (seed, seed + 1)),
+    };
+    let (first, end) = range.unwrap_or_else(|| panic!("{VARIABLE}={text} is no seed, nor a range"));
+    Some(first..end)
 }
 
 /// Says which seed it was if the scenario panics.

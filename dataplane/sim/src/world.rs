@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use engine::link::{Command, ControlEnd, Event, WallClock};
 use engine::{Nic, Now, Worker};
-use fastrand::Rng;
 use http1::Service;
 
 use crate::answer::Answer;
@@ -19,6 +18,7 @@ use crate::network::{Network, Port};
 use crate::nic::Wire;
 use crate::raw::{Address, Heard};
 use crate::setup::{APPLIANCE, HTTP_PORT, Setup, UNIX_START, now_at};
+use crate::stalls::Stalls;
 
 /// The longest step of virtual time, in microseconds.
 pub const TICK: u64 = 1_000;
@@ -488,8 +488,8 @@ impl World {
         self.controls.iter().map(value).collect()
     }
 
-    /// Checks that every frame is accounted for: taken = delivered + dropped, on every worker, and
-    /// every frame the NIC took was taken by a worker or counted as lost between cores.
+    /// Checks that every frame is accounted for: taken = delivered + dropped, on every worker; every
+    /// frame the NIC took was taken by a worker or counted as lost between cores; every frame sent left.
     #[track_caller]
     pub fn check_balance(&mut self) {
         self.settle();
@@ -512,6 +512,10 @@ impl World {
         let taken = self.count("rx_frames") + self.count("nic_rx_ring_full");
         if taken != self.wire.delivered() {
             self.fail(format!("{} frames delivered, {taken} taken", self.wire.delivered()));
+        }
+        let (sent, left) = (self.count("tx_frames"), self.wire.collected());
+        if sent != left {
+            self.fail(format!("{sent} frames sent, {left} left"));
         }
     }
 
@@ -567,34 +571,3 @@ const QUIET_TURNS: u32 = 256;
 
 /// Most turns that settling may take.
 const SETTLE_TURNS: u32 = 100_000;
-
-/// Now and then the transmit ring stops, or the pool is nearly empty.
-#[derive(Debug)]
-struct Stalls {
-    rng: Rng,
-    next: u64,
-}
-
-impl Stalls {
-    fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed ^ 0x7374_616c_6c73), next: 0 }
-    }
-
-    fn play(&mut self, wire: &mut Wire, now: u64) {
-        if now < self.next {
-            return;
-        }
-        self.end(wire);
-        match self.rng.u32(..10) {
-            0 => wire.hold(true),
-            1 => wire.squeeze(self.rng.usize(..4)),
-            _ => {}
-        }
-        self.next = now + self.rng.u64(100..3_000);
-    }
-
-    fn end(&mut self, wire: &mut Wire) {
-        wire.hold(false);
-        wire.squeeze(usize::MAX);
-    }
-}

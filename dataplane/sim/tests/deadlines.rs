@@ -202,6 +202,29 @@ fn a_peer_that_vanishes() {
     world.end();
 }
 
+/// A peer that says old acknowledgements over and over takes nothing of the reply: that is no progress.
+#[test]
+fn old_acknowledgements_are_no_progress() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    let old = dialog.ack;
+    dialog.data(&mut world, b"GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    dialog.hear(&mut world);
+    dialog.say(&mut world, flag::ACK, b"");
+    let (newer, since) = (dialog.ack, world.elapsed());
+    while world.count("deadline_stall") == 0 {
+        for ack in [old, newer, old.wrapping_sub(9)] {
+            dialog.ack = ack;
+            dialog.say(&mut world, flag::ACK, b"");
+            world.run_for(30 * MILLI);
+        }
+        assert!(world.elapsed() < since + 20 * SECOND, "it stays open for as long as that is said");
+    }
+    let took = (world.elapsed() - since) / MILLI;
+    assert!((4_900..=5_300).contains(&took), "reset after {took} ms");
+    world.end();
+}
+
 /// The appliance has closed; the peer acknowledges that but never closes its own direction.
 #[test]
 fn a_close_that_does_not_complete() {

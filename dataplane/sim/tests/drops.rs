@@ -361,6 +361,21 @@ fn drop_reset_guess() {
     world.end();
 }
 
+/// RFC 5961 4.2: a SYN where a connection is open is challenged, and counted.
+#[test]
+fn drop_syn_on_connection() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    let syn = dialog.segment(flag::SYN, b"");
+    dialog.send(&mut world, &Segment { seq: syn.seq.wrapping_sub(0x1000_0000), ..syn });
+    let challenge = world.hear(raw).segment();
+    let said = (challenge.flags, challenge.seq, challenge.ack);
+    assert_eq!(said, (flag::ACK, dialog.ack, dialog.seq));
+    assert_only(&world, "drop_syn_on_connection");
+    dialog.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
 /// RFC 9293 3.10.7.4: an acknowledgement of something not yet sent is dropped; RFC 5961 5.2 has it
 /// answered by an ACK, so that a peer that lost its way finds back.
 #[test]

@@ -161,51 +161,80 @@ fn a_reset_frees_at_once() {
 const LONG_GET: &[u8] = b"GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A state of RFC 9293 3.3.2, and how a dialog gets the appliance there.
-const STATES: &[(&str, fn(&mut World, &mut Dialog))] = &[
-    ("ESTABLISHED", |_, _| ()),
-    ("ESTABLISHED, requests unread", |world, dialog| {
-        dialog.window = 0;
-        dialog.data(world, LONG_GET);
-        for _ in 0..20 {
+struct State {
+    name: &'static str,
+    enter: fn(&mut World, &mut Dialog),
+}
+
+const STATES: &[State] = &[
+    State { name: "ESTABLISHED", enter: |_, _| () },
+    State {
+        name: "ESTABLISHED, requests unread",
+        enter: |world, dialog| {
+            dialog.window = 0;
             dialog.data(world, LONG_GET);
-        }
-    }),
-    ("ESTABLISHED, a hole before what came last", |world, dialog| {
-        let late = dialog.segment(flag::ACK, b"later");
-        dialog.send(world, &Segment { seq: late.seq.wrapping_add(100), ..late });
-    }),
-    ("ESTABLISHED, in the middle of a body", |world, dialog| {
-        dialog.data(world, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\nabc");
-        dialog.data(world, &[b'x'; 700]);
-    }),
-    ("CLOSE-WAIT", |world, dialog| {
-        dialog.window = 0;
-        dialog.say(world, flag::ACK | flag::FIN, LONG_GET);
-    }),
-    ("LAST-ACK", |world, dialog| dialog.say(world, flag::ACK | flag::FIN, b"")),
-    ("FIN-WAIT-1", |world, dialog| dialog.data(world, GET_AND_CLOSE)),
-    ("FIN-WAIT-2", |world, dialog| {
-        dialog.data(world, GET_AND_CLOSE);
-        while !dialog.hear(world).has(flag::FIN) {}
-        dialog.say(world, flag::ACK, b"");
-    }),
-    ("FIN-WAIT-2, talked over", |world, dialog| {
-        dialog.data(world, GET_AND_CLOSE);
-        while !dialog.hear(world).has(flag::FIN) {}
-        dialog.data(world, &[b'x'; 1_000]);
-    }),
-    ("CLOSING", |world, dialog| {
-        let before = dialog.ack;
-        dialog.data(world, GET_AND_CLOSE);
-        while !dialog.hear(world).has(flag::FIN) {}
-        dialog.ack = before;
-        dialog.say(world, flag::ACK | flag::FIN, b"");
-    }),
+            for _ in 0..20 {
+                dialog.data(world, LONG_GET);
+            }
+        },
+    },
+    State {
+        name: "ESTABLISHED, a hole before what came last",
+        enter: |world, dialog| {
+            let late = dialog.segment(flag::ACK, b"later");
+            dialog.send(world, &Segment { seq: late.seq.wrapping_add(100), ..late });
+        },
+    },
+    State {
+        name: "ESTABLISHED, in the middle of a body",
+        enter: |world, dialog| {
+            dialog.data(world, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\nabc");
+            dialog.data(world, &[b'x'; 700]);
+        },
+    },
+    State {
+        name: "CLOSE-WAIT",
+        enter: |world, dialog| {
+            dialog.window = 0;
+            dialog.say(world, flag::ACK | flag::FIN, LONG_GET);
+        },
+    },
+    State {
+        name: "LAST-ACK",
+        enter: |world, dialog| dialog.say(world, flag::ACK | flag::FIN, b""),
+    },
+    State { name: "FIN-WAIT-1", enter: |world, dialog| dialog.data(world, GET_AND_CLOSE) },
+    State {
+        name: "FIN-WAIT-2",
+        enter: |world, dialog| {
+            dialog.data(world, GET_AND_CLOSE);
+            while !dialog.hear(world).has(flag::FIN) {}
+            dialog.say(world, flag::ACK, b"");
+        },
+    },
+    State {
+        name: "FIN-WAIT-2, talked over",
+        enter: |world, dialog| {
+            dialog.data(world, GET_AND_CLOSE);
+            while !dialog.hear(world).has(flag::FIN) {}
+            dialog.data(world, &[b'x'; 1_000]);
+        },
+    },
+    State {
+        name: "CLOSING",
+        enter: |world, dialog| {
+            let before = dialog.ack;
+            dialog.data(world, GET_AND_CLOSE);
+            while !dialog.hear(world).has(flag::FIN) {}
+            dialog.ack = before;
+            dialog.say(world, flag::ACK | flag::FIN, b"");
+        },
+    },
 ];
 
 #[test]
 fn a_reset_is_taken_in_every_state() {
-    for (name, enter) in STATES {
+    for State { name, enter } in STATES {
         let (mut world, raw) = world();
         let mut dialog = Dialog::open(&mut world, raw, 4_000);
         enter(&mut world, &mut dialog);
@@ -217,6 +246,23 @@ fn a_reset_is_taken_in_every_state() {
         assert_eq!((ended, world.open_connections()), ([1, 0], 0), "{name}: {:?}", world.drops());
         world.end();
     }
+}
+
+/// A peer that has closed and then refuses what still comes resets with the number before its FIN, as
+/// Linux does.
+#[test]
+fn a_reset_after_fin_may_carry_the_number_before_it() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    dialog.data(&mut world, LONG_GET);
+    world.run_for(MILLI);
+    let before = dialog.segment(flag::RST, b"");
+    dialog.say(&mut world, flag::ACK | flag::FIN, b"");
+    world.run_for(MILLI);
+    dialog.send(&mut world, &before);
+    world.run_for(MILLI);
+    assert_eq!((world.count("connections_reset_by_peer"), world.open_connections()), (1, 0));
+    world.end();
 }
 
 /// RFC 5961 3.2: a reset whose number is not exactly the next one does not end a connection; within
@@ -243,17 +289,19 @@ fn a_reset_that_guesses_does_not_end_a_connection() {
     world.end();
 }
 
-/// RFC 5961 4.2: a SYN within a connection is answered by an ACK and changes nothing.
+/// RFC 5961 4.2: a SYN within a connection, whatever its number, is challenged with an ACK and changes
+/// nothing.
 #[test]
-fn a_syn_within_a_connection_changes_nothing() {
+fn a_syn_within_a_connection_is_challenged() {
     let (mut world, raw) = world();
     let mut dialog = Dialog::open(&mut world, raw, 4_000);
     for off in [0, 500, 0x8000_0000] {
-        let syn = dialog.segment(flag::SYN, b"");
-        dialog.send(&mut world, &Segment { seq: syn.seq.wrapping_add(off), ..syn });
-        world.run_for(2 * SECOND);
-        while let Some(heard) = world.overheard(raw) {
-            assert_eq!(heard.segment().ack, dialog.seq);
+        for flags in [flag::SYN, flag::SYN | flag::ACK] {
+            let syn = dialog.segment(flags, b"");
+            dialog.send(&mut world, &Segment { seq: syn.seq.wrapping_add(off), ..syn });
+            let challenge = world.hear(raw).segment();
+            let said = (challenge.flags, challenge.seq, challenge.ack);
+            assert_eq!(said, (flag::ACK, dialog.ack, dialog.seq), "a SYN {off:#x} off");
         }
     }
     assert_eq!(world.count("connections_opened"), 1);
@@ -261,6 +309,43 @@ fn a_syn_within_a_connection_changes_nothing() {
     assert!(dialog.hear(&mut world).payload.starts_with(b"HTTP/1.1 200"));
     dialog.say(&mut world, flag::RST, b"");
     world.end();
+}
+
+/// A client that crashed and comes back with the same port: the challenge tells it the number with which
+/// it ends what it no longer knows, and its next SYN opens (RFC 9293 3.5.1, figure 9).
+#[test]
+fn a_client_that_lost_its_memory_connects_again() {
+    for State { name, enter } in STATES {
+        let (mut world, raw) = world();
+        let mut old = Dialog::open(&mut world, raw, 4_000);
+        enter(&mut world, &mut old);
+        world.run_for(10 * MILLI);
+        while world.overheard(raw).is_some() {}
+        let mut new = Dialog::new(raw, 4_000, old.seq.wrapping_sub(0x2000_0000));
+        let syn = new.segment(flag::SYN, b"");
+        new.send(&mut world, &syn);
+        let challenge = loop {
+            let heard = world.hear(raw).segment();
+            if heard.is_empty() {
+                break heard;
+            }
+        };
+        assert_eq!((challenge.flags, challenge.ack), (flag::ACK, old.seq), "{name}");
+        new.send(&mut world, &Segment { seq: challenge.ack, ..new.segment(flag::RST, b"") });
+        world.run_for(10 * MILLI);
+        while world.overheard(raw).is_some() {}
+        new.half_open(&mut world, &[]);
+        new.data(&mut world, GET);
+        let answer = loop {
+            let heard = new.hear(&mut world);
+            if !heard.payload.is_empty() {
+                break heard;
+            }
+        };
+        assert!(answer.payload.starts_with(b"HTTP/1.1 200"), "{name}");
+        new.say(&mut world, flag::RST, b"");
+        world.end();
+    }
 }
 
 /// Ends a connection so that the appliance keeps TIME-WAIT, and returns our last FIN.

@@ -163,6 +163,41 @@ fn a_lost_syn_ack_is_sent_again() {
     world.end();
 }
 
+/// A client whose SYN-ACK was lost sends its SYN again; our own timer brings the same SYN-ACK.
+#[test]
+fn a_repeated_syn_is_answered_in_time() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::new(raw, 4_000, 9);
+    let syn = dialog.segment(flag::SYN, b"");
+    let asked = world.elapsed();
+    let first = dialog.half_open(&mut world, &[]);
+    dialog.send(&mut world, &syn);
+    let again = world.hear(raw).segment();
+    assert!(world.elapsed() - asked < 250 * MILLI);
+    assert_eq!((again.seq, again.ack, again.flags), (first.seq, first.ack, first.flags));
+    assert_eq!(world.count("drop_syn_on_connection"), 1);
+    dialog.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
+/// A SYN with another number on a half-open tuple: its sender has forgotten the first one, and ends it
+/// when it is challenged.
+#[test]
+fn another_syn_on_a_half_open_tuple_is_challenged() {
+    let (mut world, raw) = world();
+    let mut old = Dialog::new(raw, 4_000, 9);
+    old.half_open(&mut world, &[]);
+    let mut new = Dialog::new(raw, 4_000, 0x7000_0000);
+    new.send(&mut world, &new.segment(flag::SYN, b""));
+    let challenge = world.hear(raw).segment();
+    assert_eq!((challenge.flags & !flag::SYN, challenge.ack), (flag::ACK, old.seq));
+    new.send(&mut world, &Segment { seq: challenge.ack, ..new.segment(flag::RST, b"") });
+    world.run_for(MILLI);
+    new.half_open(&mut world, &[]);
+    new.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
 /// A SYN that was sent twice opens one connection.
 #[test]
 fn a_repeated_syn_is_the_same_connection() {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use sim::raw::{Address, Body, Segment, arp_request, echo_request, flag, option_mss, tagged};
-use sim::{APPLIANCE, Bulk, Dialog, RawId, Setup, World};
+use engine::AddressProbe;
+use sim::raw::{
+    Address, Body, Segment, arp_reply, arp_request, echo_request, flag, option_mss, tagged,
+};
+use sim::{APPLIANCE, Bulk, Dialog, NicPlan, RawId, Setup, World};
 
 const SECOND: u64 = 1_000_000;
 
@@ -89,6 +92,27 @@ fn pings_of_every_size_are_echoed() {
         assert_eq!(heard.body, Body::EchoReply { ip, number: (0x1234, 7), data });
     }
     assert_eq!(world.count("echo_replies"), 9);
+    world.end();
+}
+
+/// Who wants the same address finds that it is taken, before it says a word as its owner.
+#[test]
+fn a_second_appliance_finds_the_first() {
+    let (mut world, raw) = world();
+    let (mut nic, mut wire) = NicPlan::default().build();
+    let probe = AddressProbe::new([0x02, 9, 9, 9, 9, 9], APPLIANCE.ip);
+    assert!(probe.send(&mut nic));
+    let mut frame = Vec::new();
+    assert!(wire.collect(|probe| frame = probe.to_vec()));
+    assert_eq!(probe.on_frame(&frame), None, "its own probe comes back");
+    world.inject(raw, &frame);
+    let Body::Arp { reply: true, sender, target } = world.hear(raw).body else {
+        panic!("a probe is answered by an ARP reply")
+    };
+    assert_eq!(probe.on_frame(&arp_reply(&sender, &target)), Some(APPLIANCE.mac));
+    assert_eq!(probe.on_frame(&arp_request(&world.address(raw), APPLIANCE.ip)), None);
+    wire.squeeze(0);
+    assert!(!probe.send(&mut nic), "there is no blank");
     world.end();
 }
 

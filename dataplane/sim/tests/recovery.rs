@@ -68,6 +68,78 @@ fn three_duplicate_acknowledgements_bring_the_lost_segment() {
     world.end();
 }
 
+/// Takes an answer of `len` octets of content in segments of 1,000, acknowledging each as it comes, but
+/// loses the new segments whose numbers are in `lost`. Returns how long it took, in microseconds.
+fn take_with_losses(world: &mut World, raw: RawId, len: usize, lost: &[usize]) -> u64 {
+    let (mut dialog, _) = Dialog::open_with(world, raw, 4_000, &option_mss(1_000));
+    let start = dialog.ack;
+    let began = world.elapsed();
+    dialog.data(world, format!("GET /down/{len} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    let mut stream: Vec<Option<u8>> = vec![None; len + 1_000];
+    let (mut newest, mut number) = (0, 0);
+    loop {
+        let heard = world.hear(raw).segment();
+        let at = usize::try_from(heard.seq.wrapping_sub(start)).expect("a small offset");
+        let end = at + heard.payload.len();
+        let is_new = end > newest;
+        newest = newest.max(end);
+        number += usize::from(is_new);
+        if !(is_new && lost.contains(&(number - 1))) {
+            for (place, octet) in stream[at..end].iter_mut().zip(heard.payload) {
+                *place = Some(octet);
+            }
+        }
+        let whole: Vec<u8> = stream.iter().map_while(|place| *place).collect();
+        dialog.ack = start.wrapping_add(u32::try_from(whole.len()).expect("short"));
+        dialog.say(world, flag::ACK, b"");
+        if let Some((answer, _)) = sim::Answer::read(&whole, false) {
+            assert_eq!(answer.body, content(len as u64));
+            let took = world.elapsed() - began;
+            dialog.say(world, flag::RST, b"");
+            return took;
+        }
+    }
+}
+
+/// RFC 6582 3.2: a partial acknowledgement says what else was lost in the window; RFC 5827 3.1: a
+/// window of two or three segments cannot give three duplicates. Neither waits for the timeout.
+#[test]
+fn losses_are_made_good_without_the_timeout() {
+    let cases: &[(usize, &[usize])] = &[
+        (1_500, &[0]),
+        (2_500, &[0]),
+        (2_500, &[1]),
+        (3_500, &[1]),
+        (40_000, &[12]),
+        (40_000, &[12, 14]),
+        (40_000, &[12, 13]),
+        (40_000, &[12, 14, 16]),
+        (40_000, &[10, 11, 12, 20, 21]),
+    ];
+    for (len, lost) in cases {
+        let (mut world, raw) = world();
+        let took = take_with_losses(&mut world, raw, *len, lost);
+        assert!(
+            took < 150 * MILLI,
+            "{len} octets without segments {lost:?} took {} ms",
+            took / MILLI
+        );
+        world.end();
+    }
+}
+
+/// Without a loss nothing is sent twice.
+#[test]
+fn nothing_is_sent_twice_without_need() {
+    for len in [500, 1_500, 2_500, 40_000] {
+        let (mut world, raw) = world();
+        take_with_losses(&mut world, raw, len, &[]);
+        let counts = ["retransmits", "recoveries"].map(|name| world.count(name));
+        assert_eq!(counts, [0, 0], "{len} octets");
+        world.end();
+    }
+}
+
 /// RFC 9293 3.8.6.3: one segment's acknowledgement may wait, but not half a second; data that goes
 /// out meanwhile carries it.
 #[test]

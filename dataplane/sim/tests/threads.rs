@@ -1,0 +1,163 @@
+//! Two workers on two threads and the real clock, as they ship: the spreader's rings, the link to
+//! control, and the way back of the queue pair.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use engine::link::{self, Command, ControlEnd, Event, WallClock};
+use engine::{Buffer, Nic, Now, Worker, spread};
+use sim::raw::Address;
+use sim::{
+    APPLIANCE, Answer, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Setup, UNIX_START,
+    Wire,
+};
+
+/// Real time that a test may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Answers that each connection asks for.
+const ROUNDS: usize = 60;
+
+/// The clients' side, on the main thread.
+struct Bench {
+    wire: Wire,
+    host: Host,
+    began: Instant,
+}
+
+impl Bench {
+    fn new(wire: Wire, began: Instant) -> Self {
+        let address = Address { mac: [2, 0, 0, 0, 0, 7], ip: [198, 18, 0, 7].into() };
+        let plan = HostPlan {
+            address,
+            receive_buffer: 16_384,
+            transmit_buffer: 16_384,
+            ip_mtu: 1_500,
+            seed: 1,
+        };
+        Self { wire, host: Host::new(plan, 0), began }
+    }
+
+    /// Carries frames both ways until `done`.
+    #[track_caller]
+    fn run_until(&mut self, mut done: impl FnMut(&mut Host) -> bool) {
+        while !done(&mut self.host) {
+            assert!(self.began.elapsed() < LIMIT, "it does not come to an end");
+            let Self { wire, host, .. } = self;
+            let mut moved = false;
+            while wire.collect(|frame| host.on_frame(frame)) {
+                moved = true;
+            }
+            let now = micros(self.began);
+            if host.poll_at().is_some_and(|at| at <= now) {
+                host.poll(now);
+            }
+            while let Some(frame) = host.take_frame() {
+                moved = true;
+                // A full ring loses the frame, as rings do.
+                let _ = wire.deliver(&frame);
+            }
+            if !moved {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+fn micros(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).expect("a short run")
+}
+
+/// Starts a worker on a thread of its own; its queue pair comes back through `returned`.
+fn start<N: Nic + Send + 'static>(
+    nic: N,
+    wall: &Arc<WallClock>,
+    began: Instant,
+    returned: mpsc::Sender<N>,
+) -> ControlEnd {
+    let (control, worker_end) = link::pair(wall);
+    let mut core = Setup::new(1).core;
+    (core.connections, core.half_open_max) = (256, 256);
+    thread::spawn(move || {
+        let clock = || Now { cycles: micros(began) * 1_000, micros: micros(began) };
+        let mut buffers = |len| Buffer::Owned(vec![0; len]);
+        let worker = Worker::new(core, nic, Arc::new(Bulk), worker_end, &mut buffers, clock());
+        let nic = worker.run(clock, |empty_turns| {
+            if empty_turns > 16 {
+                thread::yield_now();
+            }
+        });
+        returned.send(nic)
+    });
+    control
+}
+
+fn total(controls: &[ControlEnd; 2], name: &str) -> u64 {
+    let find = |control: &ControlEnd| {
+        let reading = control.stats().readings().find(|reading| reading.name == name);
+        reading.expect("a counter of that name").value
+    };
+    controls.iter().map(find).sum()
+}
+
+#[test]
+fn two_threads_serve_drain_and_stop() {
+    let began = Instant::now();
+    let plan = NicPlan { transmit_pool: 300, ..NicPlan::default() };
+    let (nic, wire) = plan.build();
+    let (hub, mut spokes) = spread::split(nic, 1, 100, [7; 16]);
+    let spoke = spokes.pop().expect("one spoke was asked for");
+    let wall = WallClock::new(UNIX_START);
+    let (hub_back, hub_returned) = mpsc::channel();
+    let (spoke_back, spoke_returned) = mpsc::channel();
+    let controls = [start(hub, &wall, began, hub_back), start(spoke, &wall, began, spoke_back)];
+
+    let mut bench = Bench::new(wire, began);
+    let lines: Vec<LineId> =
+        (0..128).map(|_| bench.host.connect(APPLIANCE.ip, HTTP_PORT)).collect();
+    let lens = |round: usize| [3, 900, 7_000, 15_000][round % 4];
+    for round in 0..ROUNDS {
+        let request = format!("GET /down/{} HTTP/1.1\r\nHost: a\r\n\r\n", lens(round));
+        for line in &lines {
+            bench.host.send(*line, request.as_bytes());
+        }
+    }
+    let mut answered = vec![0; lines.len()];
+    bench.run_until(|host| {
+        for (count, line) in answered.iter_mut().zip(&lines) {
+            while let Some((answer, len)) = Answer::read(host.received(*line), false) {
+                assert_eq!((answer.status, answer.body.len()), (200, lens(*count)));
+                host.take_received(*line, len);
+                *count += 1;
+            }
+        }
+        answered.iter().all(|&count| count == ROUNDS)
+    });
+    assert_eq!(total(&controls, "requests"), (lines.len() * ROUNDS) as u64);
+
+    for control in &controls {
+        assert!(control.send(Command::Drain));
+    }
+    bench.run_until(|host| lines.iter().all(|line| host.phase(*line) == Phase::Finished));
+    for line in &lines {
+        bench.host.finish(*line);
+    }
+    let mut drained = 0;
+    bench.run_until(|_| {
+        let told = controls.iter().filter(|control| control.poll_event() == Some(Event::Drained));
+        drained += told.count();
+        drained == 2
+    });
+    assert_eq!(total(&controls, "connections_open"), 0);
+
+    // The spoke first: without the hub nothing of it would leave.
+    assert!(controls[1].send(Command::Stop));
+    drop(spoke_returned.recv_timeout(LIMIT).expect("the spoke's worker returns"));
+    assert!(controls[0].send(Command::Stop));
+    let hub = hub_returned.recv_timeout(LIMIT).expect("the hub's worker returns");
+    drop(hub.into_inner());
+    while bench.wire.collect(|_| ()) {}
+    assert_eq!(bench.wire.away(), (0, 0), "every buffer is home");
+}
