@@ -27,7 +27,6 @@ fn every_request_is_answered_and_counted() {
         println!("losses {losses:?}, the port's own {:?}", stopped.stats.nic());
         println!("connections {:?}", stopped.stats.nonzero("connections_"));
         println!("retransmits {}", stopped.stats.total("retransmits"));
-        println!("the kernel lost {:?}", rig.link_losses());
         let unexplained: Vec<_> =
             losses.iter().filter(|(name, _)| !EXPLAINED.contains(&name.as_str())).collect();
         assert!(unexplained.is_empty(), "frames were lost without a reason: {unexplained:?}");

@@ -123,24 +123,6 @@ impl Rig {
         Some(rest.split(' ').next().unwrap_or_default().to_owned())
     }
 
-    /// Frames that the kernel lost at the ends of the link, by its own counters that are not zero: a full
-    /// AF_XDP ring is counted nowhere else.
-    pub(crate) fn link_losses(&self) -> Vec<String> {
-        let counted = |device: &&str| {
-            let said = Tool::new(5, "ethtool", &["-S", device]).output();
-            let text = String::from_utf8_lossy(&said.stdout).into_owned();
-            let lost = |line: &&str| ["drop", "err"].iter().any(|word| line.contains(word));
-            let lines: Vec<_> = text
-                .lines()
-                .map(str::trim)
-                .filter(|line| lost(line) && !line.ends_with(": 0"))
-                .map(|line| format!("{device} {line}"))
-                .collect();
-            lines
-        };
-        ["pollux0", "pollux-host"].iter().flat_map(counted).collect()
-    }
-
     /// Sets a sysctl of the namespace; `key` is a path below `/proc/sys`.
     pub(crate) fn sysctl(&self, key: &str, value: &str) {
         let path = format!("/proc/sys/{key}");

@@ -57,8 +57,9 @@ impl Stats {
         found.filter(|(_, number)| *number > 0).collect()
     }
 
-    /// The whole document.
-    pub(crate) fn document(&self) -> &Value {
-        &self.0
+    /// A counter or level below the workers.
+    #[track_caller]
+    pub(crate) fn port(&self, name: &str) -> u64 {
+        self.0["nic"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of the port"))
     }
 }

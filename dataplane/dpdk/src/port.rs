@@ -70,7 +70,7 @@ pub struct PortPlan {
 impl Default for PortPlan {
     /// One queue, Ethernet's MTU.
     fn default() -> Self {
-        Self { queues: 1, rx_descriptors: 2048, tx_descriptors: 1024, ip_mtu: 1500, frames_held: 0 }
+        Self { queues: 1, rx_descriptors: 4096, tx_descriptors: 1024, ip_mtu: 1500, frames_held: 0 }
     }
 }
 
