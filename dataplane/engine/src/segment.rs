@@ -145,28 +145,30 @@ pub(crate) fn options(packet: &[u8]) -> &[u8] {
 
 /// The window scale among TCP `options` (RFC 7323, 2.2).
 pub(crate) fn window_scale(options: &[u8]) -> Option<u8> {
-    let mut rest = options;
-    loop {
-        match *rest {
-            [OPTION_NOP, ref after @ ..] => rest = after,
-            [OPTION_WINDOW_SCALE, 3, scale, ..] => return Some(scale),
-            [kind, len, ..] if kind != OPTION_END && len >= 2 => {
-                rest = rest.get(usize::from(len)..)?;
-            }
-            _ => return None,
-        }
+    match *option(options, OPTION_WINDOW_SCALE)? {
+        [scale] => Some(scale),
+        _ => None,
     }
 }
 
 /// The largest segment among TCP `options` (RFC 9293, 3.7.1), octets of payload.
 pub(crate) fn segment_max(options: &[u8]) -> Option<u16> {
+    option(options, OPTION_MSS)?.try_into().ok().map(u16::from_be_bytes)
+}
+
+/// The value of the first option of a `kind` that has one.
+fn option(options: &[u8], kind: u8) -> Option<&[u8]> {
     let mut rest = options;
     loop {
         match *rest {
             [OPTION_NOP, ref after @ ..] => rest = after,
-            [OPTION_MSS, 4, high, low, ..] => return Some(u16::from_be_bytes([high, low])),
-            [kind, len, ..] if kind != OPTION_END && len >= 2 => {
-                rest = rest.get(usize::from(len)..)?;
+            [OPTION_END, ..] => return None,
+            [found, len, ..] if len >= 2 => {
+                let (whole, after) = rest.split_at_checked(usize::from(len))?;
+                if found == kind {
+                    return whole.get(2..);
+                }
+                rest = after;
             }
             _ => return None,
         }

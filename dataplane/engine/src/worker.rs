@@ -96,7 +96,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let [a, b, c, d, e, f, g, h, ..] = plan.seed;
         let stack_seed = u64::from_le_bytes([h, g, f, e, d, c, b, a]) ^ now.micros;
         let stack = Stack::new(&mut nic, plan.address, stack_seed, now);
-        let sizes = (plan.receive_buffer, plan.transmit_buffer);
+        let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
         let mut worker = Self {
             wire: Wire::new(nic, plan.mac, plan.address),
@@ -281,10 +281,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
             return Ok(());
         }
         let again = conn.on_segment(segment, *header, now.micros);
-        for _ in 0..=again {
-            stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
-        }
+        stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
         stats.recoveries.add(u64::from(again > 0));
+        for _ in 0..again {
+            if wire.nic.ready() {
+                stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
+            }
+        }
         ready.push(slot, &mut conn.queued);
         Ok(())
     }
@@ -525,6 +528,13 @@ impl Ready {
         std::mem::swap(&mut self.now, &mut self.next);
         self.next.clear();
     }
+}
+
+/// As many of `octets` as make whole segments, so that a long body refilled as it drains leaves in whole
+/// segments too; all of them where there are fewer than two segments.
+fn whole_segments<N: Nic>(octets: usize, nic: &N) -> usize {
+    let payload = nic.capabilities().ip_mtu.saturating_sub(segment::IP_LEN + segment::TCP_LEN);
+    if octets >= 2 * payload { octets / payload.max(1) * payload } else { octets }
 }
 
 /// What a peer takes that does not say (RFC 9293, 3.7.1), octets of payload.

@@ -155,9 +155,9 @@ impl Raw {
             SockProtocol::EthAll,
         );
         let raw = raw.expect("a raw socket takes root");
-        let address = nix::libc::sockaddr_ll {
-            sll_family: nix::libc::AF_PACKET as u16,
-            sll_protocol: (nix::libc::ETH_P_ALL as u16).to_be(),
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
             sll_ifindex: i32::try_from(index).expect("an index"),
             sll_hatype: 0,
             sll_pkttype: 0,
