@@ -16,7 +16,7 @@ use world::{eal, frame, submit};
 #[test]
 fn buffers_are_neither_lost_nor_freed_twice() {
     let affinity = sched_getaffinity(Pid::from_raw(0));
-    let eal = eal(Memory::Ordinary { mib: 64 });
+    let eal = eal(Memory::Ordinary { mib: 128 });
     assert_eq!(sched_getaffinity(Pid::from_raw(0)), affinity, "the caller is not pinned");
     let again = EalPlan {
         main_core: 0,
