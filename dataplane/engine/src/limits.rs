@@ -1,7 +1,5 @@
 //! Every number the engine is built on, and the inequalities between them.
 
-use crate::BURST_MAX;
-
 /// One kibibyte, in octets.
 pub const KIB: usize = 1024;
 
@@ -17,9 +15,6 @@ pub const TIME_WAIT_MAX: usize = 1 << 15;
 /// How long a TIME-WAIT record lives, in microseconds. RFC 9293 3.4.1 says 2 MSL; like smoltcp we
 /// take 10 s, since the record only has to outlive the peer's retransmitted FIN.
 pub const TIME_WAIT_MICROS: u64 = 10_000_000;
-
-/// Frames taken from the NIC in one turn.
-pub const RX_BUDGET: usize = BURST_MAX;
 
 /// Segments one connection may send in one turn before the next one has its go.
 pub const TX_BUDGET: usize = 16;
@@ -37,7 +32,6 @@ pub const ACK_DELAY_MICROS: u64 = 40_000;
 /// A head that straddles the ring is parsed from a copy; the reply may be laid out in one too.
 pub const SCRATCH_LEN: usize = 64 * KIB;
 
-const _: () = assert!(RX_BUDGET <= BURST_MAX, "a turn takes at most one burst");
 const _: () = assert!(CONNECTIONS_MAX < 1 << 31, "the flow table keeps the top bit of an owner");
 const _: () = assert!(TIME_WAIT_MAX < 1 << 31, "the flow table keeps the top bit of an owner");
 const _: () = assert!(HOUSEKEEPING_TURNS.is_power_of_two(), "it is used as a mask");
