@@ -36,6 +36,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("smoltcp", &["engine", "sim"]),
     ("tokio", &["control"]),
     ("clap", &["control"]),
+    ("rusqlite", &["control"]),
+    ("tokio-postgres", &["control"]),
     ("tracing", &["control"]),
     ("hugepage-rs", &["dpdk"]),
     ("bindgen", &["dpdk-sys"]),
