@@ -1,9 +1,12 @@
 //! The connections of one core: slots taken at start, handed out and taken back.
 
+use std::sync::Arc;
+
 use http1::{Service, Waiting};
 
 use crate::Buffer;
 use crate::ethernet::ReplyHeader;
+use crate::link::ConnId;
 use crate::loss::Loss;
 use crate::plan::Deadlines;
 use crate::recovery::Recovery;
@@ -15,13 +18,17 @@ use crate::tuple::Tuple;
 pub(crate) struct Conn<S: Service> {
     pub(crate) tcp: Tcp,
     pub(crate) http: http1::Conn<S>,
+    /// What the exchange under way began with; none: between exchanges.
+    pub(crate) service: Option<Arc<S>>,
     /// The link header of what we send: where the last frame came from.
     pub(crate) link: ReplyHeader,
     pub(crate) tuple: Tuple,
     pub(crate) stage: Stage,
     /// Whether it is on the ready list.
     pub(crate) queued: bool,
-    /// What the peer owes us, as it was after the last service.
+    /// How many connections and asks this slot has seen.
+    life: u32,
+    /// What the peer owes us, or control, as it was after the last service.
     waiting: Waiting,
     /// When `stage` or `waiting` last changed, in microseconds.
     since: u64,
@@ -62,6 +69,7 @@ pub(crate) enum Expiry {
     Head,
     Body,
     Idle,
+    Answer,
     Stall,
     Close,
 }
@@ -71,10 +79,12 @@ impl<S: Service> Conn<S> {
         Self {
             tcp: Tcp::new(receive, transmit),
             http: http1::Conn::new(),
+            service: None,
             link: ReplyHeader::new([0; 6], [0; 6], None, 0),
             tuple: Tuple { addresses: 0, ports: 0 },
             stage: Stage::Free,
             queued: false,
+            life: 0,
             waiting: Waiting::Idle,
             since: 0,
             progress: 0,
@@ -87,7 +97,7 @@ impl<S: Service> Conn<S> {
     fn open(&mut self, syn: &Segment, link: ReplyHeader, port: u16, micros: u64) {
         debug_assert_eq!(self.stage, Stage::Free);
         self.tcp.open(port, syn.sequence);
-        self.http = http1::Conn::new();
+        self.life = self.life.wrapping_add(1);
         self.link = link;
         self.tuple = syn.tuple;
         self.waiting = Waiting::Idle;
@@ -165,6 +175,22 @@ impl<S: Service> Conn<S> {
         None
     }
 
+    /// A name for what is asked now; an answer to anything earlier does not have it.
+    pub(crate) fn next_id(&mut self, slot: u32) -> ConnId {
+        self.life = self.life.wrapping_add(1);
+        ConnId { slot, life: self.life }
+    }
+
+    /// Whether an answer to `id` is for what this connection waits for.
+    pub(crate) fn awaits(&self, id: ConnId) -> bool {
+        self.stage == Stage::Open && self.life == id.life
+    }
+
+    /// Whether it waited for control when it was served last.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.waiting == Waiting::Answer
+    }
+
     /// The connection was served: `consumed` octets were taken in, `answered` says that a request was
     /// completed meanwhile, which gives the next one its full time.
     pub(crate) fn on_served(&mut self, consumed: usize, answered: bool, micros: u64) {
@@ -194,6 +220,7 @@ impl<S: Service> Conn<S> {
                     let earned = self.body_octets * 1_000_000 / deadlines.body_rate;
                     (self.since + earned.max(deadlines.body_grace), Expiry::Body)
                 }
+                Waiting::Answer => (self.since + deadlines.answer, Expiry::Answer),
                 Waiting::Output | Waiting::Closed => {
                     (self.progress + deadlines.stall, Expiry::Stall)
                 }
@@ -210,6 +237,7 @@ pub(crate) struct Micros {
     body_grace: u64,
     body_rate: u64,
     idle: u64,
+    answer: u64,
     stall: u64,
     close: u64,
 }
@@ -222,6 +250,7 @@ impl From<Deadlines> for Micros {
             body_grace: deadlines.body_grace_ms * 1_000,
             body_rate: deadlines.body_rate.max(1),
             idle: deadlines.idle_ms * 1_000,
+            answer: deadlines.answer_ms * 1_000,
             stall: deadlines.stall_ms * 1_000,
             close: deadlines.close_ms * 1_000,
         }
@@ -266,6 +295,9 @@ impl<S: Service> Conns<S> {
         let conn = &mut self.slots[slot as usize];
         debug_assert_ne!(conn.stage, Stage::Free);
         conn.stage = Stage::Free;
+        // Whatever it held of control's is counted back now, not when the slot is used again.
+        conn.http = http1::Conn::new();
+        conn.service = None;
         self.free.push(slot);
     }
 

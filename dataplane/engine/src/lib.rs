@@ -33,6 +33,7 @@ mod worker;
 
 pub use arp::AddressProbe;
 pub use buffer::Buffer;
+pub use link::ConnId;
 pub use nic::{BURST_MAX, Burst, Capabilities, Frame, Nic, NicLosses, RxChecksums, TxChecksums};
 pub use now::Now;
 pub use plan::{CorePlan, Deadlines};

@@ -1,17 +1,25 @@
-//! Where the planes meet: commands in, events out, counters, and the wall clock.
+//! Where the planes meet: commands in, events out, asks out and answers in, counters, and the wall clock.
 //!
 //! This is the only file both planes touch. Each shared field says who writes and who reads it.
+//! A worker never frees memory: whatever control lends it (a service, a reply) is counted, and control
+//! keeps a count of its own until the worker's is gone.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
+use http1::Service;
 
 use crate::CoreStats;
 
 /// What control may ask of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+#[derive(Debug)]
+pub enum Command<S> {
+    /// Serve with this from the next exchange on. Exchanges under way keep what they began with, each
+    /// with a count of it, and the worker's own count of the old one is dropped; control keeps one
+    /// until no other is left.
+    Install(Arc<S>),
     /// Take no new connection, answer what is under way with `Connection: close`, then say
     /// [`Event::Drained`].
     Drain,
@@ -24,6 +32,14 @@ pub enum Command {
 pub enum Event {
     /// The last connection is gone. Said once, after [`Command::Drain`].
     Drained,
+}
+
+/// One request that waits for an answer: the slot of its connection, and how many connections and asks
+/// that slot has seen. An answer to an earlier one has another `life` and hits nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnId {
+    pub(crate) slot: u32,
+    pub(crate) life: u32,
 }
 
 /// Seconds since 1970-01-01T00:00:00Z, for `Date`. Written by control several times a second, read
@@ -49,23 +65,36 @@ impl WallClock {
 }
 
 /// Control's end of the link to one worker.
-#[derive(Debug)]
-pub struct ControlEnd {
-    commands: Arc<ArrayQueue<Command>>,
+pub struct ControlEnd<S: Service> {
+    commands: Arc<ArrayQueue<Command<S>>>,
     events: Arc<ArrayQueue<Event>>,
+    asks: Asks<S>,
+    answers: Answers<S>,
     stats: Arc<CoreStats>,
 }
 
-impl ControlEnd {
-    /// Sends a command. `false`: the ring is full, the worker is not turning.
-    #[must_use]
-    pub fn send(&self, command: Command) -> bool {
-        self.commands.push(command).is_ok()
+impl<S: Service> ControlEnd<S> {
+    /// Sends a command.
+    ///
+    /// # Errors
+    /// The command, where the ring is full: the worker is not turning.
+    pub fn send(&self, command: Command<S>) -> Result<(), Command<S>> {
+        self.commands.push(command)
     }
 
     /// The next event, if there is one.
     pub fn poll_event(&self) -> Option<Event> {
         self.events.pop()
+    }
+
+    /// What the worker has to ask; any number of threads may take from it.
+    pub fn asks(&self) -> Asks<S> {
+        self.asks.clone()
+    }
+
+    /// The way of answers; any number of threads may push.
+    pub fn answers(&self) -> Answers<S> {
+        self.answers.clone()
     }
 
     /// The worker's counters: written by the worker, read here.
@@ -74,26 +103,114 @@ impl ControlEnd {
     }
 }
 
+/// Asks of one worker. Written by the worker, read by control.
+pub struct Asks<S: Service>(Arc<ArrayQueue<(ConnId, S::Ask)>>);
+
+impl<S: Service> Asks<S> {
+    /// The oldest ask, if there is one.
+    pub fn poll(&self) -> Option<(ConnId, S::Ask)> {
+        self.0.pop()
+    }
+}
+
+/// Answers for one worker. Written by control, read by the worker once a turn.
+pub struct Answers<S: Service>(Arc<ArrayQueue<(ConnId, S::Reply)>>);
+
+impl<S: Service> Answers<S> {
+    /// Answers what `id` asked. The worker drops `reply` when it is sent or nobody waits for it: what
+    /// it holds must be freed elsewhere.
+    ///
+    /// # Errors
+    /// The reply, where the ring is full: a worker empties it every turn, try again a little later.
+    pub fn push(&self, id: ConnId, reply: S::Reply) -> Result<(), S::Reply> {
+        self.0.push((id, reply)).map_err(|(_, reply)| reply)
+    }
+}
+
+impl<S: Service> Clone for Asks<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Service> Clone for Answers<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Service> fmt::Debug for Asks<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asks").field("waiting", &self.0.len()).finish()
+    }
+}
+
+impl<S: Service> fmt::Debug for Answers<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers").field("waiting", &self.0.len()).finish()
+    }
+}
+
+impl<S: Service> fmt::Debug for ControlEnd<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asks, answers, .. } = self;
+        f.debug_struct("ControlEnd")
+            .field("asks", asks)
+            .field("answers", answers)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A worker's end of the link.
-#[derive(Debug)]
-pub struct WorkerEnd {
-    pub(crate) commands: Arc<ArrayQueue<Command>>,
+pub struct WorkerEnd<S: Service> {
+    pub(crate) commands: Arc<ArrayQueue<Command<S>>>,
     pub(crate) events: Arc<ArrayQueue<Event>>,
+    asks: Asks<S>,
+    answers: Answers<S>,
     pub(crate) stats: Arc<CoreStats>,
     pub(crate) wall: Arc<WallClock>,
 }
 
-/// Makes the two ends of one worker's link.
-pub fn pair(wall: &Arc<WallClock>) -> (ControlEnd, WorkerEnd) {
+impl<S: Service> WorkerEnd<S> {
+    /// Asks control; gives it back where the ring is full.
+    pub(crate) fn ask(&self, id: ConnId, ask: S::Ask) -> Result<(), S::Ask> {
+        self.asks.0.push((id, ask)).map_err(|(_, ask)| ask)
+    }
+
+    /// The next answer, if there is one.
+    pub(crate) fn poll_answer(&self) -> Option<(ConnId, S::Reply)> {
+        self.answers.0.pop()
+    }
+}
+
+impl<S: Service> fmt::Debug for WorkerEnd<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asks, answers, .. } = self;
+        f.debug_struct("WorkerEnd")
+            .field("asks", asks)
+            .field("answers", answers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the two ends of one worker's link, on which `parked_max` requests may wait for an answer.
+///
+/// # Panics
+/// If that is none.
+pub fn pair<S: Service>(wall: &Arc<WallClock>, parked_max: usize) -> (ControlEnd<S>, WorkerEnd<S>) {
     let commands = Arc::new(ArrayQueue::new(COMMANDS_MAX));
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
+    let asks = Asks(Arc::new(ArrayQueue::new(parked_max)));
+    let answers = Answers(Arc::new(ArrayQueue::new(parked_max)));
     let stats = Arc::new(CoreStats::default());
     let control = ControlEnd {
         commands: Arc::clone(&commands),
         events: Arc::clone(&events),
+        asks: asks.clone(),
+        answers: answers.clone(),
         stats: Arc::clone(&stats),
     };
-    (control, WorkerEnd { commands, events, stats, wall: Arc::clone(wall) })
+    (control, WorkerEnd { commands, events, asks, answers, stats, wall: Arc::clone(wall) })
 }
 
 const COMMANDS_MAX: usize = 16;

@@ -42,6 +42,8 @@ pub struct Deadlines {
     pub body_rate: u64,
     /// A keep-alive connection may idle this long between requests (then it is closed).
     pub idle_ms: u64,
+    /// Control may take this long to answer what it is asked (then 504).
+    pub answer_ms: u64,
     /// A reply must make progress at least this often (else the connection is reset).
     pub stall_ms: u64,
     /// From our FIN to the end of the connection (else it is reset).
@@ -56,6 +58,7 @@ impl Default for Deadlines {
             body_grace_ms: 10_000,
             body_rate: 1_024,
             idle_ms: 60_000,
+            answer_ms: 10_000,
             stall_ms: 30_000,
             close_ms: 10_000,
         }

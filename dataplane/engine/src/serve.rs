@@ -7,6 +7,7 @@ use http1::{Context, HttpDate, Limits, Next, Observer, Out, Reject, Service, Sta
 use crate::CoreStats;
 use crate::conn::Conn;
 use crate::limits::SCRATCH_LEN;
+use crate::link::WorkerEnd;
 
 /// What one core serves with.
 pub(crate) struct Desk<S> {
@@ -52,8 +53,14 @@ impl<S: Service> Desk<S> {
         }
     }
 
-    /// Serves a connection as far as its input and its room allow.
-    pub(crate) fn serve(&mut self, conn: &mut Conn<S>, stats: &CoreStats) -> Served {
+    /// From the next exchange of each connection on, `service` answers.
+    pub(crate) fn install(&mut self, service: Arc<S>) {
+        self.service = service;
+    }
+
+    /// Serves the connection in `slot` as far as its input and its room allow.
+    pub(crate) fn serve(&mut self, conn: &mut Conn<S>, slot: u32, link: &WorkerEnd<S>) -> Served {
+        let stats: &CoreStats = &link.stats;
         let mut served = Served::default();
         let mut tally = Tally { stats, requests: 0 };
         loop {
@@ -65,6 +72,15 @@ impl<S: Service> Desk<S> {
             served.consumed += step.consumed;
             stats.request_octets.add(step.consumed as u64);
             stats.response_octets.add(step.written as u64);
+            if conn.service.is_some() && conn.http.waiting() == Waiting::Idle {
+                // The exchange of before a reload is over; the next one begins with what is new.
+                conn.service = None;
+                continue;
+            }
+            if let Some(ask) = conn.http.take_ask() {
+                self.post(conn, slot, ask, link);
+                continue;
+            }
             served.closed = step.next == Next::Close;
             if served.closed || step.consumed == 0 && step.written == 0 {
                 break;
@@ -74,15 +90,47 @@ impl<S: Service> Desk<S> {
                 break;
             }
         }
+        self.keep_service(conn);
         served.requests = tally.requests;
         served
+    }
+
+    /// Asks control, or answers 503 where the ring to it is full.
+    fn post(&self, conn: &mut Conn<S>, slot: u32, ask: S::Ask, link: &WorkerEnd<S>) {
+        let id = conn.next_id(slot);
+        if link.ask(id, ask).is_ok() {
+            link.stats.asks.add(1);
+            return;
+        }
+        link.stats.asks_refused.add(1);
+        let service = conn.service.as_ref().unwrap_or(&self.service);
+        let answered = conn.http.answer(service.refuse(Status::S503));
+        debug_assert!(answered.is_ok(), "it asked just now");
+    }
+
+    /// An exchange that goes on another time goes on with what it began with.
+    fn keep_service(&self, conn: &mut Conn<S>) {
+        match conn.http.waiting() {
+            Waiting::Idle | Waiting::Head | Waiting::Closed => conn.service = None,
+            Waiting::Body | Waiting::Answer | Waiting::Output => {
+                if conn.service.is_none() {
+                    conn.service = Some(Arc::clone(&self.service));
+                }
+            }
+        }
     }
 
     /// Heads and replies: input through the copy, output straight into the ring.
     fn exchange(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
         let Self { service, limits, date, input, output, .. } = self;
-        let mut context = Context { service: &**service, limits, date, observer: tally };
-        let Conn { tcp, http, .. } = conn;
+        let Conn { tcp, http, service: kept, .. } = conn;
+        let mut context = Context {
+            service: &**kept.as_ref().unwrap_or(service),
+            limits,
+            date,
+            observer: tally,
+            one_exchange: kept.is_some(),
+        };
         let available = tcp.peek(input);
         let eof = tcp.is_half_closed() && available == tcp.received();
         let input = &input[..available];
@@ -112,8 +160,14 @@ impl<S: Service> Desk<S> {
     /// Bodies: input straight from the ring, the little that is written through a copy.
     fn take_body(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
         let Self { service, limits, date, output, .. } = self;
-        let mut context = Context { service: &**service, limits, date, observer: tally };
-        let Conn { tcp, http, .. } = conn;
+        let Conn { tcp, http, service: kept, .. } = conn;
+        let mut context = Context {
+            service: &**kept.as_ref().unwrap_or(service),
+            limits,
+            date,
+            observer: tally,
+            one_exchange: kept.is_some(),
+        };
         let (received, fin) = (tcp.received(), tcp.is_half_closed());
         let room = tcp.room().min(output.len());
         let mut step = |input: &[u8]| {

@@ -133,6 +133,7 @@ counters! {
         deadline_head: Total, "requests whose head came too slowly (408)";
         deadline_body: Total, "requests whose body came too slowly (408)";
         deadline_idle: Total, "idle connections closed";
+        deadline_answer: Total, "requests that control was too late to answer (504)";
         deadline_stall: Total, "connections reset because their peer took no more of a reply";
         deadline_close: Total, "connections reset because their close did not complete";
         requests: Total, "valid request heads";
@@ -142,6 +143,12 @@ counters! {
         responses_4xx: Total, "responses of class 4xx";
         responses_5xx: Total, "responses of class 5xx";
         response_octets: Total, "octets of responses handed to TCP";
+        asks: Total, "requests that control was asked to answer";
+        asks_refused: Total, "requests answered 503 because the ring of asks was full";
+        answers: Total, "answers of control that a request waited for";
+        answers_late: Total, "dropped: answers of control that nobody waited for any more";
+        parked: Level, "requests that wait for an answer of control now";
+        snapshots_installed: Total, "services installed in place of the one before";
         rejects: Total, "requests refused by the protocol (in responses_4xx or 5xx too)";
     }
 }

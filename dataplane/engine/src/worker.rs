@@ -35,7 +35,7 @@ pub struct Worker<N: Nic, S: Service> {
     ready: Ready,
     desk: Desk<S>,
     deadlines: Micros,
-    link: Link,
+    link: Link<S>,
 }
 
 /// Who may come in.
@@ -60,10 +60,14 @@ struct Ready {
 }
 
 /// The link to control, and what it asked of us.
-struct Link {
-    end: WorkerEnd,
+struct Link<S: Service> {
+    end: WorkerEnd<S>,
     mode: Mode,
     turns: u64,
+    /// Asks without an answer yet, whether or not anybody still waits for it.
+    owed: u64,
+    /// Connections that wait for an answer.
+    parked: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +89,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         plan: CorePlan,
         mut nic: N,
         service: Arc<S>,
-        link: WorkerEnd,
+        link: WorkerEnd<S>,
         buffers: &mut dyn FnMut(usize) -> Buffer,
         now: Now,
     ) -> Self {
@@ -119,7 +123,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             conns,
             desk: Desk::new(service, plan.limits, link.wall.unix()),
             deadlines: Micros::from(plan.deadlines),
-            link: Link { end: link, mode: Mode::Serving, turns: 0 },
+            link: Link { end: link, mode: Mode::Serving, turns: 0, owed: 0, parked: 0 },
         };
         worker.wire.announce(&worker.link.end.stats);
         worker
@@ -152,7 +156,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
     pub fn turn(&mut self, now: Now) -> bool {
         self.desk.tick(self.link.end.wall.unix());
         self.stack.tick(now);
-        let arrived = self.ingress(now);
+        let arrived = self.ingress(now) | self.take_answers();
         self.expire(now);
         let settled = self.settle_ready(now);
         self.wire.nic.flush();
@@ -181,6 +185,26 @@ impl<N: Nic, S: Service> Worker<N, S> {
             }
         }
         arrived
+    }
+
+    /// Takes what control answered; an answer that nobody waits for any more is dropped and counted.
+    fn take_answers(&mut self) -> bool {
+        let mut taken = false;
+        while self.link.owed > 0
+            && let Some((id, reply)) = self.link.end.poll_answer()
+        {
+            taken = true;
+            self.link.owed -= 1;
+            let stats = &self.link.end.stats;
+            let conn = self.conns.conn(id.slot);
+            if conn.awaits(id) && conn.http.answer(reply).is_ok() {
+                stats.answers.add(1);
+                self.ready.push(id.slot, &mut conn.queued);
+            } else {
+                stats.answers_late.add(1);
+            }
+        }
+        taken
     }
 
     fn on_frame(&mut self, frame: &N::Frame, now: Now) -> Result<(), Loss> {
@@ -336,10 +360,11 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 stats.connections_handshake_expired.add(1);
                 self.retire(slot);
             }
-            Expiry::Head | Expiry::Body | Expiry::Idle => {
+            Expiry::Head | Expiry::Body | Expiry::Idle | Expiry::Answer => {
                 match expiry {
                     Expiry::Head => &stats.deadline_head,
                     Expiry::Body => &stats.deadline_body,
+                    Expiry::Answer => &stats.deadline_answer,
                     _ => &stats.deadline_idle,
                 }
                 .add(1);
@@ -383,8 +408,12 @@ impl<N: Nic, S: Service> Worker<N, S> {
             }
         }
         if conn.stage == Stage::Open {
-            let served = desk.serve(conn, stats);
+            let (asks, was_parked) = (stats.asks.value(), conn.is_parked());
+            let served = desk.serve(conn, slot, &link.end);
             conn.on_served(served.consumed, served.requests > 0, now.micros);
+            link.owed += stats.asks.value() - asks;
+            link.parked += u64::from(conn.is_parked());
+            link.parked -= u64::from(was_parked);
             if served.closed {
                 conn.tcp.close();
                 conn.enter(Stage::Closing, now.micros);
@@ -446,6 +475,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if conn.stage == Stage::HalfOpen {
             self.door.half_open -= 1;
         }
+        self.link.parked -= u64::from(conn.stage == Stage::Open && conn.is_parked());
         self.registry.flows.remove(conn.tuple);
         self.timers.disarm(slot);
         self.conns.release(slot);
@@ -455,6 +485,10 @@ impl<N: Nic, S: Service> Worker<N, S> {
     fn housekeeping(&mut self) {
         while let Some(command) = self.link.end.commands.pop() {
             match command {
+                Command::Install(service) => {
+                    self.desk.install(service);
+                    self.link.end.stats.snapshots_installed.add(1);
+                }
                 Command::Drain => self.drain(),
                 Command::Stop => self.stop(),
             }
@@ -470,6 +504,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let stats: &CoreStats = &self.link.end.stats;
         stats.connections_open.set(self.conns.open() as u64);
         stats.connections_half_open.set(self.door.half_open as u64);
+        stats.parked.set(self.link.parked);
         stats.time_wait_open.set(self.registry.time_wait.live() as u64);
         stats.publish_losses(self.wire.nic.losses());
     }

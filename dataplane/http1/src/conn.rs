@@ -13,12 +13,12 @@ use crate::frame::{self, Framed};
 use crate::head::{self, Head, Scan};
 use crate::{
     BodyLen, Connection, FIELDS_MAX, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Method, Observer,
-    Out, Reject, Service, Verdict,
+    Out, Outcome, Reject, Service, Status, Verdict,
 };
 
 /// Protocol state of one connection.
 pub struct Conn<S: Service> {
-    phase: Phase<S::Work, S::Reply>,
+    phase: Phase<S::Work, S::Reply, S::Ask>,
     wish: Wish,
 }
 
@@ -33,6 +33,9 @@ pub struct Context<'a, S, O> {
     pub date: &'a HttpDate,
     /// Told what happened.
     pub observer: &'a mut O,
+    /// Whether to stop between two requests, with [`Next::More`] and whatever input is left: the
+    /// caller wants to serve the next one with something else.
+    pub one_exchange: bool,
 }
 
 /// Result of [`Conn::advance`].
@@ -51,6 +54,8 @@ pub enum Next {
     More,
     /// More room: `out` is full, or has less than [`HEAD_OUT_MAX`] left and a head is due.
     Flush,
+    /// An answer from somebody else: see [`Conn::take_ask`] and [`Conn::answer`].
+    Park,
     /// Everything is in `out`: send it, half-close, discard further input.
     Close,
 }
@@ -64,6 +69,8 @@ pub enum Waiting {
     Head,
     /// The rest of a request body.
     Body,
+    /// The answer to what was asked of somebody else.
+    Answer,
     /// Room: an answer is not wholly written.
     Output,
     /// Nothing: the connection is over.
@@ -97,8 +104,10 @@ impl<S: Service> Conn<S> {
     ) -> Progress {
         let mut io = Io { input, at: 0, eof, out };
         let mut phase = mem::replace(&mut self.phase, Phase::Closed);
-        if self.wish == Wish::Expire {
-            self.wish = Wish::Drain;
+        if let Wish::Expire { then } = self.wish {
+            // Whoever was asked is late, not the peer: its connection goes on.
+            let goes_on = matches!(phase, Phase::Parked { .. }) && then == Then::Serve;
+            self.wish = if goes_on { Wish::Serve } else { Wish::Drain };
             phase = phase.expire(&io, cx);
         }
         loop {
@@ -113,12 +122,33 @@ impl<S: Service> Conn<S> {
         }
     }
 
+    /// What has to be asked of somebody else, once for each time that [`advance`](Self::advance) says
+    /// [`Next::Park`]. The request waits for [`answer`](Self::answer), and no input is taken meanwhile.
+    pub fn take_ask(&mut self) -> Option<S::Ask> {
+        match &mut self.phase {
+            Phase::Parked { ask, .. } => ask.take(),
+            _ => None,
+        }
+    }
+
+    /// The answer to what was asked. Gives it back if nothing waits for one.
+    ///
+    /// # Errors
+    /// The reply, where the connection is not parked.
+    pub fn answer(&mut self, reply: S::Reply) -> Result<(), S::Reply> {
+        let Phase::Parked { manner, .. } = self.phase else { return Err(reply) };
+        self.phase = Phase::Answer { reply, manner };
+        Ok(())
+    }
+
     /// The deadline for what [`waiting`](Self::waiting) says has passed.
     ///
-    /// The next [`advance`](Self::advance) answers a request that was begun with 408 and ends; an
-    /// idle connection, and one whose answer is not taken, ends at once.
+    /// The next [`advance`](Self::advance) answers a request that was begun with 408 and ends; one that
+    /// waits for somebody else is answered 504 and the connection goes on; an idle connection, and one
+    /// whose answer is not taken, ends at once.
     pub fn expire(&mut self) {
-        self.wish = Wish::Expire;
+        let then = if self.wish == Wish::Serve { Then::Serve } else { Then::Drain };
+        self.wish = Wish::Expire { then };
     }
 
     /// The server is going down: the request in progress is the last.
@@ -137,6 +167,7 @@ impl<S: Service> Conn<S> {
             Phase::Head(scan) if scan.is_idle() => Waiting::Idle,
             Phase::Head(_) => Waiting::Head,
             Phase::Body(_) => Waiting::Body,
+            Phase::Parked { .. } => Waiting::Answer,
             Phase::Continue(_) | Phase::Answer { .. } | Phase::Reply { .. } => Waiting::Output,
             Phase::Closed => Waiting::Closed,
         }
@@ -163,17 +194,31 @@ impl<S: Service> fmt::Debug for Conn<S> {
 enum Wish {
     Serve,
     Drain,
-    /// Becomes `Drain` when it is heard.
-    Expire,
+    /// Heard by the next call; `then` is what was wished before.
+    Expire {
+        then: Then,
+    },
 }
 
-/// Where one connection stands. `W` and `R` are the service's `Work` and `Reply`.
-enum Phase<W, R> {
+/// What a connection whose deadline passed was to do besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Serve,
+    Drain,
+}
+
+/// Where one connection stands. `W`, `R` and `A` are the service's `Work`, `Reply` and `Ask`.
+enum Phase<W, R, A> {
     /// Between requests, or in the middle of a head.
     Head(Scan),
     /// `100 Continue` is to be written, then the body read.
     Continue(Receive<W, R>),
     Body(Receive<W, R>),
+    /// Somebody else is asked; `ask` is there until it is taken.
+    Parked {
+        ask: Option<A>,
+        manner: Manner,
+    },
     /// The head of the answer is to be written.
     Answer {
         reply: R,
@@ -260,7 +305,7 @@ enum Flow<P> {
     Stop(P, Next),
 }
 
-impl<W, R: Copy> Phase<W, R> {
+impl<W, R, A> Phase<W, R, A> {
     #[inline]
     fn step<S, O>(
         self,
@@ -269,16 +314,17 @@ impl<W, R: Copy> Phase<W, R> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         match self {
             Self::Head(scan) => Self::step_head(scan, wish, io, cx),
             Self::Continue(receive) => Self::step_continue(receive, io),
             Self::Body(receive) => Self::step_body(receive, wish, io, cx),
+            Self::Parked { .. } => Flow::Stop(self, Next::Park),
             Self::Answer { reply, manner } => Self::step_answer(reply, manner, wish, io, cx),
             Self::Reply { reply, sent, len, after } => {
-                Self::step_reply(reply, sent, len, after, io, cx.service)
+                Self::step_reply(reply, sent, len, after, io, cx)
             }
             Self::Closed => {
                 io.at = io.input.len();
@@ -294,7 +340,7 @@ impl<W, R: Copy> Phase<W, R> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         if !scan.is_idle() {
@@ -331,7 +377,7 @@ impl<W, R: Copy> Phase<W, R> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         let rest = io.rest();
@@ -352,7 +398,7 @@ impl<W, R: Copy> Phase<W, R> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         let mut room = head::EMPTY_ROOM;
@@ -371,7 +417,7 @@ impl<W, R: Copy> Phase<W, R> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         let content = Content::of_bytes(io.rest());
@@ -385,11 +431,11 @@ impl<W, R: Copy> Phase<W, R> {
         let verdict = cx.service.accept(&request);
         let body = match request.body_len() {
             BodyLen::None | BodyLen::Length(0) => {
-                let reply = match verdict {
+                let outcome = match verdict {
                     Verdict::Read(work) => cx.service.finish(work),
-                    Verdict::Reply(reply) => reply,
+                    Verdict::Reply(reply) => Outcome::Reply(reply),
                 };
-                return Self::step_answer(reply, manner, wish, io, cx);
+                return Self::step_outcome(outcome, manner, wish, io, cx);
             }
             BodyLen::Length(len) => Body::Length(len),
             BodyLen::Chunked => Body::Chunked(Chunks::START),
@@ -430,7 +476,7 @@ impl<W, R: Copy> Phase<W, R> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         let manner = receive.manner;
@@ -446,11 +492,11 @@ impl<W, R: Copy> Phase<W, R> {
                 cx.service.on_body(work, piece.content);
             }
             if piece.is_last {
-                let reply = match receive.job {
+                let outcome = match receive.job {
                     Job::Work(work) => cx.service.finish(work),
-                    Job::Discard(reply) => reply,
+                    Job::Discard(reply) => Outcome::Reply(reply),
                 };
-                return Self::step_answer(reply, manner, wish, io, cx);
+                return Self::step_outcome(outcome, manner, wish, io, cx);
             }
             if io.is_over() {
                 return Flow::On(Self::refuse(Reject::BodyCutShort, manner.content, cx));
@@ -458,6 +504,24 @@ impl<W, R: Copy> Phase<W, R> {
             if io.rest().is_empty() {
                 return Flow::Stop(Self::Body(receive), Next::More);
             }
+        }
+    }
+
+    #[inline]
+    fn step_outcome<S, O>(
+        outcome: Outcome<R, A>,
+        manner: Manner,
+        wish: Wish,
+        io: &mut Io<'_, '_, '_>,
+        cx: &mut Context<'_, S, O>,
+    ) -> Flow<Self>
+    where
+        S: Service<Work = W, Reply = R, Ask = A>,
+        O: Observer,
+    {
+        match outcome {
+            Outcome::Reply(reply) => Self::step_answer(reply, manner, wish, io, cx),
+            Outcome::Ask(ask) => Flow::Stop(Self::Parked { ask: Some(ask), manner }, Next::Park),
         }
     }
 
@@ -469,7 +533,7 @@ impl<W, R: Copy> Phase<W, R> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         if io.out.left() < HEAD_OUT_MAX {
@@ -486,19 +550,19 @@ impl<W, R: Copy> Phase<W, R> {
             Content::Send => cx.service.body_len(&reply),
             Content::Omit => 0,
         };
-        Self::step_reply(reply, 0, len, after, io, cx.service)
+        Self::step_reply(reply, 0, len, after, io, cx)
     }
 
-    fn step_reply<S>(
+    fn step_reply<S, O>(
         reply: R,
         mut sent: u64,
         len: u64,
         after: After,
         io: &mut Io<'_, '_, '_>,
-        service: &S,
+        cx: &Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
     {
         while sent < len {
             let left = usize::try_from(len - sent).unwrap_or(usize::MAX);
@@ -507,22 +571,25 @@ impl<W, R: Copy> Phase<W, R> {
             if room == 0 {
                 return Flow::Stop(Self::Reply { reply, sent, len, after }, Next::Flush);
             }
-            let written = service.body_into(&reply, sent, &mut free[..room]);
+            let written = cx.service.body_into(&reply, sent, &mut free[..room]);
             assert!(written > 0, "a service gave nothing of a body that has not ended");
             assert!(written <= room, "a service wrote more than there was room for");
             io.out.advance(written);
             sent += written as u64;
         }
-        Flow::On(match after {
-            After::NextRequest => Self::Head(Scan::default()),
-            After::Close => Self::Closed,
-        })
+        match after {
+            After::NextRequest if cx.one_exchange => {
+                Flow::Stop(Self::Head(Scan::default()), Next::More)
+            }
+            After::NextRequest => Flow::On(Self::Head(Scan::default())),
+            After::Close => Flow::On(Self::Closed),
+        }
     }
 
     /// The deadline passed in this phase.
     fn expire<S, O>(self, io: &Io<'_, '_, '_>, cx: &mut Context<'_, S, O>) -> Self
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         match self {
@@ -530,6 +597,9 @@ impl<W, R: Copy> Phase<W, R> {
                 Self::refuse(Reject::HeadTimeout, Content::of_bytes(io.input), cx)
             }
             Self::Body(receive) => Self::refuse(Reject::BodyTimeout, receive.manner.content, cx),
+            Self::Parked { manner, .. } => {
+                Self::Answer { reply: cx.service.refuse(Status::S504), manner }
+            }
             Self::Head(_) | Self::Continue(_) | Self::Answer { .. } | Self::Reply { .. } => {
                 Self::Closed
             }
@@ -541,7 +611,7 @@ impl<W, R: Copy> Phase<W, R> {
     #[cold]
     fn refuse<S, O>(reject: Reject, content: Content, cx: &mut Context<'_, S, O>) -> Self
     where
-        S: Service<Work = W, Reply = R>,
+        S: Service<Work = W, Reply = R, Ask = A>,
         O: Observer,
     {
         cx.observer.on_reject(reject);
@@ -552,4 +622,4 @@ impl<W, R: Copy> Phase<W, R> {
 
 const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const _: () = assert!(CONTINUE.len() <= HEAD_OUT_MAX);
-const _: () = assert!(size_of::<Phase<(), ()>>() <= 128, "a connection is to stay small");
+const _: () = assert!(size_of::<Phase<(), (), ()>>() <= 128, "a connection is to stay small");

@@ -42,6 +42,6 @@ pub use out::Out;
 pub use reject::Reject;
 pub use reply::{Connection, HEAD_OUT_MAX, HeadContext};
 pub use request::{BodyLen, Request, Version};
-pub use service::{Service, Verdict};
+pub use service::{Outcome, Service, Verdict};
 pub use status::Status;
 pub use target::Target;

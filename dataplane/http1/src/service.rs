@@ -10,13 +10,15 @@ use crate::{HeadContext, Request, Status};
 ///
 /// Order of calls for one request: `accept`, then (if it said [`Verdict::Read`]) `on_body` for
 /// every piece of the body and `finish`; then `head_into` once and `body_into` until the body has
-/// left.
+/// left. Where `finish` said [`Outcome::Ask`], the answer comes from somebody else in between.
 /// A request that is refused midway, or whose connection ends, loses its `Work` without `finish`.
 pub trait Service {
     /// What a request accumulates while its body arrives.
     type Work;
     /// The chosen answer: small, and enough to produce any byte of it again.
-    type Reply: Copy;
+    type Reply;
+    /// What has to be asked of somebody else before there is an answer.
+    type Ask;
 
     /// A request head is complete and its framing is valid.
     fn accept(&self, request: &Request<'_>) -> Verdict<Self::Work, Self::Reply>;
@@ -24,10 +26,10 @@ pub trait Service {
     /// The next piece of the request body, transfer coding removed. Never empty; cut anywhere.
     fn on_body(&self, work: &mut Self::Work, piece: &[u8]);
 
-    /// The body is complete: choose the answer.
-    fn finish(&self, work: Self::Work) -> Self::Reply;
+    /// The body is complete: choose the answer, or say what has to be asked first.
+    fn finish(&self, work: Self::Work) -> Outcome<Self::Reply, Self::Ask>;
 
-    /// The protocol refuses the request: the answer for `status`, a short text.
+    /// The request cannot be answered as it should: the answer for `status`, a short text.
     fn refuse(&self, status: Status) -> Self::Reply;
 
     /// Status of an answer.
@@ -55,4 +57,14 @@ pub enum Verdict<W, R> {
     Read(W),
     /// The answer is known. A body, if there is one, is read and thrown away.
     Reply(R),
+}
+
+/// What a service says of a whole request.
+#[derive(Debug)]
+pub enum Outcome<R, A> {
+    /// The answer is known.
+    Reply(R),
+    /// Somebody else has to be asked: the connection is parked until
+    /// [`Conn::answer`](crate::Conn::answer).
+    Ask(A),
 }

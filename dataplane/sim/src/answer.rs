@@ -25,26 +25,20 @@ impl Answer {
     /// # Panics
     /// If the octets cannot be an answer, or it has no exact length.
     pub fn read(octets: &[u8], to_head: bool) -> Option<(Self, usize)> {
-        let mut fields = [EMPTY_HEADER; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut fields);
-        let head_len = match response.parse(octets) {
-            Ok(Status::Complete(len)) => len,
-            Ok(Status::Partial) => return None,
-            Err(error) => panic!("no answer ({error}): {:?}", String::from_utf8_lossy(octets)),
-        };
-        let mut answer = Self {
-            status: response.code.expect("a complete head has a status"),
-            fields: response
-                .headers
-                .iter()
-                .map(|field| (field.name.to_owned(), field.value.to_vec()))
-                .collect(),
-            body: Vec::new(),
-        };
-        let len = answer.body_len(to_head);
-        let end = head_len + len;
+        let (mut answer, head_len) = Self::read_head(octets)?;
+        let end = head_len + answer.body_len(to_head);
         answer.body = octets.get(head_len..end)?.to_vec();
         Some((answer, end))
+    }
+
+    /// How many octets the answer at the front of `octets` takes, of which its head is there. `None`: not
+    /// even that.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn extent(octets: &[u8], to_head: bool) -> Option<usize> {
+        let (answer, head_len) = Self::read_head(octets)?;
+        Some(head_len + answer.body_len(to_head))
     }
 
     /// Value of the first field called `name`, in any case.
@@ -56,6 +50,27 @@ impl Answer {
     /// Whether the appliance says that it closes the connection.
     pub fn closes(&self) -> bool {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
+    }
+
+    /// An answer without its content, and how long its head is.
+    fn read_head(octets: &[u8]) -> Option<(Self, usize)> {
+        let mut fields = [EMPTY_HEADER; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut fields);
+        let head_len = match response.parse(octets) {
+            Ok(Status::Complete(len)) => len,
+            Ok(Status::Partial) => return None,
+            Err(error) => panic!("no answer ({error}): {:?}", String::from_utf8_lossy(octets)),
+        };
+        let answer = Self {
+            status: response.code.expect("a complete head has a status"),
+            fields: response
+                .headers
+                .iter()
+                .map(|field| (field.name.to_owned(), field.value.to_vec()))
+                .collect(),
+            body: Vec::new(),
+        };
+        Some((answer, head_len))
     }
 
     fn body_len(&self, to_head: bool) -> usize {

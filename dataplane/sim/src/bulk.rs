@@ -2,15 +2,24 @@
 //! and digested.
 //!
 //! `GET /down/N` answers N octets, each a function of its offset; `POST /up` answers
-//! `length digest`; everything else is 404. HEAD is GET without content.
+//! `length digest`; `/ask/N`, with whatever method and body, has to be asked of control; everything else
+//! is 404. HEAD is GET without content.
 
 use core::fmt::Write;
 
-use http1::{HeadContext, Method, Request, Service, Status, Verdict};
+use http1::{HeadContext, Method, Outcome, Request, Service, Status, Verdict};
 
-/// The service. It has no state.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Bulk;
+/// The service. Its edition shows in every octet of a download that it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Bulk {
+    /// Laid over every octet of a download by exclusive or.
+    pub salt: u8,
+}
+
+impl Bulk {
+    /// The one whose downloads are the formula as it is.
+    pub const PLAIN: Self = Self { salt: 0 };
+}
 
 /// An answer of [`Bulk`].
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +78,30 @@ pub fn download_octet(at: u64) -> u8 {
     (at % 251).to_le_bytes()[0] ^ (at / 251 % 256).to_le_bytes()[0]
 }
 
-impl Service for Bulk {
-    type Work = Digest;
-    type Reply = BulkReply;
+/// What a request to [`Bulk`] is about.
+#[derive(Clone, Copy, Debug)]
+pub enum BulkWork {
+    /// An upload, so far.
+    Upload(Digest),
+    /// Something for control.
+    Ask(u64),
+}
 
-    fn accept(&self, request: &Request<'_>) -> Verdict<Digest, BulkReply> {
+impl Service for Bulk {
+    type Work = BulkWork;
+    type Reply = BulkReply;
+    /// The number in the path.
+    type Ask = u64;
+
+    fn accept(&self, request: &Request<'_>) -> Verdict<BulkWork, BulkReply> {
         let path = str::from_utf8(request.target().path()).unwrap_or_default();
+        if let Some(number) = path.strip_prefix("/ask/").and_then(|text| text.parse().ok()) {
+            return Verdict::Read(BulkWork::Ask(number));
+        }
         match (request.method(), path, path.strip_prefix("/down/")) {
-            (Method::Post | Method::Put, "/up", _) => Verdict::Read(Digest::default()),
+            (Method::Post | Method::Put, "/up", _) => {
+                Verdict::Read(BulkWork::Upload(Digest::default()))
+            }
             (Method::Get | Method::Head, _, Some(len)) => {
                 let reply = len.parse().map(BulkReply::Download);
                 Verdict::Reply(reply.unwrap_or(BulkReply::Bare(Status::S404)))
@@ -85,12 +110,17 @@ impl Service for Bulk {
         }
     }
 
-    fn on_body(&self, work: &mut Digest, piece: &[u8]) {
-        work.update(piece);
+    fn on_body(&self, work: &mut BulkWork, piece: &[u8]) {
+        if let BulkWork::Upload(digest) = work {
+            digest.update(piece);
+        }
     }
 
-    fn finish(&self, work: Digest) -> BulkReply {
-        BulkReply::Upload(work)
+    fn finish(&self, work: BulkWork) -> Outcome<BulkReply, u64> {
+        match work {
+            BulkWork::Upload(digest) => Outcome::Reply(BulkReply::Upload(digest)),
+            BulkWork::Ask(number) => Outcome::Ask(number),
+        }
     }
 
     fn refuse(&self, status: Status) -> BulkReply {
@@ -136,7 +166,7 @@ impl Service for Bulk {
             BulkReply::Download(len) => {
                 let left = usize::try_from(len - at).unwrap_or(usize::MAX).min(out.len());
                 for (octet, at) in out[..left].iter_mut().zip(at..) {
-                    *octet = download_octet(at);
+                    *octet = download_octet(at) ^ self.salt;
                 }
                 left
             }
@@ -204,12 +234,12 @@ mod tests {
     #[test]
     fn any_part_of_an_answer_is_a_part_of_the_whole() {
         for reply in [BulkReply::Download(1_000), BulkReply::Upload(Digest::of(b"xyz"))] {
-            let len = usize::try_from(Bulk.body_len(&reply)).expect("short");
+            let len = usize::try_from(Bulk::PLAIN.body_len(&reply)).expect("short");
             let mut whole = vec![0; len];
-            assert_eq!(Bulk.body_into(&reply, 0, &mut whole), len);
+            assert_eq!(Bulk::PLAIN.body_into(&reply, 0, &mut whole), len);
             let mut part = [0; 7];
             for at in 0..len {
-                let filled = Bulk.body_into(&reply, at as u64, &mut part);
+                let filled = Bulk::PLAIN.body_into(&reply, at as u64, &mut part);
                 assert_eq!(part[..filled], whole[at..len.min(at + 7)]);
             }
         }

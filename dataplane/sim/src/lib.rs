@@ -8,6 +8,7 @@ mod answer;
 mod bulk;
 mod capture;
 mod checksum;
+mod control;
 mod dialog;
 mod host;
 mod network;
@@ -19,7 +20,8 @@ mod stalls;
 mod world;
 
 pub use answer::Answer;
-pub use bulk::{Bulk, BulkReply, Digest, chunked, download_octet};
+pub use bulk::{Bulk, BulkReply, BulkWork, Digest, chunked, download_octet};
+pub use control::{Clerk, Control};
 pub use dialog::Dialog;
 pub use host::{Host, HostPlan, LineId, Phase, Reading};
 pub use network::{Fates, Faults, Network, Port};

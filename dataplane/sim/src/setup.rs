@@ -7,6 +7,7 @@ use engine::link::{self, ControlEnd, WallClock};
 use engine::{Buffer, CorePlan, Deadlines, Nic, Now, Worker, spread};
 use http1::{HEAD_OUT_MAX, Limits, Service};
 
+use crate::control::{Clerk, Control, Desk};
 use crate::network::Faults;
 use crate::nic::NicPlan;
 use crate::raw::Address;
@@ -39,6 +40,8 @@ pub struct Setup {
     pub stalls: bool,
     /// Workers: with more than one they share the queue through the software spreader.
     pub workers: usize,
+    /// Requests of one worker that may wait for control.
+    pub parked: usize,
     /// Octets of the socket buffers of clients.
     pub client_buffer: usize,
     /// Put around every turn of a worker.
@@ -71,6 +74,7 @@ impl Setup {
             away: Faults::none(),
             stalls: false,
             workers: 1,
+            parked: 64,
             client_buffer: 65_535,
             seal: |turn| turn(),
             origin: 1_000_000 + seed * 7_919,
@@ -107,26 +111,33 @@ impl Setup {
         }
     }
 
-    /// A world in which workers with `service` are the appliance.
+    /// A world in which workers with `service` are the appliance. Nobody answers what they ask.
     pub fn build<S: Service + Send + Sync + 'static>(&self, service: &Arc<S>) -> World {
+        self.build_with(service, || Box::new(|_, _| ()))
+    }
+
+    /// The same with somebody at control's end of each worker, made by `clerk`.
+    pub fn build_with<S: Service + Send + Sync + 'static>(
+        &self,
+        service: &Arc<S>,
+        mut clerk: impl FnMut() -> Clerk<S>,
+    ) -> World {
         let (nic, wire) = self.nic.build();
         let wall = WallClock::new(UNIX_START);
         let now = now_at(self.origin);
         let mut workers: Vec<Box<dyn Turn>> = Vec::new();
-        let mut controls = Vec::new();
+        let mut controls: Vec<Box<dyn Control>> = Vec::new();
+        let mut hire = |(worker, end): (Box<dyn Turn>, ControlEnd<S>)| {
+            workers.push(worker);
+            controls.push(Box::new(Desk { end, clerk: clerk() }));
+        };
         if self.workers == 1 {
-            let (worker, control) = self.worker(nic, service, &wall, now);
-            workers.push(Box::new(worker));
-            controls.push(control);
+            hire(self.worker(nic, service, &wall, now));
         } else {
             let (hub, spokes) = spread::split(nic, self.workers - 1, self.lent(), self.core.seed);
-            let (worker, control) = self.worker(hub, service, &wall, now);
-            workers.push(Box::new(worker));
-            controls.push(control);
+            hire(self.worker(hub, service, &wall, now));
             for spoke in spokes {
-                let (worker, control) = self.worker(spoke, service, &wall, now);
-                workers.push(Box::new(worker));
-                controls.push(control);
+                hire(self.worker(spoke, service, &wall, now));
             }
         }
         World::new(self, wire, workers, controls, wall)
@@ -137,17 +148,18 @@ impl Setup {
         spread::LENT.min(self.nic.transmit_pool / 2 / (self.workers - 1))
     }
 
-    fn worker<N: Nic, S: Service>(
+    fn worker<N: Nic + 'static, S: Service + Send + Sync + 'static>(
         &self,
         nic: N,
         service: &Arc<S>,
         wall: &Arc<WallClock>,
         now: Now,
-    ) -> (Worker<N, S>, ControlEnd) {
-        let (control, worker_end) = link::pair(wall);
+    ) -> (Box<dyn Turn>, ControlEnd<S>) {
+        let (control, worker_end) = link::pair(wall, self.parked);
         let mut buffers = |len| Buffer::Owned(vec![0; len]);
         let core = self.core.clone();
-        (Worker::new(core, nic, Arc::clone(service), worker_end, &mut buffers, now), control)
+        let worker = Worker::new(core, nic, Arc::clone(service), worker_end, &mut buffers, now);
+        (Box::new(worker), control)
     }
 }
 

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use engine::link::{Command, ControlEnd, Event, WallClock};
+use engine::link::{Event, WallClock};
 use engine::{Nic, Now, Worker};
 use http1::Service;
 
 use crate::answer::Answer;
 use crate::capture::Capture;
+use crate::control::Control;
 use crate::host::{Host, HostPlan, LineId, Phase, Reading};
 use crate::network::{Network, Port};
 use crate::nic::Wire;
@@ -63,7 +64,7 @@ pub struct World {
     network: Network,
     wire: Wire,
     workers: Vec<Box<dyn Turn>>,
-    controls: Vec<ControlEnd>,
+    controls: Vec<Box<dyn Control>>,
     wall: Arc<WallClock>,
     places: Vec<Place>,
     hosts: Vec<(Port, Host)>,
@@ -103,7 +104,7 @@ impl World {
         setup: &Setup,
         wire: Wire,
         workers: Vec<Box<dyn Turn>>,
-        controls: Vec<ControlEnd>,
+        controls: Vec<Box<dyn Control>>,
         wall: Arc<WallClock>,
     ) -> Self {
         let mut network = Network::new(setup.seed, setup.toward.clone(), setup.away.clone());
@@ -186,6 +187,7 @@ impl World {
         }
         self.deliver();
         let busy = self.turn();
+        self.controls.iter_mut().for_each(|control| control.tend(self.now));
         self.collect();
         self.poll_hosts();
         let next = if busy { self.now + BUSY_TURN } else { self.next_event() };
@@ -437,18 +439,20 @@ impl World {
 
 /// Control, and what the counters must say.
 impl World {
-    /// Sends a command to every worker.
-    #[track_caller]
-    pub fn command(&mut self, command: Command) {
-        for control in &self.controls {
-            assert!(control.send(command), "the command ring has room");
-        }
+    /// Tells every worker to drain.
+    pub fn drain(&mut self) {
+        self.controls.iter().for_each(|control| control.drain());
+    }
+
+    /// Tells every worker to stop.
+    pub fn stop(&mut self) {
+        self.controls.iter().for_each(|control| control.stop());
     }
 
     /// Every event that workers have sent since the last call.
     pub fn events(&mut self) -> Vec<Event> {
-        let next = |control: &ControlEnd| core::iter::from_fn(|| control.poll_event()).collect();
-        self.controls.iter().flat_map(|control| -> Vec<Event> { next(control) }).collect()
+        let next = |control: &dyn Control| core::iter::from_fn(|| control.poll_event()).collect();
+        self.controls.iter().flat_map(|control| -> Vec<Event> { next(&**control) }).collect()
     }
 
     /// One counter, over all workers.
@@ -481,11 +485,11 @@ impl World {
 
     /// One counter of each worker.
     pub fn count_each(&self, name: &str) -> Vec<u64> {
-        let value = |control: &ControlEnd| {
+        let value = |control: &dyn Control| {
             let found = control.stats().readings().find(|reading| reading.name == name);
             found.map_or(0, |reading| reading.value)
         };
-        self.controls.iter().map(value).collect()
+        self.controls.iter().map(|control| value(&**control)).collect()
     }
 
     /// Checks that every frame is accounted for: taken = delivered + dropped, on every worker; every

@@ -9,7 +9,8 @@ use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use engine::link::Command;
 use sim::raw::{Segment, arp_request, echo_request, flag};
 use sim::{
-    APPLIANCE, Bulk, Dialog, Digest, HTTP_PORT, Phase, Reading, Setup, World, chunked, for_seeds,
+    APPLIANCE, Bulk, BulkReply, Dialog, Digest, HTTP_PORT, Phase, Reading, Setup, World, chunked,
+    for_seeds,
 };
 
 #[global_allocator]
@@ -29,7 +30,7 @@ fn sealed(turn: &mut dyn FnMut() -> bool) -> bool {
 }
 
 fn build(setup: Setup) -> World {
-    Setup { seal: sealed, ..setup }.build(&Arc::new(Bulk))
+    Setup { seal: sealed, ..setup }.build(&Arc::new(Bulk::PLAIN))
 }
 
 #[test]
@@ -167,14 +168,36 @@ fn deadlines_resets_time_wait_drain_and_stop() {
     world.run_for(12 * SECOND);
     assert_eq!(world.count("time_wait_open"), 0);
     let last = world.client();
-    world.command(Command::Drain);
+    world.drain();
     world.expect_phase(last, Phase::Finished);
     let late = world.host();
     let refused = world.connect(late);
     world.expect_phase(refused, Phase::Reset);
-    world.command(Command::Stop);
+    world.stop();
     world.run_for(SECOND);
     world.end();
+}
+
+#[test]
+fn asks_answers_and_installs() {
+    let setup = Setup { seal: sealed, ..Setup::new(1) };
+    let service = Arc::new(Bulk::PLAIN);
+    let mut world = setup.build_with(&service, || {
+        let service = Arc::clone(&service);
+        Box::new(move |end, _| {
+            while let Some((id, octets)) = end.asks().poll() {
+                assert!(end.answers().push(id, BulkReply::Download(octets)).is_ok());
+                assert!(end.send(Command::Install(Arc::clone(&service))).is_ok());
+            }
+        })
+    });
+    let client = world.client();
+    for round in 0..20 {
+        world.send(client, format!("GET /ask/{} HTTP/1.1\r\nHost: a\r\n\r\n", round * 1_000));
+        assert_eq!(world.answer(client).body.len(), round * 1_000);
+    }
+    world.run_for(100_000);
+    assert_eq!(world.count("snapshots_installed"), 20);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::link::{Command, Event};
+use engine::link::Event;
 use sim::raw::{Segment, flag};
 use sim::{APPLIANCE, Bulk, Dialog, HTTP_PORT, Phase, RawId, Setup, World};
 
@@ -56,7 +56,7 @@ fn syn_acks(world: &mut World, raw: RawId, count: usize) -> Vec<u32> {
 #[test]
 fn connections_that_are_reset_leave_nothing() {
     const CONNECTIONS: u16 = 4_096;
-    let mut world = roomy(usize::from(CONNECTIONS)).build(&Arc::new(Bulk));
+    let mut world = roomy(usize::from(CONNECTIONS)).build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     let ports = 1..CONNECTIONS + 1;
     for round in 0..20u32 {
@@ -95,7 +95,7 @@ fn connections_that_are_reset_leave_nothing() {
 fn time_wait_records_make_room_for_one_another() {
     const AT_ONCE: u16 = 4_096;
     let records = u64::try_from(engine::limits::TIME_WAIT_MAX).expect("fits");
-    let mut world = roomy(usize::from(AT_ONCE)).build(&Arc::new(Bulk));
+    let mut world = roomy(usize::from(AT_ONCE)).build(&Arc::new(Bulk::PLAIN));
     let rounds = records / u64::from(AT_ONCE) + 2;
     for _ in 0..rounds {
         // A machine of its own each round, so that no tuple comes twice.
@@ -138,7 +138,7 @@ fn time_wait_records_make_room_for_one_another() {
 fn a_full_house_lets_the_next_one_in_when_there_is_room() {
     let mut setup = Setup::new(1);
     setup.core.connections = 4;
-    let mut world = setup.build(&Arc::new(Bulk));
+    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let inside: Vec<_> = (0..4).map(|_| world.client()).collect();
     let host = world.host();
     let waiting = world.connect(host);
@@ -164,7 +164,7 @@ fn a_starved_transmit_side_delays_and_loses_nothing() {
     sim::for_seeds(32, |seed| {
         let mut setup = Setup { stalls: true, ..Setup::new(seed) };
         (setup.nic.transmit_ring, setup.nic.transmit_pool) = (2, 3);
-        let mut world = setup.build(&Arc::new(Bulk));
+        let mut world = setup.build(&Arc::new(Bulk::PLAIN));
         let host = world.host();
         let clients: Vec<_> = (0..8).map(|_| world.connect(host)).collect();
         for client in &clients {
@@ -181,12 +181,12 @@ fn a_starved_transmit_side_delays_and_loses_nothing() {
 
 #[test]
 fn draining_finishes_what_is_under_way_and_says_so() {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let [idle, busy, posting] = [(); 3].map(|()| world.client());
     world.send(busy, b"GET /down/3000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     world.send(posting, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
     world.run_for(2 * MILLI);
-    world.command(Command::Drain);
+    world.drain();
     world.expect_phase(idle, Phase::Finished);
     world.finish(idle);
     assert!(world.events().is_empty(), "two are still under way");
@@ -208,13 +208,13 @@ fn draining_finishes_what_is_under_way_and_says_so() {
 /// Draining while handshakes are under way: they may complete, and are let go.
 #[test]
 fn draining_lets_go_of_handshakes() {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     world.hear(raw);
     let mut early = Dialog::new(raw, 4_000, 1);
     early.half_open(&mut world, &[]);
     Dialog::new(raw, 4_001, 1).half_open(&mut world, &[]);
-    world.command(Command::Drain);
+    world.drain();
     world.run_for(100 * MILLI);
     early.say(&mut world, flag::ACK, b"");
     assert!(early.hear(&mut world).has(flag::FIN), "an idle connection is closed");
@@ -227,11 +227,11 @@ fn draining_lets_go_of_handshakes() {
 
 #[test]
 fn stopping_resets_what_is_left() {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let [idle, busy] = [(); 2].map(|()| world.client());
     world.send(busy, b"GET /down/3000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     world.run_for(2 * MILLI);
-    world.command(Command::Stop);
+    world.stop();
     world.expect_phase(idle, Phase::Reset);
     world.expect_phase(busy, Phase::Reset);
     assert_eq!(world.count("connections_aborted"), 2);
@@ -241,7 +241,7 @@ fn stopping_resets_what_is_left() {
 /// Two workers behind one queue: both take their share, and both drain.
 #[test]
 fn two_workers_share_the_connections() {
-    let mut world = Setup { workers: 2, ..Setup::new(1) }.build(&Arc::new(Bulk));
+    let mut world = Setup { workers: 2, ..Setup::new(1) }.build(&Arc::new(Bulk::PLAIN));
     let host = world.host();
     let clients: Vec<_> = (0..40).map(|_| world.connect(host)).collect();
     for client in &clients {
@@ -251,7 +251,7 @@ fn two_workers_share_the_connections() {
     let shares = world.count_each("requests");
     assert!(shares.iter().all(|share| (8..=32).contains(share)), "{shares:?}");
     assert_eq!(shares.iter().sum::<u64>(), 40);
-    world.command(Command::Drain);
+    world.drain();
     for client in &clients {
         world.expect_phase(*client, Phase::Finished);
         world.finish(*client);
@@ -264,7 +264,7 @@ fn two_workers_share_the_connections() {
 /// What the adapter loses below the worker reaches the counters.
 #[test]
 fn losses_below_the_worker_are_published() {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     assert!(!world.wire().deliver(&[0; 1_519]));
     assert!(!world.wire().deliver(&[0; 9_000]));
     world.run_for(SECOND);

@@ -21,7 +21,7 @@ fn setup() -> Setup {
 }
 
 fn world() -> (World, RawId) {
-    let mut world = setup().build(&Arc::new(Bulk));
+    let mut world = setup().build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     world.run_for(10 * MILLI);
     while world.overheard(raw).is_some() {}
@@ -305,7 +305,7 @@ fn every_connection_has_its_own_clock() {
 fn long_uptimes_and_pauses_are_survived() {
     const YEAR: u64 = 365 * 24 * 3_600 * SECOND;
     for origin in [0, 1, YEAR, 100 * YEAR] {
-        let mut world = Setup { origin, ..setup() }.build(&Arc::new(Bulk));
+        let mut world = Setup { origin, ..setup() }.build(&Arc::new(Bulk::PLAIN));
         let [idle, busy] = [(); 2].map(|()| world.client());
         world.send(busy, b"GET /down/3000000 HTTP/1.1\r\nHost: a\r\n\r\n");
         world.run_for(5 * MILLI);

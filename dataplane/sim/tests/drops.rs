@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::link::Command;
 use sim::raw::{
     Address, IPV4_AT, Segment, TCP_AT, arp_reply, arp_request, echo_request, flag, ipv4_frame,
     option_window_scale, refresh, tagged,
@@ -15,7 +14,7 @@ const MILLI: u64 = 1_000;
 
 /// A world in which the appliance has said its announcement.
 fn world_of(setup: &Setup) -> (World, RawId) {
-    let mut world = setup.build(&Arc::new(Bulk));
+    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     world.run_for(10 * MILLI);
     while world.overheard(raw).is_some() {}
@@ -506,7 +505,7 @@ fn drop_connections_full() {
 #[test]
 fn drop_draining() {
     let (mut world, raw) = world();
-    world.command(Command::Drain);
+    world.drain();
     world.run_for(100 * MILLI);
     let syn = Dialog::new(raw, 4_000, 7).segment(flag::SYN, b"");
     world.inject(raw, &syn.frame(&world.address(raw), &APPLIANCE));

@@ -12,7 +12,7 @@ const GET: &[u8] = b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_AND_CLOSE: &[u8] = b"GET /down/3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 fn world() -> (World, RawId) {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     world.run_for(10 * MILLI);
     while world.overheard(raw).is_some() {}

@@ -43,7 +43,7 @@ fn part(world: &mut World, conn: ConnId) {
 fn scenario(scenario: impl Fn(&mut World)) {
     let mishaps = Cell::new(0);
     for_seeds(SEEDS, |seed| {
-        let mut world = Setup::any(seed).build(&Arc::new(Bulk));
+        let mut world = Setup::any(seed).build(&Arc::new(Bulk::PLAIN));
         scenario(&mut world);
         let Fates { lost, reordered, duplicated, corrupted, .. } = world.network().fates();
         let network = [lost, reordered, duplicated, corrupted].map(|count| count > 0);
@@ -122,7 +122,7 @@ fn everything_at_once_on_two_workers() {
     ];
     for_seeds(SEEDS / 4, |seed| {
         let setup = Setup { workers: 2, ..Setup::any(seed) };
-        let mut world = setup.build(&Arc::new(Bulk));
+        let mut world = setup.build(&Arc::new(Bulk::PLAIN));
         let host = world.host();
         let conns: Vec<ConnId> = (0..12).map(|_| world.connect(host)).collect();
         for (conn, (wire, _)) in conns.iter().zip(kinds.iter().cycle()) {
@@ -142,7 +142,7 @@ fn everything_at_once_on_two_workers() {
 #[test]
 fn one_seed_has_one_history() {
     let history = |seed| {
-        let mut world = Setup::any(seed).build(&Arc::new(Bulk));
+        let mut world = Setup::any(seed).build(&Arc::new(Bulk::PLAIN));
         exchange(&mut world, b"GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n", 1);
         (world.network().history(), world.elapsed(), world.counts())
     };

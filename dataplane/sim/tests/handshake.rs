@@ -9,7 +9,7 @@ const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
 
 fn world_of(setup: &Setup) -> (World, RawId) {
-    let mut world = setup.build(&Arc::new(Bulk));
+    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     world.run_for(10 * MILLI);
     while world.overheard(raw).is_some() {}
@@ -297,7 +297,7 @@ fn a_flood_of_syns_leaves_room_for_those_who_are_in() {
 #[test]
 fn handshakes_survive_a_bad_network() {
     sim::for_seeds(64, |seed| {
-        let mut world = Setup::any(seed).build(&Arc::new(Bulk));
+        let mut world = Setup::any(seed).build(&Arc::new(Bulk::PLAIN));
         let host = world.host();
         let conns: Vec<_> = (0..16).map(|_| world.connect(host)).collect();
         for conn in &conns {

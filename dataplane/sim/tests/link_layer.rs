@@ -11,7 +11,7 @@ use sim::{APPLIANCE, Bulk, Dialog, NicPlan, RawId, Setup, World};
 const SECOND: u64 = 1_000_000;
 
 fn world() -> (World, RawId) {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     world.run_for(SECOND);
     while world.overheard(raw).is_some() {}
@@ -20,7 +20,7 @@ fn world() -> (World, RawId) {
 
 #[test]
 fn the_appliance_announces_itself_at_start() {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     let heard = world.hear(raw);
     assert_eq!((heard.from, heard.to, heard.tag), (APPLIANCE.mac, [0xff; 6], None));
@@ -32,7 +32,7 @@ fn the_appliance_announces_itself_at_start() {
 
 #[test]
 fn every_worker_announces_itself() {
-    let mut world = Setup { workers: 2, ..Setup::new(1) }.build(&Arc::new(Bulk));
+    let mut world = Setup { workers: 2, ..Setup::new(1) }.build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     for _ in 0..2 {
         assert!(matches!(world.hear(raw).body, Body::Arp { reply: false, sender: APPLIANCE, .. }));

@@ -110,7 +110,7 @@ fn rage(mut setup: Setup) {
     let deadlines = &mut setup.core.deadlines;
     (deadlines.idle_ms, deadlines.stall_ms, deadlines.close_ms) = (5_000, 3_000, 2_000);
     (deadlines.head_ms, deadlines.body_grace_ms, deadlines.handshake_ms) = (4_000, 4_000, 2_000);
-    let mut world = setup.build(&Arc::new(Bulk));
+    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let mut rng = Rng::with_seed(setup.seed);
     let raw = world.raw();
     let from = world.address(raw);

@@ -11,7 +11,7 @@ const SECOND: u64 = 1_000 * MILLI;
 const GET: &[u8] = b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn world() -> (World, RawId) {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk));
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let raw = world.raw();
     world.run_for(10 * MILLI);
     while world.overheard(raw).is_some() {}
@@ -338,7 +338,7 @@ fn an_upload_is_larger_than_any_buffer() {
     setup.core.limits.head_len_max = 2_048;
     setup.core.limits.line_len_max = 1_024;
     (setup.core.receive_buffer, setup.core.transmit_buffer) = (2_048, 1_024);
-    let mut world = setup.build(&Arc::new(Bulk));
+    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let client = world.client();
     let body = content(500_000);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -359,7 +359,7 @@ fn a_terrible_link_delivers_in_the_end() {
         let mut setup = Setup::new(seed);
         setup.core.deadlines.stall_ms = 600_000;
         (setup.toward, setup.away) = (terrible.clone(), terrible);
-        let mut world = setup.build(&Arc::new(Bulk));
+        let mut world = setup.build(&Arc::new(Bulk::PLAIN));
         let client = world.client();
         world.send(client, b"GET /down/20000 HTTP/1.1\r\nHost: a\r\n\r\n");
         let whole = |world: &mut World| world.received(client).len() > 20_000;

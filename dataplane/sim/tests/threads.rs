@@ -76,14 +76,15 @@ fn start<N: Nic + Send + 'static>(
     wall: &Arc<WallClock>,
     began: Instant,
     returned: mpsc::Sender<N>,
-) -> ControlEnd {
-    let (control, worker_end) = link::pair(wall);
+) -> ControlEnd<Bulk> {
+    let (control, worker_end) = link::pair(wall, 1);
     let mut core = Setup::new(1).core;
     (core.connections, core.half_open_max) = (256, 256);
     thread::spawn(move || {
         let clock = || Now { cycles: micros(began) * 1_000, micros: micros(began) };
         let mut buffers = |len| Buffer::Owned(vec![0; len]);
-        let worker = Worker::new(core, nic, Arc::new(Bulk), worker_end, &mut buffers, clock());
+        let worker =
+            Worker::new(core, nic, Arc::new(Bulk::PLAIN), worker_end, &mut buffers, clock());
         let nic = worker.run(clock, |empty_turns| {
             if empty_turns > 16 {
                 thread::yield_now();
@@ -94,8 +95,8 @@ fn start<N: Nic + Send + 'static>(
     control
 }
 
-fn total(controls: &[ControlEnd; 2], name: &str) -> u64 {
-    let find = |control: &ControlEnd| {
+fn total(controls: &[ControlEnd<Bulk>; 2], name: &str) -> u64 {
+    let find = |control: &ControlEnd<Bulk>| {
         let reading = control.stats().readings().find(|reading| reading.name == name);
         reading.expect("a counter of that name").value
     };
@@ -138,7 +139,7 @@ fn two_threads_serve_drain_and_stop() {
     assert_eq!(total(&controls, "requests"), (lines.len() * ROUNDS) as u64);
 
     for control in &controls {
-        assert!(control.send(Command::Drain));
+        assert!(control.send(Command::Drain).is_ok());
     }
     bench.run_until(|host| lines.iter().all(|line| host.phase(*line) == Phase::Finished));
     for line in &lines {
@@ -153,9 +154,9 @@ fn two_threads_serve_drain_and_stop() {
     assert_eq!(total(&controls, "connections_open"), 0);
 
     // The spoke first: without the hub nothing of it would leave.
-    assert!(controls[1].send(Command::Stop));
+    assert!(controls[1].send(Command::Stop).is_ok());
     drop(spoke_returned.recv_timeout(LIMIT).expect("the spoke's worker returns"));
-    assert!(controls[0].send(Command::Stop));
+    assert!(controls[0].send(Command::Stop).is_ok());
     let hub = hub_returned.recv_timeout(LIMIT).expect("the hub's worker returns");
     drop(hub.into_inner());
     while bench.wire.collect(|_| ()) {}

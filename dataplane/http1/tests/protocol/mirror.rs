@@ -1,9 +1,10 @@
 //! A small appliance that says back what it was asked.
 
-use http1::{HEAD_OUT_MAX, HeadContext, Request, Service, Status, Verdict};
+use http1::{HEAD_OUT_MAX, HeadContext, Outcome, Request, Service, Status, Verdict};
 
 /// Says back what it was asked. `/early*` is answered 404 without wanting the body, `/204` and
-/// `/304` without content, `/big/N` with N octets; everything else with a description.
+/// `/304` without content, `/big/N` with N octets; everything else with a description, which for
+/// `/ask*` has to be asked of somebody else.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror;
 
@@ -14,32 +15,23 @@ pub(crate) struct Asked {
     body: Vec<u8>,
 }
 
-/// An answer that fits its own text.
-#[derive(Debug, Clone, Copy)]
+/// An answer.
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     status: Status,
     content: Content,
 }
 
-#[derive(Debug, Clone, Copy)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a reply is Copy, and there are few of them in tests"
-)]
+#[derive(Debug, Clone)]
 enum Content {
     None,
-    Text([u8; TEXT_MAX], usize),
+    Text(String),
     Pattern(u64),
 }
 
-const TEXT_MAX: usize = 400;
-
 impl Answer {
-    fn text(status: Status, text: &str) -> Self {
-        let mut bytes = [0; TEXT_MAX];
-        let len = text.len().min(TEXT_MAX);
-        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
-        Self { status, content: Content::Text(bytes, len) }
+    pub(crate) fn text(status: Status, text: &str) -> Self {
+        Self { status, content: Content::Text(text.to_owned()) }
     }
 }
 
@@ -51,6 +43,8 @@ pub(crate) fn pattern(at: u64) -> u8 {
 impl Service for Mirror {
     type Work = Asked;
     type Reply = Answer;
+    /// The description.
+    type Ask = String;
 
     fn accept(&self, request: &Request<'_>) -> Verdict<Asked, Answer> {
         let path = String::from_utf8_lossy(request.target().path()).into_owned();
@@ -76,24 +70,18 @@ impl Service for Mirror {
         work.body.extend_from_slice(piece);
     }
 
-    fn finish(&self, work: Asked) -> Answer {
+    fn finish(&self, work: Asked) -> Outcome<Answer, String> {
         let path = work.line.split(' ').nth(1).expect("a line has a path");
-        match path.strip_prefix("/big/").map(str::parse) {
-            Some(Ok(len)) => {
-                return Answer { status: Status::S200, content: Content::Pattern(len) };
-            }
-            Some(Err(_)) => return Answer::text(Status::S404, "no such size"),
-            None => {}
-        }
-        let status = match path {
-            "/204" => Status::S204,
-            "/304" => Status::S304,
-            _ => {
-                let body = work.body.escape_ascii();
-                return Answer::text(Status::S200, &format!("{} body={body}", work.line));
-            }
-        };
-        Answer { status, content: Content::None }
+        let none = |status| Answer { status, content: Content::None };
+        let text = format!("{} body={}", work.line, work.body.escape_ascii());
+        Outcome::Reply(match (path, path.strip_prefix("/big/").map(str::parse)) {
+            (_, Some(Ok(len))) => Answer { status: Status::S200, content: Content::Pattern(len) },
+            (_, Some(Err(_))) => Answer::text(Status::S404, "no such size"),
+            ("/204", None) => none(Status::S204),
+            ("/304", None) => none(Status::S304),
+            _ if path.starts_with("/ask") => return Outcome::Ask(text),
+            _ => Answer::text(Status::S200, &text),
+        })
     }
 
     fn refuse(&self, status: Status) -> Answer {
@@ -105,10 +93,10 @@ impl Service for Mirror {
     }
 
     fn body_len(&self, reply: &Answer) -> u64 {
-        match reply.content {
+        match &reply.content {
             Content::None => 0,
-            Content::Text(_, len) => len as u64,
-            Content::Pattern(len) => len,
+            Content::Text(text) => text.len() as u64,
+            Content::Pattern(len) => *len,
         }
     }
 
@@ -133,9 +121,9 @@ impl Service for Mirror {
         let len = out.len();
         match &reply.content {
             Content::None => unreachable!("no content, no octets"),
-            Content::Text(text, _) => {
+            Content::Text(text) => {
                 let at = usize::try_from(at).expect("text is short");
-                out[..len].copy_from_slice(&text[at..at + len]);
+                out[..len].copy_from_slice(&text.as_bytes()[at..at + len]);
             }
             Content::Pattern(_) => {
                 for (octet, at) in out[..len].iter_mut().zip(at..) {

@@ -8,7 +8,7 @@ use http1::{
     Waiting,
 };
 
-use crate::mirror::Mirror;
+use crate::mirror::{Answer, Mirror};
 
 /// What an observer was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,10 @@ pub(crate) struct Peer {
     pub(crate) output: Vec<u8>,
     pub(crate) events: Vec<Event>,
     pub(crate) closed: bool,
+    /// Whether what is asked of somebody else stays without an answer.
+    pub(crate) parks: bool,
+    /// Whether to stop between two requests.
+    pub(crate) one_exchange: bool,
     stalled: bool,
 }
 
@@ -66,6 +70,8 @@ impl Peer {
             output: Vec::new(),
             events: Vec::new(),
             closed: false,
+            parks: false,
+            one_exchange: false,
             stalled: false,
         }
     }
@@ -84,6 +90,8 @@ impl Peer {
         loop {
             match self.call(eof) {
                 Next::Flush => {}
+                Next::Park if self.parks => return,
+                Next::Park => self.answer(),
                 Next::Close => {
                     self.closed = true;
                     return;
@@ -95,6 +103,13 @@ impl Peer {
         let before = (self.pending.len(), self.output.len(), self.events.len());
         assert_eq!(self.call(eof), Next::More, "the same input again is not more");
         assert_eq!((self.pending.len(), self.output.len(), self.events.len()), before);
+    }
+
+    /// Answers what is asked of somebody else as the mirror would have.
+    pub(crate) fn answer(&mut self) {
+        let text = self.conn.take_ask().expect("parked with something to ask");
+        assert_eq!(self.conn.take_ask(), None, "it is asked once");
+        self.conn.answer(Answer::text(Status::S200, &text)).expect("parked");
     }
 
     /// One call of `advance`, held to its contract.
@@ -111,6 +126,7 @@ impl Peer {
             limits: &self.limits,
             date: &HttpDate::from_unix(784_111_777),
             observer: &mut Log(&mut self.events),
+            one_exchange: self.one_exchange,
         };
         let Progress { consumed, next } = self.conn.advance(&self.pending, eof, &mut out, &mut cx);
         assert!(consumed <= self.pending.len());
@@ -126,6 +142,7 @@ impl Peer {
                 assert!(matches!(waiting, Waiting::Idle | Waiting::Head | Waiting::Body));
             }
             Next::Flush => assert_eq!(self.conn.waiting(), Waiting::Output),
+            Next::Park => assert_eq!(self.conn.waiting(), Waiting::Answer),
             Next::Close => assert_eq!(self.conn.waiting(), Waiting::Closed),
         }
         self.pending.drain(..consumed);

@@ -1,0 +1,319 @@
+//! Requests that control answers, and services that control installs while others are in use.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use engine::ConnId as AskId;
+use engine::link::{Command, ControlEnd};
+use http1::Status;
+use sim::{
+    Bulk, BulkReply, ConnId, Digest, Phase, Reading, Setup, World, download_octet, for_seeds,
+};
+
+const MILLI: u64 = 1_000;
+const SECOND: u64 = 1_000 * MILLI;
+
+/// What the test and whoever plays control have in common.
+#[derive(Default)]
+struct Counter {
+    /// What was asked and not answered yet.
+    asked: VecDeque<(AskId, u64)>,
+    /// Answers to give now.
+    given: VecDeque<(AskId, BulkReply)>,
+    /// Services to install now.
+    fresh: VecDeque<Arc<Bulk>>,
+    /// Whether asks are left in their ring.
+    asleep: bool,
+}
+
+type Shared = Rc<RefCell<Counter>>;
+
+impl Counter {
+    fn tend(&mut self, end: &ControlEnd<Bulk>) {
+        while !self.asleep
+            && let Some(ask) = end.asks().poll()
+        {
+            self.asked.push_back(ask);
+        }
+        for (id, reply) in self.given.drain(..) {
+            end.answers().push(id, reply).expect("the ring of answers has room");
+        }
+        while let Some(service) = self.fresh.pop_front() {
+            if let Err(Command::Install(service)) = end.send(Command::Install(service)) {
+                self.fresh.push_front(service);
+                break;
+            }
+        }
+    }
+}
+
+fn world_of(setup: &Setup, service: &Arc<Bulk>) -> (World, Shared) {
+    let shared = Shared::default();
+    let mut clerk = || -> sim::Clerk<Bulk> {
+        let shared = Rc::clone(&shared);
+        Box::new(move |end, _| shared.borrow_mut().tend(end))
+    };
+    let world = setup.build_with(service, &mut clerk);
+    (world, shared)
+}
+
+fn world() -> (World, Shared) {
+    world_of(&Setup::new(1), &Arc::new(Bulk::PLAIN))
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// Waits until something was asked, and takes it.
+#[track_caller]
+fn asked(world: &mut World, shared: &Shared) -> (AskId, u64) {
+    assert!(
+        world.run_until(SECOND, |_| !shared.borrow().asked.is_empty()),
+        "nothing was asked in time"
+    );
+    shared.borrow_mut().asked.pop_front().expect("something was")
+}
+
+fn give(shared: &Shared, id: AskId, octets: u64) {
+    shared.borrow_mut().given.push_back((id, BulkReply::Download(octets)));
+}
+
+#[track_caller]
+fn expect_download(world: &mut World, client: ConnId, len: usize) {
+    let answer = world.answer(client);
+    assert_eq!((answer.status, answer.body.len()), (200, len));
+    assert!(answer.body.iter().zip(0..).all(|(octet, at)| *octet == download_octet(at)));
+}
+
+#[test]
+fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
+    let (mut world, shared) = world();
+    let (first, second, other) = (world.client(), world.client(), world.client());
+    world.send(first, get("/ask/1"));
+    let (of_first, one) = asked(&mut world, &shared);
+    world.send(second, get("/ask/2"));
+    let (of_second, two) = asked(&mut world, &shared);
+    assert_eq!((one, two), (1, 2));
+    world.send(other, get("/down/5"));
+    expect_download(&mut world, other, 5);
+    give(&shared, of_second, 22);
+    expect_download(&mut world, second, 22);
+    assert!(world.received(first).is_empty());
+    give(&shared, of_first, 40_000);
+    expect_download(&mut world, first, 40_000);
+    world.run_for(10 * MILLI);
+    for (name, count) in [("asks", 2), ("answers", 2), ("answers_late", 0), ("parked", 0)] {
+        assert_eq!(world.count(name), count, "{name}");
+    }
+    world.check_balance();
+}
+
+#[test]
+fn a_pipeline_stays_in_order_behind_an_ask() {
+    let (mut world, shared) = world();
+    let client = world.client();
+    let body = "POST /ask/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    world.send(client, [&get("/down/1"), body, &get("/down/2"), &get("/ask/8")].concat());
+    expect_download(&mut world, client, 1);
+    let (id, number) = asked(&mut world, &shared);
+    assert_eq!(number, 7);
+    world.run_for(50 * MILLI);
+    assert!(world.received(client).is_empty(), "nothing overtakes");
+    assert_eq!(world.count("parked"), 1);
+    give(&shared, id, 9);
+    expect_download(&mut world, client, 9);
+    expect_download(&mut world, client, 2);
+    let (id, number) = asked(&mut world, &shared);
+    assert_eq!(number, 8);
+    give(&shared, id, 10);
+    expect_download(&mut world, client, 10);
+}
+
+#[test]
+fn an_answer_to_a_connection_that_is_gone_hits_nobody() {
+    let (mut world, shared) =
+        world_of(&Setup { core: one_connection(), ..Setup::new(1) }, &Arc::new(Bulk::PLAIN));
+    let gone = world.client();
+    world.send(gone, get("/ask/1"));
+    let (late, _) = asked(&mut world, &shared);
+    world.reset(gone);
+    world.run_for(10 * MILLI);
+    assert_eq!((world.count("connections_open"), world.count("parked")), (0, 0));
+    // The next connection has the same slot, and waits for an answer of its own.
+    let next = world.client();
+    world.send(next, get("/ask/2"));
+    let (id, _) = asked(&mut world, &shared);
+    assert_ne!(late, id);
+    give(&shared, late, 1);
+    world.run_for(50 * MILLI);
+    assert!(world.received(next).is_empty());
+    assert_eq!((world.count("answers"), world.count("answers_late")), (0, 1));
+    give(&shared, id, 2);
+    expect_download(&mut world, next, 2);
+}
+
+fn one_connection() -> engine::CorePlan {
+    engine::CorePlan { connections: 1, half_open_max: 1, ..Setup::new(1).core }
+}
+
+#[test]
+fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
+    let mut setup = Setup::new(1);
+    setup.core.deadlines.answer_ms = 300;
+    let (mut world, shared) = world_of(&setup, &Arc::new(Bulk::PLAIN));
+    let client = world.client();
+    world.send(client, get("/ask/1"));
+    let (late, _) = asked(&mut world, &shared);
+    let began = world.elapsed();
+    let answer = world.answer(client);
+    assert_eq!((answer.status, answer.closes()), (504, false));
+    let took = (world.elapsed() - began) / MILLI;
+    assert!((295..=400).contains(&took), "after {took} ms");
+    assert_eq!(world.count("deadline_answer"), 1);
+    world.send(client, get("/ask/2"));
+    let (id, _) = asked(&mut world, &shared);
+    give(&shared, late, 1);
+    world.run_for(50 * MILLI);
+    assert!(world.received(client).is_empty(), "the late answer is not for this request");
+    assert_eq!(world.count("answers_late"), 1);
+    give(&shared, id, 2);
+    expect_download(&mut world, client, 2);
+    world.check_balance();
+}
+
+#[test]
+fn a_full_ring_is_answered_503_and_counted() {
+    let (mut world, shared) =
+        world_of(&Setup { parked: 2, ..Setup::new(1) }, &Arc::new(Bulk::PLAIN));
+    shared.borrow_mut().asleep = true;
+    let clients: Vec<_> = (0..3).map(|_| world.client()).collect();
+    for client in &clients {
+        world.send(*client, get("/ask/1"));
+        world.run_for(5 * MILLI);
+    }
+    let answer = world.answer(clients[2]);
+    assert_eq!((answer.status, answer.closes()), (503, false));
+    assert_eq!((world.count("asks"), world.count("asks_refused")), (2, 1));
+    shared.borrow_mut().asleep = false;
+    for client in &clients[..2] {
+        let (id, _) = asked(&mut world, &shared);
+        give(&shared, id, 4);
+        expect_download(&mut world, *client, 4);
+    }
+    world.send(clients[2], get("/down/6"));
+    expect_download(&mut world, clients[2], 6);
+}
+
+#[test]
+fn an_answer_may_be_a_refusal() {
+    let (mut world, shared) = world();
+    let client = world.client();
+    world.send(client, get("/ask/1"));
+    let (id, _) = asked(&mut world, &shared);
+    shared.borrow_mut().given.push_back((id, BulkReply::Bare(Status::S404)));
+    assert_eq!(world.answer(client).status, 404);
+}
+
+#[test]
+fn whoever_half_closes_or_drains_still_gets_the_answer() {
+    let (mut world, shared) = world();
+    let (closing, drained) = (world.client(), world.client());
+    world.send(closing, get("/ask/1"));
+    world.finish(closing);
+    let (id, _) = asked(&mut world, &shared);
+    world.run_for(20 * MILLI);
+    give(&shared, id, 11);
+    expect_download(&mut world, closing, 11);
+    world.expect_phase(closing, Phase::Finished);
+    world.send(drained, get("/ask/2"));
+    let (id, _) = asked(&mut world, &shared);
+    world.drain();
+    world.run_for(20 * MILLI);
+    give(&shared, id, 12);
+    let answer = world.answer(drained);
+    assert_eq!((answer.status, answer.closes(), answer.body.len()), (200, true, 12));
+}
+
+#[test]
+fn a_body_under_way_ends_as_it_began_and_the_next_is_of_the_new_service() {
+    const LEN: usize = 300_000;
+    let old = Arc::new(Bulk::PLAIN);
+    let (mut world, shared) = world_of(&Setup::new(1), &old);
+    let (slow, idle) = (world.client(), world.client());
+    world.send(idle, get("/down/3"));
+    expect_download(&mut world, idle, 3);
+    world.set_reading(slow, Reading::Stopped);
+    world.send(slow, [get(&format!("/down/{LEN}")), get("/down/4")].concat());
+    world.run_for(100 * MILLI);
+    let new = Arc::new(Bulk { salt: 0x5a });
+    shared.borrow_mut().fresh.push_back(Arc::clone(&new));
+    world.run_for(100 * MILLI);
+    assert_eq!(world.count("snapshots_installed"), 1);
+    assert_eq!(Arc::strong_count(&old), 2, "the body under way holds it");
+    world.send(idle, get("/down/3"));
+    let salted = |at: u64| download_octet(at) ^ 0x5a;
+    assert_eq!(world.answer(idle).body, [salted(0), salted(1), salted(2)]);
+    world.set_reading(slow, Reading::Eager);
+    expect_download(&mut world, slow, LEN);
+    // It was pipelined behind the long one, and begins after it has left.
+    assert_eq!(world.answer(slow).body, [0, 1, 2, 3].map(salted));
+    world.run_for(10 * MILLI);
+    assert_eq!(Arc::strong_count(&old), 1, "nobody holds the old one any more");
+    assert_eq!(Arc::strong_count(&new), 2);
+}
+
+#[test]
+fn a_connection_that_ends_gives_back_what_it_held() {
+    let old = Arc::new(Bulk::PLAIN);
+    let (mut world, shared) = world_of(&Setup::new(1), &old);
+    let (parked, posting) = (world.client(), world.client());
+    world.send(parked, get("/ask/1"));
+    world.send(posting, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
+    asked(&mut world, &shared);
+    shared.borrow_mut().fresh.push_back(Arc::new(Bulk { salt: 1 }));
+    world.run_for(100 * MILLI);
+    assert_eq!(Arc::strong_count(&old), 3, "one of the test, one of each connection");
+    world.reset(parked);
+    world.run_for(10 * MILLI);
+    assert_eq!(Arc::strong_count(&old), 2);
+    world.send(posting, "defghi");
+    assert_eq!(world.answer(posting).body, Digest::of(b"abcdefghi").content().into_bytes());
+    world.run_for(10 * MILLI);
+    assert_eq!(Arc::strong_count(&old), 1);
+}
+
+/// Asks and installs through every kind of fault: each request gets its one answer.
+#[test]
+fn asks_and_installs_through_faults() {
+    for_seeds(64, |seed| {
+        let service = Arc::new(Bulk::PLAIN);
+        let (mut world, shared) = world_of(&Setup::any(seed), &service);
+        let clients: Vec<_> = (0..4).map(|_| world.client()).collect();
+        for (round, client) in (0..6).flat_map(|round| clients.iter().map(move |c| (round, c))) {
+            let asks = [get(&format!("/ask/{}", 100 * round + 9)), get("/down/70")].concat();
+            world.send(*client, asks);
+        }
+        let mut left = 6 * clients.len();
+        let done = world.run_until(300 * SECOND, |_| {
+            let mut counter = shared.borrow_mut();
+            if !counter.asked.is_empty() {
+                counter.fresh.push_back(Arc::clone(&service));
+            }
+            while let Some((id, number)) = counter.asked.pop_front() {
+                counter.given.push_back((id, BulkReply::Download(number)));
+                left -= 1;
+            }
+            left == 0
+        });
+        assert!(done, "seed {seed}: {left} asks never came");
+        for client in clients {
+            for round in 0..6 {
+                expect_download(&mut world, client, 100 * round + 9);
+                expect_download(&mut world, client, 70);
+            }
+        }
+    });
+}
