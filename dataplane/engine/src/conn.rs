@@ -178,7 +178,7 @@ impl<S: Service> Conn<S> {
     /// A name for what is asked now; an answer to anything earlier does not have it.
     pub(crate) fn next_id(&mut self, slot: u32) -> ConnId {
         self.life = self.life.wrapping_add(1);
-        ConnId { slot, life: self.life }
+        ConnId::new(slot, self.life)
     }
 
     /// Whether an answer to `id` is for what this connection waits for.

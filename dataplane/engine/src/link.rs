@@ -42,6 +42,13 @@ pub struct ConnId {
     pub(crate) life: u32,
 }
 
+impl ConnId {
+    /// The id of the ask number `life` of slot `slot`. Workers count; others only hand ids back.
+    pub fn new(slot: u32, life: u32) -> Self {
+        Self { slot, life }
+    }
+}
+
 /// Seconds since 1970-01-01T00:00:00Z, for `Date`. Written by control several times a second, read
 /// by every worker once per turn, so a stepped clock is followed without a clock call on a core.
 #[derive(Debug)]
@@ -172,13 +179,16 @@ pub struct WorkerEnd<S: Service> {
 }
 
 impl<S: Service> WorkerEnd<S> {
-    /// Asks control; gives it back where the ring is full.
-    pub(crate) fn ask(&self, id: ConnId, ask: S::Ask) -> Result<(), S::Ask> {
+    /// Asks control.
+    ///
+    /// # Errors
+    /// The ask, where the ring is full.
+    pub fn ask(&self, id: ConnId, ask: S::Ask) -> Result<(), S::Ask> {
         self.asks.0.push((id, ask)).map_err(|(_, ask)| ask)
     }
 
     /// The next answer, if there is one.
-    pub(crate) fn poll_answer(&self) -> Option<(ConnId, S::Reply)> {
+    pub fn poll_answer(&self) -> Option<(ConnId, S::Reply)> {
         self.answers.0.pop()
     }
 }
