@@ -1,91 +1,85 @@
-//! Answers without a resource behind them: errors, and what a resource allows.
+//! Answers without a resource behind them: errors, and what a path allows.
 
 use http1::{Method, Status};
 
-use crate::error::BuildError;
-use crate::head::HeadPlan;
+use crate::fields::Fields;
+use crate::head::{HeadPlan, HeadTooLong};
+use crate::methods::Methods;
 use crate::store::{Body, EntryId, StorePlan};
 
-/// Methods that a resource has (RFC 9110 9.1). HEAD is wherever GET is, OPTIONS is everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Allow {
-    /// Something to read.
-    Read,
-    /// Something to read, and to send a body to.
-    ReadOrPost,
-    /// Something to send a body to.
-    Post,
+/// The errors that a route can be answered with, all with the extra fields of that route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusals {
+    /// The first of them, in the order of [`Status::ALL`].
+    first: EntryId,
 }
 
-impl Allow {
-    const ALL: [Self; 3] = [Self::Read, Self::ReadOrPost, Self::Post];
-
-    /// The value of an `Allow` field (RFC 9110 10.2.1).
-    fn list(self) -> &'static str {
-        match self {
-            Self::Read => "GET, HEAD, OPTIONS",
-            Self::ReadOrPost => "GET, HEAD, POST, OPTIONS",
-            Self::Post => "POST, OPTIONS",
-        }
-    }
-}
-
-/// Where those answers are in the store.
-#[derive(Debug)]
-pub(crate) struct Answers {
-    /// Of each status of [`Status::ALL`] that is an error.
-    errors: Vec<(Status, EntryId)>,
-    /// 204 for each of [`Allow::ALL`].
-    options: [EntryId; 3],
-    /// 405 for each of [`Allow::ALL`].
-    not_allowed: [EntryId; 3],
-}
-
-impl Answers {
-    /// Plans them all.
-    pub(crate) fn plan(store: &mut StorePlan<'_>) -> Result<Self, BuildError> {
-        let mut errors = Vec::new();
-        for &status in Status::ALL.iter().filter(|status| status.class() >= 4) {
+impl Refusals {
+    /// Plans one answer for each error status. `all` are the methods of the whole site.
+    pub(crate) fn plan(
+        store: &mut StorePlan<'_>,
+        fields: &Fields,
+        all: Methods,
+    ) -> Result<Self, HeadTooLong> {
+        let mut first = None;
+        for &status in errors() {
             let head = match status {
-                Status::S405 => HeadPlan::new(status).field("Allow", Allow::ReadOrPost.list()),
+                Status::S405 => HeadPlan::new(status).field("Allow", all.allow()),
                 Status::S503 => HeadPlan::new(status).field("Retry-After", RETRY_AFTER_SECS),
                 _ => HeadPlan::new(status),
             };
-            errors.push((status, error(store, head)?));
+            let id = error(store, head.fields(fields))?;
+            first = first.or(Some(id));
         }
-        let mut options = Vec::new();
-        let mut not_allowed = Vec::new();
-        for allow in Allow::ALL {
-            let head = HeadPlan::new(Status::S204).field("Allow", allow.list());
-            options.push(store.add("OPTIONS", head, Body::Empty)?);
-            let head = HeadPlan::new(Status::S405).field("Allow", allow.list());
-            not_allowed.push(error(store, head)?);
-        }
-        let three = |ids: Vec<_>| ids.try_into().expect("one for each of Allow::ALL");
-        Ok(Self { errors, options: three(options), not_allowed: three(not_allowed) })
+        Ok(Self { first: first.expect("there are errors") })
     }
 
     /// The answer that says `status`; 500 for a status that is no error.
-    pub(crate) fn error(&self, status: Status) -> EntryId {
-        let find = |status| self.errors.iter().find(|(known, _)| *known == status);
-        find(status).or_else(|| find(Status::S500)).map(|&(_, id)| id).expect("500 is an error")
+    pub(crate) fn of(self, status: Status) -> EntryId {
+        let find = |status| errors().position(|&known| known == status);
+        let at = find(status).or_else(|| find(Status::S500)).expect("500 is an error");
+        self.first.plus(u32::try_from(at).expect("few"))
+    }
+}
+
+fn errors() -> impl Iterator<Item = &'static Status> {
+    Status::ALL.iter().filter(|status| status.class() >= 4)
+}
+
+/// What a path says of its methods.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowed {
+    /// 204 for OPTIONS; 405 is the next.
+    options: EntryId,
+}
+
+impl Allowed {
+    /// Plans the answers of a path that has these methods (RFC 9110 9.1). HEAD is wherever GET is,
+    /// OPTIONS is everywhere.
+    pub(crate) fn plan(store: &mut StorePlan<'_>, methods: Methods) -> Result<Self, HeadTooLong> {
+        let allow = methods.allow();
+        let head = HeadPlan::new(Status::S204).field("Allow", &allow);
+        let options = store.add(head, Body::Empty)?;
+        let not_allowed = error(store, HeadPlan::new(Status::S405).field("Allow", &allow))?;
+        assert_eq!(not_allowed, options.plus(1));
+        Ok(Self { options })
     }
 
-    /// The answer for a method that a resource with this list does not have, OPTIONS included.
-    pub(crate) fn other_method(&self, method: Method, allow: Allow) -> EntryId {
+    /// The answer for a method that the path does not have, OPTIONS included.
+    pub(crate) fn other_method(self, method: Method) -> EntryId {
         match method {
-            Method::Options => self.options[allow as usize],
-            _ => self.not_allowed[allow as usize],
+            Method::Options => self.options,
+            _ => self.options.plus(1),
         }
     }
 }
 
 /// An error with a short text.
-fn error(store: &mut StorePlan<'_>, head: HeadPlan) -> Result<EntryId, BuildError> {
+fn error(store: &mut StorePlan<'_>, head: HeadPlan) -> Result<EntryId, HeadTooLong> {
     let status = head.status;
     let text = format!("{} {}\n", status.code(), status.reason());
     let head = head.field("Content-Type", TEXT).field("Content-Length", text.len());
-    store.add(status.reason(), head, Body::Own(text.into_bytes().into()))
+    store.add(head, Body::Own(text.into_bytes().into()))
 }
 
 /// Content-Type of short texts.

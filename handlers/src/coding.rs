@@ -1,10 +1,75 @@
-//! Content codings made when a site is built (RFC 9110 8.4.1).
+//! Content codings (RFC 9110 8.4.1): what is offered, what is chosen, and the octets.
+//!
+//! Three efforts: [`best`] for what is made once, [`quick`] for the many that are made when a site is
+//! built, [`press`] for one request. See README.md for the figures behind them.
 
 use std::io::{Read, Write};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use http1::coding::{Accepted, Coding};
+
+use crate::query::fault::Fault;
+
+/// The codings that a route answers in, in the order of preference among equals: those configured,
+/// and identity last unless it is among them.
+pub(crate) fn offers(codings: &[Coding]) -> Result<Box<[Coding]>, Fault> {
+    for (at, coding) in codings.iter().enumerate() {
+        if codings[..at].contains(coding) {
+            let problem = "the coding is there twice";
+            return Err(Fault::new("compress", coding.name(), problem, "leave one out"));
+        }
+    }
+    let identity = (!codings.contains(&Coding::Identity)).then_some(Coding::Identity);
+    Ok(codings.iter().copied().chain(identity).collect())
+}
+
+/// The coding of `offers` that a client prefers. One that takes none of them gets identity: better
+/// the content than a 406 that says there is some (RFC 9110 12.5.3).
+pub(crate) fn chosen(accepted: Accepted, offers: &[Coding]) -> Coding {
+    accepted.choose(offers).unwrap_or(Coding::Identity)
+}
+
+/// Near the smallest there is, for a body that is made once.
+pub(crate) fn best(coding: Coding, octets: &[u8]) -> Vec<u8> {
+    let quality = if octets.len() <= BEST_LEN_MAX { BROTLI_BEST } else { BROTLI_GOOD };
+    coded(coding, octets, GZIP_BEST, quality)
+}
+
+/// Small, for one of hundreds of bodies that are made at a start.
+pub(crate) fn quick(coding: Coding, octets: &[u8]) -> Vec<u8> {
+    coded(coding, octets, GZIP_BEST, BROTLI_QUICK)
+}
+
+/// Fast, for the body of one request: of a long one less is asked.
+pub(crate) fn press(coding: Coding, octets: &[u8]) -> Vec<u8> {
+    match octets.len() {
+        ..=SHORT_LEN_MAX => coded(coding, octets, GZIP_SHORT, BROTLI_SHORT),
+        _ => coded(coding, octets, GZIP_LONG, BROTLI_LONG),
+    }
+}
+
+fn coded(coding: Coding, octets: &[u8], gzip_level: u32, brotli_quality: i32) -> Vec<u8> {
+    match coding {
+        Coding::Identity => octets.to_vec(),
+        Coding::Gzip => gzip(octets, gzip_level),
+        Coding::Br => brotli(octets, brotli_quality),
+    }
+}
+
+const GZIP_BEST: u32 = 9;
+const BROTLI_BEST: i32 = 11;
+const BROTLI_GOOD: i32 = 9;
+const BROTLI_QUICK: i32 = 6;
+/// Beyond this length the best quality takes longer than a start, or a reload, should.
+const BEST_LEN_MAX: usize = 16 * 1024;
+
+const GZIP_SHORT: u32 = 6;
+const BROTLI_SHORT: i32 = 5;
+const GZIP_LONG: u32 = 3;
+const BROTLI_LONG: i32 = 3;
+const SHORT_LEN_MAX: usize = 64 * 1024;
 
 /// gzip at `level` 1 to 9 (RFC 1952). No name and no time inside: the same octets every time.
 pub(crate) fn gzip(octets: &[u8], level: u32) -> Vec<u8> {

@@ -1,239 +1,310 @@
-//! The data set, checked once: JSON text in, item texts and exact units out.
+//! The first items of a JSON array with computed fields, for one request.
 //!
-//! Items keep their text (key order, notation of numbers and strings) with the white space between
-//! tokens removed, so what is written back is what was given.
+//! Plain bodies are rendered from the constant text of the items. Coded bodies are made when the site
+//! is built, for every count and the multipliers that are asked for in practice; or for each request,
+//! beside the dataplane. A body that no request changes is stored whole.
 
-use std::fmt;
+use http1::coding::{Accepted, Coding};
+use http1::{Request, Status};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::error::Category;
-use serde_json::value::RawValue;
+use crate::blueprint::{Compress, DatasetPlan};
+use crate::coding::{self, chosen, offers};
+use crate::error::PlanError;
+use crate::head::HeadPlan;
+use crate::planner::RouteContext;
+use crate::query::fault::Fault;
+use crate::query::template::{self, Hole, Piece};
+use crate::rendered::Rendered;
+use crate::store::{Body, EntryId, StorePlan};
+use formula::Computed;
+use parameters::Parameters;
+pub(crate) use parameters::Values;
+use rows::{Rows, Sink, Whole, Window};
+use stored::{Axis, Stored};
 
-use crate::error::BuildError;
-use crate::material::Named;
-use crate::total::{DIGITS_MAX, Plain, Unit};
+mod formula;
+mod parameters;
+mod read;
+mod rows;
+mod stored;
+mod unit;
 
-/// One item of the data set.
+/// A data set as answers.
 #[derive(Debug)]
-pub(crate) struct Item {
-    /// The object without its closing brace: `{"id":1,"price":328`.
-    pub(crate) open_text: String,
-    /// Price times quantity.
-    pub(crate) unit: Unit,
+pub(crate) struct Dataset {
+    rows: Rows,
+    len: usize,
+    template: template::Body,
+    parameters: Parameters,
+    /// Codings of the answers, identity among them, in the order of preference.
+    offers: Box<[Coding]>,
+    /// Whether coded bodies are made for each request.
+    presses: bool,
+    stored: Stored,
+    /// Open head of a rendered body, and the constant text of the items.
+    rendered: EntryId,
+    /// Extra fields, `Vary` among them.
+    fields: Vec<(String, String)>,
 }
 
-/// Reads a JSON array of items.
-pub(crate) fn read(dataset: &Named<Vec<u8>>) -> Result<Vec<Item>, BuildError> {
-    let file = dataset.name.as_str();
-    let whole: &RawValue = parse(file, &dataset.value)?;
-    if !whole.get().starts_with('[') {
-        return Err(BuildError::NotItems { file: file.into(), found: shown(whole.get()) });
-    }
-    let texts: Vec<&RawValue> = parse(file, &dataset.value)?;
-    if texts.is_empty() {
-        return Err(BuildError::NotItems { file: file.into(), found: "no item".into() });
-    }
-    texts.iter().enumerate().map(|(at, text)| read_item(file, at + 1, text.get())).collect()
+/// How a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// As it stands in the store.
+    Stored(EntryId),
+    /// Rendered; `len` is the length of the body.
+    Rendered {
+        /// What was asked for.
+        values: Values,
+        /// Octets of the body.
+        len: u32,
+    },
+    /// Rendered and coded, beside the dataplane.
+    Pressed,
 }
 
-fn parse<'t, T: Deserialize<'t>>(file: &str, json: &'t [u8]) -> Result<T, BuildError> {
-    serde_json::from_slice(json).map_err(|error| syntax(file, &error))
-}
-
-fn syntax(file: &str, error: &serde_json::Error) -> BuildError {
-    let full = error.to_string();
-    let position = format!(" at line {} column {}", error.line(), error.column());
-    let problem = match error.classify() {
-        Category::Eof => "the end of the file",
-        _ => full.strip_suffix(position.as_str()).unwrap_or(&full),
-    };
-    BuildError::Syntax {
-        file: file.into(),
-        line: error.line(),
-        column: error.column(),
-        problem: problem.into(),
+impl Dataset {
+    /// Checks the route and plans its answers.
+    pub(crate) fn plan(
+        cx: &RouteContext<'_>,
+        plan: &DatasetPlan,
+        store: &mut StorePlan<'_>,
+    ) -> Result<Self, PlanError> {
+        let computed = Computed::read(plan)?;
+        let items = read::read(&plan.items, &computed)?;
+        let (rows, text) = Rows::plan(&items, &computed);
+        let parameters = Parameters::compile(cx, plan, items.len())?;
+        let template = body(plan, parameters.count())?;
+        check_use(plan, &computed, &template, parameters.count())?;
+        let (codings, presses) = match &cx.plan.compress {
+            Compress::Off => (&[][..], false),
+            Compress::Precomputed(codings) => (codings.as_slice(), false),
+            Compress::PerRequest(codings) => (codings.as_slice(), true),
+        };
+        let mut fields: Vec<(String, String)> = Vec::new();
+        fields.extend(cx.fields.iter().map(|(name, value)| (name.into(), value.into())));
+        if cx.plan.compress != Compress::Off {
+            fields.push(("Vary".into(), "Accept-Encoding".into()));
+        }
+        let head = json_head(Coding::Identity, &fields).open_length();
+        let mut dataset = Self {
+            rows,
+            len: items.len(),
+            template,
+            parameters,
+            offers: offers(codings)?,
+            presses,
+            stored: Stored::default(),
+            rendered: EntryId::default(),
+            fields,
+        };
+        dataset.stored = dataset.plan_stored(plan, &text, store)?;
+        dataset.rendered = store.add(head, Body::Own(text.into()))?;
+        Ok(dataset)
     }
-}
 
-fn read_item(file: &str, index: usize, text: &str) -> Result<Item, BuildError> {
-    if !text.starts_with('{') {
-        return Err(BuildError::NotObject { file: file.into(), index, found: shown(text) });
+    /// Reads the parameters of a request, and chooses. `captures` are the segments of the path.
+    pub(crate) fn serve<'p>(
+        &self,
+        captures: impl Iterator<Item = &'p [u8]>,
+        query: &[u8],
+        request: &Request<'_>,
+    ) -> Result<Told, Status> {
+        let values = self.parameters.read(captures, query)?;
+        let coding = match self.offers.len() {
+            1 => Coding::Identity,
+            _ => chosen(Accepted::from_values(request.fields("accept-encoding")), &self.offers),
+        };
+        if let Some(id) = self.stored.find(values, coding) {
+            return Ok(Told::Stored(id));
+        }
+        if self.presses && coding != Coding::Identity {
+            return Ok(Told::Pressed);
+        }
+        let len = u32::try_from(self.body_len(values)).expect("fewer than 4 GiB of items");
+        Ok(Told::Rendered { values, len })
     }
-    let Fields(fields) = parse(file, text.as_bytes())?;
-    let fault = |key: &str, expected: &'static str, found: String| BuildError::Key {
-        file: file.into(),
-        index,
-        key: key.into(),
-        expected,
-        found,
-    };
-    for (at, (key, _)) in fields.iter().enumerate() {
-        if fields[..at].iter().any(|(earlier, _)| earlier == key) {
-            return Err(fault(key, "each key once", "it twice".into()));
+
+    /// The entry that rendered bodies go with: their open head, and the text of the items.
+    pub(crate) fn rendered(&self) -> EntryId {
+        self.rendered
+    }
+
+    /// Writes what fits of a rendered body of `len` octets, from offset `at`; returns how much. `text`
+    /// is that of the items.
+    pub(crate) fn render(
+        &self,
+        text: &[u8],
+        values: Values,
+        len: u32,
+        at: usize,
+        out: &mut [u8],
+    ) -> usize {
+        if at == 0 && out.len() >= len as usize {
+            let mut whole = Whole::new(out);
+            self.tell(text, values, &mut whole);
+            whole.len()
+        } else {
+            let mut window = Window::new(at, out);
+            self.tell(text, values, &mut window);
+            window.len()
         }
     }
-    let find = |key: &str| fields.iter().find(|(name, _)| name == key).map(|(_, raw)| raw.get());
-    if let Some(found) = find("total") {
-        return Err(fault("total", "no such key, totals are computed", shown(found)));
-    }
-    let number = |key: &str, expected: &'static str| {
-        let found = find(key).ok_or_else(|| fault(key, expected, "nothing".into()))?;
-        if !found.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-            return Err(fault(key, expected, shown(found)));
-        }
-        Plain::read(found).map_err(|_| fault(key, PLAIN, shown(found)))
-    };
-    let price = number("price", "a number")?;
-    let quantity = number("quantity", "an integer")?.integer().ok_or_else(|| {
-        fault("quantity", "an integer", shown(find("quantity").unwrap_or_default()))
-    })?;
-    let unit = price
-        .times(quantity)
-        .ok_or_else(|| fault("quantity", SMALL, shown(find("quantity").unwrap_or_default())))?;
-    let mut open_text = compact(text);
-    open_text.pop();
-    Ok(Item { open_text, unit })
-}
 
-/// The text without the white space between tokens.
-fn compact(json: &str) -> String {
-    let mut quoted = false;
-    let mut escaped = false;
-    json.chars()
-        .filter(|&c| {
-            let keep = quoted || !c.is_ascii_whitespace();
-            if c == '"' && !escaped {
-                quoted = !quoted;
+    /// The values of a request whose parameters were read before.
+    pub(crate) fn values<'p>(
+        &self,
+        captures: impl Iterator<Item = &'p [u8]>,
+        query: &[u8],
+    ) -> Values {
+        self.parameters.read(captures, query).expect("a core has read them once")
+    }
+
+    /// Renders and codes the body of a request that [`serve`](Self::serve) said is to be pressed.
+    pub(crate) fn press(&self, text: &[u8], values: Values, accepted: Accepted) -> Rendered {
+        let body = self.to_vec(text, values);
+        let coding = chosen(accepted, &self.offers);
+        let coded = coding::press(coding, &body);
+        let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Rendered::new(Status::S200, JSON, fields, coding, coded)
+    }
+
+    fn to_vec(&self, text: &[u8], values: Values) -> Vec<u8> {
+        let mut body = vec![0; self.body_len(values)];
+        self.tell(text, values, &mut Whole::new(&mut body));
+        body
+    }
+
+    fn items(&self, values: Values) -> usize {
+        let asked = self.parameters.count().map(|at| values.0[at]);
+        asked.map_or(self.len, |count| usize::try_from(count).expect("within its bounds"))
+    }
+
+    fn body_len(&self, values: Values) -> usize {
+        let count = self.items(values);
+        let side = |pieces: &[Piece<Hole>]| -> usize {
+            let piece = |piece: &Piece<Hole>| match piece {
+                Piece::Literal(octets) => octets.len(),
+                Piece::Hole(Hole::Count) => itoa::Buffer::new().format(count).len(),
+                Piece::Hole(Hole::Parameter(at)) => itoa::Buffer::new().format(values.0[*at]).len(),
+            };
+            pieces.iter().map(piece).sum()
+        };
+        let rows = match self.template.rows {
+            true => OPEN.len() + self.rows.len(count, &values.0) + CLOSE.len(),
+            false => 0,
+        };
+        side(&self.template.before) + rows + side(&self.template.after)
+    }
+
+    fn tell(&self, text: &[u8], values: Values, sink: &mut impl Sink) {
+        let count = self.items(values);
+        tell_side(&self.template.before, count, values, sink);
+        if self.template.rows {
+            sink.put(OPEN);
+            self.rows.tell(text, count, &values.0, sink);
+            sink.put(CLOSE);
+        }
+        tell_side(&self.template.after, count, values, sink);
+    }
+
+    /// Plans the bodies that are made when the site is built.
+    fn plan_stored(
+        &self,
+        plan: &DatasetPlan,
+        text: &[u8],
+        store: &mut StorePlan<'_>,
+    ) -> Result<Stored, PlanError> {
+        let is_constant = self.parameters.is_empty();
+        let is_stored = |&coding: &Coding| match coding {
+            Coding::Identity => is_constant,
+            _ => !self.presses,
+        };
+        let codings: Box<[Coding]> = self.offers.iter().copied().filter(is_stored).collect();
+        if codings.is_empty() {
+            return Ok(Stored::default());
+        }
+        let axes = Axis::all(plan, self.parameters.count(), self.len)?;
+        let all = stored::every(&axes);
+        let octets: usize = all.iter().map(|&values| self.body_len(values)).sum();
+        if octets > STORED_LEN_MAX {
+            let problem = format!("{} bodies of {octets} octets together are too many", all.len());
+            let fix = "narrow the bounds of the count, or write per-request";
+            return Err(Fault::new("compress", "precomputed", problem, fix).into());
+        }
+        let mut first = None;
+        for &values in &all {
+            let body = self.to_vec(text, values);
+            for &coding in &codings {
+                let coded = match coding {
+                    Coding::Identity => body.clone(),
+                    _ if is_constant => coding::best(coding, &body),
+                    _ => coding::quick(coding, &body),
+                };
+                let head = json_head(coding, &self.fields).field("Content-Length", coded.len());
+                let id = store.add(head, Body::Own(coded.into()))?;
+                first = first.or(Some(id));
             }
-            escaped = quoted && c == '\\' && !escaped;
-            keep
-        })
-        .collect()
-}
-
-/// A value as an error message shows it.
-fn shown(json: &str) -> String {
-    let text = compact(json);
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text,
-    }
-}
-
-const SHOWN_MAX: usize = 40;
-
-const PLAIN: &str = "a number without exponent, of at most 15 characters";
-const SMALL: &str = "price times quantity of at most 15 digits, counting decimals";
-
-const _: () = assert!(DIGITS_MAX == 15, "the messages above say so");
-
-/// The members of an object in the order of the text, doubled keys included.
-struct Fields<'t>(Vec<(String, &'t RawValue)>);
-
-impl<'t> Deserialize<'t> for Fields<'t> {
-    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'t> Visitor<'t> for FieldsVisitor {
-    type Value = Fields<'t>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(field) = map.next_entry()? {
-            fields.push(field);
         }
-        Ok(Fields(fields))
+        Ok(Stored::new(axes, codings, first.unwrap_or_default()))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(json: &str) -> String {
-        let dataset = Named { name: "dataset.json".into(), value: json.into() };
-        read(&dataset).expect_err(json).to_string()
-    }
-
-    #[test]
-    fn faults_name_the_place_what_was_expected_and_what_was_found() {
-        let rows = [
-            ("", "dataset.json: line 1, column 0: expected JSON, found the end of the file"),
-            ("[{}", "dataset.json: line 1, column 3: expected JSON, found the end of the file"),
-            ("[\n {]", "dataset.json: line 2, column 3: expected JSON, found key must be a string"),
-            ("[] []", "dataset.json: line 1, column 4: expected JSON, found trailing characters"),
-            ("[]", "dataset.json: expected an array of items, found no item"),
-            ("{\"items\": []}", "dataset.json: expected an array of items, found {\"items\":[]}"),
-            ("[1]", "dataset.json: item 1: expected an object, found 1"),
-            (
-                r#"[{"price":1,"quantity":1},{"price":"abc","quantity":1}]"#,
-                r#"dataset.json: item 2: key "price": expected a number, found "abc""#,
-            ),
-            (
-                r#"[{"price":null,"quantity":1}]"#,
-                r#"dataset.json: item 1: key "price": expected a number, found null"#,
-            ),
-            (
-                r#"[{"quantity":1}]"#,
-                r#"dataset.json: item 1: key "price": expected a number, found nothing"#,
-            ),
-            (
-                r#"[{"price":1}]"#,
-                r#"dataset.json: item 1: key "quantity": expected an integer, found nothing"#,
-            ),
-            (
-                r#"[{"price":1,"quantity":1.5}]"#,
-                r#"dataset.json: item 1: key "quantity": expected an integer, found 1.5"#,
-            ),
-            (
-                r#"[{"price":1e3,"quantity":1}]"#,
-                r#"dataset.json: item 1: key "price": expected a number without exponent, of at most 15 characters, found 1e3"#,
-            ),
-            (
-                r#"[{"price":999999999999999,"quantity":2}]"#,
-                r#"dataset.json: item 1: key "quantity": expected price times quantity of at most 15 digits, counting decimals, found 2"#,
-            ),
-            (
-                r#"[{"price":1,"quantity":1,"total":1}]"#,
-                r#"dataset.json: item 1: key "total": expected no such key, totals are computed, found 1"#,
-            ),
-            (
-                r#"[{"price":1,"quantity":1,"price":2}]"#,
-                r#"dataset.json: item 1: key "price": expected each key once, found it twice"#,
-            ),
-        ];
-        for (json, expected) in rows {
-            assert_eq!(message(json), expected, "{json}");
+fn tell_side(pieces: &[Piece<Hole>], count: usize, values: Values, sink: &mut impl Sink) {
+    for piece in pieces {
+        match piece {
+            Piece::Literal(octets) => sink.put(octets),
+            Piece::Hole(Hole::Count) => sink.put(itoa::Buffer::new().format(count).as_bytes()),
+            Piece::Hole(Hole::Parameter(at)) => {
+                sink.put(itoa::Buffer::new().format(values.0[*at]).as_bytes());
+            }
         }
     }
-
-    #[test]
-    fn octets_that_are_not_utf8_are_a_syntax_error() {
-        let dataset = Named { name: "d".into(), value: b"[{\"a\":\"\xff\"}]".to_vec() };
-        assert!(matches!(read(&dataset), Err(BuildError::Syntax { line: 1, .. })));
-    }
-
-    #[test]
-    fn a_long_value_is_shortened() {
-        let json = format!("[\"{}\"]", "x".repeat(100));
-        let expected =
-            format!("dataset.json: item 1: expected an object, found \"{}...", "x".repeat(39));
-        assert_eq!(message(&json), expected);
-    }
-
-    #[test]
-    fn items_keep_their_text() {
-        let json = r#" [ { "z" : "a \" b\\" , "price" : 1.50, "quantity" : 2, "n" : 1E+2 } ] "#;
-        let items = read(&Named { name: "d".into(), value: json.into() }).expect("valid");
-        assert_eq!(items[0].open_text, r#"{"z":"a \" b\\","price":1.50,"quantity":2,"n":1E+2"#);
-        assert_eq!(items[0].unit, Unit::Cents { base: 300, per_cent: 1 });
-    }
 }
+
+/// The template of the body. Its `count` is the number of items, also if a parameter is called so.
+fn body(plan: &DatasetPlan, count: Option<usize>) -> Result<template::Body, Fault> {
+    let is_hidden = |at: usize| Some(at) == count && plan.parameters[at].name == "count";
+    let shown: Vec<usize> = (0..plan.parameters.len()).filter(|&at| !is_hidden(at)).collect();
+    let names: Vec<&str> = shown.iter().map(|&at| plan.parameters[at].name.as_str()).collect();
+    let mut body =
+        template::Body::compile(&plan.body, &names).map_err(|error| error.under("body"))?;
+    for piece in body.before.iter_mut().chain(&mut body.after) {
+        if let Piece::Hole(Hole::Parameter(at)) = piece {
+            *at = shown[*at];
+        }
+    }
+    Ok(body)
+}
+
+fn check_use(
+    plan: &DatasetPlan,
+    computed: &[Computed],
+    template: &template::Body,
+    count: Option<usize>,
+) -> Result<(), Fault> {
+    for (at, parameter) in plan.parameters.iter().enumerate() {
+        let is_factor = computed.iter().any(|field| field.factor == Some(at));
+        if !is_factor && count != Some(at) && !template.uses(at) {
+            let key = format!("parameters.{}", parameter.name);
+            let fix = "multiply by it, write it into the body, count by it, or leave it out";
+            return Err(Fault::new(key, &parameter.name, "nothing depends on it", fix));
+        }
+    }
+    Ok(())
+}
+
+fn json_head(coding: Coding, fields: &[(String, String)]) -> HeadPlan {
+    let head = HeadPlan::new(Status::S200)
+        .field("Content-Type", JSON)
+        .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()));
+    fields.iter().fold(head, |head, (name, value)| head.field(name, value))
+}
+
+const OPEN: &[u8] = b"[";
+const CLOSE: &[u8] = b"]";
+const JSON: &str = "application/json";
+
+/// Bodies made when the site is built, of one route and before they are coded, in octets: about two
+/// seconds of a start.
+const STORED_LEN_MAX: usize = 64 * 1024 * 1024;

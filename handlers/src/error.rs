@@ -1,9 +1,28 @@
-//! Why a site could not be built. The message is what the operator reads: it names the file, the
-//! line or the item, the key, what was expected and what was found.
+//! Why a site could not be built. The message is what the operator reads: it names the route, or the
+//! file and the line or the item; the key, and what is wrong or was expected.
 
-/// A fault of the material, or of the memory that was handed in.
+use http1::HEAD_OUT_MAX;
+
+use crate::head::HeadTooLong;
+use crate::query::fault::Fault;
+
+/// A fault of a route, of its data, or of the memory that was handed in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
+    /// A route does not mean anything. Control says which line of the configuration it is.
+    #[error("route {route}: {key} = {value}: {problem}; {fix}")]
+    Route {
+        /// Index in the blueprint.
+        route: usize,
+        /// The key, as an operator writes it: `path`, `computed.total`, `parameters.m.default`.
+        key: String,
+        /// Its value, or the part of it that is wrong.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do about it.
+        fix: String,
+    },
     /// The data set is not JSON (RFC 8259).
     #[error("{file}: line {line}, column {column}: expected JSON, found {problem}")]
     Syntax {
@@ -48,8 +67,8 @@ pub enum BuildError {
         /// The value as written, shortened; or `nothing`.
         found: String,
     },
-    /// The name of a static file cannot be a path in a URL.
-    #[error("static file \"{name}\": expected {expected}, found {found}")]
+    /// The name of a file cannot be a path in a URL.
+    #[error("file \"{name}\": expected {expected}, found {found}")]
     FileName {
         /// The name as given.
         name: String,
@@ -59,7 +78,7 @@ pub enum BuildError {
         found: String,
     },
     /// A content-coded sibling does not say what its file says.
-    #[error("static file \"{name}\": expected its {coding} sibling to {expected}, found {found}")]
+    #[error("file \"{name}\": expected its {coding} sibling to {expected}, found {found}")]
     Sibling {
         /// The name of the file, without the ending of the sibling.
         name: String,
@@ -70,16 +89,6 @@ pub enum BuildError {
         /// What was found instead.
         found: String,
     },
-    /// The head of an answer is longer than the protocol gives room for.
-    #[error("{what}: expected a head of at most {limit} octets, found {found}")]
-    HeadTooLong {
-        /// The answer: the name of a file, or a route.
-        what: String,
-        /// `http1::HEAD_OUT_MAX`.
-        limit: usize,
-        /// Octets of the longest form of this head.
-        found: usize,
-    },
     /// The memory that was handed in is smaller than what was asked for.
     #[error("memory for responses: expected {expected} octets, found {found}")]
     Memory {
@@ -88,4 +97,48 @@ pub enum BuildError {
         /// Octets handed in.
         found: usize,
     },
+}
+
+/// What stops the planning of a route, before it is known which route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PlanError {
+    /// The route is at fault.
+    Route(Fault),
+    /// Its data are.
+    Data(BuildError),
+    /// Its answers would have a head that is too long.
+    Head(HeadTooLong),
+}
+
+impl PlanError {
+    /// The error of the route with this index.
+    pub(crate) fn at(self, route: usize) -> BuildError {
+        match self {
+            Self::Route(fault) => fault.at(route),
+            Self::Data(error) => error,
+            Self::Head(HeadTooLong(found)) => {
+                let problem =
+                    format!("an answer has a head of {found} octets, {HEAD_OUT_MAX} at most fit");
+                Fault::new("headers", "", problem, "shorten or leave out some fields").at(route)
+            }
+        }
+    }
+}
+
+impl From<Fault> for PlanError {
+    fn from(fault: Fault) -> Self {
+        Self::Route(fault)
+    }
+}
+
+impl From<BuildError> for PlanError {
+    fn from(error: BuildError) -> Self {
+        Self::Data(error)
+    }
+}
+
+impl From<HeadTooLong> for PlanError {
+    fn from(error: HeadTooLong) -> Self {
+        Self::Head(error)
+    }
 }

@@ -4,25 +4,73 @@
 //! A range is a range of the variant that was chosen: the representation that is transferred is the
 //! coded one (RFC 9110 8.4, 14.2), and its tag tells a client that resumes which one it was.
 
+use std::borrow::Cow;
+
 use http1::coding::{Accepted, Coding};
 use http1::range::{Range, if_range_holds};
 use http1::{HttpDate, Method, Request, Status, etag, parse_http_date};
 
 use crate::answers::TEXT;
-use crate::coding::{Differs, brotli_says, gzip_says};
-use crate::error::BuildError;
+use crate::blueprint::{Compress, RoutePlan};
+use crate::coding::{Differs, best, brotli_says, chosen, gzip_says, offers};
+use crate::error::{BuildError, PlanError};
+use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};
+use crate::fixed::tag_ending;
 use crate::hash::hash;
-use crate::head::HeadPlan;
+use crate::head::{HeadPlan, HeadTooLong};
 use crate::material::SourceFile;
-use crate::media::media_type;
+use crate::media::{is_compressible, media_type};
+use crate::query::fault::Fault;
+use crate::router::PATH_LEN_MAX;
 use crate::store::{Body, EntryId, StorePlan};
+
+/// What holds for all files of a route.
+#[derive(Debug)]
+pub(crate) struct Manner<'a> {
+    /// Codings that are made where there is no sibling.
+    made: Box<[Coding]>,
+    cache_control: Option<&'a str>,
+    fields: &'a Fields,
+}
+
+impl<'a> Manner<'a> {
+    /// Checks a route of files.
+    pub(crate) fn new(
+        plan: &RoutePlan,
+        index: Option<&str>,
+        cache_control: Option<&'a str>,
+        fields: &'a Fields,
+    ) -> Result<Self, Fault> {
+        if !plan.below {
+            let fix = "let the path end in a slash: /static/";
+            let problem = "files are what is below a path";
+            return Err(Fault::new("path", &plan.path, problem, fix));
+        }
+        if let Some(name) = index.filter(|name| name.is_empty() || name.contains('/')) {
+            let problem = "this is no name of a file";
+            return Err(Fault::new("index", name, problem, "write one, such as index.html"));
+        }
+        if let Some(value) = cache_control.filter(|value| !is_field_value(value)) {
+            let problem = "the value is no field value";
+            return Err(Fault::new("cache_control", value, problem, FIELD_VALUE_FIX));
+        }
+        let made = match &plan.compress {
+            Compress::Off => Box::default(),
+            Compress::Precomputed(codings) => offers(codings)?,
+            Compress::PerRequest(_) => {
+                let problem = "a file is the same for every request";
+                return Err(Fault::new("compress", "per-request", problem, "write precomputed"));
+            }
+        };
+        Ok(Self { made, cache_control, fields })
+    }
+}
 
 /// A static file in all its variants.
 #[derive(Debug)]
 pub(crate) struct File {
-    /// The smallest coding first, identity last.
     variants: Box<[Variant]>,
-    /// Codings of the variants, in their order.
+    /// Codings of the variants, in their order: the preference among equals. Identity is one.
     offers: Box<[Coding]>,
     /// Last-Modified, seconds since the epoch.
     modified: u64,
@@ -69,19 +117,29 @@ impl File {
     /// Checks a file and plans its answers.
     pub(crate) fn plan<'m>(
         source: &'m SourceFile,
+        manner: &Manner<'_>,
         store: &mut StorePlan<'m>,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, PlanError> {
         check_siblings(source)?;
+        let mut coded: Vec<(Coding, Cow<'m, [u8]>)> = Vec::new();
+        for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
+            if let Some(octets) = sibling {
+                coded.push((coding, octets.into()));
+            } else if manner.made.contains(&coding) && is_compressible(media_type(&source.name)) {
+                let octets = best(coding, &source.bytes);
+                if octets.len() < source.bytes.len() {
+                    coded.push((coding, octets.into()));
+                }
+            }
+        }
+        let is_coded = !coded.is_empty();
+        coded.push((Coding::Identity, source.bytes.as_slice().into()));
+        let rank = |coding| manner.made.iter().position(|&made| made == coding);
+        coded.sort_by_key(|&(coding, _)| rank(coding).unwrap_or(manner.made.len()));
         let mut variants = Vec::new();
         let mut offers = Vec::new();
-        let coded = source.brotli.is_some() || source.gzip.is_some();
-        for (coding, octets) in [
-            (Coding::Br, source.brotli.as_deref()),
-            (Coding::Gzip, source.gzip.as_deref()),
-            (Coding::Identity, Some(source.bytes.as_slice())),
-        ] {
-            let Some(octets) = octets else { continue };
-            variants.push(plan_variant(source, coding, octets, coded, store)?);
+        for (coding, octets) in coded {
+            variants.push(plan_variant(source, coding, octets, is_coded, manner, store)?);
             offers.push(coding);
         }
         Ok(Self {
@@ -95,10 +153,10 @@ impl File {
     pub(crate) fn serve(&self, request: &Request<'_>) -> Served {
         let coding = match self.offers.len() {
             1 => Coding::Identity,
-            _ => accepted(request, &self.offers),
+            _ => chosen(Accepted::from_values(request.fields("accept-encoding")), &self.offers),
         };
-        let chosen = self.offers.iter().zip(&self.variants).find(|(offer, _)| **offer == coding);
-        let variant = chosen.map_or(&self.variants[self.variants.len() - 1], |(_, found)| found);
+        let at = self.offers.iter().position(|&offer| offer == coding);
+        let variant = &self.variants[at.expect("identity is offered")];
         match self.judge(variant, request) {
             Outcome::Whole => Served::Stored(variant.first),
             Outcome::NotModified => Served::Stored(variant.first.plus(NOT_MODIFIED)),
@@ -140,66 +198,76 @@ impl File {
     }
 }
 
-/// The coding of `offers` that a client prefers. One that takes none of them gets identity: better
-/// the content than a 406 that says there is some (RFC 9110 12.5.3).
-pub(crate) fn accepted(request: &Request<'_>, offers: &[Coding]) -> Coding {
-    let values = request.fields("accept-encoding");
-    Accepted::from_values(values).choose(offers).unwrap_or(Coding::Identity)
-}
-
 fn plan_variant<'m>(
-    source: &'m SourceFile,
+    source: &SourceFile,
     coding: Coding,
-    octets: &'m [u8],
-    coded: bool,
+    octets: Cow<'m, [u8]>,
+    is_coded: bool,
+    manner: &Manner<'_>,
     store: &mut StorePlan<'m>,
-) -> Result<Variant, BuildError> {
-    let name = source.name.as_str();
-    let tag = tag(coding, octets);
-    let vary = coded.then_some("Accept-Encoding");
+) -> Result<Variant, HeadTooLong> {
+    //= RFC 9110 8.8.3.3: a strong tag is that of the octets transferred; no two codings share one.
+    let tag = format!("\"{:016x}{}\"", hash(&octets), tag_ending(coding));
+    let len = octets.len();
+    let vary = is_coded.then_some("Accept-Encoding");
+    let modified = HttpDate::from_unix(source.modified_unix);
     let head = |status| {
         HeadPlan::new(status)
             .field("ETag", &tag)
-            .field(
-                "Last-Modified",
-                HttpDate::from_unix(source.modified_unix).as_bytes().escape_ascii(),
-            )
-            .field("Cache-Control", CACHE_CONTROL)
+            .field("Last-Modified", modified.as_bytes().escape_ascii())
+            .maybe("Cache-Control", manner.cache_control)
             .maybe("Vary", vary)
+            .fields(manner.fields)
     };
     let content = |status| {
         head(status)
-            .field("Content-Type", media_type(name))
+            .field("Content-Type", media_type(&source.name))
             .field("X-Content-Type-Options", "nosniff")
             .field("Accept-Ranges", "bytes")
             .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()))
     };
-    let whole = content(Status::S200).field("Content-Length", octets.len());
-    let first = store.add(name, whole, Body::Own(octets.into()))?;
-    let not_modified = store.add(name, head(Status::S304), Body::Empty)?;
-    let partial = store.add(name, content(Status::S206).open_range(), Body::Of(first))?;
+    let first = store.add(content(Status::S200).field("Content-Length", len), Body::Own(octets))?;
+    let not_modified = store.add(head(Status::S304), Body::Empty)?;
+    let partial = store.add(content(Status::S206).open_range(), Body::Of(first))?;
     let excuse = "416 Range Not Satisfiable\n";
     let unsatisfiable = HeadPlan::new(Status::S416)
-        .field("Content-Range", format_args!("bytes */{}", octets.len()))
+        .field("Content-Range", format_args!("bytes */{len}"))
         .maybe("Vary", vary)
+        .fields(manner.fields)
         .field("Content-Type", TEXT)
         .field("Content-Length", excuse.len());
-    let unsatisfiable = store.add(name, unsatisfiable, Body::Own(excuse.as_bytes().into()))?;
+    let unsatisfiable = store.add(unsatisfiable, Body::Own(excuse.as_bytes().into()))?;
     assert_eq!(not_modified, first.plus(NOT_MODIFIED));
     assert_eq!(partial, first.plus(PARTIAL));
     assert_eq!(unsatisfiable, first.plus(UNSATISFIABLE));
-    Ok(Variant { first, tag: tag.into(), len: octets.len() as u64 })
+    Ok(Variant { first, tag: tag.into(), len: len as u64 })
 }
 
-/// A strong entity-tag: a hash of the octets that are transferred, and the name of their coding, so
-/// that no two variants share one (RFC 9110 8.8.3.3).
-fn tag(coding: Coding, octets: &[u8]) -> String {
-    let ending = match coding {
-        Coding::Identity => "",
-        Coding::Gzip => "-gzip",
-        Coding::Br => "-br",
+/// The path of a file below `directory`, which ends in a slash; escapes decoded.
+pub(crate) fn path(directory: &str, source: &SourceFile) -> Result<String, BuildError> {
+    let name = source.name.as_str();
+    let fault = |expected: &'static str, found: &str| {
+        Err(BuildError::FileName { name: name.into(), expected, found: found.into() })
     };
-    format!("\"{:016x}{ending}\"", hash(octets))
+    let path = format!("{directory}{name}");
+    if path.len() > PATH_LEN_MAX {
+        return fault("a path of at most 1024 octets", &path.len().to_string());
+    }
+    if name.split('/').any(str::is_empty) {
+        return fault("segments separated by one slash each", "an empty one");
+    }
+    if name.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return fault("a path below the directory", "a dot segment");
+    }
+    if name.contains(|c: char| c.is_ascii_control() || c == '\\') {
+        return fault("no control character and no backslash", "one");
+    }
+    Ok(path)
+}
+
+/// The path of the directory that this file stands for, if it is called `index`.
+pub(crate) fn directory<'p>(path: &'p str, index: &str) -> Option<&'p str> {
+    path.strip_suffix(index).filter(|directory| directory.ends_with('/'))
 }
 
 fn check_siblings(source: &SourceFile) -> Result<(), BuildError> {
@@ -220,6 +288,4 @@ const NOT_MODIFIED: u32 = 1;
 const PARTIAL: u32 = 2;
 const UNSATISFIABLE: u32 = 3;
 
-/// Names do not change with the content here, so caches may keep a file for minutes, not for good;
-/// then its tag spares the transfer.
-const CACHE_CONTROL: &str = "public, max-age=300";
+const _: () = assert!(PATH_LEN_MAX == 1024, "a message above says so");

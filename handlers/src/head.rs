@@ -6,7 +6,9 @@
 
 use std::fmt::{Display, Write};
 
-use http1::{Connection, HeadContext, HttpDate, Status};
+use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Status};
+
+use crate::fields::Fields;
 
 /// A head while it is being built.
 #[derive(Clone, Debug)]
@@ -44,6 +46,11 @@ impl HeadPlan {
         }
     }
 
+    /// Adds the extra fields of a route.
+    pub(crate) fn fields(self, fields: &Fields) -> Self {
+        fields.iter().fold(self, |head, (name, value)| head.field(name, value))
+    }
+
     /// Ends the template in the middle of a `Content-Length` line: [`Writer::number_line`] goes on.
     pub(crate) fn open_length(mut self) -> Self {
         self.text.push_str("Content-Length: ");
@@ -59,11 +66,23 @@ impl HeadPlan {
         self
     }
 
+    /// Proves that no head made of this template is too long.
+    pub(crate) fn check(&self) -> Result<(), HeadTooLong> {
+        match self.len_max() {
+            len if len > HEAD_OUT_MAX => Err(HeadTooLong(len)),
+            _ => Ok(()),
+        }
+    }
+
     /// Octets of the longest head that this template can become.
     pub(crate) fn len_max(&self) -> usize {
         self.text.len() + self.open_len_max + Connection::FIELD_LINE_MAX + CRLF.len()
     }
 }
+
+/// A head of so many octets is longer than [`HEAD_OUT_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadTooLong(pub(crate) usize);
 
 /// Completes one head in the room lent for it.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The raw inputs of a [`Site`](crate::Site), already read by whoever may do I/O.
+//! The files that a [`Blueprint`](crate::Blueprint) carries, already read by whoever may do I/O.
 //!
 //! Nothing here is checked: [`Site::build`](crate::Site::build) does that once, and only the
 //! checked form reaches the dataplane.
@@ -12,21 +12,11 @@ pub struct Named<T> {
     pub value: T,
 }
 
-/// Everything a site is made from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Material {
-    /// JSON text: an array of objects, each with at least a number `price` and an integer
-    /// `quantity`, and without a key `total`.
-    pub dataset: Named<Vec<u8>>,
-    /// The static files. Order does not matter; names are unique.
-    pub files: Vec<SourceFile>,
-}
-
 /// One static file with the content-coded siblings that were found beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Path below the static directory, segments separated by `/` and not percent-encoded:
-    /// `app.js` is served as `/static/app.js`. The file `index.html` is served as `/` as well.
+    /// Path below the directory, segments separated by `/` and not percent-encoded: `app.js` of the
+    /// route `/static/` is served as `/static/app.js`.
     pub name: String,
     /// Content, identity coding.
     pub bytes: Vec<u8>,
@@ -43,3 +33,12 @@ pub struct SourceFile {
 pub trait Bytes: AsRef<[u8]> + AsMut<[u8]> + Send + Sync {}
 
 impl<T: AsRef<[u8]> + AsMut<[u8]> + Send + Sync> Bytes for T {}
+
+/// Small data for tests of control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Material {
+    /// A data set.
+    pub dataset: Named<Vec<u8>>,
+    /// Files.
+    pub files: Vec<SourceFile>,
+}

@@ -1,7 +1,7 @@
 //! Content-Type by the ending of a name (RFC 9110 8.3).
 
 /// The media type of a file. Text kinds are UTF-8; unknown endings are opaque octets.
-pub(crate) fn media_type(name: &str) -> &'static str {
+pub fn media_type(name: &str) -> &'static str {
     let file = name.rsplit('/').next().unwrap_or(name);
     let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
     match TYPES.binary_search_by(|(known, _)| (*known).cmp(&ending)) {
@@ -9,6 +9,28 @@ pub(crate) fn media_type(name: &str) -> &'static str {
         Err(_) => "application/octet-stream",
     }
 }
+
+/// Whether octets of this type are worth compressing: text, and formats that are not packed.
+pub(crate) fn is_compressible(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || UNPACKED.contains(&essence.as_str())
+}
+
+/// Types that are not packed and do not say so.
+const UNPACKED: &[&str] = &[
+    "application/javascript",
+    "application/json",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/xml",
+    "font/otf",
+    "font/ttf",
+    "image/bmp",
+    "image/vnd.microsoft.icon",
+];
 
 /// Endings in lower case, ascending.
 const TYPES: &[(&str, &str)] = &[
@@ -59,6 +81,16 @@ mod tests {
         assert!(TYPES.is_sorted_by(|a, b| a.0 < b.0));
         for (ending, kind) in TYPES {
             assert_eq!(media_type(&format!("dir.d/a.{ending}")), *kind);
+        }
+    }
+
+    #[test]
+    fn what_is_packed_is_left_alone() {
+        for kind in ["text/css; charset=utf-8", "image/svg+xml", "application/json", "font/ttf"] {
+            assert!(is_compressible(kind), "{kind}");
+        }
+        for kind in ["image/png", "font/woff2", "application/zip", "application/octet-stream", ""] {
+            assert!(!is_compressible(kind), "{kind}");
         }
     }
 

@@ -42,12 +42,52 @@ impl Methods {
         Self(self.0 & other.0)
     }
 
+    /// What is in it, in the order of [`Method::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Method> {
+        Method::ALL.iter().copied().filter(move |&method| self.has(method))
+    }
+
+    /// Whether everything of `other` is in it.
+    pub const fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The value of an `Allow` field for a path with these methods (RFC 9110 10.2.1).
+    pub(crate) fn allow(self) -> String {
+        let mut names: Vec<_> =
+            self.iter().filter(|&method| method != Method::Options).map(Method::name).collect();
+        names.push(Method::Options.name());
+        names.join(", ")
+    }
+
     /// Whether nothing is in it.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
+impl FromIterator<Method> for Methods {
+    fn from_iter<I: IntoIterator<Item = Method>>(methods: I) -> Self {
+        methods.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
 const fn bit(method: Method) -> u8 {
     1 << method as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_comes_with_get_and_options_is_told_last() {
+        let set: Methods = [Method::Patch, Method::Get].into_iter().collect();
+        assert!(set.has(Method::Head) && !set.has(Method::Options));
+        assert_eq!(set.allow(), "GET, HEAD, PATCH, OPTIONS");
+        assert_eq!(set.with(Method::Options).allow(), set.allow());
+        assert_eq!(Methods::NONE.allow(), "OPTIONS");
+        assert_eq!(Methods::POST.union(Methods::GET).allow(), "GET, HEAD, POST, OPTIONS");
+        assert!(set.covers(Methods::GET) && !Methods::GET.covers(set));
+    }
 }

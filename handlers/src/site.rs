@@ -1,241 +1,463 @@
 //! The site: every answer the appliance can give, and which of them a request gets.
 //!
-//! Immutable. Built once from [`Material`], then shared by all cores; nothing here allocates, locks
-//! or looks at a clock while serving. Read `README.md` for the routes and what was decided.
+//! Immutable. Built once from a [`Blueprint`], then shared by all cores; nothing here allocates, locks
+//! or looks at a clock while serving. Read `README.md` for the kinds of routes and what was decided.
 
-use http1::{HeadContext, Method, Request, Service, Status, Target, Verdict};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::answers::{Allow, Answers, TEXT};
-use crate::dataset;
+use http1::coding::Accepted;
+use http1::{HeadContext, Method, Outcome, Request, Status, Target, Verdict};
+
+use crate::answers::{Allowed, Refusals};
+use crate::ask::{Ask, Errand, Press};
+use crate::blueprint::Blueprint;
+use crate::dataset::{Dataset, Told, Values};
 use crate::error::BuildError;
 use crate::files::{File, Served};
-use crate::head::{HeadPlan, Writer};
-use crate::items::Ask;
-use crate::json::{Json, Told};
-use crate::material::{Bytes, Material, SourceFile};
-use crate::routes::{PATH_LEN_MAX, Route, Routes};
-use crate::store::{Body, EntryId, Store, StorePlan};
-use crate::sum::{Number, integer, query_sum, query_value};
+use crate::fixed::Fixed;
+use crate::form::{Form, FormPool, Lease};
+use crate::head::Writer;
+use crate::material::Bytes;
+use crate::planner::Tables;
+use crate::query::{Bound, Query};
+use crate::rendered::Rendered;
+use crate::router::{Hit, PATH_LEN_MAX, Router};
+use crate::store::{EntryId, Store};
+use crate::sum::{Number, query_sum};
 
 /// Everything that can be asked for, ready to be sent.
 #[derive(Debug)]
 pub struct Site {
     store: Store,
-    routes: Routes,
-    answers: Answers,
-    files: Box<[File]>,
-    json: Json,
-    /// Open head of an answer that is a number.
-    number: EntryId,
+    router: Router,
+    /// What the router finds.
+    resources: Box<[Resource]>,
+    handlers: Box<[Handler]>,
+    /// In the order of the blueprint.
+    routes: Box<[Route]>,
+    /// What is refused before there is a route.
+    refusals: Refusals,
+    /// What the whole server allows.
+    server: Allowed,
+}
+
+/// A path: what answers it, by method.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    /// Index of a handler by method, or [`NONE`].
+    handlers: [u32; Method::ALL.len()],
+    /// For all other methods. None: the path is not there at all.
+    allowed: Option<Allowed>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Resource {
+    pub(crate) fn new(handlers: &[(Method, u32)], allowed: Option<Allowed>) -> Self {
+        let mut by_method = [NONE; Method::ALL.len()];
+        for &(method, handler) in handlers {
+            by_method[method as usize] = handler;
+        }
+        Self { handlers: by_method, allowed }
+    }
+
+    fn handler(&self, method: Method) -> Option<usize> {
+        let handler = self.handlers[method as usize];
+        (handler != NONE).then_some(handler as usize)
+    }
+}
+
+/// What answers some methods of some paths.
+#[derive(Debug)]
+pub(crate) struct Handler {
+    /// Index of its route.
+    pub(crate) route: u32,
+    pub(crate) answer: Answer,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Fixed(Fixed),
+    Redirect(EntryId),
+    File(File),
+    /// There is no such file.
+    NoFile,
+    /// `head` is the open head of a number.
+    Sum {
+        head: EntryId,
+    },
+    Count {
+        head: EntryId,
+    },
+    Dataset(Box<Dataset>),
+    Query(Box<Query>),
+}
+
+/// What is known of a route, whatever its kind.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// Names of the parameters of its path.
+    pub(crate) captures: Box<[Box<str>]>,
+    pub(crate) refusals: Refusals,
+    /// Index of the handler of everything but files.
+    pub(crate) handler: u32,
+    /// Whether a body is written down.
+    pub(crate) takes_body: bool,
+    /// Routes whose kept answers are dropped after a request to this one.
+    pub(crate) invalidates: Box<[usize]>,
+}
+
+/// Kept answers that no longer hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// Index of the route that gave them.
+    pub route: usize,
+    /// The key of the answer, see [`Query::cache_key`]. None: all answers of the route.
+    pub key: Option<Vec<u8>>,
 }
 
 /// What a request accumulates while its body arrives.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Work(Gathering);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Gathering {
     /// The sum of the query, and the body as a number.
-    Sum { query: i128, body: Number },
+    Sum { head: EntryId, query: i128, body: Number },
     /// Octets of the body so far.
-    Count(u64),
+    Count { head: EntryId, octets: u64 },
+    /// Control is to answer.
+    Form { lease: Lease, takes_body: bool },
+}
+
+impl Work {
+    /// The next piece of the body.
+    pub(crate) fn on_body(&mut self, piece: &[u8]) {
+        match &mut self.0 {
+            Gathering::Sum { body, .. } => body.on_bytes(piece),
+            Gathering::Count { octets, .. } => *octets += piece.len() as u64,
+            Gathering::Form { lease, takes_body: true } => lease.form_mut().push(piece),
+            Gathering::Form { takes_body: false, .. } => {}
+        }
+    }
 }
 
 /// A chosen answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Reply(Choice);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Choice {
     /// As it stands in the store.
     Stored(EntryId),
     /// A part of the stored body that goes with this head.
     Part { head: EntryId, first: u64, len: u64 },
     /// A number as text.
-    Number(i128),
-    /// Items with totals; `len` is the length of the body.
-    Items { ask: Ask, len: u32 },
+    Number { head: EntryId, value: i128 },
+    /// The body of a data set, of this length.
+    Rows { handler: u32, len: u32, values: Values },
+    /// Made by control.
+    Rendered(Arc<Rendered>),
+}
+
+impl Reply {
+    /// An answer that was made beside the dataplane. The caller keeps a clone of the `Arc` until it
+    /// holds the only one: what a core drops is never the last.
+    pub fn rendered(rendered: Arc<Rendered>) -> Self {
+        Self(Choice::Rendered(rendered))
+    }
+
+    fn stored(id: EntryId) -> Self {
+        Self(Choice::Stored(id))
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Site {
-    /// Checks the material, computes what can be computed, asks `memory` once for room of the exact
+    /// Checks the blueprint, computes what can be computed, asks `memory` once for room of the exact
     /// size in octets, and lays every answer into it.
     ///
     /// # Errors
-    /// If the material is at fault, or the memory is smaller than asked for.
+    /// If a route or its data are at fault, or the memory is smaller than asked for.
     pub fn build(
-        material: &Material,
+        blueprint: &Blueprint,
         memory: impl FnOnce(usize) -> Box<dyn Bytes>,
     ) -> Result<Self, BuildError> {
-        let items = dataset::read(&material.dataset)?;
-        let mut store = StorePlan::default();
-        let pipeline = add_text(&mut store, "/pipeline", PIPELINE)?;
-        let number = store.add("a number", text_head().open_length(), Body::Empty)?;
-        let json = Json::plan(&items, &mut store)?;
-        let mut paths = vec![
-            ("/pipeline".to_owned(), Route::Fixed(pipeline)),
-            ("/baseline11".to_owned(), Route::Sum { body: true }),
-            ("/baseline2".to_owned(), Route::Sum { body: false }),
-            ("/upload".to_owned(), Route::Upload),
-            ("/json".to_owned(), Route::AllItems),
-        ];
-        let counts = 1..=json.count_max();
-        paths.extend(counts.map(|count| (format!("/json/{count}"), Route::Items { count })));
-        let mut files = Vec::new();
-        let mut index = None;
-        for (at, source) in material.files.iter().enumerate() {
-            paths.push((file_path(source)?, Route::File(at)));
-            files.push(File::plan(source, &mut store)?);
-            if source.name == INDEX_NAME {
-                index = Some(Route::File(at));
+        let tables = Tables::plan(blueprint)?;
+        Ok(Self {
+            store: tables.store.lay(memory)?,
+            router: tables.router,
+            resources: tables.resources.into(),
+            handlers: tables.handlers.into(),
+            routes: tables.routes.into(),
+            refusals: tables.refusals,
+            server: tables.server,
+        })
+    }
+
+    /// All queries with the indices of their routes.
+    pub fn queries(&self) -> impl Iterator<Item = (usize, &Query)> {
+        (0..self.routes.len()).filter_map(|route| Some((route, self.query(route)?)))
+    }
+
+    /// The query of the route with this index, if it is one.
+    pub fn query(&self, route: usize) -> Option<&Query> {
+        match &self.handlers[self.routes[route].handler as usize].answer {
+            Answer::Query(query) => Some(query),
+            _ => None,
+        }
+    }
+
+    /// Kept answers that no longer hold once the query of this route was run with these values.
+    pub fn invalidates(&self, route: usize, bound: &Bound) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        let Some(source) = self.query(route) else { return invalid };
+        for &target in &self.routes[route].invalidates {
+            let keys = self.query(target).and_then(|query| query.cache_keys_of(source, bound));
+            match keys {
+                Some(keys) => invalid
+                    .extend(keys.into_iter().map(|key| Invalid { route: target, key: Some(key) })),
+                None => invalid.push(Invalid { route: target, key: None }),
             }
         }
-        let index = match index {
-            Some(route) => route,
-            None => Route::Fixed(add_text(&mut store, "/", INDEX_TEXT)?),
-        };
-        paths.push(("/".to_owned(), index));
-        let routes = Routes::new(paths).map_err(|path| doubled(&path))?;
-        let answers = Answers::plan(&mut store)?;
-        let store = store.lay(memory)?;
-        Ok(Self { store, routes, answers, files: files.into(), json, number })
+        invalid
     }
 
-    /// The answer to GET or HEAD.
-    fn read(&self, route: Route, query: &[u8], request: &Request<'_>) -> Choice {
-        match route {
-            Route::Fixed(id) => Choice::Stored(id),
-            Route::Sum { .. } => Choice::Number(query_sum(query)),
-            Route::AllItems => Choice::Stored(self.json.all(request)),
-            Route::Items { count } => match query_value(query, b"m").map_or(Some(1), integer) {
-                Some(k) => match self.json.some(Ask { count, k }, request) {
-                    Told::Stored(id) => Choice::Stored(id),
-                    Told::Rendered { ask, len } => Choice::Items { ask, len },
-                },
-                None => self.error(Status::S400),
-            },
-            Route::File(at) => match self.files[at].serve(request) {
-                Served::Stored(id) => Choice::Stored(id),
-                Served::Part { head, first, len } => Choice::Part { head, first, len },
-                Served::Failed => self.error(Status::S412),
-            },
-            Route::Upload => self.other_method(route, Method::Get),
+    /// The answer that says `status`, of no route; 500 for a status that is no error.
+    pub fn refusal(&self, status: Status) -> Reply {
+        Reply::stored(self.refusals.of(status))
+    }
+
+    /// The answer that says `status`, with the extra fields of a route.
+    pub(crate) fn refusal_of(&self, route: usize, status: Status) -> Reply {
+        Reply::stored(self.routes[route].refusals.of(status))
+    }
+
+    /// What a form asks for.
+    pub(crate) fn errand<'a>(&'a self, form: &'a Form) -> Errand<'a> {
+        let route = &self.routes[form.route()];
+        let inputs = form.inputs(route.captures.iter().map(|name| &**name));
+        match &self.handlers[route.handler as usize].answer {
+            Answer::Query(query) => Errand::Query(query, inputs),
+            Answer::Dataset(dataset) => Errand::Press(Press::new(self, dataset, inputs)),
+            other => unreachable!("no form is filled for {other:?}"),
         }
     }
 
-    fn other_method(&self, route: Route, method: Method) -> Choice {
-        let allow = match route {
-            Route::Upload => Allow::Post,
-            Route::Sum { body: true } => Allow::ReadOrPost,
-            Route::Fixed(_)
-            | Route::Sum { body: false }
-            | Route::AllItems
-            | Route::Items { .. }
-            | Route::File(_) => Allow::Read,
-        };
-        Choice::Stored(self.answers.other_method(method, allow))
+    /// The text of the items of a data set.
+    pub(crate) fn text_of(&self, dataset: &Dataset) -> &[u8] {
+        self.store.body(dataset.rendered())
     }
 
-    fn error(&self, status: Status) -> Choice {
-        Choice::Stored(self.answers.error(status))
-    }
-
-    /// The entry whose head template goes with a choice.
-    fn head_entry(&self, choice: Choice) -> EntryId {
-        match choice {
-            Choice::Stored(id) | Choice::Part { head: id, .. } => id,
-            Choice::Number(_) => self.number,
-            Choice::Items { .. } => self.json.rendered(),
-        }
-    }
-}
-
-impl Service for Site {
-    type Work = Work;
-    type Reply = Reply;
-
-    fn accept(&self, request: &Request<'_>) -> Verdict<Work, Reply> {
+    pub(crate) fn accept(
+        &self,
+        request: &Request<'_>,
+        forms: &Arc<FormPool>,
+    ) -> Verdict<Work, Reply> {
         let (path, query) = match request.target() {
             Target::Path { path, query } => (path, query.unwrap_or_default()),
             Target::Asterisk => {
-                let server = self.answers.other_method(Method::Options, Allow::ReadOrPost);
-                return Verdict::Reply(Reply(Choice::Stored(server)));
+                return Verdict::Reply(Reply::stored(self.server.other_method(Method::Options)));
             }
         };
-        let route = match self.routes.find(path) {
-            Ok(route) => route,
-            Err(status) => return Verdict::Reply(Reply(self.error(status))),
-        };
-        let choice = match (route, request.method()) {
-            (_, Method::Get | Method::Head) => self.read(route, query, request),
-            (Route::Sum { body: true }, Method::Post) => {
-                let (query, body) = (query_sum(query), Number::default());
-                return Verdict::Read(Work(Gathering::Sum { query, body }));
-            }
-            (Route::Upload, Method::Post) => return Verdict::Read(Work(Gathering::Count(0))),
-            (_, method) => self.other_method(route, method),
-        };
-        Verdict::Reply(Reply(choice))
-    }
-
-    fn on_body(&self, work: &mut Work, piece: &[u8]) {
-        match &mut work.0 {
-            Gathering::Sum { body, .. } => body.on_bytes(piece),
-            Gathering::Count(octets) => *octets += piece.len() as u64,
+        if path.contains(&b'%') {
+            return self.accept_escaped(path, query, request, forms);
+        }
+        match self.router.find(path) {
+            Ok(hit) => self.choose(&hit, path, query, request, forms),
+            Err(status) => Verdict::Reply(self.refusal(status)),
         }
     }
 
-    fn finish(&self, work: Work) -> Reply {
-        Reply(Choice::Number(match work.0 {
-            Gathering::Sum { query, body } => query + i128::from(body.value().unwrap_or(0)),
-            Gathering::Count(octets) => i128::from(octets),
+    /// Apart from its caller for its room.
+    #[inline(never)]
+    fn accept_escaped(
+        &self,
+        path: &[u8],
+        query: &[u8],
+        request: &Request<'_>,
+        forms: &Arc<FormPool>,
+    ) -> Verdict<Work, Reply> {
+        let mut room = [0; PATH_LEN_MAX];
+        match self.router.find_escaped(path, &mut room) {
+            Ok((hit, plain)) => self.choose(&hit, plain, query, request, forms),
+            Err(status) => Verdict::Reply(self.refusal(status)),
+        }
+    }
+
+    /// The answer of a path that is there; `plain` has no escapes.
+    fn choose(
+        &self,
+        hit: &Hit,
+        plain: &[u8],
+        query: &[u8],
+        request: &Request<'_>,
+        forms: &Arc<FormPool>,
+    ) -> Verdict<Work, Reply> {
+        let resource = &self.resources[hit.target as usize];
+        let method = request.method();
+        let Some(at) = resource.handler(method) else {
+            return Verdict::Reply(match resource.allowed {
+                Some(allowed) => Reply::stored(allowed.other_method(method)),
+                None => self.refusal(Status::S404),
+            });
+        };
+        let Handler { route, answer } = &self.handlers[at];
+        let route = *route as usize;
+        let refuse = |status| Verdict::Reply(self.refusal_of(route, status));
+        let gather = |gathering| Verdict::Read(Work(gathering));
+        Verdict::Reply(Reply(match answer {
+            Answer::Fixed(fixed) => Choice::Stored(fixed.serve(request)),
+            Answer::Redirect(id) => Choice::Stored(*id),
+            Answer::NoFile => return refuse(Status::S404),
+            Answer::File(file) => match file.serve(request) {
+                Served::Stored(id) => Choice::Stored(id),
+                Served::Part { head, first, len } => Choice::Part { head, first, len },
+                Served::Failed => return refuse(Status::S412),
+            },
+            &Answer::Sum { head } if method == Method::Post => {
+                let (query, body) = (query_sum(query), Number::default());
+                return gather(Gathering::Sum { head, query, body });
+            }
+            &Answer::Sum { head } => Choice::Number { head, value: query_sum(query) },
+            &Answer::Count { head } => return gather(Gathering::Count { head, octets: 0 }),
+            Answer::Dataset(dataset) => {
+                match dataset.serve(hit.captures.of(plain), query, request) {
+                    Ok(Told::Stored(id)) => Choice::Stored(id),
+                    Ok(Told::Rendered { values, len }) => {
+                        let handler = u32::try_from(at).expect("fewer than 2^32 handlers");
+                        Choice::Rows { handler, len, values }
+                    }
+                    Ok(Told::Pressed) => {
+                        return self.write_down(route, hit, plain, query, request, forms);
+                    }
+                    Err(status) => return refuse(status),
+                }
+            }
+            Answer::Query(_) => return self.write_down(route, hit, plain, query, request, forms),
         }))
     }
 
-    fn refuse(&self, status: Status) -> Reply {
-        Reply(self.error(status))
+    /// Fills a form for control.
+    fn write_down(
+        &self,
+        route: usize,
+        hit: &Hit,
+        plain: &[u8],
+        query: &[u8],
+        request: &Request<'_>,
+        forms: &Arc<FormPool>,
+    ) -> Verdict<Work, Reply> {
+        if hit.captures.of(plain).any(|capture| str::from_utf8(capture).is_err()) {
+            return Verdict::Reply(self.refusal_of(route, Status::S404));
+        }
+        let Some(mut lease) = forms.lease() else {
+            return Verdict::Reply(self.refusal_of(route, Status::S503));
+        };
+        let accepted = Accepted::from_values(request.fields("accept-encoding"));
+        lease.form_mut().begin(route, hit.captures.of(plain), query, accepted);
+        //= RFC 9110 9.3.1: content received in a GET request has no generally defined semantics.
+        let is_read = matches!(request.method(), Method::Get | Method::Head);
+        let takes_body = self.routes[route].takes_body && !is_read;
+        Verdict::Read(Work(Gathering::Form { lease, takes_body }))
     }
 
-    fn status(&self, reply: &Reply) -> Status {
-        self.store.status(self.head_entry(reply.0))
+    pub(crate) fn finish(self: &Arc<Self>, work: Work) -> Outcome<Reply, Ask> {
+        Outcome::Reply(Reply(match work.0 {
+            Gathering::Sum { head, query, body } => {
+                Choice::Number { head, value: query + i128::from(body.value().unwrap_or(0)) }
+            }
+            Gathering::Count { head, octets } => Choice::Number { head, value: i128::from(octets) },
+            Gathering::Form { lease, .. } if lease.form().overflows() => {
+                return Outcome::Reply(self.refusal_of(lease.form().route(), Status::S413));
+            }
+            Gathering::Form { lease, .. } => {
+                return Outcome::Ask(Ask::new(Arc::clone(self), lease));
+            }
+        }))
     }
 
-    fn body_len(&self, reply: &Reply) -> u64 {
-        match reply.0 {
-            Choice::Stored(id) => self.store.body_len(id),
-            Choice::Part { len, .. } => len,
-            Choice::Number(value) => itoa::Buffer::new().format(value).len() as u64,
-            Choice::Items { len, .. } => u64::from(len),
+    pub(crate) fn status(&self, reply: &Reply) -> Status {
+        match &reply.0 {
+            Choice::Rendered(rendered) => rendered.status(),
+            stored => self.store.status(self.head_entry(stored)),
         }
     }
 
-    fn head_into(&self, reply: &Reply, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
-        let id = self.head_entry(reply.0);
+    pub(crate) fn body_len(&self, reply: &Reply) -> u64 {
+        match &reply.0 {
+            Choice::Stored(id) => self.store.body_len(*id),
+            Choice::Part { len, .. } => *len,
+            Choice::Number { value, .. } => itoa::Buffer::new().format(*value).len() as u64,
+            Choice::Rows { len, .. } => u64::from(*len),
+            Choice::Rendered(rendered) => rendered.body().len() as u64,
+        }
+    }
+
+    pub(crate) fn head_into(
+        &self,
+        reply: &Reply,
+        context: &HeadContext<'_>,
+        out: &mut [u8],
+    ) -> usize {
+        if let Choice::Rendered(rendered) = &reply.0 {
+            return rendered.head_into(context, out);
+        }
+        let id = self.head_entry(&reply.0);
         let (template, date_at) = self.store.head(id);
         let mut writer = Writer::copy(template, date_at, context, out);
         match reply.0 {
-            Choice::Stored(_) => {}
             Choice::Part { first, len, .. } => {
                 writer.range_lines(first, len, self.store.body_len(id));
             }
-            Choice::Number(_) | Choice::Items { .. } => {
+            Choice::Number { .. } | Choice::Rows { .. } => {
                 writer.number_line(self.body_len(reply));
             }
+            Choice::Stored(_) | Choice::Rendered(_) => {}
         }
         writer.finish(context.connection)
     }
 
-    fn body_into(&self, reply: &Reply, at: u64, out: &mut [u8]) -> usize {
+    pub(crate) fn body_into(&self, reply: &Reply, at: u64, out: &mut [u8]) -> usize {
         let at = usize::try_from(at).expect("an offset within memory");
-        match reply.0 {
-            Choice::Stored(id) => copy(&self.store.body(id)[at..], out),
+        match &reply.0 {
+            Choice::Stored(id) => copy(&self.store.body(*id)[at..], out),
             Choice::Part { head, first, len } => {
-                let first = usize::try_from(first).expect("an offset within memory");
-                let len = usize::try_from(len).expect("a length within memory");
-                copy(&self.store.body(head)[first..first + len][at..], out)
+                let first = usize::try_from(*first).expect("an offset within memory");
+                let len = usize::try_from(*len).expect("a length within memory");
+                copy(&self.store.body(*head)[first..first + len][at..], out)
             }
-            Choice::Number(value) => copy(&itoa::Buffer::new().format(value).as_bytes()[at..], out),
-            Choice::Items { ask, len } => self.json.render(&self.store, ask, len, at, out),
+            Choice::Number { value, .. } => {
+                copy(&itoa::Buffer::new().format(*value).as_bytes()[at..], out)
+            }
+            Choice::Rows { handler, len, values } => {
+                let dataset = self.dataset(*handler);
+                dataset.render(self.text_of(dataset), *values, *len, at, out)
+            }
+            Choice::Rendered(rendered) => copy(&rendered.body()[at..], out),
+        }
+    }
+
+    fn dataset(&self, handler: u32) -> &Dataset {
+        match &self.handlers[handler as usize].answer {
+            Answer::Dataset(dataset) => dataset,
+            other => unreachable!("no rows are rendered of {other:?}"),
+        }
+    }
+
+    /// The entry whose head template goes with a choice.
+    fn head_entry(&self, choice: &Choice) -> EntryId {
+        match choice {
+            Choice::Stored(id) | Choice::Part { head: id, .. } => *id,
+            Choice::Number { head, .. } => *head,
+            Choice::Rows { handler, .. } => self.dataset(*handler).rendered(),
+            Choice::Rendered(_) => unreachable!("it brings its own head"),
         }
     }
 }
@@ -246,63 +468,3 @@ fn copy(from: &[u8], out: &mut [u8]) -> usize {
     out[..len].copy_from_slice(&from[..len]);
     len
 }
-
-fn text_head() -> HeadPlan {
-    HeadPlan::new(Status::S200).field("Content-Type", TEXT)
-}
-
-fn add_text(
-    store: &mut StorePlan<'_>,
-    what: &str,
-    text: &'static str,
-) -> Result<EntryId, BuildError> {
-    let head = text_head().field("Content-Length", text.len());
-    store.add(what, head, Body::Own(text.as_bytes().into()))
-}
-
-/// The path of a static file, unescaped.
-fn file_path(source: &SourceFile) -> Result<String, BuildError> {
-    let name = source.name.as_str();
-    let fault = |expected, found: &str| {
-        Err(BuildError::FileName { name: name.into(), expected, found: found.into() })
-    };
-    let path = format!("{STATIC}{name}");
-    if path.len() > PATH_LEN_MAX {
-        return fault("at most 1016 octets", &name.len().to_string());
-    }
-    if name.split('/').any(str::is_empty) {
-        return fault("segments separated by one slash each", "an empty one");
-    }
-    if name.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return fault("a path below the static directory", "a dot segment");
-    }
-    if name.contains(|c: char| c.is_ascii_control() || c == '\\') {
-        return fault("no control character and no backslash", "one");
-    }
-    Ok(path)
-}
-
-fn doubled(path: &str) -> BuildError {
-    let name = path.strip_prefix(STATIC).unwrap_or(path).into();
-    BuildError::FileName { name, expected: "each name once", found: "it twice".into() }
-}
-
-const STATIC: &str = "/static/";
-const _: () = assert!(PATH_LEN_MAX - STATIC.len() == 1016, "a message above says so");
-
-const PIPELINE: &str = "ok";
-
-/// The static file that is served as `/` too.
-const INDEX_NAME: &str = "index.html";
-
-/// What `/` says when there is no such file.
-const INDEX_TEXT: &str = "\
-Pollux is running.
-
-/pipeline             the shortest answer
-/baseline11?a=13&b=42 a sum; POST adds the body
-/json                 all items with their totals
-/json/5?m=3           five items, totals times three
-/static/NAME          a file of the static directory
-/upload               POST: counts the octets of the body
-";

@@ -6,14 +6,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http1::{HEAD_OUT_MAX, Status};
+use http1::Status;
 
 use crate::error::BuildError;
-use crate::head::HeadPlan;
+use crate::head::{HeadPlan, HeadTooLong};
 use crate::material::Bytes;
 
 /// An answer in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EntryId(u32);
 
 impl EntryId {
@@ -40,17 +40,9 @@ pub(crate) enum Body<'m> {
 }
 
 impl<'m> StorePlan<'m> {
-    /// Plans one answer. `what` names it in an error.
-    pub(crate) fn add(
-        &mut self,
-        what: &str,
-        head: HeadPlan,
-        body: Body<'m>,
-    ) -> Result<EntryId, BuildError> {
-        let found = head.len_max();
-        if found > HEAD_OUT_MAX {
-            return Err(BuildError::HeadTooLong { what: what.into(), limit: HEAD_OUT_MAX, found });
-        }
+    /// Plans one answer.
+    pub(crate) fn add(&mut self, head: HeadPlan, body: Body<'m>) -> Result<EntryId, HeadTooLong> {
+        head.check()?;
         let id = u32::try_from(self.entries.len()).expect("fewer than 2^32 answers");
         self.entries.push((head, body));
         Ok(EntryId(id))
@@ -162,6 +154,8 @@ const ENTRY_ALIGN: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use http1::HEAD_OUT_MAX;
+
     use super::*;
 
     fn head() -> HeadPlan {
@@ -172,19 +166,19 @@ mod tests {
     fn a_head_without_room_is_refused() {
         let mut plan = StorePlan::default();
         let spare = HEAD_OUT_MAX - head().len_max() - "X: \r\n".len();
-        plan.add("fits", head().field("X", "x".repeat(spare)), Body::Empty).expect("just fits");
+        plan.add(head().field("X", "x".repeat(spare)), Body::Empty).expect("just fits");
         let long = head().field("X", "x".repeat(spare + 1));
-        let error = plan.add("a.css", long, Body::Empty).expect_err("one too many");
-        assert_eq!(error.to_string(), "a.css: expected a head of at most 1024 octets, found 1025");
+        let error = plan.add(long, Body::Empty).expect_err("one too many");
+        assert_eq!(error, HeadTooLong(1025));
     }
 
     #[test]
     fn heads_and_bodies_lie_together_and_apart_from_others() {
         let mut plan = StorePlan::default();
-        let one = plan.add("one", head(), Body::Own(b"ok"[..].into())).expect("short");
-        let none = plan.add("none", head(), Body::Empty).expect("short");
-        let same = plan.add("same", head(), Body::Of(one)).expect("short");
-        let two = plan.add("two", head(), Body::Own(b"no"[..].into())).expect("short");
+        let one = plan.add(head(), Body::Own(b"ok"[..].into())).expect("short");
+        let none = plan.add(head(), Body::Empty).expect("short");
+        let same = plan.add(head(), Body::Of(one)).expect("short");
+        let two = plan.add(head(), Body::Own(b"no"[..].into())).expect("short");
         let mut size = 0;
         let store = plan
             .lay(|asked| {

@@ -1,4 +1,4 @@
-//! The arithmetic of `/baseline11` and `/baseline2`.
+//! The arithmetic of sums: integers of a query, and one in a body.
 //!
 //! A value counts if it is an optional sign and digits that fit an `i64`; anything else counts
 //! nothing. Sums are kept in an `i128`: no request line is long enough to overflow that, so every
@@ -15,15 +15,8 @@ pub(crate) fn query_sum(query: &[u8]) -> i128 {
         .sum()
 }
 
-/// Value of the first pair whose key is `key`.
-pub(crate) fn query_value<'q>(query: &'q [u8], key: &[u8]) -> Option<&'q [u8]> {
-    query
-        .split(|&b| b == b'&')
-        .find_map(|pair| pair.strip_prefix(key).and_then(|rest| rest.strip_prefix(b"=")))
-}
-
 /// An optional sign and at least one digit, within `i64`.
-pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+fn integer(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -157,15 +150,6 @@ mod tests {
             query_sum(b"a=9223372036854775807&b=9223372036854775807"),
             18_446_744_073_709_551_614
         );
-    }
-
-    #[test]
-    fn the_first_of_equal_keys_wins() {
-        assert_eq!(query_value(b"m=3&m=4", b"m"), Some(&b"3"[..]));
-        assert_eq!(query_value(b"mm=3&m=4", b"m"), Some(&b"4"[..]));
-        assert_eq!(query_value(b"m&m=4", b"m"), Some(&b"4"[..]));
-        assert_eq!(query_value(b"m=", b"m"), Some(&b""[..]));
-        assert_eq!(query_value(b"x=1", b"m"), None);
     }
 
     proptest::proptest! {

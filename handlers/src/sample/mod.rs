@@ -10,15 +10,42 @@ mod text;
 
 use crate::coding;
 use crate::material::{Material, Named, SourceFile};
+pub use items::Item;
 use random::Random;
 
-/// The whole sample: a data set of 50 items and 21 static files with their siblings.
-pub fn material() -> Material {
-    let dataset =
-        Named { name: "sample dataset.json".into(), value: items::dataset().into_bytes() };
+/// `dataset.json`: 50 items.
+pub fn dataset() -> Named<Vec<u8>> {
+    data_set("dataset.json", 50)
+}
+
+/// `dataset-large.json`: 6,000 items of the same shape.
+pub fn dataset_large() -> Named<Vec<u8>> {
+    data_set("dataset-large.json", 6_000)
+}
+
+/// The rows of table `items` in both databases: 100,000.
+pub fn rows() -> impl Iterator<Item = Item> {
+    items::items("benchmark.db", 100_000)
+}
+
+/// 21 static files with their siblings, named from the static directory.
+pub fn files() -> Vec<SourceFile> {
     let mut files: Vec<_> = FILES.iter().map(|file| source(file.name, file.make())).collect();
     files.push(source("index.html", INDEX.into()));
-    Material { dataset, files }
+    files
+}
+
+/// What everything made is dated: 2026-01-01T00:00:00Z, since it has no time of its own.
+pub const MODIFIED_UNIX: u64 = 1_767_225_600;
+
+/// The small data set and the files.
+pub fn material() -> Material {
+    Material { dataset: dataset(), files: files() }
+}
+
+fn data_set(name: &str, count: u32) -> Named<Vec<u8>> {
+    let value = items::dataset(items::items(name, count));
+    Named { name: format!("sample {name}"), value }
 }
 
 fn source(name: &str, bytes: Vec<u8>) -> SourceFile {
@@ -104,9 +131,6 @@ const FILES: &[Spec] = &[
 const INDEX: &str = include_str!("index.html");
 const KIB: usize = 1024;
 
-/// 2026-01-01T00:00:00Z: files that are made have no time of their own.
-const MODIFIED_UNIX: u64 = 1_767_225_600;
-
 /// The sample is made at every start without data: near the best sizes, a fraction of the time.
 const BROTLI_QUALITY: i32 = 5;
 const GZIP_LEVEL: u32 = 6;
@@ -118,19 +142,35 @@ mod tests {
 
     #[test]
     fn the_sample_is_the_same_everywhere() {
-        let material = material();
-        let mut print = hash(&material.dataset.value);
-        for file in &material.files {
+        let mut print = hash(&dataset().value);
+        for file in &files() {
             print = print.rotate_left(1) ^ hash(file.name.as_bytes()) ^ hash(&file.bytes);
         }
         assert_eq!(format!("{print:016x}"), "8c31c895c3a9452a");
+        let rows: String = rows().map(|row| format!("{row:?}\n")).collect();
+        let prints = [dataset_large().value, rows.into_bytes()].map(|made| hash(&made));
+        assert_eq!(
+            prints.map(|print| format!("{print:016x}")),
+            ["6483fe0fa440387a", "204021cad7bd9834"]
+        );
+    }
+
+    #[test]
+    fn data_sets_have_their_sizes() {
+        for (data_set, count) in [(dataset(), 50), (dataset_large(), 6_000)] {
+            let items: Vec<serde_json::Value> =
+                serde_json::from_slice(&data_set.value).expect("a JSON array");
+            assert_eq!(items.len(), count, "{}", data_set.name);
+        }
+        assert_eq!(rows().count(), 100_000);
+        assert_eq!(rows().last().map(|row| row.id), Some(100_000));
     }
 
     #[test]
     fn files_have_their_sizes_and_text_packs_well() {
-        let material = material();
-        assert_eq!(material.files.len(), FILES.len() + 1);
-        for (spec, file) in FILES.iter().zip(&material.files) {
+        let files = files();
+        assert_eq!(files.len(), FILES.len() + 1);
+        for (spec, file) in FILES.iter().zip(&files) {
             assert_eq!((spec.name, spec.len), (file.name.as_str(), file.bytes.len()));
             if let (Some(brotli), Some(gzip)) = (&file.brotli, &file.gzip) {
                 assert!(file.bytes.is_ascii(), "{}", file.name);

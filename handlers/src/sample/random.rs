@@ -21,8 +21,9 @@ impl Random {
     }
 
     /// A number of `from..=to`.
-    pub(super) fn within(&mut self, from: u64, to: u64) -> u64 {
-        from + self.next() % (to - from + 1)
+    pub(super) fn within(&mut self, from: u32, to: u32) -> u32 {
+        let beyond = self.next() % (u64::from(to) - u64::from(from) + 1);
+        from + u32::try_from(beyond).unwrap_or_default()
     }
 
     /// One of `choices`.

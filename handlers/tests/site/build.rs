@@ -1,43 +1,56 @@
-//! Material that cannot be a site, and memory that cannot hold one.
+//! Blueprints that cannot be a site, and memory that cannot hold one.
 
-use handlers::{BuildError, Bytes, Material, Named, Site, SourceFile};
+use handlers::blueprint::{
+    Compress, DatasetPlan, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source, Value, ValueKind,
+};
+use handlers::{Blueprint, BuildError, Bytes, Edition, Methods, Site, SourceFile};
+use http1::coding::Coding;
+use http1::{Method, Status};
 
-fn file(name: &str) -> SourceFile {
-    SourceFile {
-        name: name.into(),
-        bytes: b"some text".to_vec(),
-        modified_unix: 0,
-        brotli: None,
-        gzip: None,
-    }
-}
-
-fn material(dataset: &str, files: Vec<SourceFile>) -> Material {
-    let dataset = Named { name: "/data/dataset.json".into(), value: dataset.into() };
-    Material { dataset, files }
-}
+use crate::plans::{
+    all_items, bounded, data, file, files, fixed, integer, one_row, route, routes, some_items,
+};
 
 fn vec_of(size: usize) -> Box<dyn Bytes> {
     Box::new(vec![0_u8; size])
 }
 
-fn message(material: &Material) -> String {
-    Site::build(material, vec_of).expect_err("unsound material").to_string()
+fn fault(blueprint: &Blueprint) -> BuildError {
+    Site::build(blueprint, vec_of).expect_err("an unsound blueprint")
+}
+
+/// Key, value and problem of the last of these routes.
+fn told(plans: impl IntoIterator<Item = RoutePlan>) -> (String, String, String) {
+    let blueprint = routes(plans);
+    match fault(&blueprint) {
+        BuildError::Route { route, key, value, problem, fix } => {
+            assert_eq!(route, blueprint.routes.len() - 1, "{problem}");
+            assert!(!fix.is_empty(), "{problem}");
+            (key, value, problem)
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn check(plan: RoutePlan, key: &str, value: &str, problem: &str) {
+    let (found_key, found_value, found) = told([plan]);
+    assert_eq!((&*found_key, &*found_value, &*found), (key, value, problem));
 }
 
 const ONE: &str = r#"[{"price":1,"quantity":1}]"#;
 
+fn dataset(text: &str) -> Blueprint {
+    routes([route("/d", Kind::Dataset(all_items(data(text))))])
+}
+
 #[test]
 fn a_fault_of_the_data_set_is_located() {
     assert_eq!(
-        message(&material("[\n{\"price\":1,\n\"quantity\":}]", Vec::new())),
+        fault(&dataset("[\n{\"price\":1,\n\"quantity\":}]")).to_string(),
         "/data/dataset.json: line 3, column 12: expected JSON, found expected value"
     );
     assert_eq!(
-        message(&material(
-            r#"[{"price":1,"quantity":1},{"price":"abc","quantity":1}]"#,
-            Vec::new()
-        )),
+        fault(&dataset(r#"[{"price":1,"quantity":1},{"price":"abc","quantity":1}]"#)).to_string(),
         r#"/data/dataset.json: item 2: key "price": expected a number, found "abc""#
     );
 }
@@ -45,42 +58,43 @@ fn a_fault_of_the_data_set_is_located() {
 #[test]
 fn a_file_name_must_be_a_path() {
     let long = "x".repeat(1017);
-    for (name, fault) in [
+    let message =
+        |files_: Vec<SourceFile>| fault(&routes([route("/static/", files(files_))])).to_string();
+    for (name, problem) in [
         ("", "expected segments separated by one slash each, found an empty one"),
         ("/a", "expected segments separated by one slash each, found an empty one"),
         ("a//b", "expected segments separated by one slash each, found an empty one"),
         ("a/", "expected segments separated by one slash each, found an empty one"),
-        ("../a", "expected a path below the static directory, found a dot segment"),
-        ("a/./b", "expected a path below the static directory, found a dot segment"),
+        ("../a", "expected a path below the directory, found a dot segment"),
+        ("a/./b", "expected a path below the directory, found a dot segment"),
         ("a\\b", "expected no control character and no backslash, found one"),
         ("a\0", "expected no control character and no backslash, found one"),
-        (&long, "expected at most 1016 octets, found 1017"),
+        (&long, "expected a path of at most 1024 octets, found 1025"),
     ] {
-        let expected = format!("static file \"{name}\": {fault}");
-        assert_eq!(message(&material(ONE, vec![file(name)])), expected);
+        assert_eq!(message(vec![file(name, "")]), format!("file \"{name}\": {problem}"));
     }
-    assert_eq!(
-        message(&material(ONE, vec![file("a"), file("b"), file("a")])),
-        "static file \"a\": expected each name once, found it twice"
-    );
+    let twice = vec![file("a", ""), file("b", ""), file("a", "")];
+    let (key, value, problem) = told([route("/static/", files(twice))]);
+    assert_eq!((&*key, &*value, &*problem), ("path", "/static/", "/static/a is there twice"));
 }
 
 #[test]
 fn a_stale_sibling_is_found_out() {
-    let mut stale = file("a.css");
+    let message = |file: SourceFile| fault(&routes([route("/s/", files(vec![file]))])).to_string();
+    let mut stale = file("a.css", "some text");
     stale.gzip = Some(b"not gzip at all".to_vec());
     assert_eq!(
-        message(&material(ONE, vec![stale])),
-        "static file \"a.css\": expected its .gz sibling to unpack to the same octets, \
+        message(stale),
+        "file \"a.css\": expected its .gz sibling to unpack to the same octets, \
          found no such stream"
     );
-    let mut stale = file("a.css");
+    let mut stale = file("a.css", "some text");
     let mut squeezed = Vec::new();
     brotli::BrotliCompress(&mut &b"some news"[..], &mut squeezed, &Default::default()).expect("br");
     stale.brotli = Some(squeezed);
     assert_eq!(
-        message(&material(ONE, vec![stale])),
-        "static file \"a.css\": expected its .br sibling to unpack to the same octets, \
+        message(stale),
+        "file \"a.css\": expected its .br sibling to unpack to the same octets, \
          found a difference at octet 5"
     );
 }
@@ -88,12 +102,12 @@ fn a_stale_sibling_is_found_out() {
 #[test]
 fn memory_is_asked_for_once_at_its_size() {
     let mut asked = Vec::new();
-    let sound = material(ONE, vec![file("a.css")]);
+    let sound = dataset(ONE);
     Site::build(&sound, |size| {
         asked.push(size);
         vec_of(size)
     })
-    .expect("sound material");
+    .expect("sound");
     assert_eq!(asked.len(), 1);
     let error = Site::build(&sound, |size| vec_of(size - 1)).expect_err("too little");
     assert_eq!(error, BuildError::Memory { expected: asked[0], found: asked[0] - 1 });
@@ -101,7 +115,308 @@ fn memory_is_asked_for_once_at_its_size() {
 }
 
 #[test]
-fn a_site_is_shared_between_cores() {
-    fn shared<T: Send + Sync>() {}
+fn a_site_is_shared_between_cores_and_asks_travel() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn sent<T: Send + 'static>() {}
     shared::<Site>();
+    shared::<Edition>();
+    shared::<handlers::FormPool>();
+    sent::<handlers::Ask>();
+    sent::<handlers::Reply>();
+    sent::<handlers::Rendered>();
+}
+
+#[test]
+fn an_empty_blueprint_is_a_site_where_nothing_is() {
+    let site = crate::client::build(&Blueprint::default());
+    assert_eq!(crate::client::get(&site, "/", "").status, 404);
+    let server = crate::client::send(&site, "OPTIONS", "*", "");
+    assert_eq!((server.status, server.field("Allow")), (204, Some("OPTIONS")));
+}
+
+#[test]
+fn the_message_of_a_route_says_everything() {
+    let error = fault(&routes([route("/", fixed("ok")), route("a", fixed("ok"))]));
+    assert_eq!(error.to_string(), "route 1: path = a: does not begin with a slash; write /NAME");
+}
+
+#[test]
+fn paths_do_not_collide() {
+    let put = |plan| RoutePlan { methods: Methods::NONE.with(Method::Put), ..plan };
+    for (one, other, problem) in [
+        (
+            route("/a", fixed("")),
+            route("/a", fixed("")),
+            "GET /a is answered by another route already (number 1)",
+        ),
+        (
+            route("/a/{x}", fixed("")),
+            route("/a/{x}", Kind::Sum),
+            "GET /a/{x} is answered by another route already (number 1)",
+        ),
+        (
+            route("/a/{x}", fixed("")),
+            put(route("/a/{y}", fixed(""))),
+            "/a/{x} differs by the names of its parameters only",
+        ),
+        (
+            route("/s/", files(vec![file("a.js", "")])),
+            route("/s/a.js", fixed("")),
+            "GET /s/a.js is answered by another route already (number 1)",
+        ),
+        (
+            route("/s/", files(vec![])),
+            RoutePlan { below: true, ..route("/s/", fixed("")) },
+            "GET /s/ is answered by another route already (number 1)",
+        ),
+    ] {
+        let (key, value, found) = told([one, other.clone()]);
+        assert_eq!((&*key, &*value, &*found), ("path", &*other.path, problem));
+    }
+    let sound = routes([
+        route("/a", fixed("")),
+        put(route("/a", fixed(""))),
+        route("/a/{x}", fixed("")),
+        put(route("/a/{x}", fixed(""))),
+        route("/{x}/a", fixed("")),
+        route("/a/", fixed("")),
+        RoutePlan { below: true, ..route("/a/", fixed("")) },
+    ]);
+    Site::build(&sound, vec_of).expect("all different");
+}
+
+#[test]
+fn methods_are_those_of_the_kind() {
+    let with = |plan, methods| RoutePlan { methods, ..plan };
+    let problem = "a count of the body does not answer this";
+    check(route("/u", Kind::Count), "methods", "GET", problem);
+    let post = Methods::POST;
+    for kind in [files(vec![]), Kind::Dataset(all_items(data(ONE)))] {
+        let (key, value, _) = told([with(route("/x/", kind), post)]);
+        assert_eq!((&*key, &*value), ("methods", "POST"));
+    }
+    check(
+        with(route("/s", Kind::Sum), Methods::NONE.with(Method::Put)),
+        "methods",
+        "PUT",
+        "a sum does not answer this",
+    );
+    let options = Methods::NONE.with(Method::Options);
+    check(
+        with(route("/q", Kind::Query(Box::new(one_row(vec![])))), options),
+        "methods",
+        "OPTIONS",
+        "a statement does not answer this",
+    );
+    check(with(route("/n", fixed("")), Methods::NONE), "methods", "[]", "no method is left");
+}
+
+#[test]
+fn extra_fields_are_fields_and_not_our_own() {
+    let with = |kind: Kind, name: &str, value: &str| RoutePlan {
+        headers: vec![(name.into(), value.into())],
+        ..route("/x/", kind)
+    };
+    let own = "the server writes this field itself";
+    let no_value = "the value is no field value";
+    for (name, value, problem) in [
+        ("", "v", "the name is no field name"),
+        ("X Y", "v", "the name is no field name"),
+        ("X:", "v", "the name is no field name"),
+        ("X\r\nY", "v", "the name is no field name"),
+        ("X-\u{e9}", "v", "the name is no field name"),
+        ("X", "a\r\nY: b", no_value),
+        ("X", "a\u{0}", no_value),
+        ("X", " a", no_value),
+        ("X", "a\t", no_value),
+        ("X", "caf\u{e9}", no_value),
+        ("date", "v", own),
+        ("Content-Length", "1", own),
+        ("CONNECTION", "close", own),
+        ("Transfer-Encoding", "chunked", own),
+        ("Content-Type", "text/css", own),
+    ] {
+        let (key, found, told) = told([with(fixed("ok"), name, value)]);
+        assert_eq!((&*key, &*found, &*told), (&*format!("headers.{name}"), value, problem));
+    }
+    let location = Kind::Redirect { status: Status::S301, location: "/".into() };
+    for (kind, name) in [
+        (files(vec![]), "cache-control"),
+        (files(vec![]), "ETag"),
+        (files(vec![]), "X-Content-Type-Options"),
+        (location, "Location"),
+    ] {
+        assert_eq!(told([with(kind, name, "v")]).2, own, "{name}");
+    }
+    Site::build(&routes([with(fixed("ok"), "Cache-Control", "no-store")]), vec_of).expect("sound");
+    Site::build(&routes([with(fixed("ok"), "X-Empty", "")]), vec_of).expect("sound");
+    let (key, _, problem) = told([with(fixed("ok"), "X-Long", &"x".repeat(1000))]);
+    assert_eq!(key, "headers");
+    assert!(problem.ends_with(" octets, 1024 at most fit"), "{problem}");
+}
+
+#[test]
+fn fixed_bodies_and_redirections_are_sound() {
+    let kind = |status, media_type: &str, body: &str, etag: Option<&str>| {
+        let (body, etag) = (body.into(), etag.map(Into::into));
+        route("/x", Kind::Fixed { status, media_type: media_type.into(), body, etag })
+    };
+    let text = "text/plain";
+    for media_type in ["", "text", "text/", "/plain", "te xt/plain", "text/plain\r\nX: y"] {
+        let problem = "this is no media type";
+        check(kind(Status::S200, media_type, "", None), "type", media_type, problem);
+    }
+    for tag in ["a\"b", "a b", "a\n", "\u{e9}"] {
+        check(kind(Status::S200, text, "", Some(tag)), "etag", tag, "this is no entity-tag");
+    }
+    let problem = "only answers of status 200 have an entity-tag here";
+    check(kind(Status::S404, text, "", Some("t")), "etag", "t", problem);
+    let problem = "this answers a condition or a range";
+    check(kind(Status::S304, text, "", None), "status", "304", problem);
+    check(kind(Status::S206, text, "x", None), "status", "206", problem);
+    let problem = "an answer of this status has no body";
+    check(kind(Status::S204, text, "x", None), "status", "204", problem);
+    let to =
+        |status, location: &str| route("/x", Kind::Redirect { status, location: location.into() });
+    for location in ["", "/a b", "/caf\u{e9}", "/a\r\nX: y", "/<x>", "/\"x\""] {
+        check(to(Status::S302, location), "location", location, "this is no reference");
+    }
+    check(to(Status::S200, "/"), "status", "200", "this is no redirection");
+}
+
+#[test]
+fn files_are_below_a_directory() {
+    let plan = RoutePlan { below: false, ..route("/s", files(vec![])) };
+    check(plan, "path", "/s", "files are what is below a path");
+    let with = |index: Option<&str>, cache_control: Option<&str>| {
+        let (index, cache_control) = (index.map(Into::into), cache_control.map(Into::into));
+        route("/s/", Kind::Files { files: vec![], index, cache_control })
+    };
+    check(with(Some("a/b"), None), "index", "a/b", "this is no name of a file");
+    check(with(Some(""), None), "index", "", "this is no name of a file");
+    check(with(None, Some("a\nb")), "cache_control", "a\nb", "the value is no field value");
+}
+
+#[test]
+fn codings_are_for_bodies_that_have_them() {
+    let coded = |kind, compress| RoutePlan { compress, ..route("/x/", kind) };
+    let made = |codings: &[Coding]| Compress::Precomputed(codings.to_vec());
+    let each = |codings: &[Coding]| Compress::PerRequest(codings.to_vec());
+    let br = &[Coding::Br];
+    let problem = "answers of this kind are too short for it";
+    check(coded(Kind::Sum, made(br)), "compress", "", problem);
+    let to = Kind::Redirect { status: Status::S301, location: "/".into() };
+    check(coded(to, each(br)), "compress", "", problem);
+    let problem = "the body is the same for every request";
+    check(coded(fixed("ok"), each(br)), "compress", "per-request", problem);
+    let problem = "a file is the same for every request";
+    check(coded(files(vec![]), each(br)), "compress", "per-request", problem);
+    let twice = &[Coding::Br, Coding::Gzip, Coding::Br];
+    check(coded(fixed("ok"), made(twice)), "compress", "br", "the coding is there twice");
+}
+
+#[test]
+fn names_are_given_once_and_lead_somewhere() {
+    let named = |name: &str, plan| RoutePlan { name: Some(name.into()), ..plan };
+    let (key, value, problem) =
+        told([named("a", route("/a", fixed(""))), named("a", route("/b", fixed("")))]);
+    assert_eq!((&*key, &*value, &*problem), ("name", "a", "another route is called so"));
+    let drops = |name: &str| {
+        let plan = QueryPlan { invalidates: vec![name.into()], ..one_row(vec![]) };
+        route("/drop", Kind::Query(Box::new(plan)))
+    };
+    let cached = named("item", route("/kept", fixed("")));
+    let (key, value, problem) = told([cached.clone(), drops("itme")]);
+    assert_eq!((&*key, &*value, &*problem), ("invalidates", "itme", "no route is called so"));
+    let (.., problem) = told([cached, drops("item")]);
+    assert_eq!(problem, "nothing of this route is kept");
+}
+
+fn some(change: impl FnOnce(&mut DatasetPlan)) -> RoutePlan {
+    let mut plan = some_items(data(ONE));
+    change(&mut plan);
+    RoutePlan {
+        compress: Compress::Precomputed(vec![Coding::Br]),
+        ..route("/json/{count}", Kind::Dataset(plan))
+    }
+}
+
+#[test]
+fn parameters_of_a_data_set_are_integers_that_matter() {
+    let query = |name: &str| integer(name, Source::Query);
+    let check = |plan: RoutePlan, key: &str, problem: &str| {
+        let (found, _, told) = told([plan]);
+        assert_eq!((&*found, &*told), (key, problem));
+    };
+    check(some(|plan| plan.count = Some("n".into())), "count", "no parameter has this name");
+    check(some(|plan| plan.parameters.push(query("x"))), "parameters.x", "nothing depends on it");
+    check(
+        some(|plan| plan.parameters.push(query("m"))),
+        "parameters",
+        "two parameters have this name",
+    );
+    check(
+        some(|plan| plan.parameters[1].kind = ValueKind::Text),
+        "parameters.m.type",
+        "a data set has integers only",
+    );
+    check(
+        some(|plan| plan.parameters[1].from = Source::Body),
+        "parameters.m.from",
+        "a data set reads no body",
+    );
+    check(
+        some(|plan| plan.parameters[0].bounds = Some((-1.0, 5.0))),
+        "parameters.count.bounds",
+        "no count is below 0",
+    );
+    check(
+        some(|plan| plan.parameters[0].bounds = Some((2.0, 5.0))),
+        "parameters.count.bounds",
+        "there are 1 items only",
+    );
+    check(some(|plan| plan.parameters[0].from = Source::Query), "path", "{count} is no parameter");
+    let far = |name: &str| Parameter {
+        outside: Outside::Refuse,
+        default: Some(Value::Integer(20)),
+        ..bounded(query(name), 20.0, 30.0)
+    };
+    check(
+        some(|plan| plan.parameters[1] = far("m")),
+        "compress",
+        "no multiplier from 1 to 8 is within the bounds",
+    );
+    check(
+        some(|plan| {
+            plan.parameters.push(query("k"));
+            plan.computed.push(("other".into(), "price * k".into()));
+        }),
+        "compress",
+        "more than a count and one other parameter: too many bodies to make",
+    );
+    check(
+        some(|plan| plan.parameters.extend(["a", "b", "c"].map(query))),
+        "parameters",
+        "a data set has at most 4 of them",
+    );
+    check(
+        some(|plan| plan.computed[0].1 = "price * m * count".into()),
+        "computed.total",
+        "two parameters are multiplied",
+    );
+    let (key, _, problem) = told([some(|plan| plan.body = "{\"items\": row}".into())]);
+    assert_eq!(key, "body");
+    assert!(problem.contains("row"), "{problem}");
+}
+
+#[test]
+fn too_many_bodies_are_not_made() {
+    let many: Vec<_> = (0..3000).map(|_| r#"{"price":1,"quantity":1}"#).collect();
+    let many = data(&format!("[{}]", many.join(",")));
+    let (key, _, problem) = told([some(|plan| {
+        plan.items = many;
+        plan.parameters[0].bounds = None;
+    })]);
+    assert_eq!(key, "compress");
+    assert!(problem.starts_with("24008 bodies of "), "{problem}");
 }

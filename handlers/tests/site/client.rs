@@ -1,33 +1,34 @@
-//! A client of a site: speaks through `http1::Conn`, on a fixed date, without a network.
+//! A client of a site: speaks through `http1::Conn`, on a fixed date, without a network. What the site
+//! asks is answered by a closure. Everything that a core would do runs under a ban on allocation.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::Read;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use handlers::{Material, Reply, Site, Work, sample};
+use assert_no_alloc::{assert_no_alloc, violation_count};
+use handlers::{Ask, Blueprint, Edition, FormPool, Rendered, Reply, Site, Work};
 use http1::{
-    Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Request, Service,
-    Status, Verdict,
+    Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Outcome, Request,
+    Service, Status, Verdict,
 };
+
+use crate::plans;
 
 /// 1994-11-06T08:49:37Z, the example of RFC 9110 5.6.7.
 pub(crate) const NOW: u64 = 784_111_777;
 pub(crate) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// The sample, made once.
-pub(crate) fn material() -> &'static Material {
-    static MATERIAL: OnceLock<Material> = OnceLock::new();
-    MATERIAL.get_or_init(sample::material)
+/// The site of the workload, built once.
+pub(crate) fn site() -> &'static Edition {
+    static SITE: OnceLock<Edition> = OnceLock::new();
+    SITE.get_or_init(|| build(&plans::arena()))
 }
 
-/// The site of the sample, built once.
-pub(crate) fn site() -> &'static Site {
-    static SITE: OnceLock<Site> = OnceLock::new();
-    SITE.get_or_init(|| build(material()))
-}
-
-pub(crate) fn build(material: &Material) -> Site {
-    Site::build(material, |size| Box::new(vec![0_u8; size])).expect("sound material")
+/// A site with 16 forms of 512 octets.
+pub(crate) fn build(blueprint: &Blueprint) -> Edition {
+    let site = Site::build(blueprint, |size| Box::new(vec![0_u8; size]));
+    let site = site.unwrap_or_else(|error| panic!("{error}"));
+    Edition::new(Arc::new(site), Arc::new(FormPool::new(16, 512)))
 }
 
 /// One answer.
@@ -74,19 +75,33 @@ impl Answer {
 }
 
 /// `GET path` with more field lines, each ending in CRLF.
-pub(crate) fn get(site: &Site, path: &str, fields: &str) -> Answer {
+pub(crate) fn get(site: &Edition, path: &str, fields: &str) -> Answer {
     send(site, "GET", path, fields)
 }
 
 /// A request without a body.
-pub(crate) fn send(site: &Site, method: &str, path: &str, fields: &str) -> Answer {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost:8080\r\n{fields}\r\n");
-    one(site, request.as_bytes(), method == "HEAD")
+pub(crate) fn send(site: &Edition, method: &str, path: &str, fields: &str) -> Answer {
+    one(site, request(method, path, fields).as_bytes(), method == "HEAD")
+}
+
+/// The octets of a request without a body.
+pub(crate) fn request(method: &str, path: &str, fields: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost:8080\r\n{fields}\r\n")
 }
 
 /// The answer to the one request in `input`.
-pub(crate) fn one(site: &Site, input: &[u8], is_head: bool) -> Answer {
-    let bytes = exchange(site, input, 64 * 1024);
+pub(crate) fn one(site: &Edition, input: &[u8], is_head: bool) -> Answer {
+    asking(site, input, is_head, &mut |ask| panic!("nobody was to be asked {ask:?}"))
+}
+
+/// The answer to the one request in `input`, with what the site asks answered by `clerk`.
+pub(crate) fn asking(
+    site: &Edition,
+    input: &[u8],
+    is_head: bool,
+    clerk: &mut dyn FnMut(Ask) -> Reply,
+) -> Answer {
+    let bytes = exchange_asking(site, input, 64 * 1024, clerk);
     let (answer, rest) = split(&bytes, is_head);
     assert!(rest.is_empty(), "one answer, not more: {}", rest.escape_ascii());
     answer
@@ -94,6 +109,16 @@ pub(crate) fn one(site: &Site, input: &[u8], is_head: bool) -> Answer {
 
 /// All octets that a connection answers with, in pieces of `room`.
 pub(crate) fn exchange<S: Service>(service: &S, input: &[u8], room: usize) -> Vec<u8> {
+    exchange_asking(service, input, room, &mut |_| panic!("nobody was to be asked"))
+}
+
+/// The same, with what the service asks answered by `clerk`.
+pub(crate) fn exchange_asking<S: Service>(
+    service: &S,
+    input: &[u8],
+    room: usize,
+    clerk: &mut dyn FnMut(S::Ask) -> S::Reply,
+) -> Vec<u8> {
     let mut conn = Conn::new();
     let date = HttpDate::from_unix(NOW);
     let limits = Limits::DEFAULT;
@@ -102,13 +127,24 @@ pub(crate) fn exchange<S: Service>(service: &S, input: &[u8], room: usize) -> Ve
     let mut at = 0;
     loop {
         let mut out = Out::new(&mut buffer);
-        let mut context = Context { service, limits: &limits, date: &date, observer: &mut () };
-        let progress = conn.advance(&input[at..], false, &mut out, &mut context);
+        let mut context = Context {
+            service,
+            limits: &limits,
+            date: &date,
+            one_exchange: false,
+            observer: &mut (),
+        };
+        let progress = sealed(|| conn.advance(&input[at..], false, &mut out, &mut context));
         let written = out.len();
         sent.extend_from_slice(&buffer[..written]);
         at += progress.consumed;
         match progress.next {
             Next::Flush => assert!(written > 0, "no progress"),
+            Next::Park => {
+                let ask = conn.take_ask().expect("something is asked");
+                let reply = clerk(ask);
+                assert!(conn.answer(reply).is_ok(), "the answer is waited for");
+            }
             Next::More => {
                 assert_eq!(at, input.len(), "the request is complete");
                 return sent;
@@ -116,6 +152,24 @@ pub(crate) fn exchange<S: Service>(service: &S, input: &[u8], room: usize) -> Ve
             Next::Close => return sent,
         }
     }
+}
+
+/// Does what a core does, and fails if that allocated or freed.
+pub(crate) fn sealed<T>(serve: impl FnOnce() -> T) -> T {
+    let before = violation_count();
+    let done = assert_no_alloc(serve);
+    assert_eq!(violation_count(), before, "a core called the allocator");
+    done
+}
+
+/// Lends an answer as control does: a core never drops the last of it.
+pub(crate) fn lend(rendered: Rendered) -> Reply {
+    thread_local! {
+        static LENT: RefCell<Vec<Arc<Rendered>>> = const { RefCell::new(Vec::new()) };
+    }
+    let rendered = Arc::new(rendered);
+    LENT.with_borrow_mut(|lent| lent.push(Arc::clone(&rendered)));
+    Reply::rendered(rendered)
 }
 
 /// Cuts the first answer off, and checks what every answer must have.
@@ -139,28 +193,28 @@ pub(crate) fn split(bytes: &[u8], is_head: bool) -> (Answer, &[u8]) {
 
 /// A site that remembers what it chose last.
 pub(crate) struct Spy<'s> {
-    pub(crate) site: &'s Site,
-    pub(crate) last: Cell<Option<Reply>>,
+    pub(crate) site: &'s Edition,
+    pub(crate) last: RefCell<Option<Reply>>,
 }
 
 impl Spy<'_> {
     /// What `site` chooses for a GET of `path`.
-    pub(crate) fn choice(site: &Site, path: &str, fields: &str) -> Reply {
-        let spy = Spy { site, last: Cell::new(None) };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        exchange(&spy, request.as_bytes(), 64 * 1024);
-        spy.last.get().expect("an answer")
+    pub(crate) fn choice(site: &Edition, path: &str, fields: &str) -> Reply {
+        let spy = Spy { site, last: RefCell::new(None) };
+        exchange(&spy, request("GET", path, fields).as_bytes(), 64 * 1024);
+        spy.last.take().expect("an answer")
     }
 }
 
 impl Service for Spy<'_> {
     type Work = Work;
     type Reply = Reply;
+    type Ask = Ask;
 
     fn accept(&self, request: &Request<'_>) -> Verdict<Work, Reply> {
         let verdict = self.site.accept(request);
-        if let Verdict::Reply(reply) = verdict {
-            self.last.set(Some(reply));
+        if let Verdict::Reply(reply) = &verdict {
+            self.last.replace(Some(reply.clone()));
         }
         verdict
     }
@@ -169,7 +223,7 @@ impl Service for Spy<'_> {
         self.site.on_body(work, piece);
     }
 
-    fn finish(&self, work: Work) -> Reply {
+    fn finish(&self, work: Work) -> Outcome<Reply, Ask> {
         self.site.finish(work)
     }
 

@@ -1,8 +1,11 @@
 //! Rows 67 to 74 of the requirements: validators, preconditions, ranges, negotiation, paths.
 
-use handlers::{Material, Site};
+use handlers::blueprint::{Compress, RoutePlan};
+use handlers::{Edition, SourceFile};
+use http1::coding::Coding;
 
-use crate::client::{Answer, build, get, material, send, site};
+use crate::client::{Answer, build, get, send, site};
+use crate::plans::{self, file, files, routes, sample_files};
 
 const APP: &str = "/static/app.js";
 const MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
@@ -14,7 +17,12 @@ fn tag(fields: &str) -> String {
 }
 
 fn octets(name: &str) -> &'static [u8] {
-    &material().files.iter().find(|file| file.name == name).expect("in the sample").bytes
+    &sample_files().iter().find(|file| file.name == name).expect("in the sample").bytes
+}
+
+/// A site of these files below `/static/`.
+fn site_of(sources: Vec<SourceFile>) -> Edition {
+    build(&routes([plans::route("/static/", files(sources))]))
 }
 
 fn app(fields: &str) -> Answer {
@@ -30,13 +38,13 @@ fn row_67_every_coding_has_its_own_strong_tag() {
         assert!(!tags[..at].contains(tag), "{tag}");
     }
     assert_eq!(tags[0], tag(""), "the same octets have the same tag");
-    let mut changed = Material::clone(material());
-    for file in &mut changed.files {
+    let mut changed = sample_files().to_vec();
+    for file in &mut changed {
         file.brotli = None;
         file.gzip = None;
         file.bytes[0] ^= 1;
     }
-    let changed = get(&build(&changed), APP, "").field("ETag").expect("an ETag").to_owned();
+    let changed = get(&site_of(changed), APP, "").field("ETag").expect("an ETag").to_owned();
     assert_ne!(changed, tags[0], "other octets have another tag");
 }
 
@@ -208,12 +216,7 @@ fn row_72_if_range_is_strong() {
 /// RFC 9110 14.1.2
 #[test]
 fn row_72_an_empty_file_has_no_part() {
-    let mut empty = Material::clone(material());
-    empty.files.truncate(1);
-    empty.files[0].name = "empty.txt".into();
-    empty.files[0].bytes.clear();
-    (empty.files[0].brotli, empty.files[0].gzip) = (None, None);
-    let site = build(&empty);
+    let site = site_of(vec![file("empty.txt", "")]);
     let ask = |fields: &str| get(&site, "/static/empty.txt", fields);
     let whole = ask("");
     assert_eq!((whole.status, whole.field("Content-Length")), (200, Some("0")));
@@ -256,15 +259,52 @@ fn row_73_negotiation() {
 
 #[test]
 fn row_73_one_sibling_is_enough() {
-    let mut some = Material::clone(material());
-    some.files.retain(|file| file.name == "app.js");
-    some.files[0].brotli = None;
-    let site: Site = build(&some);
+    let mut some = sample_files().to_vec();
+    some.retain(|file| file.name == "app.js");
+    some[0].brotli = None;
+    let site = site_of(some);
     for (value, coding) in [("gzip, br", Some("gzip")), ("br", None)] {
         let answer = get(&site, APP, &format!("Accept-Encoding: {value}\r\n"));
         assert_eq!(answer.field("Content-Encoding"), coding, "{value}");
         assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
     }
+}
+
+#[test]
+fn row_73_what_has_no_sibling_is_coded_when_the_site_is_built() {
+    let text = "function call(that) { return that.many.times.over(that); }\n".repeat(50);
+    let mut sources =
+        vec![file("a.js", &text), file("short.js", "x"), file("b.png", &text), file("c.js", &text)];
+    sources[3].gzip = sample_files()[0].gzip.clone();
+    sources[3].bytes = sample_files()[0].bytes.clone();
+    let codings = vec![Coding::Gzip, Coding::Br];
+    let site = build(&routes([RoutePlan {
+        compress: Compress::Precomputed(codings),
+        ..plans::route("/static/", files(sources.clone()))
+    }]));
+    for (name, accept, coding) in [
+        ("a.js", "gzip, br", Some("gzip")),
+        ("a.js", "br", Some("br")),
+        ("a.js", "gzip;q=0.5, br", Some("br")),
+        ("a.js", "identity", None),
+        ("short.js", "gzip, br", None),
+        ("b.png", "gzip, br", None),
+        ("c.js", "gzip", Some("gzip")),
+        ("c.js", "br", Some("br")),
+    ] {
+        let fields = format!("Accept-Encoding: {accept}\r\n");
+        let answer = get(&site, &format!("/static/{name}"), &fields);
+        assert_eq!(answer.field("Content-Encoding"), coding, "{name} {accept}");
+        let source = sources.iter().find(|file| file.name == name).expect("there");
+        assert!(answer.plain() == source.bytes, "{name} {accept}");
+        let is_coded = !matches!(name, "short.js" | "b.png");
+        assert_eq!(answer.field("Vary"), is_coded.then_some("Accept-Encoding"), "{name}");
+        let tag = answer.field("ETag").expect("a tag");
+        let again = format!("{fields}If-None-Match: {tag}\r\n");
+        assert_eq!(get(&site, &format!("/static/{name}"), &again).status, 304);
+    }
+    let sibling = get(&site, "/static/c.js", "Accept-Encoding: gzip\r\n").body;
+    assert!(Some(sibling) == sources[3].gzip, "a sibling is served as it is");
 }
 
 /// RFC 9110 17.3

@@ -1,8 +1,11 @@
 //! Every route with every method, and what is no route.
 
-use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Service, Status};
+use handlers::Methods;
+use handlers::blueprint::{Kind, RoutePlan};
+use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Method, Service, Status};
 
-use crate::client::{DATE, NOW, build, exchange, get, material, one, send, site, split};
+use crate::client::{DATE, NOW, build, exchange, get, one, send, site, split};
+use crate::plans::{file, files, fixed, route, routes, sample_files};
 
 #[test]
 fn pipeline_says_ok() {
@@ -100,23 +103,74 @@ fn a_number_is_the_same_from_every_offset() {
 }
 
 #[test]
-fn the_index_is_the_file_or_a_text() {
-    let page = get(site(), "/", "");
-    assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"));
-    assert!(page.text().contains("<h1>Pollux is running</h1>"));
-    assert_eq!(get(site(), "/static/index.html", ""), page);
-    let mut bare = material().clone();
-    bare.files.clear();
-    let bare = build(&bare);
-    let text = get(&bare, "/", "");
-    assert_eq!((text.status, text.field("Content-Type")), (200, Some("text/plain")));
-    assert!(text.text().starts_with("Pollux is running.\n"));
-    assert_eq!(get(&bare, "/static/index.html", "").status, 404);
+fn an_index_stands_for_its_directory() {
+    let with_index = |index: Option<&str>| {
+        let sources = vec![
+            file("index.html", "front"),
+            file("app.js", "code"),
+            file("docs/index.html", "docs"),
+            file("docs/xindex.html", "other"),
+        ];
+        let cache_control = None;
+        let kind = Kind::Files { files: sources, index: index.map(Into::into), cache_control };
+        build(&routes([route("/", kind)]))
+    };
+    let site = with_index(Some("index.html"));
+    for (path, text) in [
+        ("/", "front"),
+        ("/index.html", "front"),
+        ("/app.js", "code"),
+        ("/docs/", "docs"),
+        ("/docs/index.html", "docs"),
+        ("/docs/xindex.html", "other"),
+    ] {
+        let answer = get(&site, path, "");
+        assert_eq!((answer.status, answer.text()), (200, text), "{path}");
+        assert_eq!(answer.field("Cache-Control"), None, "{path}");
+    }
+    let (front, index) = (get(&site, "/", ""), get(&site, "/index.html", ""));
+    assert_eq!(front, index, "one representation, two names");
+    assert_eq!(get(&site, "/docs", "").status, 404);
+    let site = with_index(None);
+    assert_eq!((get(&site, "/", "").status, get(&site, "/docs/", "").status), (404, 404));
+}
+
+#[test]
+fn files_share_their_directory_with_other_routes() {
+    let put = Methods::NONE.with(Method::Put);
+    let below = |plan: RoutePlan| RoutePlan { below: true, ..plan };
+    let site = build(&routes([
+        route("/static/", files(vec![file("a.js", "file"), file("b.js", "file")])),
+        RoutePlan { methods: put, ..route("/static/a.js", fixed("put")) },
+        route("/static/health", fixed("health")),
+        below(route("/", fixed("anything"))),
+        RoutePlan { methods: Methods::POST, ..below(route("/static/", fixed("post"))) },
+    ]));
+    for (method, path, text) in [
+        ("GET", "/static/a.js", "file"),
+        ("PUT", "/static/a.js", "put"),
+        ("GET", "/static/b.js", "file"),
+        ("GET", "/static/health", "health"),
+        ("GET", "/", "anything"),
+        ("GET", "/elsewhere/x", "anything"),
+        ("GET", "/static", "anything"),
+        ("POST", "/static/c.js", "post"),
+        ("POST", "/static/", "post"),
+        ("GET", "/static/c.js", "404 Not Found\n"),
+        ("GET", "/static/", "404 Not Found\n"),
+        ("PUT", "/static/b.js", "405 Method Not Allowed\n"),
+    ] {
+        assert_eq!(send(&site, method, path, "").text(), text, "{method} {path}");
+    }
+    let allow = send(&site, "OPTIONS", "/static/a.js", "");
+    assert_eq!(allow.field("Allow"), Some("GET, HEAD, PUT, OPTIONS"));
+    let allow = send(&site, "DELETE", "/static/c.js", "");
+    assert_eq!((allow.status, allow.field("Allow")), (405, Some("POST, OPTIONS")));
 }
 
 #[test]
 fn static_files_are_served_with_their_types() {
-    for source in &material().files {
+    for source in sample_files() {
         let answer = get(site(), &format!("/static/{}", source.name), "");
         assert_eq!((answer.status, &answer.body), (200, &source.bytes), "{}", source.name);
         let kind = match source.name.rsplit('.').next() {
@@ -146,6 +200,14 @@ const PATHS: &[(&str, &str)] = &[
     ("/json/7?m=3", "GET, HEAD, OPTIONS"),
     ("/static/app.js", "GET, HEAD, OPTIONS"),
     ("/upload", "POST, OPTIONS"),
+    ("/caching", "GET, HEAD, OPTIONS"),
+];
+
+/// Those of routes that ask somebody.
+const ASKING_PATHS: &[(&str, &str)] = &[
+    ("/db", "GET, HEAD, OPTIONS"),
+    ("/crud/items", "POST, OPTIONS"),
+    ("/crud/items/17", "GET, HEAD, PUT, OPTIONS"),
 ];
 
 #[test]
@@ -162,7 +224,7 @@ fn head_is_get_without_the_body() {
 
 #[test]
 fn other_methods_are_told_what_is_allowed() {
-    for &(path, allow) in PATHS {
+    for &(path, allow) in PATHS.iter().chain(ASKING_PATHS) {
         for method in ["PUT", "DELETE", "PATCH", "POST", "GET"] {
             if allow.contains(method) {
                 continue;
@@ -179,7 +241,8 @@ fn other_methods_are_told_what_is_allowed() {
         assert_eq!((answer.status, answer.field("Allow")), (204, Some(allow)), "{path}");
     }
     let server = send(site(), "OPTIONS", "*", "");
-    assert_eq!((server.status, server.field("Allow")), (204, Some("GET, HEAD, POST, OPTIONS")));
+    assert_eq!(server.status, 204);
+    assert_eq!(server.field("Allow"), Some("GET, HEAD, POST, PUT, OPTIONS"));
     assert_eq!(send(site(), "OPTIONS", "/nowhere", "").status, 404);
 }
 
@@ -210,8 +273,9 @@ fn what_is_no_route_is_not_found() {
         "/json/0",
         "/json/51",
         "/json/-1",
-        "/json/05",
         "/json/x",
+        "/json/%ff",
+        "/json/0x5",
         "/json/5/",
         "/json/99999999999999999999",
         "/static",
@@ -222,6 +286,9 @@ fn what_is_no_route_is_not_found() {
         "/static/app.js.gz",
         "/baseline1",
         "/upload/x",
+        "/crud/items/",
+        "/crud/items/17/",
+        "/crud",
     ] {
         let answer = get(site(), path, "");
         assert_eq!((answer.status, answer.text()), (404, "404 Not Found\n"), "{path}");
@@ -230,12 +297,25 @@ fn what_is_no_route_is_not_found() {
 
 #[test]
 fn a_multiplier_that_is_no_integer_is_refused() {
-    for query in ["m=", "m=x", "m=1.5", "m=9223372036854775808", "m=1&m=x", "m=1%20", "m"] {
-        let status = if matches!(query, "m=1&m=x" | "m") { 200 } else { 400 };
-        assert_eq!(get(site(), &format!("/json/3?{query}"), "").status, status, "{query}");
+    for query in ["m=x", "m=1.5", "m=9223372036854775808", "m=1%20", "m=x&m=1", "m=%zz"] {
+        assert_eq!(get(site(), &format!("/json/3?{query}"), "").status, 400, "{query}");
     }
-    assert_eq!(get(site(), "/json/3", "").body, get(site(), "/json/3?m=1", "").body);
+    let plain = get(site(), "/json/3?m=1", "").body;
+    for query in ["", "m", "m=", "m=&m=2", "m=1&m=x", "%6d=%31", "m=+1", "m=%2B1", "m=001"] {
+        let answer = get(site(), &format!("/json/3?{query}"), "");
+        let is_space = query == "m=+1";
+        assert_eq!(answer.status, if is_space { 400 } else { 200 }, "{query}");
+        assert!(is_space || answer.body == plain, "{query}");
+    }
     assert_eq!(get(site(), "/json/3?x=9&m=2&m=3", "").body, get(site(), "/json/3?m=2", "").body);
+}
+
+#[test]
+fn a_listed_path_is_the_pattern_it_was_made_of() {
+    let five = get(site(), "/json/5", "");
+    for path in ["/json/05", "/json/+5", "/json/%35", "/%6ason/5", "/json/0005"] {
+        assert_eq!(get(site(), path, ""), five, "{path}");
+    }
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! `price * quantity * k`, exactly. Owns the arithmetic and its notation, nothing else.
 //!
-//! A price without a decimal point makes an integer total of any size. A price with one makes a
-//! total rounded to two decimals, halves away from zero, written with at least one decimal.
+//! Numbers without a decimal point make an integer of any size. One with a decimal point makes a
+//! product rounded to two decimals, halves away from zero, written with at least one decimal.
 //! Invariant: a unit's product with any `i64` fits an `i128`, so nothing here overflows.
 
 /// `price * quantity` of one item, before it is multiplied by the `k` of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// An integer price.
+    /// A product of integers.
     Whole(i64),
-    /// A decimal price: `base / per_cent` hundredths.
+    /// A product with decimals: `base / per_cent` hundredths.
     Cents {
         /// The product in the smallest decimal place that was given.
         base: i64,
@@ -18,7 +18,7 @@ pub(crate) enum Unit {
     },
 }
 
-/// Why a text is no price, or no quantity.
+/// Why a text is no factor of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotPlain;
 
@@ -46,23 +46,6 @@ impl Plain {
         let decimals = fraction.map(|f| u32::try_from(f.len()).unwrap_or(u32::MAX));
         Ok(Self { mantissa, decimals })
     }
-
-    /// The value, if it is an integer.
-    pub(crate) fn integer(self) -> Option<i64> {
-        self.decimals.is_none().then_some(self.mantissa)
-    }
-
-    /// This price times `quantity`; `None` beyond [`BASE_MAX`].
-    pub(crate) fn times(self, quantity: i64) -> Option<Unit> {
-        let base = self.mantissa.checked_mul(quantity).filter(|b| b.abs() <= BASE_MAX)?;
-        Some(match self.decimals {
-            None => Unit::Whole(base),
-            Some(decimals @ 0..=2) => {
-                Unit::Cents { base: base * 10_i64.pow(2 - decimals), per_cent: 1 }
-            }
-            Some(decimals) => Unit::Cents { base, per_cent: 10_i64.pow(decimals - 2) },
-        })
-    }
 }
 
 /// Room for the text of one total.
@@ -79,6 +62,29 @@ impl Room {
 }
 
 impl Unit {
+    /// The product of some numbers; `None` beyond [`BASE_MAX`], or with more than 20 decimals.
+    pub(crate) fn product(factors: impl IntoIterator<Item = Plain>) -> Option<Self> {
+        let mut base = 1_i64;
+        let mut decimals = None;
+        for factor in factors {
+            base = base.checked_mul(factor.mantissa)?;
+            decimals = match (decimals, factor.decimals) {
+                (one, None) => one,
+                (one, Some(other)) => Some(one.unwrap_or(0) + other),
+            };
+        }
+        if base.abs() > BASE_MAX {
+            return None;
+        }
+        Some(match decimals {
+            None => Self::Whole(base),
+            Some(decimals @ 0..=2) => {
+                Self::Cents { base: base * 10_i64.pow(2 - decimals), per_cent: 1 }
+            }
+            Some(decimals) => Self::Cents { base, per_cent: 10_i64.checked_pow(decimals - 2)? },
+        })
+    }
+
     /// The total for `k`, as JSON text.
     pub(crate) fn text(self, k: i64, room: &mut Room) -> &[u8] {
         match self {
@@ -133,10 +139,10 @@ fn decimal(cents: i128, room: &mut Room) -> &[u8] {
 /// A sign, 39 digits, a point and two decimals.
 const DECIMAL_LEN_MAX: usize = 43;
 
-/// Digits of a price or a quantity, counting sign and decimals.
+/// Characters of a factor, counting sign and decimals.
 pub(crate) const DIGITS_MAX: usize = 15;
 
-/// `price * quantity` in the smallest decimal place given. Far beyond any shop, and small enough
+/// A product in the smallest decimal place that it has. Far beyond any shop, and small enough
 /// that hundredths of it times any `i64` fit an `i128`.
 const BASE_MAX: i64 = 1_000_000_000_000_000;
 
@@ -147,7 +153,8 @@ mod tests {
     use super::*;
 
     fn total(price: &str, quantity: i64, k: i64) -> String {
-        let unit = Plain::read(price).expect("plain").times(quantity).expect("in range");
+        let factors = [price, &quantity.to_string()].map(|text| Plain::read(text).expect("plain"));
+        let unit = Unit::product(factors).expect("in range");
         let text = String::from_utf8(unit.text(k, &mut Room::new()).to_vec()).expect("digits");
         assert_eq!(unit.len(k), text.len(), "{price} {quantity} {k}");
         text
@@ -189,7 +196,27 @@ mod tests {
         for text in ["1e3", "1E3", "1.5e3", "1234567890123456", "0.123456789012345678"] {
             assert_eq!(Plain::read(text), Err(NotPlain), "{text}");
         }
-        assert_eq!(Plain::read("999999999999999").expect("plain").times(2), None);
+    }
+
+    fn product(factors: &[&str]) -> Option<Unit> {
+        Unit::product(factors.iter().map(|text| Plain::read(text).expect("plain")))
+    }
+
+    #[test]
+    fn products_have_any_number_of_factors() {
+        assert_eq!(product(&[]), Some(Unit::Whole(1)));
+        assert_eq!(product(&["7"]), Some(Unit::Whole(7)));
+        assert_eq!(product(&["7", "-3", "2"]), Some(Unit::Whole(-42)));
+        assert_eq!(product(&["2", "0.5"]), Some(Unit::Cents { base: 100, per_cent: 1 }));
+        assert_eq!(product(&["1.5", "0.05", "3"]), Some(Unit::Cents { base: 225, per_cent: 10 }));
+    }
+
+    #[test]
+    fn products_without_end_are_refused() {
+        assert_eq!(product(&["999999999999999", "2"]), None);
+        assert_eq!(product(&["999999999999999", "999999999999999"]), None);
+        assert!(product(&["0.0000000001", "0.0000000001"]).is_some());
+        assert_eq!(product(&["0.0000000001", "0.00000000001"]), None);
     }
 
     #[test]

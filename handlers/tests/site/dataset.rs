@@ -1,14 +1,20 @@
 //! Bodies made of items, against an independent computation.
 
-use handlers::{Material, Named, Site};
+use handlers::blueprint::{Compress, DatasetPlan, Kind, Outside, Parameter, RoutePlan, Source};
+use handlers::{Edition, sample};
 use http1::Service;
+use http1::coding::Coding;
 use serde_json::{Value, json};
 
-use crate::client::{Spy, build, get, material, site};
+use crate::client::{Spy, build, get, site};
+use crate::plans::{all_items, bounded, data, integer, route, routes, some_items};
+
+fn items() -> Vec<Value> {
+    serde_json::from_slice(&sample::dataset().value).expect("JSON")
+}
 
 /// The body that is expected of integer prices, by the simplest means.
-fn expected(material: &Material, count: usize, k: i64) -> String {
-    let items: Vec<Value> = serde_json::from_slice(&material.dataset.value).expect("JSON");
+fn expected(items: &[Value], count: usize, k: i64) -> String {
     let items: Vec<Value> = items[..count]
         .iter()
         .map(|item| {
@@ -24,23 +30,24 @@ fn expected(material: &Material, count: usize, k: i64) -> String {
 
 #[test]
 fn every_count_and_multiplier() {
+    let items = items();
     for count in 1..=50 {
         for k in [1, 2, 3, 7, 8, 100, -1, 0] {
             let answer = get(site(), &format!("/json/{count}?m={k}"), "");
-            assert_eq!(answer.text(), expected(material(), count, k), "{count} {k}");
+            assert_eq!(answer.text(), expected(&items, count, k), "{count} {k}");
             assert_eq!(answer.field("Content-Type"), Some("application/json"));
             assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
             assert_eq!(answer.field("Content-Encoding"), None);
         }
     }
-    assert_eq!(get(site(), "/json", "").text(), expected(material(), 50, 1));
+    assert_eq!(get(site(), "/json", "").text(), expected(&items, 50, 1));
 }
 
 #[test]
 fn a_multiplier_of_64_bits_is_exact() {
     let body = get(site(), "/json/1?m=9223372036854775807", "").body;
     let text = String::from_utf8(body).expect("text");
-    let items: Vec<Value> = serde_json::from_slice(&material().dataset.value).expect("JSON");
+    let items = items();
     let factor = |key: &str| i128::from(items[0][key].as_i64().expect("an integer"));
     let total = factor("price") * factor("quantity") * i128::from(i64::MAX);
     assert!(text.contains(&format!("\"total\":{total}}}")), "{text}");
@@ -64,7 +71,7 @@ fn any_cut_gives_the_same_body() {
     }
 }
 
-fn in_pieces(site: &Site, reply: &handlers::Reply, piece: usize) -> Vec<u8> {
+fn in_pieces(site: &Edition, reply: &handlers::Reply, piece: usize) -> Vec<u8> {
     let mut body = Vec::new();
     let len = site.body_len(reply);
     while (body.len() as u64) < len {
@@ -114,9 +121,17 @@ fn an_unusual_multiplier_is_answered_plain() {
     }
 }
 
-fn small(dataset: &str) -> Site {
-    let dataset = Named { name: "small".into(), value: dataset.into() };
-    build(&Material { dataset, files: Vec::new() })
+/// A site of this data set, as the workload has it.
+fn small(dataset: &str) -> Edition {
+    build(&routes([
+        dataset_route("/json", all_items(data(dataset))),
+        dataset_route("/json/{count}", some_items(data(dataset))),
+    ]))
+}
+
+fn dataset_route(path: &str, plan: DatasetPlan) -> RoutePlan {
+    let compress = Compress::Precomputed(vec![Coding::Br, Coding::Gzip]);
+    RoutePlan { compress, ..route(path, Kind::Dataset(plan)) }
 }
 
 #[test]
@@ -153,4 +168,94 @@ fn counts_end_with_the_items() {
     assert_eq!(get(&site, "/json/51", "").status, 404);
     let all: Value = serde_json::from_slice(&get(&site, "/json", "").body).expect("JSON");
     assert_eq!(all["count"], 60);
+}
+
+#[test]
+fn several_fields_are_computed_in_their_order() {
+    let plan = DatasetPlan {
+        computed: [
+            ("net", "price * quantity"),
+            ("gross", "price * quantity * percent"),
+            ("each", "price"),
+            ("scaled", "k * quantity"),
+        ]
+        .map(|(name, formula)| (name.into(), formula.into()))
+        .to_vec(),
+        count: None,
+        parameters: vec![integer("percent", Source::Query), integer("k", Source::Query)],
+        ..all_items(data(r#"[{"price":2,"quantity":3},{"price":0.5,"quantity":10}]"#))
+    };
+    let site = build(&routes([route("/d", Kind::Dataset(plan))]));
+    let answer = get(&site, "/d?k=-7&percent=119", "");
+    assert_eq!(
+        answer.text(),
+        concat!(
+            r#"{"items":[{"price":2,"quantity":3,"net":6,"gross":714,"each":2,"scaled":-21},"#,
+            r#"{"price":0.5,"quantity":10,"net":5.0,"gross":595.0,"each":0.5,"scaled":-70}],"#,
+            r#""count":2}"#
+        )
+    );
+    assert_eq!(get(&site, "/d?k=1", "").status, 400, "a parameter without default is missing");
+    let reply = Spy::choice(&site, "/d?k=-7&percent=119", "");
+    for at in 0..answer.body.len() {
+        let mut out = vec![0; 11];
+        let got = site.body_into(&reply, at as u64, &mut out);
+        assert!(got == 11 || at + got == answer.body.len());
+        assert_eq!(out[..got], answer.body[at..at + got], "from {at}");
+    }
+}
+
+#[test]
+fn a_template_may_name_counts_and_parameters() {
+    let plan = DatasetPlan {
+        computed: Vec::new(),
+        count: Some("limit".into()),
+        parameters: vec![
+            Parameter {
+                outside: Outside::Clamp,
+                ..bounded(integer("limit", Source::Query), 0.0, 50.0)
+            },
+            integer("page", Source::Path),
+        ],
+        body: r#" { "page" : page, "is": [ count , limit ], "of": {"rows": rows} } "#.into(),
+        ..all_items(data(r#"[{"a":"b c"}, {}, {"n": [1, 2]}]"#))
+    };
+    let site = build(&routes([route("/{page}/list", Kind::Dataset(plan))]));
+    for (path, body) in [
+        ("/7/list?limit=0", r#"{"page":7,"is":[0,0],"of":{"rows":[]}}"#),
+        ("/007/list?limit=1", r#"{"page":7,"is":[1,1],"of":{"rows":[{"a":"b c"}]}}"#),
+        (
+            "/-1/list?limit=99",
+            r#"{"page":-1,"is":[3,3],"of":{"rows":[{"a":"b c"},{},{"n":[1,2]}]}}"#,
+        ),
+    ] {
+        assert_eq!(get(&site, path, "").text(), body, "{path}");
+    }
+    assert_eq!(get(&site, "/x/list?limit=1", "").status, 404);
+    assert_eq!(get(&site, "/1/list?limit=x", "").status, 400);
+    assert_eq!(get(&site, "/1/list", "").status, 400);
+}
+
+#[test]
+fn a_body_without_rows_is_a_body_too() {
+    let items = data(r#"[{"price":1,"quantity":2}]"#);
+    let plan = DatasetPlan { body: r#"{"count": count}"#.into(), ..all_items(items) };
+    let site = build(&routes([route("/n", Kind::Dataset(plan))]));
+    assert_eq!(get(&site, "/n", "").text(), r#"{"count":1}"#);
+    assert_eq!(get(&site, "/n", "").field("Vary"), None, "there is one coding");
+}
+
+#[test]
+fn a_long_body_is_rendered_in_pieces() {
+    let plan = DatasetPlan {
+        count: Some("count".into()),
+        parameters: vec![integer("count", Source::Path), integer("m", Source::Query)],
+        ..some_items(sample::dataset_large())
+    };
+    let site = build(&routes([route("/large/{count}", Kind::Dataset(plan))]));
+    let items: Vec<Value> = serde_json::from_slice(&sample::dataset_large().value).expect("JSON");
+    let whole = get(&site, "/large/6000?m=12", "").body;
+    assert!(whole == expected(&items, 6000, 12).as_bytes());
+    let reply = Spy::choice(&site, "/large/6000?m=12", "");
+    assert!(in_pieces(&site, &reply, 30_011) == whole);
 }

@@ -1,0 +1,150 @@
+//! The parameters of a data set: integers of the path and the query, one of which may count the items.
+
+use http1::Status;
+
+use crate::blueprint::{DatasetPlan, Parameter, Source, ValueKind};
+use crate::inputs::CAPTURES_MAX;
+use crate::planner::RouteContext;
+use crate::query::fault::Fault;
+use crate::query::parameter::Rule;
+
+/// The parameters, checked.
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    rules: Box<[(Rule, Place)]>,
+    count: Option<usize>,
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// This segment of the path, of those that are captured.
+    Capture(usize),
+    Query,
+}
+
+/// The values of the parameters of one request, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Values(pub(crate) [i64; PARAMETERS_MAX]);
+
+impl Parameters {
+    /// Checks the parameters of a data set of `len` items. No count will exceed them.
+    pub(crate) fn compile(
+        cx: &RouteContext<'_>,
+        plan: &DatasetPlan,
+        len: usize,
+    ) -> Result<Self, Fault> {
+        if plan.parameters.len() > PARAMETERS_MAX {
+            let found = plan.parameters.len().to_string();
+            let fix = "take some of them away";
+            return Err(Fault::new("parameters", found, "a data set has at most 4 of them", fix));
+        }
+        let count = count(plan)?;
+        let mut rules = Vec::new();
+        for (at, parameter) in plan.parameters.iter().enumerate() {
+            if plan.parameters[..at].iter().any(|earlier| earlier.name == parameter.name) {
+                let problem = "two parameters have this name";
+                return Err(Fault::new("parameters", &parameter.name, problem, "rename one"));
+            }
+            let place = place(cx, parameter)?;
+            let mut parameter = parameter.clone();
+            if count == Some(at) {
+                bound_count(&mut parameter, len)?;
+            }
+            rules.push((Rule::compile(&parameter, &cx.plan.path)?, place));
+        }
+        let is_known =
+            |name| plan.parameters.iter().any(|p| p.name == name && p.from == Source::Path);
+        if let Some(name) = cx.pattern.captures().find(|&name| !is_known(name)) {
+            let problem = format!("{{{name}}} is no parameter");
+            let fix = format!("add parameters.{name} = {{ from = \"path\", type = \"integer\" }}");
+            return Err(Fault::new("path", &cx.plan.path, problem, fix));
+        }
+        Ok(Self { rules: rules.into(), count })
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Index of the one that counts.
+    pub(crate) fn count(&self) -> Option<usize> {
+        self.count
+    }
+
+    /// Reads the values of a request; `Err` is the status that refuses them.
+    pub(crate) fn read<'p>(
+        &self,
+        captures: impl Iterator<Item = &'p [u8]>,
+        query: &[u8],
+    ) -> Result<Values, Status> {
+        let mut segments = [None; CAPTURES_MAX];
+        for (slot, capture) in segments.iter_mut().zip(captures) {
+            *slot = str::from_utf8(capture).ok();
+        }
+        let mut values = [0; PARAMETERS_MAX];
+        for (value, (rule, place)) in values.iter_mut().zip(&self.rules) {
+            let capture = match *place {
+                Place::Capture(at) => Some(segments[at].ok_or(Status::S404)?),
+                Place::Query => None,
+            };
+            *value = rule.integer(capture, query)?;
+        }
+        Ok(Values(values))
+    }
+}
+
+/// Index of the parameter that counts.
+fn count(plan: &DatasetPlan) -> Result<Option<usize>, Fault> {
+    let Some(name) = &plan.count else { return Ok(None) };
+    let found = plan.parameters.iter().position(|parameter| parameter.name == *name);
+    found.map(Some).ok_or_else(|| {
+        let fix = format!("add parameters.{name} = {{ from = .., type = \"integer\" }}");
+        Fault::new("count", name, "no parameter has this name", fix)
+    })
+}
+
+fn place(cx: &RouteContext<'_>, parameter: &Parameter) -> Result<Place, Fault> {
+    let key = |key: &str| format!("parameters.{}.{key}", parameter.name);
+    if parameter.kind != ValueKind::Integer {
+        let found = format!("{:?}", parameter.kind).to_lowercase();
+        let problem = "a data set has integers only";
+        return Err(Fault::new(key("type"), found, problem, "write \"integer\""));
+    }
+    match parameter.from {
+        Source::Query => Ok(Place::Query),
+        Source::Path => {
+            let at = cx.pattern.captures().position(|name| name == parameter.name);
+            // Of one that the path does not have `Rule::compile` says so.
+            Ok(Place::Capture(at.unwrap_or_default()))
+        }
+        Source::Body => {
+            let fix = "write \"path\" or \"query\"";
+            Err(Fault::new(key("from"), "body", "a data set reads no body", fix))
+        }
+    }
+}
+
+/// A count is not below nothing and not beyond the items.
+fn bound_count(parameter: &mut Parameter, len: usize) -> Result<(), Fault> {
+    let (least, greatest) = parameter.bounds.unwrap_or((0.0, f64::MAX));
+    let key = |key: &str| format!("parameters.{}.{key}", parameter.name);
+    if least < 0.0 {
+        let found = format!("[{least}, {greatest}]");
+        return Err(Fault::new(key("bounds"), found, "no count is below 0", "begin at 0 or 1"));
+    }
+    // Exact: no data set has 2^53 items.
+    let most = len as f64;
+    if least > most {
+        let found = format!("[{least}, {greatest}]");
+        let problem = format!("there are {len} items only");
+        return Err(Fault::new(key("bounds"), found, problem, "begin below that"));
+    }
+    parameter.bounds = Some((least, greatest.min(most)));
+    Ok(())
+}
+
+/// Their values are part of a reply.
+pub(crate) const PARAMETERS_MAX: usize = 4;
+const _: () = assert!(PARAMETERS_MAX == 4, "a message above says so");

@@ -1,0 +1,93 @@
+//! Extra fields of a route's answers, checked once (RFC 9110 5.1, 5.5).
+
+use crate::blueprint::{Kind, RoutePlan};
+use crate::query::fault::Fault;
+
+/// Field lines that go into every answer of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// The `headers` of a route.
+    pub(crate) fn check(plan: &RoutePlan) -> Result<Self, Fault> {
+        for (name, value) in &plan.headers {
+            let fault = |problem: &str, fix: &str| {
+                Err(Fault::new(format!("headers.{name}"), value, problem, fix))
+            };
+            if !is_token(name) {
+                return fault(
+                    "the name is no field name",
+                    "use letters, digits and any of !#$%&'*+-.^_`|~",
+                );
+            }
+            if !is_field_value(value) {
+                return fault("the value is no field value", FIELD_VALUE_FIX);
+            }
+            if is_own(name, &plan.kind) {
+                return fault("the server writes this field itself", "leave it out");
+            }
+        }
+        Ok(Self(plan.headers.clone()))
+    }
+
+    /// Names and values, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// Whether answers of this kind have the field from the server.
+fn is_own(name: &str, kind: &Kind) -> bool {
+    let of_kind: &[&str] = match kind {
+        Kind::Fixed { etag: Some(_), .. } => &["etag"],
+        Kind::Files { cache_control: Some(_), .. } => {
+            &["accept-ranges", "cache-control", "etag", "last-modified", "x-content-type-options"]
+        }
+        Kind::Files { .. } => &["accept-ranges", "etag", "last-modified", "x-content-type-options"],
+        Kind::Redirect { .. } => &["location"],
+        Kind::Query(query)
+            if query
+                .cache
+                .as_ref()
+                .is_some_and(|cache| cache.header.eq_ignore_ascii_case(name)) =>
+        {
+            return true;
+        }
+        Kind::Fixed { .. } | Kind::Dataset(_) | Kind::Sum | Kind::Count | Kind::Query(_) => &[],
+    };
+    OWN.iter().chain(of_kind).any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// RFC 9110 5.6.2.
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_mark = |b: u8| b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || is_mark(b))
+}
+
+/// Visible ASCII with blanks in between, on one line: what everybody reads the same.
+pub(crate) fn is_field_value(text: &str) -> bool {
+    text.trim_ascii() == text && text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'))
+}
+
+/// What to do about a text that is none.
+pub(crate) const FIELD_VALUE_FIX: &str =
+    "use visible ASCII on one line, without blanks at its ends";
+
+/// Fields of every answer, and those that say how an answer is framed.
+const OWN: &[&str] = &[
+    "allow",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "retry-after",
+    "server",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];

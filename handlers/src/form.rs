@@ -1,0 +1,188 @@
+//! Forms: what a core writes down of a request that somebody else answers.
+//!
+//! All forms of a process are made at start. A core leases one from the pool, fills it, and hands it
+//! to control inside an [`Ask`](crate::Ask); dropped, it goes back to the pool. Neither side
+//! allocates or frees one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+use http1::coding::Accepted;
+
+use crate::inputs::{CAPTURES_MAX, Inputs};
+
+/// The forms of a process.
+pub struct FormPool {
+    free: ArrayQueue<Box<Form>>,
+    /// Written by cores, read by control.
+    refused: AtomicU64,
+}
+
+impl FormPool {
+    /// `count` forms with room for `octets` each: path segments, query and body of one request
+    /// together.
+    pub fn new(count: usize, octets: usize) -> Self {
+        let free = ArrayQueue::new(count.max(1));
+        for _ in 0..count {
+            let pushed = free.push(Box::new(Form::new(octets)));
+            assert!(pushed.is_ok(), "there is room for each");
+        }
+        Self { free, refused: AtomicU64::new(0) }
+    }
+
+    /// Requests answered 503 because every form was in use.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Forms that nobody uses.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Takes a form, or counts that there is none.
+    pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
+        let form = self.free.pop();
+        if form.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        form.map(|form| Lease { form: Some(form), pool: Arc::clone(self) })
+    }
+}
+
+impl fmt::Debug for FormPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FormPool")
+            .field("free", &self.free())
+            .field("refused", &self.refused())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A form in use.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// There until the lease ends.
+    form: Option<Box<Form>>,
+    pool: Arc<FormPool>,
+}
+
+impl Lease {
+    /// The form.
+    pub(crate) fn form(&self) -> &Form {
+        self.form.as_deref().expect("there until the lease ends")
+    }
+
+    /// The form, to be filled.
+    pub(crate) fn form_mut(&mut self) -> &mut Form {
+        self.form.as_deref_mut().expect("there until the lease ends")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(form) = self.form.take() {
+            let back = self.pool.free.push(form);
+            debug_assert!(back.is_ok(), "the pool has room for each of its forms");
+        }
+    }
+}
+
+/// What was written down of one request. `octets[..used]` are the path segments, the query and the
+/// body, in this order.
+pub(crate) struct Form {
+    octets: Box<[u8]>,
+    used: usize,
+    /// Something did not fit: the request is answered 413.
+    overflows: bool,
+    route: usize,
+    /// Where each path segment ends.
+    captures: [usize; CAPTURES_MAX],
+    captures_len: usize,
+    query_end: usize,
+    accepted: Accepted,
+}
+
+impl Form {
+    fn new(octets: usize) -> Self {
+        Self {
+            octets: vec![0; octets].into(),
+            used: 0,
+            overflows: false,
+            route: 0,
+            captures: [0; CAPTURES_MAX],
+            captures_len: 0,
+            query_end: 0,
+            accepted: Accepted::IDENTITY_ONLY,
+        }
+    }
+
+    /// Begins anew, with a request for a route.
+    pub(crate) fn begin<'p>(
+        &mut self,
+        route: usize,
+        captures: impl Iterator<Item = &'p [u8]>,
+        query: &[u8],
+        accepted: Accepted,
+    ) {
+        self.used = 0;
+        self.overflows = false;
+        self.route = route;
+        self.captures_len = 0;
+        for capture in captures {
+            self.push(capture);
+            self.captures[self.captures_len] = self.used;
+            self.captures_len += 1;
+        }
+        self.push(query);
+        self.query_end = self.used;
+        self.accepted = accepted;
+    }
+
+    /// Writes more octets down: of the body, once the request has begun.
+    pub(crate) fn push(&mut self, octets: &[u8]) {
+        match self.octets.get_mut(self.used..self.used + octets.len()) {
+            Some(room) if !self.overflows => {
+                room.copy_from_slice(octets);
+                self.used += octets.len();
+            }
+            _ => self.overflows = true,
+        }
+    }
+
+    /// Whether something did not fit.
+    pub(crate) fn overflows(&self) -> bool {
+        self.overflows
+    }
+
+    /// Index of the route.
+    pub(crate) fn route(&self) -> usize {
+        self.route
+    }
+
+    /// What was written down; `names` are those of the path segments.
+    pub(crate) fn inputs<'a>(&'a self, names: impl Iterator<Item = &'a str>) -> Inputs<'a> {
+        let mut from = 0;
+        let captures = names.zip(&self.captures[..self.captures_len]).map(|(name, &end)| {
+            let text = str::from_utf8(&self.octets[from..end]);
+            from = end;
+            (name, text.expect("a path that matches is UTF-8"))
+        });
+        let from = self.captures[..self.captures_len].last().copied().unwrap_or(0);
+        let query = &self.octets[from..self.query_end];
+        let body = &self.octets[self.query_end..self.used];
+        Inputs::new(captures, query, body, self.accepted)
+    }
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Form")
+            .field("route", &self.route)
+            .field("used", &self.used)
+            .field("room", &self.octets.len())
+            .finish_non_exhaustive()
+    }
+}

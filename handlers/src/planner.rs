@@ -1,0 +1,338 @@
+//! From a blueprint to the tables of a site: every route is checked, its answers are planned, and its
+//! paths are filed under the methods it has.
+
+use std::collections::HashMap;
+
+use http1::Method;
+
+use crate::answers::{Allowed, Refusals};
+use crate::blueprint::{Blueprint, Kind, Parameter, RoutePlan, Source, ValueKind};
+use crate::dataset::Dataset;
+use crate::error::{BuildError, PlanError};
+use crate::fields::Fields;
+use crate::files::{self, File, Manner};
+use crate::fixed::{self, Fixed};
+use crate::head::HeadPlan;
+use crate::methods::Methods;
+use crate::query::Query;
+use crate::query::fault::Fault;
+use crate::query::words::nearest;
+use crate::router::{Pattern, PatternError, Router};
+use crate::site::{Answer, Handler, Resource, Route};
+use crate::store::{Body, EntryId, StorePlan};
+
+/// The tables of a site, and its answers that are yet to be laid down.
+pub(crate) struct Tables<'b> {
+    pub(crate) store: StorePlan<'b>,
+    pub(crate) router: Router,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) routes: Vec<Route>,
+    /// What is refused before there is a route.
+    pub(crate) refusals: Refusals,
+    /// What the whole server allows.
+    pub(crate) server: Allowed,
+}
+
+impl<'b> Tables<'b> {
+    /// Plans all routes.
+    pub(crate) fn plan(blueprint: &'b Blueprint) -> Result<Self, BuildError> {
+        let routes = &blueprint.routes;
+        let all = routes.iter().fold(Methods::NONE, |all, route| all.union(route.methods));
+        let mut planner = Planner::new(all);
+        let refusals = planner.refusals(&Fields::default()).expect("heads without extra fields");
+        let mut table = Vec::new();
+        for (at, plan) in routes.iter().enumerate() {
+            check_name(&routes[..at], plan).map_err(|fault| fault.at(at))?;
+            let route = planner.plan_route(at, plan).map_err(|error| error.at(at))?;
+            table.push(route);
+        }
+        for (at, plan) in routes.iter().enumerate() {
+            let targets = invalidated(routes, plan).map_err(|fault| fault.at(at))?;
+            table[at].invalidates = targets;
+        }
+        let server = planner.allowed(all);
+        let (router, resources) = planner.file_all(routes);
+        let Planner { store, handlers, .. } = planner;
+        Ok(Self { store, router, resources, handlers, routes: table, refusals, server })
+    }
+}
+
+/// What a route is planned with.
+pub(crate) struct RouteContext<'a> {
+    pub(crate) plan: &'a RoutePlan,
+    pub(crate) pattern: &'a Pattern,
+    /// Extra fields of all answers.
+    pub(crate) fields: &'a Fields,
+}
+
+struct Planner<'b> {
+    store: StorePlan<'b>,
+    handlers: Vec<Handler>,
+    places: Vec<Place>,
+    by_shape: HashMap<Pattern, usize>,
+    refusals: HashMap<Fields, Refusals>,
+    allowed: HashMap<Methods, Allowed>,
+    /// Methods of the whole site.
+    all: Methods,
+}
+
+/// A path and what answers it, by method.
+struct Place {
+    pattern: Pattern,
+    /// Indices of handlers.
+    handlers: Vec<(Method, u32)>,
+}
+
+impl<'b> Planner<'b> {
+    fn new(all: Methods) -> Self {
+        Self {
+            store: StorePlan::default(),
+            handlers: Vec::new(),
+            places: Vec::new(),
+            by_shape: HashMap::new(),
+            refusals: HashMap::new(),
+            allowed: HashMap::new(),
+            all,
+        }
+    }
+
+    fn plan_route(&mut self, at: usize, plan: &'b RoutePlan) -> Result<Route, PlanError> {
+        let pattern =
+            Pattern::parse(&plan.path, plan.below).map_err(|PatternError { problem, fix }| {
+                Fault::new("path", &plan.path, problem, fix)
+            })?;
+        check_methods(plan)?;
+        let fields = Fields::check(plan)?;
+        let refusals = self.refusals(&fields)?;
+        let cx = RouteContext { plan, pattern: &pattern, fields: &fields };
+        let answer = match &plan.kind {
+            Kind::Fixed { status, media_type, body, etag } => {
+                let etag = etag.as_deref();
+                let fixed = Fixed::plan(&cx, *status, media_type, body, etag, &mut self.store)?;
+                Answer::Fixed(fixed)
+            }
+            Kind::Redirect { status, location } => {
+                uncoded(plan)?;
+                let id = fixed::plan_redirect(&fields, *status, location, &mut self.store)?;
+                Answer::Redirect(id)
+            }
+            Kind::Sum => Answer::Sum { head: self.number_head(&cx)? },
+            Kind::Count => Answer::Count { head: self.number_head(&cx)? },
+            Kind::Dataset(dataset) => {
+                Answer::Dataset(Box::new(Dataset::plan(&cx, dataset, &mut self.store)?))
+            }
+            Kind::Query(query) => Answer::Query(Box::new(Query::compile(at, plan, query)?)),
+            Kind::Files { .. } => Answer::NoFile,
+        };
+        let handler = self.add_handler(at, answer);
+        self.place(&pattern, plan, plan.methods, handler)?;
+        if let Kind::Files { files, index, cache_control } = &plan.kind {
+            let index = index.as_deref();
+            let manner = Manner::new(plan, index, cache_control.as_deref(), &fields)?;
+            for source in files {
+                let path = files::path(&plan.path, source)?;
+                let file = File::plan(source, &manner, &mut self.store)?;
+                let handler = self.add_handler(at, Answer::File(file));
+                self.place(&Pattern::exactly(&path), plan, plan.methods, handler)?;
+                if let Some(directory) = index.and_then(|index| files::directory(&path, index)) {
+                    self.place(&Pattern::exactly(directory), plan, plan.methods, handler)?;
+                }
+            }
+        }
+        let captures = pattern.captures().map(Into::into).collect();
+        let takes_body = match &plan.kind {
+            Kind::Query(query) => query.parameters.iter().any(|p| p.from == Source::Body),
+            _ => false,
+        };
+        Ok(Route { captures, refusals, handler, takes_body, invalidates: Box::default() })
+    }
+
+    fn number_head(&mut self, cx: &RouteContext<'_>) -> Result<EntryId, PlanError> {
+        uncoded(cx.plan)?;
+        let head = HeadPlan::new(http1::Status::S200)
+            .field("Content-Type", crate::answers::TEXT)
+            .fields(cx.fields)
+            .open_length();
+        Ok(self.store.add(head, Body::Empty)?)
+    }
+
+    fn add_handler(&mut self, route: usize, answer: Answer) -> u32 {
+        let route = u32::try_from(route).expect("fewer than 2^32 routes");
+        self.handlers.push(Handler { route, answer });
+        u32::try_from(self.handlers.len() - 1).expect("fewer than 2^32 handlers")
+    }
+
+    /// Files a handler under a path.
+    fn place(
+        &mut self,
+        pattern: &Pattern,
+        plan: &RoutePlan,
+        methods: Methods,
+        handler: u32,
+    ) -> Result<(), Fault> {
+        let at = *self.by_shape.entry(pattern.shape()).or_insert_with(|| {
+            self.places.push(Place { pattern: pattern.clone(), handlers: Vec::new() });
+            self.places.len() - 1
+        });
+        let place = &mut self.places[at];
+        let fault = |problem: String, fix: &str| Fault::new("path", &plan.path, problem, fix);
+        if place.pattern != *pattern {
+            let problem = format!("{} differs by the names of its parameters only", place.pattern);
+            return Err(fault(problem, "give them the same names"));
+        }
+        for method in methods.iter() {
+            if let Some((_, other)) = place.handlers.iter().find(|(known, _)| *known == method) {
+                let other = self.handlers[*other as usize].route;
+                let problem = match self.handlers[handler as usize].route == other {
+                    true => format!("{pattern} is there twice"),
+                    false => format!(
+                        "{} {pattern} is answered by another route already (number {})",
+                        method.name(),
+                        other + 1
+                    ),
+                };
+                return Err(fault(problem, "leave one of them out, or let their methods differ"));
+            }
+            place.handlers.push((method, handler));
+        }
+        Ok(())
+    }
+
+    fn refusals(&mut self, fields: &Fields) -> Result<Refusals, PlanError> {
+        if let Some(&known) = self.refusals.get(fields) {
+            return Ok(known);
+        }
+        let refusals = Refusals::plan(&mut self.store, fields, self.all)?;
+        self.refusals.insert(fields.clone(), refusals);
+        Ok(refusals)
+    }
+
+    fn allowed(&mut self, methods: Methods) -> Allowed {
+        let plan = || Allowed::plan(&mut self.store, methods).expect("a short head");
+        *self.allowed.entry(methods).or_insert_with(plan)
+    }
+
+    /// Makes the router, and what each path has, method by method.
+    fn file_all(&mut self, routes: &[RoutePlan]) -> (Router, Vec<Resource>) {
+        let mut exact = Vec::new();
+        let mut patterns = Vec::new();
+        let mut resources = Vec::new();
+        for (at, place) in std::mem::take(&mut self.places).into_iter().enumerate() {
+            let at = u32::try_from(at).expect("fewer than 2^32 paths");
+            let is_real = |(_, handler): &&(Method, u32)| {
+                !matches!(self.handlers[*handler as usize].answer, Answer::NoFile)
+            };
+            let methods: Methods =
+                place.handlers.iter().filter(is_real).map(|(method, _)| *method).collect();
+            let allowed = (!methods.is_empty()).then(|| self.allowed(methods));
+            resources.push(Resource::new(&place.handlers, allowed));
+            match place.pattern.exact() {
+                Some(path) => exact.push((path, at)),
+                None => patterns.push((place.pattern, at)),
+            }
+        }
+        let listed = routes.iter().flat_map(listed);
+        (Router::new(exact, &patterns, listed), resources)
+    }
+}
+
+/// The paths of a pattern with one parameter, an integer of few values: `/json/1` to `/json/50`.
+fn listed(plan: &RoutePlan) -> Vec<String> {
+    let parameters: &[Parameter] = match &plan.kind {
+        Kind::Dataset(dataset) => &dataset.parameters,
+        Kind::Query(query) => &query.parameters,
+        _ => &[],
+    };
+    let mut of_path = parameters.iter().filter(|parameter| parameter.from == Source::Path);
+    let (Some(parameter), None, false) = (of_path.next(), of_path.next(), plan.below) else {
+        return Vec::new();
+    };
+    let bounds = parameter.bounds.filter(|_| parameter.kind == ValueKind::Integer);
+    let Some((least, greatest)) = bounds.filter(|(least, greatest)| greatest - least < LISTED_MAX)
+    else {
+        return Vec::new();
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and within 64 bits")]
+    let values = least as i64..=greatest as i64;
+    let name = format!("{{{}}}", parameter.name);
+    values.map(|value| plan.path.replace(&name, &value.to_string())).collect()
+}
+
+fn check_name(earlier: &[RoutePlan], plan: &RoutePlan) -> Result<(), Fault> {
+    match &plan.name {
+        Some(name) if earlier.iter().any(|other| other.name.as_ref() == Some(name)) => {
+            let problem = "another route is called so";
+            Err(Fault::new("name", name, problem, "give each its own name"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Methods that a kind can answer.
+fn check_methods(plan: &RoutePlan) -> Result<(), Fault> {
+    let any: Methods = Method::ALL.iter().copied().collect();
+    let of = |methods: &[Method]| methods.iter().copied().collect::<Methods>();
+    let (known, kind) = match plan.kind {
+        Kind::Fixed { .. } | Kind::Redirect { .. } => (any, "this kind"),
+        Kind::Files { .. } => (Methods::GET, "a route of files"),
+        Kind::Dataset(_) => (Methods::GET, "a data set"),
+        Kind::Sum => (Methods::GET.union(Methods::POST), "a sum"),
+        Kind::Count => (of(&[Method::Post, Method::Put, Method::Patch]), "a count of the body"),
+        Kind::Query(_) => {
+            let methods = [Method::Get, Method::Post, Method::Put, Method::Delete, Method::Patch];
+            (of(&methods), "a statement")
+        }
+    };
+    let fault = |value: String, problem: String| {
+        let fix = format!("write some of {}", names(known));
+        Err(Fault::new("methods", value, problem, fix))
+    };
+    if plan.methods.is_empty() {
+        return fault("[]".into(), "no method is left".into());
+    }
+    match plan.methods.iter().find(|&method| !known.has(method)) {
+        Some(method) => fault(method.name().into(), format!("{kind} does not answer this")),
+        None => Ok(()),
+    }
+}
+
+fn names(methods: Methods) -> String {
+    let written = methods.iter().filter(|&method| method != Method::Head);
+    written.map(Method::name).collect::<Vec<_>>().join(", ")
+}
+
+fn uncoded(plan: &RoutePlan) -> Result<(), Fault> {
+    match plan.compress {
+        crate::blueprint::Compress::Off => Ok(()),
+        _ => {
+            let problem = "answers of this kind are too short for it";
+            Err(Fault::new("compress", "", problem, "leave it out"))
+        }
+    }
+}
+
+/// The routes whose answers are dropped by one.
+fn invalidated(routes: &[RoutePlan], plan: &RoutePlan) -> Result<Box<[usize]>, Fault> {
+    let Kind::Query(query) = &plan.kind else { return Ok(Box::default()) };
+    let find = |name: &String| {
+        let is_it = |route: &RoutePlan| route.name.as_ref() == Some(name);
+        let fault = |problem, fix: String| Fault::new("invalidates", name, problem, fix);
+        let Some(at) = routes.iter().position(is_it) else {
+            let names = routes.iter().filter_map(|route| route.name.as_deref());
+            let fix = match nearest(name, names) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("write name = \"{name}\" into the route that is meant"),
+            };
+            return Err(fault("no route is called so", fix));
+        };
+        match &routes[at].kind {
+            Kind::Query(target) if target.cache.is_some() => Ok(at),
+            _ => Err(fault("nothing of this route is kept", "give it a cache".into())),
+        }
+    };
+    query.invalidates.iter().map(find).collect()
+}
+
+/// Values of a parameter of the path that are looked up whole.
+const LISTED_MAX: f64 = 1024.0;

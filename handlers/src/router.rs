@@ -1,0 +1,149 @@
+//! From a path to what answers it. Immutable; nothing here allocates while it finds.
+//!
+//! Whole paths come first (every static file, and `/json/1` to `/json/50` of `/json/{count}`, among
+//! them), then patterns that end where the path ends, then those that stand for what is below them.
+//! Among two of a kind the one counts whose first differing segment is a text; then the longer.
+//! Work grows with the segments of a path, not with the number of routes.
+
+use std::fmt;
+
+use http1::Status;
+use http1::path::{self, PathError};
+
+use crate::inputs::CAPTURES_MAX;
+use exact::Exact;
+pub(crate) use pattern::{PATH_LEN_MAX, Pattern, PatternError};
+use tree::Tree;
+
+mod exact;
+mod pattern;
+mod tree;
+
+/// All paths of a site.
+pub(crate) struct Router {
+    exact: Exact,
+    tree: Option<Tree>,
+}
+
+/// What a path leads to, and the segments that were captured on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    /// As it was given to [`Router::new`].
+    pub(crate) target: u32,
+    pub(crate) captures: Captures,
+}
+
+/// Where the captured segments of a path are in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Captures {
+    /// Offset and length.
+    spans: [(u16, u16); CAPTURES_MAX],
+    len: u8,
+}
+
+impl Router {
+    /// A router of exact paths and of patterns, no two of the same shape. `listed` are paths that
+    /// a pattern matches and that are asked for so often that they are looked up whole.
+    pub(crate) fn new(
+        exact: impl IntoIterator<Item = (String, u32)>,
+        patterns: &[(Pattern, u32)],
+        listed: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let whole = |(path, target)| (path, Hit { target, captures: Captures::default() });
+        let mut paths: Vec<_> = exact.into_iter().map(whole).collect();
+        let tree = (!patterns.is_empty())
+            .then(|| Tree::new(patterns.iter().map(|(pattern, target)| (pattern, *target))));
+        if let Some(tree) = &tree {
+            let hits = listed.into_iter().filter_map(|path| {
+                let hit = tree.find(path.as_bytes())?;
+                Some((path, hit))
+            });
+            // Behind the exact ones: the first of two counts.
+            paths.extend(hits);
+        }
+        Self { exact: Exact::new(paths), tree }
+    }
+
+    /// Finds a path as it stands in a request target, if it has no escape; the path itself is what
+    /// the captures refer to.
+    ///
+    /// # Errors
+    /// The status that refuses it.
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Hit, Status> {
+        match self.exact.find(path) {
+            Some(hit) => Ok(*hit),
+            None if is_plain(path) => self.find_inexact(path),
+            None => path::decode(path, &mut []).map_err(refusal).and_then(|p| self.find_inexact(p)),
+        }
+    }
+
+    /// Finds a path with escapes, which are decoded once (RFC 3986 2.4) into `room`; see
+    /// [`http1::path`] for what is never decoded.
+    ///
+    /// # Errors
+    /// The status that refuses it.
+    pub(crate) fn find_escaped<'r>(
+        &self,
+        path: &'r [u8],
+        room: &'r mut [u8; PATH_LEN_MAX],
+    ) -> Result<(Hit, &'r [u8]), Status> {
+        let plain = path::decode(path, room).map_err(refusal)?;
+        let hit = match self.exact.find(plain) {
+            Some(hit) => *hit,
+            None => self.find_inexact(plain)?,
+        };
+        Ok((hit, plain))
+    }
+
+    fn find_inexact(&self, plain: &[u8]) -> Result<Hit, Status> {
+        let fits = plain.len() <= PATH_LEN_MAX;
+        let hit = self.tree.as_ref().filter(|_| fits).and_then(|tree| tree.find(plain));
+        hit.ok_or(Status::S404)
+    }
+}
+
+impl Captures {
+    /// The captured segments of `path`, in order.
+    pub(crate) fn of<'p>(&self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> + use<'_, 'p> {
+        let spans = &self.spans[..usize::from(self.len)];
+        spans.iter().map(|&(at, len)| &path[usize::from(at)..][..usize::from(len)])
+    }
+
+    fn push(&mut self, at: usize, len: usize) {
+        let short = |number: usize| u16::try_from(number).expect("within PATH_LEN_MAX");
+        self.spans[usize::from(self.len)] = (short(at), short(len));
+        self.len += 1;
+    }
+
+    fn pop(&mut self) {
+        self.len -= 1;
+    }
+}
+
+const _: () = assert!(PATH_LEN_MAX <= u16::MAX as usize, "spans of a path are 16 bits");
+
+/// Whether [`path::decode`] has nothing to do and nothing to find in a path: the common case, found
+/// out without a branch for each octet.
+fn is_plain(path: &[u8]) -> bool {
+    let is_odd = |b: u8| b < b' ' || matches!(b, b'%' | b'.' | b'\\' | 0x7f);
+    !path.iter().fold(false, |odd, &b| odd | is_odd(b))
+}
+
+fn refusal(error: PathError) -> Status {
+    match error {
+        PathError::BadEscape | PathError::Forbidden => Status::S400,
+        PathError::DotSegment | PathError::TooLong => Status::S404,
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("exact", &self.exact.len())
+            .field("patterns", &self.tree.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
