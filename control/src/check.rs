@@ -1,11 +1,16 @@
 //! `pollux check`: what would be served on what, without touching a device.
 
+mod table;
+
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use handlers::Site;
+
+use crate::asks;
 use crate::cli::Options;
-use crate::config::{Pages, Plan};
-use crate::content::Content;
+use crate::config::{ConfigError, Pages, Plan, Routes};
+use crate::content::{Content, ContentError, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
 use crate::launch::Need;
@@ -16,19 +21,56 @@ use crate::memory::{HugepagePool, mebibytes};
 /// is no error: the configuration may be meant for another one.
 ///
 /// # Errors
-/// Configuration or data is wrong.
+/// Configuration or data is wrong; everything that is.
 pub(crate) fn check(options: Options) -> Result<(), Failure> {
     let host = HostCores::read().map_err(Failure::Cores)?;
-    let plan = Plan::check(&options.config()?, &host)?;
-    let content = Content::rehearse(&plan)?;
+    let (plan, mistakes) = Plan::survey(&options.config()?, &host);
+    let sample = Sample::default();
+    let (plan, content, warnings) = judge(plan, mistakes, &sample)?;
     let need = Need::of(&plan, content.octets, HugepagePool::read());
-    let text = report(&plan, &content, need, &host, &HostLinks::read());
+    let text = report(&plan, &content, &warnings, need, &host, &HostLinks::read());
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+}
+
+/// Looks as far as it can with what is known already, to tell everything that is wrong at once.
+fn judge(
+    plan: Option<Plan>,
+    mistakes: Vec<ConfigError>,
+    sample: &Sample,
+) -> Result<(Plan, Content, Vec<String>), ContentError> {
+    let mut faults: Vec<ContentError> = mistakes.into_iter().map(Into::into).collect();
+    let mut judged = None;
+    if let Some(plan) = plan {
+        match Content::rehearse(&plan, sample) {
+            Ok(content) => match vet(&plan, &content.site) {
+                Ok(warnings) => judged = Some((plan, content, warnings)),
+                Err(unfit) => faults.extend(unfit),
+            },
+            Err(error) => faults.extend(error.each()),
+        }
+    }
+    ContentError::all(faults)?;
+    Ok(judged.expect("what has no fault was judged"))
+}
+
+/// Asks the databases for what the statements want of them; the warnings, or the faults with their lines.
+fn vet(plan: &Plan, site: &Site) -> Result<Vec<String>, Vec<ContentError>> {
+    asks::vet(plan, site).map_err(|error| {
+        let faults = error.faults().iter();
+        faults
+            .map(|fault| {
+                let draft = &plan.routes.drafts[fault.route];
+                let fix = "mend the statement or the template, or name another database";
+                draft.refuse("statement", fault.problem.clone(), fix).into()
+            })
+            .collect()
+    })
 }
 
 fn report(
     plan: &Plan,
     content: &Content,
+    warnings: &[String],
     need: Need,
     host: &HostCores,
     links: &HostLinks,
@@ -52,36 +94,64 @@ fn report(
             line("", format!("here: {verdict}"));
         }
     }
-    line(
-        "cores",
-        format!(
-            "{}; control on {}",
-            cores::list(&plan.cores),
-            cores::list(&host.beside(&plan.cores))
-        ),
-    );
-    line(
-        "content",
-        format!(
-            "{}: {} files, {} of answers",
-            content.source,
-            content.files,
-            mebibytes(content.octets as u64)
-        ),
-    );
-    line(
-        "limits",
-        format!(
-            "{} connections, {} a core; head {} B, body {} B",
-            plan.connections,
-            plan.tally.connections,
-            plan.limits.head_len_max,
-            plan.limits.body_len_max
-        ),
-    );
+    let beside = cores::list(&host.beside(&plan.cores));
+    line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
+    let octets = mebibytes(content.octets as u64);
+    line("content", format!("{}: {} files, {octets} of answers", content.source, content.files));
+    line("limits", limits(plan));
     match plan.pages {
         Pages::Huge => line("memory", need.to_string()),
         Pages::Ordinary => line("memory", "ordinary pages for frames".into()),
     }
+    for (name, value) in databases(plan) {
+        line(name, value);
+    }
+    let Routes { origin, drafts, idle_statements } = &*plan.routes;
+    line("routes", format!("{} of {origin}", drafts.len()));
+    for row in table::of(drafts) {
+        line("", row);
+    }
+    if !idle_statements.is_empty() {
+        line("note", format!("statements that no route names: {}", idle_statements.join(", ")));
+    }
+    for warning in warnings {
+        line("note", warning.clone());
+    }
     text
+}
+
+fn limits(plan: &Plan) -> String {
+    format!(
+        "{} connections, {} a core; head {} B, body {} B; {} requests wait, {} B each",
+        plan.connections,
+        plan.tally.connections,
+        plan.limits.head_len_max,
+        plan.limits.body_len_max,
+        plan.parked,
+        plan.form
+    )
+}
+
+/// What is said of the databases that routes ask.
+fn databases(plan: &Plan) -> Vec<(&'static str, String)> {
+    let asked = |kind: &str| plan.routes.drafts.iter().any(|draft| draft.kind() == kind);
+    let mut lines = Vec::new();
+    if asked("postgres") {
+        let postgres = &plan.postgres;
+        let server = match postgres.server_name() {
+            Some(server) => {
+                format!(
+                    "{server}, {} connections, {} queries each",
+                    postgres.connections, postgres.pipeline
+                )
+            }
+            None => "no server: postgres.url and DATABASE_URL are empty; unavailable".into(),
+        };
+        lines.push(("postgres", server));
+    }
+    if asked("sqlite") {
+        let threads = plan.sqlite.threads;
+        lines.push(("sqlite", format!("{threads} thread{}", if threads == 1 { "" } else { "s" })));
+    }
+    lines
 }

@@ -1,15 +1,25 @@
 //! Configuration: what an operator may write, and the checked [`Plan`] it becomes.
 //!
-//! A [`Config`] is text: the values given in a file and on the command line, each with the place it
-//! came from. It becomes a [`Plan`] once, at start; nothing else of the program sees a `Config`.
+//! A [`Config`] is text: the values given in a file, in the environment and on the command line, each
+//! with the place it came from, and the [`Routes`] of the file. It becomes a [`Plan`] at start and at
+//! each reload; nothing else of the program sees a `Config`.
 
+mod environment;
 mod error;
 mod key;
+mod near;
+mod page;
 mod plan;
 mod raw;
+mod routes;
 mod units;
 
+pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use key::Key;
-pub(crate) use plan::{CoreTally, Idling, LogFormat, Pages, Pause, Plan};
+pub(crate) use plan::{
+    ComputePlan, CoreTally, Idling, LogFormat, Pages, Pause, Plan, PostgresPlan, SqlitePlan,
+};
 pub(crate) use raw::Config;
+pub(crate) use routes::{Draft, Routes, method_names};
+pub(crate) use units::spell as spell_time;

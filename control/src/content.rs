@@ -1,22 +1,72 @@
-//! What is served: the data directory or the built-in sample, made into a site.
+//! What is served: the routes of a plan with everything they are made of, read from the data directory
+//! or the built-in sample, and made into a site.
+//!
+//! Holds no state of its own: whatever was built before, [`Content::load`] builds anew what the files
+//! say now.
 
+mod faults;
+mod sample;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dpdk::{Backing, HugeBytes};
-use handlers::{BuildError, Bytes, Material, Site};
+use handlers::blueprint::{Database, Kind, RoutePlan};
+use handlers::{Blueprint, BuildError, Bytes, Named, Site};
 
-use crate::config::Plan;
+use crate::config::{ConfigError, Draft, Plan};
 use crate::data::{self, DataError};
+use crate::sample::SampleError;
+use faults::Parts;
+
+pub(crate) use sample::Sample;
 
 /// Why there is nothing to serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentError {
-    /// The data cannot be read.
+    /// A route is wrong, or what it names is; with its line.
     #[error(transparent)]
-    Data(#[from] DataError),
-    /// The data is not what it should be.
+    Route(#[from] ConfigError),
+    /// Data is not what it should be.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The built-in sample cannot be written.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// Several of these: one line each.
+    #[error("{}", lines(.0))]
+    Several(Vec<Self>),
+}
+
+impl ContentError {
+    /// All of `faults` as one, in the order of their lines.
+    ///
+    /// # Errors
+    /// There are some.
+    pub(crate) fn all(mut faults: Vec<Self>) -> Result<(), Self> {
+        // What is about no line is about more than one: it stands last.
+        faults.sort_by_key(|fault| fault.line().unwrap_or(usize::MAX));
+        match faults.len() {
+            0 => Ok(()),
+            1 => Err(faults.remove(0)),
+            _ => Err(Self::Several(faults)),
+        }
+    }
+
+    /// The single ones.
+    pub(crate) fn each(self) -> Vec<Self> {
+        match self {
+            Self::Several(faults) => faults,
+            one => vec![one],
+        }
+    }
+
+    fn line(&self) -> Option<usize> {
+        match self {
+            Self::Route(error) => error.line(),
+            Self::Build(_) | Self::Sample(_) | Self::Several(_) => None,
+        }
+    }
 }
 
 /// A site and what is to be said of it.
@@ -26,6 +76,8 @@ pub(crate) struct Content {
     pub(crate) site: Arc<Site>,
     /// Where it came from.
     pub(crate) source: String,
+    /// Routes.
+    pub(crate) routes: usize,
     /// Static files.
     pub(crate) files: usize,
     /// Octets of the response store.
@@ -35,12 +87,13 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Reads what `plan` names and lays it out in hugepages, as far as there are any.
+    /// Reads what `plan` names and lays it out in hugepages, as far as there are any. The site may
+    /// name files of `sample`: keep a clone of it as long as the site.
     ///
     /// # Errors
-    /// The data is missing or malformed.
-    pub(crate) fn load(plan: &Plan) -> Result<Self, ContentError> {
-        Self::build(plan, |octets| match HugeBytes::zeroed(octets) {
+    /// A route or its data is missing or malformed; all that are.
+    pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
+        Self::build(plan, sample, |octets| match HugeBytes::zeroed(octets) {
             Ok(bytes) => (bytes.backing() == Backing::Huge, Box::new(bytes)),
             // The site says that it got too little.
             Err(_) => (false, Box::new(Vec::new())),
@@ -50,31 +103,110 @@ impl Content {
     /// Reads what `plan` names, to see whether it could be served.
     ///
     /// # Errors
-    /// The data is missing or malformed.
-    pub(crate) fn rehearse(plan: &Plan) -> Result<Self, ContentError> {
-        Self::build(plan, |octets| (false, Box::new(vec![0; octets])))
+    /// As [`load`](Self::load).
+    pub(crate) fn rehearse(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
+        Self::build(plan, sample, |octets| (false, Box::new(vec![0; octets])))
     }
 
     fn build(
         plan: &Plan,
+        sample: &Sample,
         memory: impl FnOnce(usize) -> (bool, Box<dyn Bytes>),
     ) -> Result<Self, ContentError> {
-        let (material, source) = gather(plan)?;
+        let source = Source::of(plan, sample)?;
+        let mut parts = Parts::default();
+        for draft in &plan.routes.drafts {
+            parts.add(draft, fill(draft, &source));
+        }
+        let blueprint = parts.whole()?;
         let mut octets = 0;
         let mut huge = false;
-        let site = Site::build(&material, |len| {
+        let built = Site::build(blueprint, |len| {
             octets = len;
             let (backing, bytes) = memory(len);
             huge = backing;
             bytes
-        })?;
-        Ok(Self { site: Arc::new(site), source, files: material.files.len(), octets, huge })
+        });
+        let files = count_files(blueprint);
+        let routes = blueprint.routes.len();
+        match built {
+            Ok(site) => {
+                Ok(Self { site: Arc::new(site), source: source.name, routes, files, octets, huge })
+            }
+            Err(error) => Err(parts.explain(error)),
+        }
     }
 }
 
-fn gather(plan: &Plan) -> Result<(Material, String), DataError> {
-    match &plan.data {
-        Some(directory) => Ok((data::read(directory)?, directory.display().to_string())),
-        None => Ok((handlers::sample::material(), "the built-in sample".into())),
+/// Where relative paths begin.
+struct Source {
+    directory: PathBuf,
+    /// As people call it.
+    name: String,
+    /// What to do about something that is not there.
+    fix: &'static str,
+}
+
+impl Source {
+    fn of(plan: &Plan, sample: &Sample) -> Result<Self, SampleError> {
+        if let Some(directory) = &plan.data {
+            let name = directory.display().to_string();
+            let fix = "`pollux sample DIR` writes an example";
+            return Ok(Self { directory: directory.clone(), name, fix });
+        }
+        let mut reads = plan.routes.drafts.iter().filter_map(|draft| draft.reads.as_ref());
+        let with_database = reads.any(|reads| sample::is_database(&reads.path));
+        let directory = sample.directory(with_database)?;
+        let name = "the built-in sample".into();
+        let fix =
+            "without --data there is the built-in sample alone (`pollux sample DIR` writes it)";
+        Ok(Self { directory, name, fix })
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        self.directory.join(path)
     }
 }
+
+/// A route with everything it is made of.
+fn fill(draft: &Draft, source: &Source) -> Result<RoutePlan, ConfigError> {
+    let mut plan = draft.plan.clone();
+    let Some(reads) = &draft.reads else { return Ok(plan) };
+    let path = source.path(&reads.path);
+    let filled = read_into(&mut plan.kind, path);
+    filled.map(|()| plan).map_err(|error| {
+        draft.refuse(reads.key, error.to_string(), format!("{}; {}", error.fix(), source.fix))
+    })
+}
+
+fn read_into(kind: &mut Kind, path: PathBuf) -> Result<(), DataError> {
+    match kind {
+        Kind::Fixed { body, .. } => *body = data::file(&path, "a file to serve")?,
+        Kind::Files { files, .. } => *files = data::directory(&path)?,
+        Kind::Dataset(dataset) => {
+            let value = data::file(&path, "a file with a JSON array of items")?;
+            dataset.items = Named { name: path.display().to_string(), value };
+        }
+        Kind::Query(query) => {
+            data::has_file(&path, "an SQLite file")?;
+            query.database = Database::Sqlite(path);
+        }
+        Kind::Sum | Kind::Count | Kind::Redirect { .. } => {}
+    }
+    Ok(())
+}
+
+fn count_files(blueprint: &Blueprint) -> usize {
+    let of = |route: &RoutePlan| match &route.kind {
+        Kind::Files { files, .. } => files.len(),
+        _ => 0,
+    };
+    blueprint.routes.iter().map(of).sum()
+}
+
+fn lines(faults: &[ContentError]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests;

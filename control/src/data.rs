@@ -1,4 +1,4 @@
-//! Reads a data directory into [`Material`]: `dataset.json` and everything below `static/`.
+//! Reads what routes are made of: files, and directories with everything below them.
 //!
 //! Reads only; what the octets mean is checked by `handlers::Site::build`.
 
@@ -8,13 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use handlers::{Material, Named, SourceFile};
+use handlers::SourceFile;
 
-/// A data directory that cannot be read.
+/// Something that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataError {
-    /// A file or directory that must be there cannot be read.
-    #[error("{}: expected {expected}, found {error}; {fix}", path.display())]
+    /// A file or directory that must be there.
+    #[error("{}: expected {expected}, found {error}", path.display())]
     Unreadable {
         /// The file or directory.
         path: PathBuf,
@@ -22,51 +22,73 @@ pub(crate) enum DataError {
         expected: &'static str,
         /// What the system says.
         error: io::Error,
-        /// What to do.
-        fix: &'static str,
     },
     /// A name that cannot stand in a URL without knowing its encoding.
-    #[error("{}: expected a name in UTF-8; rename it", path.display())]
+    #[error("{}: expected a name in UTF-8", path.display())]
     Name {
         /// The file or directory.
         path: PathBuf,
     },
     /// Directories in directories without end: a symbolic link to a parent.
-    #[error(
-        "{}: expected at most {DEPTH_MAX} directories below each other; is there a symbolic link to \
-         a parent?",
-        path.display()
-    )]
+    #[error("{}: expected at most {DEPTH_MAX} directories below each other", path.display())]
     Depth {
         /// The directory.
         path: PathBuf,
     },
 }
 
-/// Reads `directory`. Files whose name begins with a dot are left out, and named in the log.
-///
-/// # Errors
-/// `dataset.json` or `static/` is missing, or something below cannot be read.
-pub(crate) fn read(directory: &Path) -> Result<Material, DataError> {
-    let dataset = directory.join(DATASET);
-    let value = fs::read(&dataset).map_err(|error| DataError::Unreadable {
-        path: dataset.clone(),
-        expected: "a file with a JSON array of items",
-        error,
-        fix: "`pollux sample DIR` writes an example",
-    })?;
-    let mut found = BTreeMap::new();
-    walk(&directory.join(STATIC), "", 0, &mut found)?;
-    Ok(Material {
-        dataset: Named { name: dataset.display().to_string(), value },
-        files: pair_siblings(found),
-    })
+impl DataError {
+    /// What to do about it.
+    pub(crate) fn fix(&self) -> &'static str {
+        match self {
+            Self::Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound => {
+                "put it there, or name another"
+            }
+            Self::Unreadable { .. } => "let this user read it, or name another",
+            Self::Name { .. } => "rename it",
+            Self::Depth { .. } => "is there a symbolic link to a parent?",
+        }
+    }
+
+    fn unreadable<'a>(
+        path: &'a Path,
+        expected: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |error| Self::Unreadable { path: path.to_owned(), expected, error }
+    }
 }
 
-/// The file of items.
-pub(crate) const DATASET: &str = "dataset.json";
-/// The directory of static files.
-pub(crate) const STATIC: &str = "static";
+/// The octets of a file, which should be `expected`.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn file(path: &Path, expected: &'static str) -> Result<Vec<u8>, DataError> {
+    fs::read(path).map_err(DataError::unreadable(path, expected))
+}
+
+/// That a file is there, for others to read.
+///
+/// # Errors
+/// It is not, or is none.
+pub(crate) fn has_file(path: &Path, expected: &'static str) -> Result<(), DataError> {
+    let opened = fs::File::open(path).and_then(|file| file.metadata());
+    let is_file = opened.and_then(|meta| match meta.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+    });
+    is_file.map_err(DataError::unreadable(path, expected))
+}
+
+/// Every file below `directory`, with its `.br` and `.gz` siblings. Files whose name begins with a dot
+/// are left out, and named in the log.
+///
+/// # Errors
+/// It is missing, or something below cannot be read.
+pub(crate) fn directory(directory: &Path) -> Result<Vec<SourceFile>, DataError> {
+    let mut found = BTreeMap::new();
+    walk(directory, "", 0, &mut found)?;
+    Ok(pair_siblings(found))
+}
 
 /// One file as it lies on disk.
 struct Raw {
@@ -80,17 +102,12 @@ fn walk(
     depth: usize,
     found: &mut BTreeMap<String, Raw>,
 ) -> Result<(), DataError> {
+    const EXPECTED: &str = "a directory of files to serve";
     if depth > DEPTH_MAX {
         return Err(DataError::Depth { path: directory.to_owned() });
     }
-    let unreadable = |path: &Path, error| DataError::Unreadable {
-        path: path.to_owned(),
-        expected: "a directory of files to serve",
-        error,
-        fix: "make it and let this user read it; it may be empty",
-    };
-    for entry in fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
-        let path = entry.map_err(|error| unreadable(directory, error))?.path();
+    for entry in fs::read_dir(directory).map_err(DataError::unreadable(directory, EXPECTED))? {
+        let path = entry.map_err(DataError::unreadable(directory, EXPECTED))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return Err(DataError::Name { path });
         };
@@ -109,14 +126,10 @@ fn walk(
 }
 
 fn raw(path: &Path) -> Result<Raw, DataError> {
-    let unreadable = |error| DataError::Unreadable {
-        path: path.to_owned(),
-        expected: "a file to serve",
-        error,
-        fix: "let this user read it, or take it away",
-    };
-    let bytes = fs::read(path).map_err(unreadable)?;
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).map_err(unreadable)?;
+    const EXPECTED: &str = "a file to serve";
+    let bytes = file(path, EXPECTED)?;
+    let modified = fs::metadata(path).and_then(|meta| meta.modified());
+    let modified = modified.map_err(DataError::unreadable(path, EXPECTED))?;
     // RFC 9110 8.8.2.1: a Last-Modified later than the clock is replaced by the clock.
     let modified = modified.min(SystemTime::now());
     let modified_unix = modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
@@ -149,7 +162,6 @@ mod tests {
 
     fn site(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("temporary directory");
-        fs::create_dir(directory.path().join(STATIC)).expect("writable");
         for (name, bytes) in files {
             let path = directory.path().join(name);
             fs::create_dir_all(path.parent().expect("has a parent")).expect("writable");
@@ -161,67 +173,67 @@ mod tests {
     #[test]
     fn siblings_find_their_file_and_orphans_stand_alone() {
         let site = site(&[
-            ("dataset.json", b"[]"),
-            ("static/app.js", b"js"),
-            ("static/app.js.br", b"brotli"),
-            ("static/app.js.gz", b"gzip"),
-            ("static/pack.tar.gz", b"tar"),
-            ("static/deep/er/a.txt", b"a"),
-            ("static/.hidden", b"h"),
+            ("app.js", b"js"),
+            ("app.js.br", b"brotli"),
+            ("app.js.gz", b"gzip"),
+            ("pack.tar.gz", b"tar"),
+            ("deep/er/a.txt", b"a"),
+            (".hidden", b"h"),
         ]);
-        let material = read(site.path()).expect("reads");
-        let names: Vec<_> = material.files.iter().map(|file| file.name.as_str()).collect();
+        let files = directory(site.path()).expect("reads");
+        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["app.js", "deep/er/a.txt", "pack.tar.gz"]);
-        assert_eq!(material.files[0].bytes, b"js");
-        assert_eq!(material.files[0].brotli.as_deref(), Some(b"brotli".as_slice()));
-        assert_eq!(material.files[0].gzip.as_deref(), Some(b"gzip".as_slice()));
-        assert_eq!(material.files[2].bytes, b"tar");
-        assert_eq!(material.dataset.value, b"[]");
-        assert!(material.dataset.name.ends_with("/dataset.json"));
+        assert_eq!(files[0].bytes, b"js");
+        assert_eq!(files[0].brotli.as_deref(), Some(b"brotli".as_slice()));
+        assert_eq!(files[0].gzip.as_deref(), Some(b"gzip".as_slice()));
+        assert_eq!(files[2].bytes, b"tar");
     }
 
     #[test]
     fn what_is_missing_is_named_with_what_was_expected() {
         let empty = tempfile::tempdir().expect("temporary directory");
         let at = empty.path().display();
+        let error = file(&empty.path().join("a.json"), "a JSON array").expect_err("no file");
         assert_eq!(
-            read(empty.path()).expect_err("no data set").to_string(),
+            error.to_string(),
             format!(
-                "{at}/dataset.json: expected a file with a JSON array of items, found No such file \
-                 or directory (os error 2); `pollux sample DIR` writes an example"
+                "{at}/a.json: expected a JSON array, found No such file or directory (os error 2)"
             )
         );
-        fs::write(empty.path().join(DATASET), "[]").expect("writable");
-        assert_eq!(
-            read(empty.path()).expect_err("no static").to_string(),
-            format!(
-                "{at}/static: expected a directory of files to serve, found No such file or \
-                 directory (os error 2); make it and let this user read it; it may be empty"
-            )
+        assert_eq!(error.fix(), "put it there, or name another");
+        let error = directory(&empty.path().join("static")).expect_err("no directory").to_string();
+        assert!(
+            error.starts_with(&format!("{at}/static: expected a directory of files to serve, ")),
+            "{error}"
         );
+        let error = has_file(empty.path(), "a database").expect_err("is a directory");
+        assert!(error.to_string().contains("expected a database, found is a directory"), "{error}");
+        assert_eq!(error.fix(), "let this user read it, or name another");
     }
 
     #[test]
     fn a_dangling_link_and_a_loop_are_errors() {
-        let site = site(&[("dataset.json", b"[]")]);
-        let link = site.path().join("static/away");
+        let site = site(&[]);
+        let link = site.path().join("away");
         std::os::unix::fs::symlink("/nonexistent/file", &link).expect("link");
-        let error = read(site.path()).expect_err("dangles").to_string();
-        assert!(error.contains("static/away: expected a file to serve, found No such"), "{error}");
+        let error = directory(site.path()).expect_err("dangles").to_string();
+        assert!(error.contains("away: expected a file to serve, found No such"), "{error}");
         fs::remove_file(&link).expect("removable");
         std::os::unix::fs::symlink(".", &link).expect("link");
-        let error = read(site.path()).expect_err("loops").to_string();
-        assert!(error.contains("expected at most 16 directories below each other"), "{error}");
+        let error = directory(site.path()).expect_err("loops");
+        let text = error.to_string();
+        assert!(text.contains("expected at most 16 directories below each other"), "{text}");
+        assert_eq!(error.fix(), "is there a symbolic link to a parent?");
     }
 
     #[test]
     fn times_are_not_in_the_future() {
-        let site = site(&[("dataset.json", b"[]"), ("static/a.txt", b"a")]);
-        let file = fs::File::open(site.path().join("static/a.txt")).expect("is there");
+        let site = site(&[("a.txt", b"a")]);
+        let file = fs::File::open(site.path().join("a.txt")).expect("is there");
         let future = SystemTime::now() + std::time::Duration::from_secs(86_400);
         file.set_modified(future).expect("settable");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let material = read(site.path()).expect("reads");
-        assert!(material.files[0].modified_unix <= now + 1);
+        let files = directory(site.path()).expect("reads");
+        assert!(files[0].modified_unix <= now + 1);
     }
 }

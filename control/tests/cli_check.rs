@@ -3,16 +3,11 @@
 mod pollux;
 
 use std::fs;
-use std::path::Path;
 
 use pollux::pollux;
 
-/// A data directory that is quickly read.
-fn small_data(directory: &Path) -> String {
-    fs::create_dir(directory.join("static")).expect("writable");
-    fs::write(directory.join("dataset.json"), "[{\"price\":1,\"quantity\":2}]").expect("writable");
-    directory.to_str().expect("UTF-8").to_owned()
-}
+/// A route that needs no data.
+const ROUTE: &str = "[[route]]\nkind = \"sum\"\npath = \"/\"\n";
 
 #[test]
 fn defaults_are_good_and_are_shown() {
@@ -34,10 +29,10 @@ fn defaults_are_good_and_are_shown() {
 fn options_win_over_the_file() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let file = directory.path().join("p.toml");
-    fs::write(&file, "[listen]\nport = 81\naddress = \"10.1.2.3/8\"\n").expect("writable");
+    let text = format!("[listen]\nport = 81\naddress = \"10.1.2.3/8\"\n{ROUTE}");
+    fs::write(&file, text).expect("writable");
     let file = file.to_str().expect("UTF-8");
-    let data = small_data(directory.path());
-    let checked = pollux(&["check", "--config", file, "--port", "82", "--data", &data]);
+    let checked = pollux(&["check", "--config", file, "--port", "82"]);
     assert_eq!(checked.code, 0, "{}", checked.stderr);
     assert!(checked.stdout.contains("http://10.1.2.3:82/"), "{}", checked.stdout);
 }
@@ -46,7 +41,7 @@ fn options_win_over_the_file() {
 fn a_wrong_configuration_is_exit_code_2_and_one_line() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let file = directory.path().join("p.toml");
-    fs::write(&file, "[limits]\nconections = 5\n").expect("writable");
+    fs::write(&file, format!("[limits]\nconections = 5\n{ROUTE}")).expect("writable");
     let file = file.to_str().expect("UTF-8");
     let checked = pollux(&["check", "--config", file]);
     assert_eq!(checked.code, 2);
@@ -56,7 +51,8 @@ fn a_wrong_configuration_is_exit_code_2_and_one_line() {
             "pollux: {file}:2: unknown key limits.conections; did you mean limits.connections?\n"
         )
     );
-    let checked = pollux(&["check", "--port", "0"]);
+    fs::write(file, ROUTE).expect("writable");
+    let checked = pollux(&["check", "--config", file, "--port", "0"]);
     assert_eq!(checked.code, 2);
     assert_eq!(
         checked.stderr,
@@ -67,29 +63,32 @@ fn a_wrong_configuration_is_exit_code_2_and_one_line() {
 #[test]
 fn wrong_data_is_exit_code_2_and_names_its_file() {
     let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("p.toml");
+    let text = "[[route]]\nkind = \"dataset\"\npath = \"/\"\nfile = \"dataset.json\"\n";
+    fs::write(&file, text).expect("writable");
+    let file = file.to_str().expect("UTF-8");
     let data = directory.path().to_str().expect("UTF-8");
-    let checked = pollux(&["check", "--data", data]);
+    let checked = pollux(&["check", "--config", file, "--data", data]);
     assert_eq!(checked.code, 2);
-    assert!(
-        checked.stderr.starts_with(&format!("pollux: {data}/dataset.json: expected ")),
-        "{}",
-        checked.stderr
+    let start = format!(
+        "pollux: {file}:4: route.file = \"dataset.json\": {data}/dataset.json: expected a file with a \
+         JSON array of items, found No such file"
     );
-    fs::create_dir(directory.path().join("static")).expect("writable");
+    assert!(checked.stderr.starts_with(&start), "{}", checked.stderr);
     fs::write(directory.path().join("dataset.json"), "[\n{\"price\":}\n]").expect("writable");
-    let checked = pollux(&["check", "--data", data]);
+    let checked = pollux(&["check", "--config", file, "--data", data]);
     assert_eq!(checked.code, 2);
-    assert!(
-        checked.stderr.starts_with(&format!("pollux: {data}/dataset.json: line 2, column ")),
-        "{}",
-        checked.stderr
+    let start = format!(
+        "pollux: {file}:4: route.file = \"dataset.json\": {data}/dataset.json: line 2, column "
     );
+    assert!(checked.stderr.starts_with(&start), "{}", checked.stderr);
 }
 
 #[test]
 fn serving_without_a_port_says_what_to_do() {
-    let served =
-        pollux(&["serve", "--link", "af_packet:no-such-if", "--set", "memory.pages=ordinary"]);
+    let options = ["--set", "memory.pages=ordinary", "--set", "admin.name=cli-check"];
+    let link = ["serve", "--link", "af_packet:no-such-if"];
+    let served = pollux(&[&link[..], &options[..]].concat());
     assert_eq!(served.code, 1, "{}", served.stderr);
     let last = served.stderr.lines().last().expect("a last word");
     assert!(last.contains("there is no interface no-such-if"), "{last}");

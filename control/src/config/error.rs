@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Key;
 
@@ -14,28 +14,39 @@ pub(crate) enum Place {
     /// A line of a file, counted from 1.
     File {
         /// The file, as it was named.
-        file: Rc<PathBuf>,
+        file: Arc<PathBuf>,
         /// The line.
         line: usize,
     },
     /// An option of the command line.
     Option(&'static str),
+    /// A variable of the environment.
+    Environment(&'static str),
     /// Nobody gave one.
     Default,
+}
+
+impl Place {
+    fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { line, .. } => Some(*line),
+            Self::Option(_) | Self::Environment(_) | Self::Default => None,
+        }
+    }
 }
 
 impl Display for Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, line } => write!(f, "{}:{line}", file.display()),
-            Self::Option(flag) => f.write_str(flag),
+            Self::Option(name) | Self::Environment(name) => f.write_str(name),
             Self::Default => f.write_str("built-in default"),
         }
     }
 }
 
 /// A configuration that cannot be served.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file named by `--config` could not be read.
     #[error("{}: cannot be read: {error}; name a readable file with --config", file.display())]
@@ -43,7 +54,7 @@ pub(crate) enum ConfigError {
         /// The file.
         file: PathBuf,
         /// Why.
-        error: io::Error,
+        error: Arc<io::Error>,
     },
     /// The file is not TOML.
     #[error("{place}: not valid TOML: {problem}")]
@@ -69,6 +80,12 @@ pub(crate) enum ConfigError {
         /// What followed `--set`.
         text: String,
     },
+    /// A variable of the environment that is not text.
+    #[error("{name}: not UTF-8; set it anew, or unset it")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+    },
     /// A value that does not parse, or that breaks a rule.
     #[error("{place}: {} = {value:?}: {problem}; {fix}", key.path())]
     Value {
@@ -83,4 +100,55 @@ pub(crate) enum ConfigError {
         /// What to do.
         fix: String,
     },
+    /// Something of a route or a statement.
+    #[error("{place}: {what}: {problem}; {fix}")]
+    Route {
+        /// Where.
+        place: Place,
+        /// `route.status = 99`, or the key alone where it is missing.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        fix: String,
+    },
+    /// Several of these: one line each.
+    #[error("{}", lines(.0))]
+    Several(Vec<Self>),
+}
+
+impl ConfigError {
+    /// All of `mistakes` as one.
+    ///
+    /// # Errors
+    /// There are some.
+    pub(crate) fn all(mut mistakes: Vec<Self>) -> Result<(), Self> {
+        match mistakes.len() {
+            0 => Ok(()),
+            1 => Err(mistakes.remove(0)),
+            _ => Err(Self::Several(mistakes)),
+        }
+    }
+
+    /// The line it is about; of none, it is about more than a line.
+    pub(crate) fn line(&self) -> Option<usize> {
+        self.place().and_then(Place::line)
+    }
+
+    fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Syntax { place, .. }
+            | Self::Unknown { place, .. }
+            | Self::Value { place, .. }
+            | Self::Route { place, .. } => Some(place),
+            Self::Unreadable { .. }
+            | Self::NotAnAssignment { .. }
+            | Self::Variable { .. }
+            | Self::Several(_) => None,
+        }
+    }
+}
+
+fn lines(mistakes: &[ConfigError]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

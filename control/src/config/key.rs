@@ -2,6 +2,8 @@
 //!
 //! The default is written as an operator would write it and goes through the same parser as theirs.
 
+use super::near::nearest;
+
 macro_rules! keys {
     ($($name:ident = $path:literal, $default:literal;)*) => {
         /// A key of the configuration.
@@ -44,17 +46,33 @@ keys! {
     LimitsFields = "limits.fields", "100";
     LimitsBody = "limits.body", "32MiB";
     LimitsChunkExtensions = "limits.chunk_extensions", "16KiB";
+    LimitsParked = "limits.parked", "4096";
+    LimitsForm = "limits.form", "4KiB";
     DeadlinesHandshake = "deadlines.handshake", "5s";
     DeadlinesHead = "deadlines.head", "10s";
     DeadlinesBodyGrace = "deadlines.body_grace", "10s";
     DeadlinesBodyRate = "deadlines.body_rate", "1KiB/s";
     DeadlinesIdle = "deadlines.idle", "60s";
     DeadlinesStall = "deadlines.stall", "30s";
+    DeadlinesAnswer = "deadlines.answer", "10s";
     DeadlinesClose = "deadlines.close", "10s";
     DeadlinesDrain = "deadlines.drain", "8s";
+    PostgresUrl = "postgres.url", "";
+    PostgresConnections = "postgres.connections", "16";
+    PostgresPipeline = "postgres.pipeline", "8";
+    PostgresTimeout = "postgres.timeout", "2s";
+    PostgresQueue = "postgres.queue", "4096";
+    SqliteThreads = "sqlite.threads", "auto";
+    SqliteMmap = "sqlite.mmap", "256MiB";
+    SqliteTimeout = "sqlite.timeout", "2s";
+    SqliteQueue = "sqlite.queue", "4096";
+    ComputeThreads = "compute.threads", "auto";
+    ComputeQueue = "compute.queue", "1024";
+    CacheEntries = "cache.entries", "65536";
     MemoryPages = "memory.pages", "huge";
     StatsFile = "stats.file", "";
     StatsEvery = "stats.every", "1s";
+    AdminName = "admin.name", "pollux";
     LogLevel = "log.level", "info";
     LogFormat = "log.format", "text";
 }
@@ -72,20 +90,12 @@ impl Key {
 
     /// The key somebody who wrote `path` probably meant.
     pub(crate) fn near(path: &str) -> Option<Self> {
-        let (distance, key) = Self::ALL
-            .iter()
-            .map(|key| (edits(path, key.path()), *key))
-            .min_by_key(|near| near.0)?;
-        (distance <= NEAR_MAX).then_some(key)
+        nearest(path, Self::ALL.iter().map(|key| key.path())).and_then(Self::find)
     }
 
-    /// The section somebody who wrote `name` probably meant.
-    pub(crate) fn near_section(name: &str) -> Option<&'static str> {
-        let (distance, section) = Self::ALL
-            .iter()
-            .map(|key| (edits(name, key.section()), key.section()))
-            .min_by_key(|near| near.0)?;
-        (distance <= NEAR_MAX).then_some(section)
+    /// Whether its value is shown in messages. That of `postgres.url` may hold a password.
+    pub(crate) fn is_shown(self) -> bool {
+        self != Self::PostgresUrl
     }
 
     /// The names in one section, for an error that lists them.
@@ -106,43 +116,15 @@ impl Key {
     }
 }
 
-/// Levenshtein distance: insertions, deletions and substitutions that turn `from` into `to`.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
-}
-
-/// How far from a key a name may be to still be taken for a slip of the pen.
-const NEAR_MAX: usize = 3;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distance_counts_single_edits() {
-        assert_eq!(edits("head", "head"), 0);
-        assert_eq!(edits("haed", "head"), 2);
-        assert_eq!(edits("", "abc"), 3);
-        assert_eq!(edits("kitten", "sitting"), 3);
-    }
 
     #[test]
     fn a_slip_finds_its_key_and_a_stranger_none() {
         assert_eq!(Key::near("limits.haed"), Some(Key::LimitsHead));
         assert_eq!(Key::near("listen.prot"), Some(Key::ListenPort));
         assert_eq!(Key::near("colour.of.the.sea"), None);
-        assert_eq!(Key::near_section("limit"), Some("limits"));
     }
 
     #[test]
@@ -151,6 +133,6 @@ mod tests {
             assert_eq!(key.path().matches('.').count(), 1, "{}", key.path());
             assert_eq!(Key::find(key.path()), Some(*key));
         }
-        assert_eq!(Key::sections().len(), 9);
+        assert_eq!(Key::sections().len(), 14);
     }
 }

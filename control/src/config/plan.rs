@@ -1,23 +1,30 @@
 //! The plan: every fact the program runs by, checked once. Nothing in it is optional by accident,
 //! and nothing but a [`Plan`] reaches the code that serves.
 
+mod reader;
+mod services;
+
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Deadlines;
 use engine::limits::{CONNECTIONS_MAX, SCRATCH_LEN};
 use http1::{FIELDS_MAX, Limits};
 
-use super::raw::Given;
 use super::units::{self, Expected};
-use super::{Config, ConfigError, Key, Place};
+use super::{Config, ConfigError, Key, Routes};
+use crate::admin;
 use crate::cores::{self, HostCores};
 use crate::link::LinkSpec;
+use reader::Reader;
+
+pub(crate) use services::{ComputePlan, PostgresPlan, SqlitePlan};
 
 /// What is to be served, on what, and within which limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
     /// The port to take.
     pub(crate) link: LinkSpec,
@@ -37,16 +44,30 @@ pub(crate) struct Plan {
     pub(crate) pause: Pause,
     /// Directory of the data, or the built-in sample.
     pub(crate) data: Option<PathBuf>,
+    /// What is served.
+    pub(crate) routes: Arc<Routes>,
     /// Connections of all cores together.
     pub(crate) connections: usize,
     /// One core's share.
     pub(crate) tally: CoreTally,
     /// What a request may be.
     pub(crate) limits: Limits,
+    /// Requests that wait for an answer of the control plane, of all cores together.
+    pub(crate) parked: usize,
+    /// Octets of what such a request brings: captures, query and body.
+    pub(crate) form: usize,
     /// How long a peer may take.
     pub(crate) deadlines: Deadlines,
     /// How long connections under way may take to end after SIGTERM.
     pub(crate) drain: Duration,
+    /// The PostgreSQL server and how it is used.
+    pub(crate) postgres: PostgresPlan,
+    /// How SQLite files are used.
+    pub(crate) sqlite: SqlitePlan,
+    /// What is computed beside the workers.
+    pub(crate) compute: ComputePlan,
+    /// Answers that are kept, of all routes together.
+    pub(crate) cache_entries: usize,
     /// What memory to serve from.
     pub(crate) pages: Pages,
     /// Where counters are written, if anywhere.
@@ -57,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) log_level: tracing::Level,
     /// Form of the log.
     pub(crate) log_format: LogFormat,
+    /// Name of the socket that an operator speaks to.
+    pub(crate) admin_name: String,
 }
 
 /// What one core holds.
@@ -114,14 +137,30 @@ impl Plan {
     /// Checks `config` against itself and against the cores there are.
     ///
     /// # Errors
-    /// The first value that does not parse or breaks a rule, with place, key, value and fix.
+    /// Everything that was not understood, and the first value that breaks a rule; each with place,
+    /// key, value and fix.
     pub(crate) fn check(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {
+        let (plan, mistakes) = Self::survey(config, host);
+        ConfigError::all(mistakes)?;
+        Ok(plan.expect("there is a plan where there is no mistake"))
+    }
+
+    /// As [`check`](Self::check), with a plan even if there are mistakes, for finding more of them.
+    pub(crate) fn survey(config: &Config, host: &HostCores) -> (Option<Self>, Vec<ConfigError>) {
+        let mut mistakes = config.mistakes().to_vec();
+        let plan = Self::read(config, host).map_err(|mistake| mistakes.push(mistake)).ok();
+        (plan, mistakes)
+    }
+
+    fn read(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {
         let read = Reader(config);
         let (address, prefix) = read.with(Key::ListenAddress, address)?;
         let cores = read.cores(host)?;
+        let beside = host.beside(&cores).len();
         let connections = read.size(Key::LimitsConnections, units::count, CONNECTIONS)?;
         let limits = read.limits()?;
         let tally = read.tally(cores.len(), connections, &limits)?;
+        let (parked, form) = read.parked(connections)?;
         Ok(Self {
             link: read.link()?,
             address,
@@ -130,17 +169,20 @@ impl Plan {
             probe: read.with(Key::ListenProbe, units::switch)?,
             cores,
             idling: read.with(Key::CoresIdle, idling)?,
-            pause: Pause {
-                after: u32::try_from(read.within(Key::CoresIdleAfter, units::count, IDLE_AFTER)?)
-                    .expect("IDLE_AFTER ends within u32"),
-                sleep: read.time(Key::CoresIdleSleep, IDLE_SLEEP)?,
-            },
+            pause: read.pause()?,
             data: read.path(Key::DataDirectory),
+            routes: config.routes(),
             connections,
             tally,
             limits,
+            parked,
+            form,
             deadlines: read.deadlines()?,
             drain: read.time(Key::DeadlinesDrain, DEADLINE)?,
+            postgres: read.postgres()?,
+            sqlite: read.sqlite(beside)?,
+            compute: read.compute(beside)?,
+            cache_entries: read.size(Key::CacheEntries, units::count, CACHE_ENTRIES)?,
             pages: read.with(Key::MemoryPages, pages)?,
             stats: read.path(Key::StatsFile),
             stats_every: read.time(Key::StatsEvery, STATS_EVERY)?,
@@ -148,68 +190,12 @@ impl Plan {
                 text.parse().map_err(|_| Expected("error, warn, info, debug or trace"))
             })?,
             log_format: read.with(Key::LogFormat, log_format)?,
+            admin_name: read.with(Key::AdminName, admin_name)?,
         })
     }
 }
 
-/// Reads typed values out of a [`Config`].
-struct Reader<'a>(&'a Config);
-
 impl Reader<'_> {
-    fn with<T>(
-        &self,
-        key: Key,
-        parse: impl FnOnce(&str) -> Result<T, Expected>,
-    ) -> Result<T, ConfigError> {
-        parse(&self.0.given(key).text).map_err(|Expected(expected)| {
-            self.refuse(key, "not understood", format!("write {expected}"))
-        })
-    }
-
-    fn within(
-        &self,
-        key: Key,
-        parse: fn(&str) -> Result<u64, Expected>,
-        range: RangeInclusive<u64>,
-    ) -> Result<u64, ConfigError> {
-        let value = self.with(key, parse)?;
-        if range.contains(&value) {
-            return Ok(value);
-        }
-        let side = if value < *range.start() { "too small" } else { "too large" };
-        Err(self.refuse(key, side, format!("write {} to {}", range.start(), range.end())))
-    }
-
-    fn size(
-        &self,
-        key: Key,
-        parse: fn(&str) -> Result<u64, Expected>,
-        range: RangeInclusive<u64>,
-    ) -> Result<usize, ConfigError> {
-        let value = self.within(key, parse, range)?;
-        Ok(usize::try_from(value).expect("usize has 64 bits on every host of DPDK we build for"))
-    }
-
-    fn time(&self, key: Key, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
-        let value = self.with(key, units::duration)?;
-        if range.contains(&value) {
-            return Ok(value);
-        }
-        let side = if value < *range.start() { "too short" } else { "too long" };
-        let (start, end) = (units::spell(*range.start()), units::spell(*range.end()));
-        Err(self.refuse(key, side, format!("write {start} to {end}")))
-    }
-
-    fn millis(&self, key: Key) -> Result<u64, ConfigError> {
-        let value = self.time(key, DEADLINE)?;
-        Ok(u64::try_from(value.as_millis()).expect("DEADLINE ends within u64 milliseconds"))
-    }
-
-    fn path(&self, key: Key) -> Option<PathBuf> {
-        let Given { text, .. } = self.0.given(key);
-        (!text.is_empty()).then(|| text.into())
-    }
-
     fn link(&self) -> Result<LinkSpec, ConfigError> {
         LinkSpec::parse(&self.0.given(Key::LinkDevice).text).map_err(|error| {
             self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMS))
@@ -268,6 +254,27 @@ impl Reader<'_> {
         })
     }
 
+    fn pause(&self) -> Result<Pause, ConfigError> {
+        let after = self.within(Key::CoresIdleAfter, units::count, IDLE_AFTER)?;
+        Ok(Pause {
+            after: u32::try_from(after).expect("IDLE_AFTER ends within u32"),
+            sleep: self.time(Key::CoresIdleSleep, IDLE_SLEEP)?,
+        })
+    }
+
+    /// How many may wait, and how large the form of each is. A request that waits has a connection.
+    fn parked(&self, connections: usize) -> Result<(usize, usize), ConfigError> {
+        let parked = self.size(Key::LimitsParked, units::count, PARKED)?;
+        let parked =
+            self.at_most(Key::LimitsParked, parked, Key::LimitsConnections, connections)?;
+        let form = self.size(Key::LimitsForm, units::octets, FORM)?;
+        if parked * form > FORMS_LEN_MAX {
+            let problem = format!("with {} more than 1 GiB of memory", self.spell(Key::LimitsForm));
+            return Err(self.refuse(Key::LimitsParked, problem, "lower one of the two"));
+        }
+        Ok((parked, form))
+    }
+
     fn deadlines(&self) -> Result<Deadlines, ConfigError> {
         Ok(Deadlines {
             handshake_ms: self.millis(Key::DeadlinesHandshake)?,
@@ -277,32 +284,8 @@ impl Reader<'_> {
             idle_ms: self.millis(Key::DeadlinesIdle)?,
             stall_ms: self.millis(Key::DeadlinesStall)?,
             close_ms: self.millis(Key::DeadlinesClose)?,
+            answer_ms: self.millis(Key::DeadlinesAnswer)?,
         })
-    }
-
-    /// `value`, which may not exceed `limit`; a default gives way, a value that was given does not.
-    fn at_most(
-        &self,
-        key: Key,
-        value: usize,
-        bound: Key,
-        limit: usize,
-    ) -> Result<usize, ConfigError> {
-        if value <= limit || self.0.given(key).place == Place::Default {
-            return Ok(value.min(limit));
-        }
-        let problem = format!("more than {}", self.spell(bound));
-        let fix = format!("lower {} or raise {}", key.path(), bound.path());
-        Err(self.refuse(key, problem, fix))
-    }
-
-    fn spell(&self, key: Key) -> String {
-        format!("{} = {:?}", key.path(), self.0.given(key).text)
-    }
-
-    fn refuse(&self, key: Key, problem: impl Into<String>, fix: impl Into<String>) -> ConfigError {
-        let Given { text, place } = self.0.given(key);
-        ConfigError::Value { place, key, value: text, problem: problem.into(), fix: fix.into() }
     }
 }
 
@@ -363,6 +346,10 @@ fn log_format(text: &str) -> Result<LogFormat, Expected> {
     }
 }
 
+fn admin_name(text: &str) -> Result<String, Expected> {
+    if admin::is_name(text) { Ok(text.to_owned()) } else { Err(Expected(admin::NAME)) }
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const CONNECTIONS: RangeInclusive<u64> = 1..=CONNECTIONS_MAX as u64;
@@ -374,6 +361,11 @@ const BODY: RangeInclusive<u64> = 0..=1 << 40;
 const CHUNK_EXTENSIONS: RangeInclusive<u64> = 0..=MIB;
 const BUFFER: RangeInclusive<u64> = 4 * KIB..=16 * MIB;
 const BODY_RATE: RangeInclusive<u64> = 0..=1 << 40;
+const PARKED: RangeInclusive<u64> = 1..=1 << 20;
+const FORM: RangeInclusive<u64> = 256..=MIB;
+/// All forms are made at start.
+const FORMS_LEN_MAX: usize = 1 << 30;
+const CACHE_ENTRIES: RangeInclusive<u64> = 1..=1 << 24;
 const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;
 const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(10);
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::{ConfigError, Key, Place};
+use super::environment::{DATABASE_MAX_CONN, DATABASE_URL};
+use super::near::nearest;
+use super::page::{Page, in_order};
+use super::routes::{self, Routes};
+use super::{ConfigError, Environment, Key, Place};
 
 /// A value and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,18 +23,26 @@ pub(crate) struct Given {
     pub(crate) place: Place,
 }
 
-/// The values that were given; what is missing has its default.
+/// The values that were given; what is missing has its default. What was not understood is kept as
+/// well, and fails when the configuration is made into a plan: so all of it can be told at once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Config(BTreeMap<Key, Given>);
+pub(crate) struct Config {
+    values: BTreeMap<Key, Given>,
+    /// None: the built-in ones.
+    routes: Option<Arc<Routes>>,
+    /// What `DATABASE_MAX_CONN` says.
+    connections_max: Option<Given>,
+    mistakes: Vec<ConfigError>,
+}
 
 impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// The file cannot be read, is not TOML, or has a section or key that does not exist.
+    /// The file cannot be read, or is not TOML.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(file)
-            .map_err(|error| ConfigError::Unreadable { file: file.into(), error })?;
+            .map_err(|error| ConfigError::Unreadable { file: file.into(), error: error.into() })?;
         Self::parse(file, &text)
     }
 
@@ -39,21 +51,25 @@ impl Config {
     /// # Errors
     /// As [`read`](Self::read).
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let source = Source { file: Rc::new(file.to_owned()), text };
+        let page = Page::new(file, text);
         let document = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
-            place: source.place(error.span().map_or(0, |span| span.start)),
+            place: page.place(error.span().map_or(0, |span| span.start)),
             problem: error.message().to_owned(),
         })?;
         let mut config = Self::default();
         for (name, value) in in_order(document.get_ref()) {
-            config.take_section(&source, name, value)?;
+            if !routes::SECTIONS.contains(&name.get_ref().as_ref()) {
+                config.take_section(&page, name, value);
+            }
         }
+        config.routes = Routes::read(&page, document.get_ref()).map(Arc::new);
+        config.mistakes = page.mistakes();
         Ok(config)
     }
 
     /// Gives `key` a value, whatever it had before.
     pub(crate) fn set(&mut self, key: Key, text: String, place: Place) {
-        self.0.insert(key, Given { text, place });
+        self.values.insert(key, Given { text, place });
     }
 
     /// Takes one `--set section.key=value`.
@@ -71,78 +87,82 @@ impl Config {
         Ok(())
     }
 
+    /// Takes what the environment says: a server where none was named, and a bound that nothing
+    /// overrides.
+    pub(crate) fn heed(&mut self, environment: Environment) {
+        if let Some(url) = environment.database_url
+            && self.given(Key::PostgresUrl).text.is_empty()
+        {
+            self.set(Key::PostgresUrl, url, Place::Environment(DATABASE_URL));
+        }
+        self.connections_max = environment
+            .database_max_conn
+            .map(|text| Given { text, place: Place::Environment(DATABASE_MAX_CONN) });
+    }
+
     /// The value that holds for `key`.
     pub(crate) fn given(&self, key: Key) -> Given {
-        self.0
+        self.values
             .get(&key)
             .cloned()
             .unwrap_or_else(|| Given { text: key.default_text().to_owned(), place: Place::Default })
     }
 
+    /// What bounds `postgres.connections`, if anything does.
+    pub(crate) fn connections_max(&self) -> Option<&Given> {
+        self.connections_max.as_ref()
+    }
+
+    /// The routes that hold.
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        self.routes.as_ref().map_or_else(|| Arc::new(Routes::built_in()), Arc::clone)
+    }
+
+    /// What was not understood, in the order of the file.
+    pub(crate) fn mistakes(&self) -> &[ConfigError] {
+        &self.mistakes
+    }
+
     /// The keys that were given.
     #[cfg(test)]
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.0.keys().copied()
+        self.values.keys().copied()
     }
 
     fn take_section(
         &mut self,
-        source: &Source<'_>,
-        name: &Spanned<std::borrow::Cow<'_, str>>,
+        page: &Page<'_>,
+        name: &Spanned<DeString<'_>>,
         value: &Spanned<DeValue<'_>>,
-    ) -> Result<(), ConfigError> {
+    ) {
         let section = name.get_ref().as_ref();
-        let place = source.place(name.span().start);
+        let place = page.place(name.span().start);
         if !Key::is_section(section) {
-            return Err(unknown_section(place, section));
+            page.note(unknown_section(place, section));
+            return;
         }
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(ConfigError::Unknown {
+            page.note(ConfigError::Unknown {
                 place,
                 what: format!("key {section}"),
                 fix: format!("[{section}] is a section: write [{section}] on a line of its own"),
             });
+            return;
         };
         for (name, value) in in_order(table) {
             let path = format!("{section}.{}", name.get_ref());
-            let place = source.place(name.span().start);
-            let Some(key) = Key::find(&path) else { return Err(unknown_key(place, &path)) };
-            let Some(text) = scalar(value.get_ref()) else {
-                return Err(ConfigError::Value {
-                    place,
-                    key,
-                    value: source.text[value.span()].to_owned(),
-                    problem: "neither text, number, switch nor list of those".into(),
-                    fix: format!("write it as in {path} = {:?}", key.default_text()),
-                });
-            };
-            self.set(key, text, place);
+            let place = page.place(name.span().start);
+            match (Key::find(&path), scalar(value.get_ref())) {
+                (Some(key), Some(text)) => self.set(key, text, place),
+                (Some(key), None) => {
+                    page.note(no_scalar(place, key, page.excerpt(value.span())));
+                }
+                (None, _) => {
+                    page.note(unknown_key(place, &path));
+                }
+            }
         }
-        Ok(())
     }
-}
-
-/// A file's name and text, to turn offsets into lines.
-struct Source<'a> {
-    file: Rc<PathBuf>,
-    text: &'a str,
-}
-
-impl Source<'_> {
-    fn place(&self, offset: usize) -> Place {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Place::File { file: Rc::clone(&self.file), line }
-    }
-}
-
-/// Entries in the order of the file, so that the first error reported is the first in the file.
-fn in_order<'t, 'i>(
-    table: &'t DeTable<'i>,
-) -> Vec<(&'t Spanned<std::borrow::Cow<'i, str>>, &'t Spanned<DeValue<'i>>)> {
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
-    entries
 }
 
 /// The text of a value; lists are joined by commas (`cores.workers = [1, 2]`).
@@ -160,39 +180,68 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
+fn no_scalar(place: Place, key: Key, value: String) -> ConfigError {
+    ConfigError::Value {
+        place,
+        key,
+        value: if key.is_shown() { value } else { HIDDEN.into() },
+        problem: "neither text, number, switch nor list of those".into(),
+        fix: format!("write it as in {} = {:?}", key.path(), key.default_text()),
+    }
+}
+
 fn unknown_key(place: Place, path: &str) -> ConfigError {
     let section = path.split_once('.').map_or(path, |(section, _)| section);
-    let fix = match (Key::near(path), Key::is_section(section)) {
-        (Some(key), _) => format!("did you mean {}?", key.path()),
-        (None, true) => format!("[{section}] has {}", Key::names_in(section).join(", ")),
-        (None, false) => format!("there are the sections {}", Key::sections().join(", ")),
+    let fix = match Key::near(path) {
+        Some(key) => format!("did you mean {}?", key.path()),
+        None if Key::is_section(section) => {
+            format!("[{section}] has {}", Key::names_in(section).join(", "))
+        }
+        None if routes::SECTIONS.contains(&section) => {
+            format!("{section} is written in a file: name one with --config")
+        }
+        None => format!("there are the sections {}", Key::sections().join(", ")),
     };
     ConfigError::Unknown { place, what: format!("key {path}"), fix }
 }
 
 fn unknown_section(place: Place, section: &str) -> ConfigError {
-    let fix = match Key::near_section(section) {
+    let sections = Key::sections();
+    let fix = match nearest(section, sections.iter().copied().chain(routes::SECTIONS)) {
+        Some(routes::ROUTE) => format!("did you mean [[{}]]?", routes::ROUTE),
         Some(near) => format!("did you mean [{near}]?"),
-        None => format!("there are the sections {}", Key::sections().join(", ")),
+        None => format!(
+            "there are the sections {}, {}, and routes in [[{}]]",
+            sections.join(", "),
+            routes::STATEMENTS,
+            routes::ROUTE
+        ),
     };
     ConfigError::Unknown { place, what: format!("section [{section}]"), fix }
 }
+
+/// Stands for a value that is nobody's business.
+pub(super) const HIDDEN: &str = "(not shown)";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Config, ConfigError> {
-        Config::parse(Path::new("p.toml"), text)
+    fn parse(text: &str) -> Config {
+        Config::parse(Path::new("p.toml"), text).expect("is TOML")
+    }
+
+    fn messages(text: &str) -> Vec<String> {
+        parse(text).mistakes().iter().map(ToString::to_string).collect()
     }
 
     fn message(text: &str) -> String {
-        parse(text).expect_err("is refused").to_string()
+        messages(text).join("\n")
     }
 
     #[test]
     fn values_keep_their_line() {
-        let config = parse("# first\n[listen]\nport = 81\n").expect("parses");
+        let config = parse("# first\n[listen]\nport = 81\n");
         let given = config.given(Key::ListenPort);
         assert_eq!(given.text, "81");
         assert_eq!(given.place.to_string(), "p.toml:3");
@@ -200,13 +249,13 @@ mod tests {
 
     #[test]
     fn lists_and_dotted_keys_are_taken() {
-        let config = parse("cores.workers = [1, \"3-4\"]\n").expect("parses");
+        let config = parse("cores.workers = [1, \"3-4\"]\n");
         assert_eq!(config.given(Key::CoresWorkers).text, "1,3-4");
     }
 
     #[test]
     fn an_assignment_overrides_the_file() {
-        let mut config = parse("[limits]\nhead = \"4KiB\"\n").expect("parses");
+        let mut config = parse("[limits]\nhead = \"4KiB\"\n");
         config.assign("limits.head = 8KiB").expect("is a key");
         let given = config.given(Key::LimitsHead);
         assert_eq!((given.text.as_str(), given.place), ("8KiB", Place::Option("--set")));
@@ -238,14 +287,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_of_the_file_is_reported() {
-        let text = "[zebra]\nx = 1\n[aardvark]\ny = 1\n";
-        assert!(message(text).starts_with("p.toml:1: unknown section [zebra]"));
+    fn all_mistakes_are_kept_in_the_order_of_the_file() {
+        let text = "[zebra]\nx = 1\n[aardvark]\ny = 1\n[log]\nlevle = 1\nfromat = 2\n";
+        let messages = messages(text);
+        let places: Vec<_> = messages.iter().filter_map(|m| m.split(": ").next()).collect();
+        assert_eq!(places, ["p.toml:1", "p.toml:3", "p.toml:6", "p.toml:7"]);
     }
 
     #[test]
     fn broken_toml_names_its_line() {
-        let message = message("[listen]\nport = \n");
+        let broken = Config::parse(Path::new("p.toml"), "[listen]\nport = \n");
+        let message = broken.expect_err("is no TOML").to_string();
         assert!(message.starts_with("p.toml:2: not valid TOML: "), "{message}");
     }
 

@@ -1,13 +1,31 @@
 use std::path::Path;
 
 use super::*;
+use crate::config::Environment;
 
 fn host() -> HostCores {
     HostCores::of(vec![0, 1, 2, 3]).expect("not empty")
 }
 
+fn config(text: &str) -> Config {
+    Config::parse(Path::new("p.toml"), text).expect("is TOML")
+}
+
 fn check(text: &str) -> Result<Plan, ConfigError> {
-    let config = Config::parse(Path::new("p.toml"), text).expect("keys are known");
+    Plan::check(&config(text), &host())
+}
+
+/// As with these in the environment.
+fn check_with(
+    text: &str,
+    database_url: Option<&str>,
+    database_max_conn: Option<&str>,
+) -> Result<Plan, ConfigError> {
+    let mut config = config(text);
+    config.heed(Environment {
+        database_url: database_url.map(str::to_owned),
+        database_max_conn: database_max_conn.map(str::to_owned),
+    });
     Plan::check(&config, &host())
 }
 
@@ -31,16 +49,45 @@ fn defaults_are_those_of_the_crates_that_obey_them() {
     assert_eq!(plan.tally.transmit_buffer, 16_384);
     assert_eq!(plan.drain, Duration::from_secs(8));
     assert_eq!((plan.data, plan.stats), (None, None));
+    assert_eq!((plan.parked, plan.form, plan.cache_entries), (4_096, 4_096, 65_536));
+    assert_eq!(plan.admin_name, "pollux");
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        plan.postgres,
+        PostgresPlan {
+            server: None,
+            connections: 16,
+            pipeline: 8,
+            timeout: seconds(2),
+            queue: 4_096
+        }
+    );
+    assert_eq!(
+        plan.sqlite,
+        SqlitePlan { threads: 3, mmap: 256 << 20, timeout: seconds(2), queue: 4_096 },
+        "a thread for each core without a worker"
+    );
+    assert_eq!(plan.compute, ComputePlan { threads: 3, queue: 1_024 });
 }
 
 #[test]
 fn the_example_file_gives_every_key_its_default() {
-    let text = include_str!("../../../pollux.example.toml");
-    let config = Config::parse(Path::new("pollux.example.toml"), text).expect("keys are known");
+    let config = Config::parse(Path::new("pollux.example.toml"), EXAMPLE).expect("is TOML");
     let given: Vec<_> = config.keys().collect();
     assert_eq!(given, Key::ALL, "every key stands in the example, once");
     let plan = Plan::check(&config, &host()).expect("the example holds");
     assert_eq!(plan, check("").expect("defaults hold"));
+}
+
+#[test]
+fn without_routes_the_built_in_ones_hold() {
+    let plan = check("").expect("defaults hold");
+    assert_eq!(plan.routes.origin, "built-in arena.toml");
+    let paths: Vec<_> = plan.routes.drafts.iter().map(|draft| draft.plan.path.as_str()).collect();
+    for path in ["/pipeline", "/json/{count}", "/static/", "/db", "/crud/items/{id}"] {
+        assert!(paths.contains(&path), "lacks {path}");
+    }
+    assert_eq!(plan.routes.idle_statements, [] as [&str; 0]);
 }
 
 #[test]
@@ -141,3 +188,116 @@ fn an_address_is_one_hosts() {
         assert!(address(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn what_waits_fits_connections_and_memory() {
+    let plan = check("limits.connections = 100").expect("the default gives way");
+    assert_eq!(plan.parked, 100);
+    assert_eq!(
+        message("limits.parked = 20000"),
+        "p.toml:1: limits.parked = \"20000\": more than limits.connections = \"16384\"; lower \
+         limits.parked or raise limits.connections"
+    );
+    assert_eq!(
+        message("limits.form = \"1MiB\""),
+        "built-in default: limits.parked = \"4096\": with limits.form = \"1MiB\" more than 1 GiB of \
+         memory; lower one of the two"
+    );
+    assert_eq!(
+        message("limits.form = 100"),
+        "p.toml:1: limits.form = \"100\": too small; write 256 to 1048576"
+    );
+}
+
+#[test]
+fn threads_are_a_number_or_as_many_as_cores_are_free() {
+    let plan = check("cores.workers = \"0-3\"\nsqlite.threads = 2").expect("holds");
+    assert_eq!((plan.sqlite.threads, plan.compute.threads), (2, 4), "no core is free: all of them");
+    assert_eq!(
+        message("[compute]\nthreads = \"many\""),
+        "p.toml:2: compute.threads = \"many\": not understood; write auto (one per core without a \
+         worker), or 1 to 256"
+    );
+    assert!(message("sqlite.threads = 0").contains("1 to 256"));
+}
+
+#[test]
+fn nothing_waits_longer_than_its_client() {
+    let plan = check("deadlines.answer = \"500ms\"").expect("the default gives way");
+    assert_eq!(plan.deadlines.answer_ms, 500);
+    assert_eq!(plan.postgres.timeout, Duration::from_millis(500));
+    assert_eq!(
+        message("[sqlite]\ntimeout = \"20s\""),
+        "p.toml:2: sqlite.timeout = \"20s\": more than deadlines.answer = \"10s\"; lower \
+         sqlite.timeout or raise deadlines.answer"
+    );
+}
+
+#[test]
+fn the_environment_names_a_server_where_the_file_names_none() {
+    let url = "postgres://bench:secret@db.example:6000/arena";
+    let plan = check_with("", Some(url), Some("256")).expect("holds");
+    assert_eq!(plan.postgres.server_name().as_deref(), Some("bench@db.example:6000/arena"));
+    assert_eq!(plan.postgres.connections, 16, "256 is the most, not the number");
+    assert!(!format!("{plan:?}").contains("secret"), "a password was shown");
+    let file = "postgres.url = \"host=/run/postgresql user=me\"\npostgres.connections = 300";
+    let plan = check_with(file, Some(url), Some("200")).expect("holds");
+    assert_eq!(plan.postgres.server_name().as_deref(), Some("me@/run/postgresql:5432/me"));
+    assert_eq!(plan.postgres.connections, 200);
+}
+
+#[test]
+fn a_wrong_environment_is_named_and_no_password_is_shown() {
+    for number in ["0", "many", "-1", "1.5"] {
+        let error = check_with("", None, Some(number)).expect_err("is no bound");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "DATABASE_MAX_CONN: postgres.connections = {number:?}: not a positive number; set it \
+                 to the most connections the server lets us have, or unset it"
+            )
+        );
+    }
+    let fix = "write postgres://USER:PASSWORD@HOST:PORT/DATABASE (special characters \
+               percent-encoded) or \"host=HOST user=USER dbname=DATABASE\"";
+    for (url, problem) in [
+        ("postgres://u:secret@h:port/db", "invalid value for option `port`"),
+        ("postgres://u@h/db?secret=1", "not understood"),
+        ("secret", "not understood"),
+        ("user=u password=secret", "names no host"),
+    ] {
+        let error = check_with("", Some(url), None).expect_err("is no server").to_string();
+        let want = format!("DATABASE_URL: postgres.url = \"(not shown)\": {problem}; {fix}");
+        assert_eq!(error, want, "{url}");
+    }
+    let tls = check("postgres.url = \"postgres://u:secret@h/db?sslmode=require\"");
+    assert_eq!(
+        tls.expect_err("is not spoken").to_string(),
+        "p.toml:1: postgres.url = \"(not shown)\": asks for TLS, which is not spoken here; write \
+         sslmode=disable, and reach the server over a network you trust or a Unix socket"
+    );
+    let table = config("postgres.url = { password = \"secret\" }");
+    assert!(!table.mistakes()[0].to_string().contains("secret"));
+}
+
+#[test]
+fn the_name_of_the_socket_is_one_of_a_file() {
+    assert_eq!(check("admin.name = \"edge-1\"").expect("holds").admin_name, "edge-1");
+    for bad in ["", "a/b", ".hidden", "a b"] {
+        let message = message(&format!("admin.name = {bad:?}"));
+        assert!(message.starts_with(&format!("p.toml:1: admin.name = {bad:?}: ")), "{message}");
+    }
+}
+
+#[test]
+fn mistakes_of_the_file_and_of_values_are_told_together() {
+    let text = "[listen]\nport = 0\nprot = 1\n[[route]]\nkind = \"sum\"\n";
+    assert_eq!(
+        message(text),
+        "p.toml:3: unknown key listen.prot; did you mean listen.port?\n\
+         p.toml:4: route.path: is missing; write path = \"/..\"\n\
+         p.toml:2: listen.port = \"0\": not understood; write a TCP port from 1 to 65535"
+    );
+}
+
+const EXAMPLE: &str = include_str!("../../../pollux.example.toml");

@@ -1,0 +1,92 @@
+//! The text of a configuration file while it is read: turns offsets into places, and keeps the
+//! mistakes that were found, so that one reading tells all of them.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::{ConfigError, Place};
+
+/// A file's name and text.
+pub(super) struct Page<'a> {
+    file: Arc<PathBuf>,
+    text: &'a str,
+    mistakes: RefCell<Vec<ConfigError>>,
+}
+
+/// A mistake was noted. Whoever needs the value that is missing now passes this on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Noted;
+
+impl<'a> Page<'a> {
+    /// `text`, which stands in `file`.
+    pub(super) fn new(file: &Path, text: &'a str) -> Self {
+        Self { file: Arc::new(file.to_owned()), text, mistakes: RefCell::default() }
+    }
+
+    /// The line of an offset.
+    pub(super) fn place(&self, offset: usize) -> Place {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Place::File { file: Arc::clone(&self.file), line }
+    }
+
+    /// What was written there, on one line.
+    pub(super) fn excerpt(&self, span: Range<usize>) -> String {
+        let written = self.text.get(span).unwrap_or_default();
+        let line = written.lines().next().unwrap_or_default();
+        let short: String = line.chars().take(EXCERPT_CHARS).collect();
+        if short.len() < written.len() { format!("{short}...") } else { short }
+    }
+
+    /// Notes a mistake.
+    pub(super) fn note(&self, mistake: ConfigError) -> Noted {
+        self.mistakes.borrow_mut().push(mistake);
+        Noted
+    }
+
+    /// The name of the file.
+    pub(super) fn origin(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    /// What was noted, in the order of the lines.
+    pub(super) fn mistakes(self) -> Vec<ConfigError> {
+        let mut mistakes = self.mistakes.into_inner();
+        mistakes.sort_by_key(ConfigError::line);
+        mistakes
+    }
+}
+
+/// Entries in the order of the file.
+pub(super) fn in_order<'t, 'i>(
+    table: &'t DeTable<'i>,
+) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries
+}
+
+/// How much of a value is quoted in a message.
+const EXCERPT_CHARS: usize = 72;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_one_short_line() {
+        let long = "x".repeat(100);
+        let text = format!("one\ntwo\n{long}");
+        let page = Page::new(Path::new("p.toml"), &text);
+        assert_eq!(page.excerpt(0..3), "one");
+        assert_eq!(page.excerpt(0..7), "one...");
+        assert_eq!(page.excerpt(8..108), format!("{}...", "x".repeat(72)));
+        assert_eq!(page.place(4).to_string(), "p.toml:2");
+        assert!(page.mistakes().is_empty());
+    }
+}

@@ -1,0 +1,237 @@
+//! What is served: the `[[route]]` entries of a configuration and the `[statements]` they name.
+//!
+//! A [`Draft`] is a route that is checked as far as it can be without looking at files: what lacks in
+//! its [`RoutePlan`] is content, which [`crate::content`] reads. Every mistake of a file is found in
+//! one reading; a route with a mistake yields no draft, and a file with a mistake no [`Routes`].
+
+mod answer;
+mod book;
+mod compress;
+mod dataset;
+mod kinds;
+mod methods;
+mod parameters;
+mod query;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use handlers::blueprint::{Kind, RoutePlan};
+use toml::de::DeTable;
+
+use super::page::{Noted, Page};
+use super::{ConfigError, Place};
+use book::Book;
+use kinds::KindName;
+use table::{Field, Table};
+
+pub(crate) use methods::names as method_names;
+
+/// The section of SQL texts.
+pub(super) const STATEMENTS: &str = "statements";
+/// The list of routes.
+pub(super) const ROUTE: &str = "route";
+/// What a file has besides sections of keys.
+pub(super) const SECTIONS: [&str; 2] = [STATEMENTS, ROUTE];
+
+/// All routes of a configuration, in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Routes {
+    /// Where they are written.
+    pub(crate) origin: String,
+    /// The routes.
+    pub(crate) drafts: Vec<Draft>,
+    /// Statements that no route names.
+    pub(crate) idle_statements: Vec<String>,
+}
+
+/// A route whose files are not read yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Draft {
+    /// The route, without the content that `reads` names.
+    pub(crate) plan: RoutePlan,
+    /// What is still to be read.
+    pub(crate) reads: Option<Reads>,
+    kind: KindName,
+    /// Its first line.
+    place: Place,
+    /// Its keys, `parameters.id.bounds` in full.
+    spots: BTreeMap<String, Spot>,
+}
+
+/// A file or directory that a route is made of; what it is, the kind of the route says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reads {
+    /// The key that names it.
+    pub(crate) key: &'static str,
+    /// As written: a relative path is one of the data directory.
+    pub(crate) path: PathBuf,
+}
+
+/// Where a key stands, and what was written there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Spot {
+    place: Place,
+    written: String,
+}
+
+impl Routes {
+    /// Reads the routes of `document`, and notes every mistake on `page`. `None`: there is no route.
+    pub(super) fn read(page: &Page<'_>, document: &DeTable<'_>) -> Option<Self> {
+        let tables = table::list(page, document, ROUTE);
+        let book = Book::read(page, document, &tables);
+        if tables.is_empty() {
+            return None;
+        }
+        let drafts: Vec<Draft> =
+            tables.iter().filter_map(|table| Draft::read(table, &book).ok()).collect();
+        for mistake in doubled(&drafts) {
+            page.note(mistake);
+        }
+        let used: BTreeSet<&str> = drafts.iter().filter_map(Draft::statement).collect();
+        let idle = book.statements().filter(|name| !used.contains(name)).map(str::to_owned);
+        Some(Self { origin: page.origin(), idle_statements: idle.collect(), drafts })
+    }
+
+    /// What is served where the configuration has no route: the workload of HttpArena.
+    ///
+    /// # Panics
+    /// If the text that was compiled in has a mistake; a test reads it.
+    pub(crate) fn built_in() -> Self {
+        let page = Page::new(Path::new("built-in arena.toml"), ARENA);
+        let document = DeTable::parse(ARENA).expect("deploy/arena.toml is TOML");
+        let routes = Self::read(&page, document.get_ref());
+        ConfigError::all(page.mistakes()).expect("deploy/arena.toml has no mistake");
+        routes.expect("deploy/arena.toml has routes")
+    }
+}
+
+impl Draft {
+    /// The word for its kind.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// `problem` with the value of `key`, or with the nearest key above it that was written.
+    pub(crate) fn refuse(
+        &self,
+        key: &str,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> ConfigError {
+        let above = |key: &str| key.rsplit_once('.').map(|(above, _)| above.to_owned());
+        let keys = std::iter::successors(Some(key.to_owned()), |key| above(key));
+        let spot = keys.clone().find_map(|key| Some((self.spots.get(&key)?, key)));
+        let (place, what) = match spot {
+            Some((spot, key)) => (&spot.place, format!("{ROUTE}.{key} = {}", spot.written)),
+            None => (&self.place, format!("{ROUTE}.{key} of {}", self.plan.path)),
+        };
+        ConfigError::Route { place: place.clone(), what, problem: problem.into(), fix: fix.into() }
+    }
+
+    /// As [`refuse`](Self::refuse), where it may be a `part` of the value that is wrong.
+    pub(crate) fn refuse_part(
+        &self,
+        key: &str,
+        part: &str,
+        problem: &str,
+        fix: impl Into<String>,
+    ) -> ConfigError {
+        let bare =
+            |text: &str| text.replace(|c: char| c.is_whitespace() || matches!(c, '"' | '\''), "");
+        let part = part.escape_debug().to_string();
+        let is_whole = self.spots.get(key).is_some_and(|spot| bare(&spot.written) == bare(&part));
+        match is_whole || part.is_empty() {
+            true => self.refuse(key, problem, fix),
+            false => self.refuse(key, format!("{part}: {problem}"), fix),
+        }
+    }
+
+    fn read(table: &Table<'_>, book: &Book<'_>) -> Result<Self, Noted> {
+        let name = table.text("name");
+        let kind = kinds::read(table);
+        let keys = kinds::refuse_others(table, kind.ok());
+        let path = table.need("path", "\"/..\"").and_then(Field::text);
+        let methods = methods::read(table, kind.ok());
+        let headers = headers(table);
+        let compress = compress::read(table);
+        let kind = kind?;
+        let content = match kind {
+            KindName::Fixed => answer::fixed(table),
+            KindName::Files => answer::files(table),
+            KindName::Dataset => dataset::read(table),
+            KindName::Sum => Ok((Kind::Sum, None)),
+            KindName::Count => Ok((Kind::Count, None)),
+            KindName::Sqlite => query::sqlite(table, book),
+            KindName::Postgres => query::postgres(table, book),
+            KindName::Redirect => answer::redirect(table),
+        };
+        let (answer, reads) = content?;
+        keys?;
+        let plan = RoutePlan {
+            name: name?,
+            path: path?,
+            below: kind == KindName::Files,
+            methods: methods?,
+            headers: headers?,
+            compress: compress?,
+            kind: answer,
+        };
+        let spots = table.spots().map(|(key, place, written)| (key, Spot { place, written }));
+        Ok(Self { plan, reads, kind, place: table.place().clone(), spots: spots.collect() })
+    }
+
+    fn statement(&self) -> Option<&str> {
+        match &self.plan.kind {
+            Kind::Query(query) => Some(&query.statement),
+            _ => None,
+        }
+    }
+}
+
+/// Key `headers`: names, each once in any case, and values.
+fn headers(table: &Table<'_>) -> Result<Vec<(String, String)>, Noted> {
+    let Some(field) = table.field("headers") else { return Ok(Vec::new()) };
+    let headers = field.texts()?;
+    for (at, (name, _)) in headers.iter().enumerate() {
+        if headers[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            let problem = format!("{name} is there twice");
+            return Err(field.refuse(problem, "write it once: case makes no difference"));
+        }
+    }
+    Ok(headers)
+}
+
+/// Routes that another one has taken the requests of.
+fn doubled(drafts: &[Draft]) -> Vec<ConfigError> {
+    let mut taken: BTreeMap<(String, bool), Vec<&Draft>> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for draft in drafts {
+        let plan = &draft.plan;
+        let others = taken.entry((shape(&plan.path), plan.below)).or_default();
+        let both = |other: &&&Draft| !other.plan.methods.intersection(plan.methods).is_empty();
+        if let Some(first) = others.iter().find(both) {
+            let common = first.plan.methods.intersection(plan.methods);
+            mistakes.push(draft.refuse(
+                "path",
+                format!("{} is answered by the route of {}", methods::names(common), first.place),
+                "take one of the two out, or give them different methods",
+            ));
+        }
+        others.push(draft);
+    }
+    mistakes
+}
+
+/// The path with its parameters nameless: routes of the same shape answer the same requests.
+fn shape(path: &str) -> String {
+    let nameless = |segment| if str::starts_with(segment, '{') { "{}" } else { segment };
+    path.split('/').map(nameless).collect::<Vec<_>>().join("/")
+}
+
+/// The routes of a configuration without routes.
+const ARENA: &str = include_str!("../../../deploy/arena.toml");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Kind `dataset`: items of a JSON file, with computed fields.
+
+use handlers::Named;
+use handlers::blueprint::{DatasetPlan, Kind};
+
+use super::table::{Field, Table};
+use super::{Reads, answer, parameters};
+use crate::config::page::Noted;
+
+/// The first items of a JSON array.
+pub(super) fn read(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+    let file = answer::reads(table, "file", "\"dataset.json\"");
+    let computed = table.field("computed").map(Field::texts).transpose();
+    let count = table.text("count");
+    let parameters = parameters::read(table);
+    let body = table.text("body");
+    let plan = DatasetPlan {
+        items: Named { name: String::new(), value: Vec::new() },
+        computed: computed?.unwrap_or_default(),
+        count: count?,
+        parameters: parameters?,
+        body: body?.unwrap_or_else(|| BODY.to_owned()),
+    };
+    Ok((Kind::Dataset(plan), Some(file?)))
+}
+
+/// The body where the configuration says nothing.
+const BODY: &str = r#"{"items": rows, "count": count}"#;

@@ -1,0 +1,93 @@
+//! Kinds `sqlite` and `postgres`: rows of a database.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handlers::blueprint::{CachePlan, Database, Kind, QueryPlan};
+use http1::Status;
+
+use super::book::Book;
+use super::table::{Field, Table};
+use super::{Reads, answer, parameters};
+use crate::config::page::Noted;
+use crate::config::units::{self, Expected};
+
+/// Rows of an SQLite file.
+pub(super) fn sqlite(table: &Table<'_>, book: &Book<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+    let file = answer::reads(table, "database", "\"benchmark.db\"");
+    let plan = query(table, book, Database::Sqlite(PathBuf::new()));
+    let (file, plan) = (file?, plan?);
+    Ok((Kind::Query(Box::new(plan)), Some(file)))
+}
+
+/// Rows of the PostgreSQL server.
+pub(super) fn postgres(table: &Table<'_>, book: &Book<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+    Ok((Kind::Query(Box::new(query(table, book, Database::Postgres)?)), None))
+}
+
+fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<QueryPlan, Noted> {
+    let statement = table
+        .need("statement", "\"..\", a name of [statements]")
+        .and_then(|field| book.statement(field));
+    let arguments = table.field("arguments").map(Field::words).transpose();
+    let parameters = parameters::read(table);
+    let row = table.need("row", "'{\"id\": id}', say").and_then(Field::text);
+    let body = table.text("body");
+    let status = answer::status(table);
+    let unavailable = table.text("unavailable");
+    let cache = cache(table);
+    let invalidates = invalidates(table, book);
+    let (statement, sql) = statement?;
+    Ok(QueryPlan {
+        database,
+        statement,
+        sql: sql.to_owned(),
+        arguments: arguments?.unwrap_or_default(),
+        parameters: parameters?,
+        row: row?,
+        body: body?,
+        status: status?.unwrap_or(Status::S200),
+        unavailable: unavailable?,
+        cache: cache?,
+        invalidates: invalidates?,
+    })
+}
+
+/// Keys `cache` and `cache_header`.
+fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Noted> {
+    let header = table.text("cache_header");
+    match (table.field("cache"), table.field("cache_header")) {
+        (None, None) => Ok(None),
+        (None, Some(header)) => Err(header.refuse("nothing is kept", "add cache = \"1s\", say")),
+        (Some(cache), _) => {
+            let lifetime = lifetime(cache)?;
+            let header = header?.unwrap_or_else(|| CACHE_HEADER.to_owned());
+            Ok(Some(CachePlan { lifetime, header }))
+        }
+    }
+}
+
+fn lifetime(field: &Field<'_>) -> Result<Duration, Noted> {
+    let text = field.text()?;
+    let lifetime = units::duration(&text).map_err(|Expected(expected)| {
+        field.refuse("not understood", format!("write {expected}"))
+    })?;
+    if LIFETIME.contains(&lifetime) {
+        return Ok(lifetime);
+    }
+    let (least, most) = (units::spell(*LIFETIME.start()), units::spell(*LIFETIME.end()));
+    let side = if lifetime < *LIFETIME.start() { "too short" } else { "too long" };
+    Err(field.refuse(side, format!("write {least} to {most}")))
+}
+
+/// Names of routes that keep answers.
+fn invalidates(table: &Table<'_>, book: &Book<'_>) -> Result<Vec<String>, Noted> {
+    let Some(field) = table.field("invalidates") else { return Ok(Vec::new()) };
+    let names: Vec<Result<_, Noted>> = field.list()?.iter().map(|item| book.route(item)).collect();
+    names.into_iter().collect()
+}
+
+/// The field where the configuration names none.
+const CACHE_HEADER: &str = "X-Cache";
+const LIFETIME: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);

@@ -1,0 +1,75 @@
+//! The built-in sample as a directory, for whoever has no data of their own.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tempfile::TempDir;
+
+use crate::sample::{self, DATABASE, SampleError};
+
+/// The built-in sample in a temporary directory: written when it is first needed, taken away with the
+/// last clone. Whoever serves it keeps one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample(Arc<Mutex<Option<Written>>>);
+
+#[derive(Debug)]
+struct Written {
+    directory: TempDir,
+    has_database: bool,
+}
+
+impl Sample {
+    /// Where it is; `with_database` if its SQLite file is wanted as well, which takes a moment.
+    ///
+    /// # Errors
+    /// There is no room for temporary files.
+    pub(super) fn directory(&self, with_database: bool) -> Result<PathBuf, SampleError> {
+        // A writer that panicked left None, or a directory that is whole.
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample = match written.take() {
+            Some(sample) => sample,
+            None => Written { directory: write()?, has_database: false },
+        };
+        let sample = written.insert(sample);
+        if with_database && !sample.has_database {
+            sample::write_database(&sample.directory.path().join(DATABASE))?;
+            sample.has_database = true;
+        }
+        Ok(sample.directory.path().to_owned())
+    }
+}
+
+fn write() -> Result<TempDir, SampleError> {
+    let fail = |error| SampleError::Write { path: env::temp_dir(), error };
+    let directory = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(fail)?;
+    sample::write_data(directory.path())?;
+    Ok(directory)
+}
+
+/// Whether a path is one of the SQLite file.
+pub(super) fn is_database(path: &Path) -> bool {
+    path == Path::new(DATABASE)
+}
+
+const PREFIX: &str = "pollux-sample-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_written_once_and_goes_with_its_last_keeper() {
+        let sample = Sample::default();
+        let directory = sample.directory(false).expect("there is room");
+        assert!(directory.join("dataset-large.json").is_file());
+        assert!(directory.join("static/index.html").is_file());
+        assert!(!directory.join(DATABASE).exists(), "nobody asked for it");
+        let other = sample.clone();
+        drop(sample);
+        assert_eq!(other.directory(true).expect("there is room"), directory);
+        assert!(directory.join(DATABASE).is_file());
+        drop(other);
+        assert!(!directory.exists());
+    }
+}
