@@ -8,7 +8,9 @@ use dpdk::{Port, PortStats, Running};
 use engine::CoreStats;
 use serde_json::{Map, Value, json};
 
+use crate::asks::AsksReadings;
 use crate::memory::MemoryUse;
+use crate::reload::ReloadReadings;
 
 /// The counters of one core.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct CoreReadings<'a> {
     pub(crate) core: usize,
     /// Its worker's block.
     pub(crate) stats: &'a CoreStats,
+    /// Requests it answered 503 for want of a form.
+    pub(crate) forms_refused: u64,
 }
 
 /// What is below the workers: the ports of the process together.
@@ -58,18 +62,26 @@ fn kernel_drops(interface: &str) -> u64 {
 }
 
 /// The document: `cores` (one object each: `core`, then every counter by name), `total` (their
-/// sums), `nic` (the ports' own and their buffers), `memory` (`resident_octets`, `hugepages_octets`).
-pub(crate) fn document(cores: &[CoreReadings<'_>], nic: &NicReadings, memory: MemoryUse) -> Value {
+/// sums), `nic` (the ports' own and their buffers), `memory` (`resident_octets`, `hugepages_octets`),
+/// `asks` (what is answered beside the cores) and `reload`.
+pub(crate) fn document(
+    cores: &[CoreReadings<'_>],
+    nic: &NicReadings,
+    memory: MemoryUse,
+    asks: &AsksReadings,
+    reload: ReloadReadings,
+) -> Value {
     let NicReadings { ports, mbufs, mbufs_free, kernel_rx_dropped } = nic;
     let mut total = Map::new();
     let mut each = Vec::new();
-    for CoreReadings { core, stats } in cores {
+    for CoreReadings { core, stats, forms_refused } in cores {
         let mut object = Map::new();
         object.insert("core".into(), json!(core));
-        for reading in stats.readings() {
-            object.insert(reading.name.into(), json!(reading.value));
-            let sum = total.get(reading.name).and_then(Value::as_u64).unwrap_or(0);
-            total.insert(reading.name.into(), json!(sum.wrapping_add(reading.value)));
+        let counted = stats.readings().map(|reading| (reading.name, reading.value));
+        for (name, value) in counted.chain([("forms_refused", *forms_refused)]) {
+            object.insert(name.into(), json!(value));
+            let sum = total.get(name).and_then(Value::as_u64).unwrap_or(0);
+            total.insert(name.into(), json!(sum.wrapping_add(value)));
         }
         each.push(Value::Object(object));
     }
@@ -92,6 +104,12 @@ pub(crate) fn document(cores: &[CoreReadings<'_>], nic: &NicReadings, memory: Me
         "memory": {
             "resident_octets": memory.resident,
             "hugepages_octets": memory.hugepages,
+        },
+        "asks": asks.document(),
+        "reload": {
+            "reloads": reload.reloads,
+            "reloads_refused": reload.reloads_refused,
+            "editions_retired": reload.editions_retired,
         },
     })
 }
@@ -125,11 +143,14 @@ mod tests {
         a.requests.add(3);
         b.requests.add(4);
         b.connections_open.set(2);
-        let cores = [CoreReadings { core: 1, stats: &a }, CoreReadings { core: 2, stats: &b }];
+        let of = |core, stats, forms_refused| CoreReadings { core, stats, forms_refused };
+        let cores = [of(1, &a, 5), of(2, &b, 1)];
         let ports = PortStats { rx_missed: 7, ..PortStats::default() };
         let nic = NicReadings { ports, mbufs_free: 8, ..NicReadings::default() };
         let memory = MemoryUse { resident: 5, hugepages: 6 };
-        let document = document(&cores, &nic, memory);
+        let reload = ReloadReadings { reloads: 9, ..ReloadReadings::default() };
+        let asks = AsksReadings::default();
+        let document = document(&cores, &nic, memory, &asks, reload);
         assert_eq!(document["cores"][0]["core"], 1);
         assert_eq!(document["cores"][0]["requests"], 3);
         assert_eq!(document["cores"][1]["requests"], 4);
@@ -138,7 +159,8 @@ mod tests {
         assert_eq!(document["nic"]["rx_missed"], 7);
         assert_eq!(document["nic"]["mbufs_free"], 8);
         assert_eq!(document["memory"]["resident_octets"], 5);
-        assert_eq!(spell_nonzero(&document), "connections_open=2 requests=7");
+        assert_eq!(document["reload"]["reloads"], 9);
+        assert_eq!(spell_nonzero(&document), "connections_open=2 requests=7 forms_refused=6");
     }
 
     #[test]

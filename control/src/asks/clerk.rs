@@ -1,0 +1,192 @@
+//! The thread that takes asks from the workers and hands them on.
+//!
+//! A core makes no system call to wake anybody: the clerk looks. While asks come it looks again after
+//! a nap of tens of microseconds; when none came for a while, naps are longer. What is in the cache
+//! and what is wrong with a request is answered right here; everything else goes to whoever runs
+//! it, and the clerk never waits for that. Besides, it lets go of answers that were sent.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use engine::link::Asks as Line;
+use handlers::blueprint::Database;
+use handlers::query::Bound;
+use handlers::{Ask, Edition, Errand, Rendered, Reply};
+
+use super::cache::{Found, Token};
+use super::lent::{Lent, Shelves};
+use super::office::{Job, Office};
+use super::outbox::{Asker, Delayed};
+use super::postgres::Postgres;
+use super::press::{Presses, Sheet};
+use super::sqlite::Sqlite;
+
+/// Everybody who runs what is asked.
+#[derive(Debug)]
+pub(crate) struct Desks {
+    /// Statements of PostgreSQL.
+    pub(crate) postgres: Postgres,
+    /// Statements of SQLite.
+    pub(crate) sqlite: Sqlite,
+    /// Bodies to compress.
+    pub(crate) presses: Presses,
+}
+
+/// The clerk.
+#[derive(Debug)]
+pub(crate) struct Clerk {
+    /// By worker.
+    pub(crate) lines: Vec<Line<Edition>>,
+    /// Who runs what is asked.
+    pub(crate) desks: Arc<Desks>,
+    /// What all share.
+    pub(crate) office: Arc<Office>,
+    /// Answers that were lent.
+    pub(crate) lent: Arc<Lent>,
+    /// How long a statement may take, from here to its answer.
+    pub(crate) patience: Patience,
+    /// Set when nobody asks any more.
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+/// How long a statement may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Of PostgreSQL.
+    pub(crate) postgres: Duration,
+    /// Of SQLite.
+    pub(crate) sqlite: Duration,
+}
+
+/// What can be said of an ask at once.
+enum Next {
+    /// A body is to be made.
+    Press,
+    /// Something is wrong with the request.
+    Refuse(Rendered),
+    /// It was answered a moment ago.
+    Again(Arc<Rendered>),
+    /// A statement is to be run.
+    Run(Kind, Bound, Option<Token>),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+impl Clerk {
+    /// Works until it is told to stop.
+    pub(crate) fn work(self) {
+        // The default slack of 50 us would double a nap. A longer nap is all a refusal costs.
+        let _ = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS);
+        let (mut shelves, mut delayed) = (Shelves::default(), VecDeque::new());
+        let mut now = Instant::now();
+        let (mut last_ask, mut last_sweep) = (now, now);
+        while !self.stopping.load(Ordering::Relaxed) {
+            let taken = self.turn(now, &mut delayed);
+            if now >= last_sweep + SWEEP_EVERY {
+                last_sweep = now;
+                shelves.sweep(&self.lent, &self.office.tallies);
+            }
+            if taken > 0 {
+                last_ask = now;
+            } else {
+                let is_awake = !delayed.is_empty() || now < last_ask + AWAKE_FOR;
+                thread::sleep(if is_awake { NAP } else { LONG_NAP });
+            }
+            now = Instant::now();
+        }
+    }
+
+    /// One look at every line; how many asks there were.
+    fn turn(&self, now: Instant, delayed: &mut VecDeque<Delayed>) -> usize {
+        self.office.outbox.retry(delayed, now);
+        let mut taken = 0;
+        for (worker, line) in self.lines.iter().enumerate() {
+            for (id, ask) in std::iter::from_fn(|| line.poll()).take(ROUND_MAX) {
+                self.take(Asker { worker, id }, ask, now);
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    fn take(&self, asker: Asker, ask: Ask, now: Instant) {
+        let Self { desks, office, patience, .. } = self;
+        match self.judge(&ask, now) {
+            Next::Press => desks.presses.run(Sheet { asker, ask }),
+            Next::Refuse(answer) => {
+                drop(ask);
+                office.outbox.answer(asker, answer);
+            }
+            Next::Again(answer) => {
+                drop(ask);
+                office.outbox.answer_kept(asker, Reply::rendered(answer));
+            }
+            Next::Run(kind, bound, token) => {
+                let patience = match kind {
+                    Kind::Postgres => patience.postgres,
+                    Kind::Sqlite => patience.sqlite,
+                };
+                let deadline = now + patience;
+                let job = Job { asker, ask, bound, token, deadline, sent: 0 };
+                match kind {
+                    Kind::Postgres => desks.postgres.run(job),
+                    Kind::Sqlite => desks.sqlite.run(job),
+                }
+            }
+        }
+    }
+
+    fn judge(&self, ask: &Ask, now: Instant) -> Next {
+        let Office { cache, tallies, .. } = &*self.office;
+        let (query, inputs) = match ask.errand() {
+            Errand::Query(query, inputs) => (query, inputs),
+            Errand::Press(_) => {
+                tallies.asks_press.up();
+                return Next::Press;
+            }
+        };
+        let kind = match query.database() {
+            Database::Postgres => {
+                tallies.asks_postgres.up();
+                Kind::Postgres
+            }
+            Database::Sqlite(_) => {
+                tallies.asks_sqlite.up();
+                Kind::Sqlite
+            }
+        };
+        let bound = match query.bind(&inputs) {
+            Ok(bound) => bound,
+            Err(answer) => {
+                tallies.asks_refused.up();
+                return Next::Refuse(answer);
+            }
+        };
+        if query.cache().is_none() {
+            return Next::Run(kind, bound, None);
+        }
+        let key = query.cache_key(&bound, inputs.accepted());
+        match cache.lookup(ask.site(), ask.route(), key, now) {
+            Found::Hit(answer) => Next::Again(answer),
+            Found::Miss(token) => Next::Run(kind, bound, Some(token)),
+            Found::Stranger => Next::Run(kind, bound, None),
+        }
+    }
+}
+
+/// Asks of one worker before the next one has its turn.
+const ROUND_MAX: usize = 64;
+const NAP: Duration = Duration::from_micros(50);
+const LONG_NAP: Duration = Duration::from_micros(500);
+/// How long naps stay short after the last ask.
+const AWAKE_FOR: Duration = Duration::from_millis(100);
+const SWEEP_EVERY: Duration = Duration::from_millis(4);
+/// As precise as the kernel's timers are.
+const TIMER_SLACK_NS: std::ffi::c_ulong = 1;

@@ -1,0 +1,119 @@
+//! What everybody who answers asks shares: the way back, the cache, the numbers; and the one place
+//! where an answer that was made for a request is finished.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use handlers::query::{Bound, Query};
+use handlers::{Ask, Errand, Rendered};
+use http1::Status;
+use http1::coding::Accepted;
+
+use super::cache::{Cache, Token};
+use super::outbox::{Asker, Outbox};
+use super::readings::Tallies;
+use super::told::{Often, Once};
+
+/// One statement to run for one request.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Who waits for it.
+    pub(crate) asker: Asker,
+    /// The request: it keeps its form and its site until it is answered.
+    pub(crate) ask: Ask,
+    /// Values of its parameters.
+    pub(crate) bound: Bound,
+    /// The right to store the answer.
+    pub(crate) token: Option<Token>,
+    /// When it is answered as unavailable.
+    pub(crate) deadline: Instant,
+    /// How often it was sent to the database.
+    pub(crate) sent: u8,
+}
+
+impl Job {
+    /// What it runs.
+    pub(crate) fn query(&self) -> &Query {
+        self.errand().0
+    }
+
+    /// The codings its client takes.
+    pub(crate) fn accepted(&self) -> Accepted {
+        self.errand().1
+    }
+
+    fn errand(&self) -> (&Query, Accepted) {
+        match self.ask.errand() {
+            Errand::Query(query, inputs) => (query, inputs.accepted()),
+            Errand::Press(_) => unreachable!("the clerk makes jobs of queries only"),
+        }
+    }
+}
+
+/// What is shared.
+#[derive(Debug)]
+pub(crate) struct Office {
+    /// The way back.
+    pub(crate) outbox: Outbox,
+    /// Answers that may be given again.
+    pub(crate) cache: Cache,
+    /// The numbers.
+    pub(crate) tallies: Arc<Tallies>,
+    /// Faults of statements, told once in an edition.
+    pub(crate) misfits: Once,
+    /// What databases refuse, told at most once a second.
+    pub(crate) refusals: Often,
+}
+
+impl Office {
+    /// Answers with the rows of the database: kept, if the route keeps its answers.
+    pub(crate) fn answer_rows(&self, mut job: Job, answer: Rendered) {
+        self.invalidate(&job);
+        let token = job.token.take();
+        let answer = match job.query().cache() {
+            Some(plan) if answer.status() == Status::S200 => {
+                if let Some(token) = token {
+                    let again = Arc::new(answer.with_field(&plan.header, "HIT"));
+                    self.cache.fill(token, again, Instant::now() + plan.lifetime);
+                }
+                answer.with_field(&plan.header, "MISS")
+            }
+            _ => answer,
+        };
+        self.finish(job, answer);
+    }
+
+    /// Answers with anything else; nothing is kept.
+    pub(crate) fn answer_other(&self, job: Job, answer: Rendered) {
+        self.invalidate(&job);
+        self.finish(job, answer);
+    }
+
+    /// Answers while the database still works on the job: its outcome will not be waited for.
+    pub(crate) fn answer_early(&self, job: &Job, answer: Rendered) {
+        self.invalidate(job);
+        self.outbox.answer(job.asker, answer);
+    }
+
+    /// Whatever a write made of the data, nothing older is given again. It may be called more than
+    /// once for a job.
+    pub(crate) fn invalidate(&self, job: &Job) {
+        let site = job.ask.site();
+        let invalids = site.invalidates(job.ask.route(), &job.bound);
+        if !invalids.is_empty() {
+            self.cache.invalidate(site, invalids);
+        }
+    }
+
+    fn finish(&self, job: Job, answer: Rendered) {
+        let asker = job.asker;
+        // The form is free again before its client can ask anew.
+        drop(job);
+        self.outbox.answer(asker, answer);
+    }
+}
+
+/// What a client is told where the operator is at fault. What is wrong is in the log.
+pub(crate) const FAILED: &str = "500 Internal Server Error";
+/// No answer has more octets of JSON: it is in memory as a whole, once for each request under way.
+pub(crate) const ANSWER_OCTETS_MAX: usize = 64 << 20;

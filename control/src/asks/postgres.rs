@@ -1,0 +1,134 @@
+//! PostgreSQL: statements run on pipelined connections, rows written as JSON as they come.
+//!
+//! One [`lane`] is one thread with a tokio runtime and a pool of connections ([`pool`]) of its own:
+//! nothing is shared between lanes but the count of what waits. The clerk gives each job to the lane
+//! with the fewest.
+
+mod argument;
+mod calendar;
+mod cell;
+mod connection;
+mod fault;
+mod flights;
+mod lane;
+mod outage;
+mod pool;
+mod prepared;
+#[cfg(test)]
+mod tests;
+mod vet;
+
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use handlers::Site;
+use tokio_postgres::Config;
+
+use crate::config::PostgresPlan;
+
+pub(super) use self::vet::problems;
+
+use self::lane::Lane;
+use self::outage::Outage;
+use self::pool::{Pool, PoolPlan};
+use super::office::{Job, Office};
+use super::threads::Threads;
+
+/// All lanes; none where no server is configured.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    lanes: Vec<Lane>,
+    threads: Threads,
+    /// Jobs so far: each goes to the next lane.
+    jobs: AtomicUsize,
+    queue: u64,
+    office: Arc<Office>,
+}
+
+impl Postgres {
+    /// Starts the lanes: one for each core of this thread's affinity, as far as there are connections
+    /// for them.
+    ///
+    /// # Errors
+    /// The system has no thread or no files to give.
+    pub(crate) fn start(
+        plan: &PostgresPlan,
+        site: &Arc<Site>,
+        office: &Arc<Office>,
+    ) -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let count = match &plan.server {
+            None => 0,
+            Some(_) => cores.min(plan.connections / LANE_CONNECTIONS_MIN).max(1),
+        };
+        let (outage, threads) = (Arc::new(Outage::new()), Threads::default());
+        let lane = |(number, server): (usize, Config)| {
+            let share = plan.connections / count + usize::from(number < plan.connections % count);
+            let plan = PoolPlan {
+                server: with_defaults(server),
+                connections: share.max(1),
+                pipeline: plan.pipeline,
+                timeout: plan.timeout,
+            };
+            Lane::start(number, &threads, Pool::new(plan, site, office, &outage))
+        };
+        let servers = std::iter::repeat_n(plan.server.clone(), count).flatten();
+        let lanes = servers.enumerate().map(lane).collect::<io::Result<_>>()?;
+        let queue = u64::try_from(plan.queue).expect("a queue is shorter than 2^64");
+        Ok(Self { lanes, threads, jobs: AtomicUsize::new(0), queue, office: Arc::clone(office) })
+    }
+
+    /// Runs a job, or answers it at once: without a server as unavailable, with a full queue as busy.
+    /// Called by one thread.
+    pub(crate) fn run(&self, job: Job) {
+        let tallies = &self.office.tallies;
+        if self.lanes.is_empty() {
+            tallies.postgres_unavailable.up();
+            let answer = job.query().unavailable();
+            return self.office.answer_other(job, answer);
+        }
+        if tallies.postgres_waiting.value() >= self.queue {
+            tallies.postgres_refused.up();
+            let answer = job.query().busy();
+            return self.office.answer_other(job, answer);
+        }
+        tallies.postgres_waiting.up();
+        let number = self.jobs.fetch_add(1, Ordering::Relaxed);
+        self.lanes[number % self.lanes.len()].run(job);
+    }
+
+    /// Another edition is served.
+    pub(crate) fn renew(&self, site: &Arc<Site>) {
+        self.lanes.iter().for_each(|lane| lane.renew(site));
+    }
+
+    /// Ends all connections and threads. What is under way is not answered.
+    pub(crate) fn stop(&self) {
+        self.lanes.iter().for_each(Lane::stop);
+        self.threads.join();
+    }
+}
+
+/// What an operator's URL leaves open.
+pub(crate) fn with_defaults(mut server: Config) -> Config {
+    if server.get_application_name().is_none() {
+        server.application_name("pollux");
+    }
+    if server.get_connect_timeout().is_none() {
+        server.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if server.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        // Two hours by default: a peer that vanished would be noticed by the first request.
+        server.keepalives_idle(KEEPALIVES_IDLE);
+    }
+    server
+}
+
+/// Fewer are not worth a thread.
+const LANE_CONNECTIONS_MIN: usize = 4;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(30);

@@ -1,0 +1,433 @@
+//! The connections of one thread, and the jobs that wait for room on them.
+//!
+//! A job goes to the least loaded connection; each takes as many as are pipelined. Where all are busy
+//! the pool wants one more, up to its bound; [`tend`](Pool::tend) makes what is wanted, one at a time, and
+//! makes it again when it is lost. While there is no connection at all, jobs are answered as
+//! unavailable at once; only a first attempt after a loss is waited for, for [`FIRST_PATIENCE`].
+//!
+//! A job whose time is up is answered, and the server is asked to stop working on it. It keeps its
+//! place on the connection until the server has, and no new job goes behind it. A connection on which
+//! that takes longer than [`STUCK_PATIENCE`] is replaced.
+//!
+//! A job whose connection is lost is sent again if it is a plain read and has time left; of a write
+//! nobody knows whether it was done, so it is answered as unavailable. What the server says it has
+//! undone (cancelled by mistake, a deadlock, a plan that an altered table made invalid) is sent again
+//! whatever it is. No job is sent more than [`SENT_MAX`] times.
+//!
+//! All of this runs on one thread: locks are never contended and never held across an await.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use handlers::Site;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{self, sleep, timeout, timeout_at};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, Error, NoTls};
+
+use super::connection::{Connection, Verdict};
+use super::fault::spell;
+use super::outage::Outage;
+use crate::asks::cache::lock;
+use crate::asks::office::{Job, Office};
+
+/// What a pool may take.
+#[derive(Clone, Debug)]
+pub(super) struct PoolPlan {
+    /// The server.
+    pub(super) server: Config,
+    /// Connections at most.
+    pub(super) connections: usize,
+    /// Jobs under way on each.
+    pub(super) pipeline: usize,
+    /// How long a query may take, for those that no request waits for.
+    pub(super) timeout: Duration,
+}
+
+/// The connections of one thread.
+#[derive(Debug)]
+pub(super) struct Pool {
+    plan: PoolPlan,
+    office: Arc<Office>,
+    outage: Arc<Outage>,
+    state: Mutex<State>,
+    /// A connection is wanted.
+    wish: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    connections: Vec<Arc<Connection>>,
+    /// Oldest first.
+    backlog: VecDeque<Job>,
+    /// Connections that should be there.
+    wanted: usize,
+    /// While there are no connections: whether jobs wait for the attempt that is under way.
+    is_hopeful: bool,
+    /// The attempt that is under way takes long.
+    is_late: bool,
+    /// Until when the server is not asked for more connections than it gave.
+    sated: Option<Instant>,
+    site: Arc<Site>,
+    /// What moves the octets of each connection, and then says that it has ended.
+    drivers: JoinSet<()>,
+    /// An outage was begun.
+    is_down: bool,
+    is_closing: bool,
+}
+
+impl State {
+    fn pop_expired(&mut self, now: Instant) -> Option<Job> {
+        let expired = self.backlog.front()?.deadline <= now;
+        expired.then(|| self.backlog.pop_front()).flatten()
+    }
+}
+
+impl Pool {
+    /// A pool without connections; [`tend`](Self::tend) makes them.
+    pub(super) fn new(
+        plan: PoolPlan,
+        site: &Arc<Site>,
+        office: &Arc<Office>,
+        outage: &Arc<Outage>,
+    ) -> Arc<Self> {
+        office.tallies.postgres_connections_wanted.up();
+        let state = State {
+            connections: Vec::new(),
+            backlog: VecDeque::new(),
+            wanted: 1,
+            is_hopeful: true,
+            is_late: false,
+            sated: None,
+            site: Arc::clone(site),
+            drivers: JoinSet::new(),
+            is_down: false,
+            is_closing: false,
+        };
+        Arc::new(Self {
+            plan,
+            office: Arc::clone(office),
+            outage: Arc::clone(outage),
+            state: Mutex::new(state),
+            wish: Notify::new(),
+        })
+    }
+
+    /// Takes a job: it is run, waits, or is answered as unavailable.
+    pub(super) fn place(self: &Arc<Self>, job: Job) {
+        let mut state = lock(&self.state);
+        if state.connections.is_empty() && !state.is_hopeful {
+            drop(state);
+            return self.unavailable(job);
+        }
+        // Before jobs that have never been sent: it has less time left.
+        if job.sent > 0 {
+            state.backlog.push_front(job);
+        } else {
+            state.backlog.push_back(job);
+        }
+        self.assign(&mut state);
+    }
+
+    /// Gives waiting jobs to connections with room.
+    fn assign(self: &Arc<Self>, state: &mut State) {
+        while let Some(job) = state.backlog.pop_front() {
+            let fit = state.connections.iter().filter(|connection| connection.is_fit());
+            let least = fit.min_by_key(|connection| connection.load());
+            let room = least.filter(|connection| connection.load() < self.plan.pipeline);
+            let Some(connection) = room.map(Arc::clone) else {
+                state.backlog.push_front(job);
+                return self.want_more(state);
+            };
+            if connection.load() > 0 {
+                self.want_more(state);
+            }
+            connection.take_on();
+            self.office.tallies.postgres_waiting.down();
+            self.office.tallies.postgres_under_way.up();
+            tokio::spawn(Arc::clone(self).serve(connection, job));
+        }
+    }
+
+    /// All connections are busy.
+    fn want_more(&self, state: &mut State) {
+        let is_sated = state.sated.is_some_and(|until| Instant::now() < until);
+        let has_all = state.connections.len() == state.wanted;
+        if has_all && state.wanted < self.plan.connections && !is_sated {
+            state.wanted += 1;
+            self.office.tallies.postgres_connections_wanted.up();
+            self.wish.notify_one();
+        }
+    }
+
+    async fn serve(self: Arc<Self>, connection: Arc<Connection>, mut job: Job) {
+        job.sent += 1;
+        let again = self.run(&connection, job).await;
+        connection.put_down();
+        self.office.tallies.postgres_under_way.down();
+        connection.cancel_overdue();
+        match again {
+            Some(job) => {
+                self.office.tallies.postgres_retried.up();
+                self.office.tallies.postgres_waiting.up();
+                self.place(job);
+            }
+            None => self.assign(&mut lock(&self.state)),
+        }
+    }
+
+    /// Runs a job and answers it. What is returned is to be sent again.
+    async fn run(&self, connection: &Arc<Connection>, job: Job) -> Option<Job> {
+        let verdict = {
+            let flight = connection.take_off();
+            let mut work = pin!(connection.run(&job));
+            match timeout_at(job.deadline.into(), work.as_mut()).await {
+                Ok(verdict) => verdict,
+                Err(_) => {
+                    flight.give_up(Instant::now());
+                    self.office.tallies.postgres_timed_out.up();
+                    self.office.tallies.postgres_unavailable.up();
+                    self.office.answer_early(&job, job.query().unavailable());
+                    connection.cancel_overdue();
+                    while timeout(STUCK_PATIENCE, work.as_mut()).await.is_err() {
+                        if connection.overdue_since().is_none_or(|at| at.elapsed() < STUCK_PATIENCE)
+                        {
+                            // Something older is running, and somebody waits for that.
+                            continue;
+                        }
+                        self.office.tallies.postgres_connections_replaced.up();
+                        connection.abort();
+                        break;
+                    }
+                    // What it wrote, it may have written after it was answered.
+                    self.office.invalidate(&job);
+                    return None;
+                }
+            }
+        };
+        let has_time = job.sent < SENT_MAX && Instant::now() < job.deadline;
+        match verdict {
+            Verdict::Rows(answer) => self.office.answer_rows(job, answer),
+            Verdict::Other(answer) => self.office.answer_other(job, answer),
+            Verdict::Undone if has_time => return Some(job),
+            Verdict::Lost if has_time && job.query().is_read() => return Some(job),
+            Verdict::Undone | Verdict::Lost | Verdict::Full => self.answer_unavailable(job),
+        }
+        None
+    }
+
+    /// A job that was never sent is not going to be.
+    fn unavailable(&self, job: Job) {
+        self.office.tallies.postgres_waiting.down();
+        self.answer_unavailable(job);
+    }
+
+    fn answer_unavailable(&self, job: Job) {
+        self.office.tallies.postgres_unavailable.up();
+        let answer = job.query().unavailable();
+        self.office.answer_other(job, answer);
+    }
+
+    /// Another edition is served: its statements are prepared, those that only the old one had are
+    /// forgotten.
+    pub(super) fn renew(&self, site: Arc<Site>) {
+        let mut state = lock(&self.state);
+        state.site = site;
+        for connection in &state.connections {
+            self.prepare_all(connection, &state.site);
+        }
+    }
+
+    fn prepare_all(&self, connection: &Arc<Connection>, site: &Arc<Site>) {
+        let (connection, site) = (Arc::clone(connection), Arc::clone(site));
+        let patience = self.plan.timeout;
+        tokio::spawn(async move {
+            // What is not prepared in time is prepared when it is first asked for.
+            let _ = timeout(patience, connection.renew(&site)).await;
+        });
+    }
+
+    /// Answers what has waited too long, for ever.
+    pub(super) async fn expire(self: Arc<Self>) {
+        let mut tick = time::interval(EXPIRE_EVERY);
+        tick.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
+        loop {
+            let now = tick.tick().await.into_std();
+            while let Some(job) = lock(&self.state).pop_expired(now) {
+                self.office.tallies.postgres_timed_out.up();
+                self.unavailable(job);
+            }
+        }
+    }
+
+    /// Makes the connections that are wanted, for ever.
+    pub(super) async fn tend(self: Arc<Self>) {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            while !self.lacks() {
+                self.wish.notified().await;
+            }
+            match self.connect().await {
+                Ok(()) => backoff = BACKOFF_MIN,
+                Err(error) => {
+                    self.on_refused(&error);
+                    // Not all pools of all processes at once.
+                    let pause = sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
+                    tokio::select! {
+                        () = pause => {}
+                        // A connection was lost.
+                        () = self.wish.notified() => {}
+                    }
+                    backoff = (2 * backoff).min(BACKOFF_MAX);
+                }
+            }
+        }
+    }
+
+    fn lacks(&self) -> bool {
+        let state = lock(&self.state);
+        state.connections.len() < state.wanted && !state.is_closing
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<(), Refusal> {
+        let mut attempt = pin!(timeout(CONNECT_PATIENCE, self.plan.server.connect(NoTls)));
+        let made = match timeout(FIRST_PATIENCE, attempt.as_mut()).await {
+            Ok(made) => made,
+            Err(_) => {
+                lock(&self.state).is_late = true;
+                self.despair("it does not answer");
+                let made = attempt.await;
+                lock(&self.state).is_late = false;
+                made
+            }
+        };
+        let (client, driver) = made.map_err(|_| Refusal::silence())?.map_err(Refusal::of)?;
+        let mut state = lock(&self.state);
+        if state.is_closing {
+            return Ok(());
+        }
+        let ending = Arc::new(Notify::new());
+        let connection = Arc::new(Connection::new(client, &ending, &self.office));
+        let (pool, gone) = (Arc::clone(self), Arc::downgrade(&connection));
+        while state.drivers.try_join_next().is_some() {}
+        state.drivers.spawn(async move {
+            let problem = tokio::select! {
+                ended = driver => ended.err().map(|error| spell(&error)),
+                () = ending.notified() => Some("it has stopped answering".to_owned()),
+            };
+            pool.on_ended(&gone, problem.as_deref());
+        });
+        self.office.tallies.postgres_connects.up();
+        self.office.tallies.postgres_connections_up.up();
+        self.prepare_all(&connection, &state.site);
+        state.connections.push(connection);
+        if std::mem::take(&mut state.is_down) {
+            self.outage.end();
+        }
+        self.assign(&mut state);
+        Ok(())
+    }
+
+    fn on_refused(&self, Refusal { problem, has_no_room }: &Refusal) {
+        self.office.tallies.postgres_connect_failures.up();
+        let mut state = lock(&self.state);
+        let up = state.connections.len();
+        if up == 0 {
+            drop(state);
+            return self.despair(problem);
+        }
+        if *has_no_room {
+            self.office.tallies.postgres_connections_wanted.sub((state.wanted - up) as u64);
+            state.wanted = up;
+            let now = Instant::now();
+            if state.sated.replace(now + SATED_FOR).is_none() {
+                tracing::warn!("PostgreSQL has no more connections for us: going on with {up}");
+            }
+        } else {
+            self.outage.lost(problem);
+        }
+    }
+
+    /// There is no connection, and none to be had soon: nothing waits any more.
+    fn despair(&self, problem: &str) {
+        let mut state = lock(&self.state);
+        if !state.connections.is_empty() {
+            return;
+        }
+        state.is_hopeful = false;
+        if !std::mem::replace(&mut state.is_down, true) {
+            self.outage.begin(problem);
+        }
+        let waiting = std::mem::take(&mut state.backlog);
+        drop(state);
+        waiting.into_iter().for_each(|job| self.unavailable(job));
+    }
+
+    fn on_ended(&self, gone: &Weak<Connection>, problem: Option<&str>) {
+        let mut state = lock(&self.state);
+        if state.is_closing {
+            return;
+        }
+        state.connections.retain(|connection| !std::ptr::eq(Arc::as_ptr(connection), gone.as_ptr()));
+        state.is_hopeful = !state.is_late;
+        let is_late = state.is_late;
+        drop(state);
+        self.office.tallies.postgres_connections_up.down();
+        self.office.tallies.postgres_connections_lost.up();
+        let problem = problem.unwrap_or("the server has closed it");
+        self.outage.lost(problem);
+        if is_late {
+            self.despair(problem);
+        }
+        self.wish.notify_one();
+    }
+
+    /// Says good-bye on all connections, for at most [`GOODBYE_PATIENCE`].
+    pub(super) async fn close(&self) {
+        let mut drivers = {
+            let mut state = lock(&self.state);
+            state.is_closing = true;
+            state.connections.clear();
+            state.backlog.clear();
+            std::mem::take(&mut state.drivers)
+        };
+        let ended = async { while drivers.join_next().await.is_some() {} };
+        // What is still running is cut off when the runtime ends.
+        let _ = timeout(GOODBYE_PATIENCE, ended).await;
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+struct Refusal {
+    problem: String,
+    has_no_room: bool,
+}
+
+impl Refusal {
+    fn of(error: Error) -> Self {
+        let has_no_room = error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
+        Self { problem: spell(&error), has_no_room }
+    }
+
+    fn silence() -> Self {
+        Self { problem: "it does not answer".into(), has_no_room: false }
+    }
+}
+
+const SENT_MAX: u8 = 3;
+/// How long jobs wait for the first attempt after a loss.
+const FIRST_PATIENCE: Duration = Duration::from_millis(100);
+/// How long one attempt may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// How long the server may take to stop what it was asked to cancel.
+const STUCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a server that had no room is not asked for more.
+const SATED_FOR: Duration = Duration::from_secs(30);
+const EXPIRE_EVERY: Duration = Duration::from_millis(20);
+const GOODBYE_PATIENCE: Duration = Duration::from_millis(200);

@@ -1,0 +1,49 @@
+//! Requests to a real server, through everything between a worker and the server: what its types
+//! become, what its errors mean, and that it may go, come back, hang and be slow.
+
+mod faults;
+mod life;
+mod machine;
+#[path = "../../../tests/real/postgres.rs"]
+#[expect(dead_code, reason = "the tests of the real binary use the rest")]
+mod server;
+mod types;
+
+use std::time::Duration;
+
+use handlers::blueprint::RoutePlan;
+use server::Postgres;
+
+use crate::asks::Parts;
+use crate::asks::rehearsal::{self, QueryRoute, Rehearsal};
+
+/// A small pool for this server.
+fn parts(server: &Postgres) -> Parts {
+    let mut parts = rehearsal::parts();
+    parts.postgres.server = Some(server.url().parse().expect("a URL"));
+    parts
+}
+
+fn start(server: &Postgres, routes: impl IntoIterator<Item = QueryRoute>) -> Rehearsal {
+    start_with(&parts(server), routes)
+}
+
+fn start_with(parts: &Parts, routes: impl IntoIterator<Item = QueryRoute>) -> Rehearsal {
+    let routes: Vec<RoutePlan> = routes.into_iter().map(QueryRoute::route).collect();
+    let stage = Rehearsal::start(parts, routes);
+    stage.wait_for("postgres_connections_up", |up| up > 0);
+    stage
+}
+
+/// Answers `{"rows":[{"n":1}]}` at once.
+fn one() -> QueryRoute {
+    QueryRoute::postgres("/one", "SELECT 1 AS n", r#"{"n": n}"#)
+}
+
+const ONE: &str = r#"{"rows":[{"n":1}]}"#;
+
+/// Answers after a while.
+fn sleeping(path: &str, time: Duration) -> QueryRoute {
+    let sql = format!("SELECT 1 AS n FROM pg_sleep({})", time.as_secs_f64());
+    QueryRoute::postgres(path, &sql, r#"{"n": n}"#)
+}

@@ -1,0 +1,162 @@
+//! What the server's types become, compared with the server's own JSON; and what parameters become.
+
+use handlers::blueprint::{Source, ValueKind};
+use serde_json::Value;
+
+use super::{Postgres, QueryRoute, start};
+
+/// Values whose JSON is the server's own, octet for octet.
+const SAME: &[&str] = &[
+    "true",
+    "false",
+    "NULL::integer",
+    "(-32768)::smallint",
+    "2147483647",
+    "(-2147483648)::integer",
+    "9223372036854775807",
+    "0::numeric",
+    "0.00::numeric(5,2)",
+    "-12.50::numeric",
+    "30000::numeric",
+    "10020.0::numeric",
+    "0.0005::numeric",
+    "0.0000120::numeric",
+    "1.000200::numeric",
+    "123456789012345678901234567890.123456789::numeric",
+    "1e-20::numeric",
+    "1e100::numeric",
+    "99999.9999::numeric",
+    "0.1::float8",
+    "(-1.5)::float8",
+    "0.1::float4",
+    "3.5::float4",
+    "'text \"with\" \\ / and ü € 😀'::text",
+    "E'tab\\t, line\\n, bell\\x07'::text",
+    "''::varchar",
+    "'fixed'::char(8)",
+    "'pg_class'::name",
+    "'00112233-4455-6677-8899-aabbccddeeff'::uuid",
+    "'{\"b\": [1, 2.50, null]}'::jsonb",
+    "'{\"b\":   [1]}'::json",
+    "'[]'::jsonb",
+    "'2024-02-29'::date",
+    "'1900-03-01'::date",
+    "'0001-01-01'::date",
+    "'infinity'::date",
+    "'2024-02-29 12:34:56'::timestamp",
+    "'2024-02-29 12:34:56.789'::timestamp",
+    "'1969-12-31 23:59:59.999999'::timestamp",
+    "'-infinity'::timestamp",
+    "'2024-02-29 12:34:56.5+02'::timestamptz",
+    "'happy'::mood",
+    "7::age",
+    "'a@b'::address",
+];
+
+#[test]
+fn every_type_is_as_the_server_has_it_in_json() {
+    let server = Postgres::start_new();
+    server.query(
+        "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE DOMAIN age AS smallint; \
+         CREATE DOMAIN address AS text CHECK (value LIKE '%@%')",
+    );
+    let all: Vec<_> = SAME.iter().enumerate().map(|(n, sql)| format!("{sql} AS c{n}")).collect();
+    let all = format!("SELECT {}", all.join(", "));
+    let columns: Vec<_> = (0..SAME.len()).map(|n| format!("\"c{n}\": c{n}")).collect();
+    let row = format!("{{{}}}", columns.join(", "));
+    let stage = start(&server, [QueryRoute::postgres("/types", &all, &row).first()]);
+    let answer = stage.get("/types");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let theirs: Vec<_> = (0..SAME.len()).map(|n| format!("to_json(c{n})")).collect();
+    for (n, (sql, theirs)) in SAME.iter().zip(theirs).enumerate() {
+        let sql_theirs = format!("SET timezone = 'UTC'; SELECT {theirs} FROM ({all}) AS t");
+        let theirs = server.query(&sql_theirs);
+        let theirs = theirs.trim_end_matches('\n');
+        let theirs = if theirs.is_empty() { "null" } else { theirs };
+        let ours = member(answer.text(), n);
+        // A real number is the same, whatever its notation.
+        let is_real = sql.contains("float");
+        let parse = |text: &str| text.parse::<f64>().expect("a number");
+        let is_same = if is_real { parse(ours) == parse(theirs) } else { ours == theirs };
+        assert!(is_same, "{sql}: {ours} is not {theirs}");
+    }
+    let parsed: Value = serde_json::from_str(answer.text()).expect("JSON");
+    assert_eq!(parsed.as_object().map(serde_json::Map::len), Some(SAME.len()));
+}
+
+/// The text of member `n` of an object whose members are in order.
+fn member(object: &str, n: usize) -> &str {
+    let name = format!("\"c{n}\": ");
+    let name = if object.contains(&name) { name } else { format!("\"c{n}\":") };
+    let from = object.find(&name).expect("is there") + name.len();
+    let next = format!(",\"c{}\"", n + 1);
+    let rest = &object[from..];
+    let end = rest.find(&next).unwrap_or(rest.len() - 1);
+    rest[..end].trim_end_matches([',', ' '])
+}
+
+#[test]
+fn dates_outside_of_four_digits_are_as_ecmascript_reads_them() {
+    let server = Postgres::start_new();
+    let sql = "SELECT '4713-11-24 BC'::date AS a, '12345-06-07'::date AS b, \
+               '0001-12-31 BC'::timestamptz AS c, '5874897-12-31'::date AS d";
+    let row = r#"{"a": a, "b": b, "c": c, "d": d}"#;
+    let stage = start(&server, [QueryRoute::postgres("/dates", sql, row).first()]);
+    let parsed: Value = serde_json::from_str(stage.get("/dates").text()).expect("JSON");
+    assert_eq!(parsed["a"], "-004712-11-24");
+    assert_eq!(parsed["b"], "+012345-06-07");
+    assert_eq!(parsed["c"], "0000-12-31T00:00:00+00:00");
+    assert_eq!(parsed["d"], "+5874897-12-31");
+}
+
+#[test]
+fn parameters_take_the_type_of_their_placeholder() {
+    let server = Postgres::start_new();
+    server.query("CREATE TYPE mood AS ENUM ('sad', 'happy')");
+    let echo = |kind, ty: &str| {
+        let sql = format!("SELECT $1::{ty}::text AS v");
+        let path = format!("/{}", ty.replace(' ', "_"));
+        let route = QueryRoute::postgres(&path, &sql, r#"{"v": v}"#).first();
+        route.with("v", Source::Query, kind)
+    };
+    let whole = ["smallint", "integer", "bigint", "real", "double precision", "numeric", "text"];
+    let integers = whole.map(|ty| echo(ValueKind::Integer, ty));
+    let texts = ["varchar", "uuid", "date", "timestamptz", "mood", "inet", "bytea"]
+        .map(|ty| echo(ValueKind::Text, ty));
+    let others = [echo(ValueKind::Boolean, "boolean"), echo(ValueKind::Json, "jsonb")];
+    let stage = start(&server, integers.into_iter().chain(texts).chain(others));
+    let says = |path: &str, value: &str| {
+        let answer = stage.get(path);
+        let text = answer.text();
+        assert_eq!((answer.status, text), (200, &*format!(r#"{{"v":"{value}"}}"#)), "{path}");
+    };
+    for ty in whole {
+        says(&format!("/{}?v=-12", ty.replace(' ', "_")), "-12");
+    }
+    says("/bigint?v=-9223372036854775808", "-9223372036854775808");
+    says("/varchar?v=a%22b", "a\\\"b");
+    says(
+        "/uuid?v=00112233445566778899AABBCCDDEEFF",
+        "00112233-4455-6677-8899-aabbccddeeff",
+    );
+    says("/date?v=2024-02-29", "2024-02-29");
+    says("/mood?v=happy", "happy");
+    says("/inet?v=10.0.0.1", "10.0.0.1/32");
+    says("/bytea?v=abc", "\\\\x616263");
+    says("/boolean?v=true", "true");
+    says("/jsonb?v=%5B1,2%5D", "[1, 2]");
+    let refused = [
+        ("/uuid?v=x", 422),
+        ("/date?v=2024-02-30", 422),
+        ("/mood?v=angry", 422),
+        ("/smallint?v=40000", 400),
+        ("/integer?v=3000000000", 400),
+    ];
+    for (path, status) in refused {
+        let answer = stage.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    let text = stage.get("/integer?v=3000000000");
+    assert!(text.text().contains("\"v\"") && text.text().contains("2147483647"), "{}", text.text());
+    assert_eq!((stage.reading("postgres_bad_data"), stage.reading("asks_refused")), (3, 3));
+}

@@ -1,0 +1,185 @@
+//! What is counted beside the dataplane: declared once, with name and help; any thread adds.
+//!
+//! Totals only grow and are never reset; levels go up and down. Whoever shows them takes
+//! [`AsksReadings`], a copy.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use engine::{Kind, Reading};
+use serde_json::{Map, Value};
+
+/// A number that many threads write.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(AtomicU64);
+
+impl Tally {
+    /// One more.
+    pub(crate) fn up(&self) {
+        self.add(1);
+    }
+
+    /// One less: levels only.
+    pub(crate) fn down(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// `n` more.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// `n` less: levels only.
+    pub(crate) fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    /// Replaces the value: levels and totals that somebody else keeps.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Every number at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AsksReadings(Vec<Reading>);
+
+impl AsksReadings {
+    /// In the order of declaration.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Reading> {
+        self.0.iter()
+    }
+
+    /// As the statistics document has them.
+    pub(crate) fn document(&self) -> Value {
+        let pairs = self.iter().map(|reading| (reading.name.into(), reading.value.into()));
+        Value::Object(pairs.collect::<Map<_, _>>())
+    }
+}
+
+macro_rules! tallies {
+    ($(#[$outer:meta])* pub(crate) struct $block:ident { $($name:ident: $kind:ident, $help:literal;)* }) => {
+        $(#[$outer])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $block { $(#[doc = $help] pub(crate) $name: Tally,)* }
+
+        impl $block {
+            /// Every number, in the order of declaration.
+            pub(crate) fn readings(&self) -> AsksReadings {
+                AsksReadings(vec![$(Reading {
+                    name: stringify!($name),
+                    help: $help,
+                    kind: Kind::$kind,
+                    value: self.$name.value(),
+                },)*])
+            }
+        }
+    };
+}
+
+tallies! {
+    /// The numbers of everything that answers asks. Written by all its threads.
+    pub(crate) struct Tallies {
+        asks_postgres: Total, "asks for a statement of PostgreSQL taken from workers, cache hits included";
+        asks_sqlite: Total, "asks for a statement of SQLite taken from workers, cache hits included";
+        asks_press: Total, "asks for a compressed body taken from workers";
+        asks_refused: Total, "asks answered 400, 404 or 422 because of their parameters";
+        answers: Total, "answers handed to workers";
+        answers_delayed: Total, "answers that found the ring of their worker full and were tried again";
+        answers_lost: Total, "answers given up because the ring of their worker stayed full";
+        lent_answers: Level, "answers that workers may still be sending";
+        lent_octets: Level, "octets of their bodies; a body in several answers counts for each";
+        cache_hits: Total, "asks answered from the cache";
+        cache_misses: Total, "asks of routes with a cache that had to be run";
+        cache_stored: Total, "answers put into the cache";
+        cache_overtaken: Total, "answers not put into the cache because a write went by meanwhile";
+        cache_too_large: Total, "answers not put into the cache because of their size";
+        cache_invalidated: Total, "answers taken out of the cache by another route, or by a reload";
+        cache_evicted: Total, "answers taken out of the cache to make room";
+        cache_entries: Level, "answers in the cache, expired ones included";
+        cache_octets: Level, "octets of their bodies and keys";
+        postgres_connections_up: Level, "connections to PostgreSQL that are up";
+        postgres_connections_wanted: Level, "connections that the load has asked for so far";
+        postgres_connects: Total, "connections made";
+        postgres_connect_failures: Total, "attempts to connect that failed";
+        postgres_connections_lost: Total, "connections that ended without being told to";
+        postgres_connections_replaced: Total, "connections closed because they stopped answering";
+        postgres_waiting: Level, "asks that wait for room on a connection";
+        postgres_under_way: Level, "asks that are with the server";
+        postgres_refused: Total, "asks answered 503 because as many as allowed were waiting";
+        postgres_unavailable: Total, "asks answered as unavailable";
+        postgres_timed_out: Total, "of those, asks whose time was up";
+        postgres_retried: Total, "asks sent once more";
+        postgres_cancels: Total, "requests to cancel what runs too long";
+        postgres_prepared: Total, "statements prepared";
+        postgres_conflicts: Total, "asks answered 409: a unique or foreign key says no";
+        postgres_bad_data: Total, "asks answered 422: a check, a type or a range says no";
+        postgres_errors: Total, "asks answered 500: the server refuses the statement";
+        postgres_misfits: Total, "asks answered 500: the statement does not have the columns its route wants";
+        sqlite_waiting: Level, "asks that wait for a thread";
+        sqlite_under_way: Level, "asks that a thread runs";
+        sqlite_refused: Total, "asks answered 503 because as many as allowed were waiting";
+        sqlite_unavailable: Total, "asks answered as unavailable";
+        sqlite_timed_out: Total, "of those, asks whose time was up";
+        sqlite_opened: Total, "times a thread opened a database file";
+        sqlite_errors: Total, "asks answered 500: the file is damaged or refuses the statement";
+        sqlite_misfits: Total, "asks answered 500: the statement does not have the columns its route wants";
+        press_waiting: Level, "asks that wait for a compute thread";
+        press_refused: Total, "asks answered 503 because as many as allowed were waiting";
+        pressed: Total, "bodies compressed";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_document_has_every_number_by_name() {
+        let tallies = Tallies::default();
+        tallies.answers.add(3);
+        tallies.answers.up();
+        tallies.lent_answers.add(5);
+        tallies.lent_answers.sub(2);
+        tallies.lent_answers.down();
+        let readings = tallies.readings();
+        let document = readings.document();
+        assert_eq!(document["answers"], 4);
+        assert_eq!(document["lent_answers"], 2);
+        assert_eq!(document.as_object().map(Map::len), Some(readings.iter().count()));
+        assert!(readings.iter().all(|reading| !reading.help.is_empty()));
+    }
+
+    #[test]
+    fn every_number_is_counted_somewhere() {
+        let mut code = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/asks"), &mut code);
+        let tallies = Tallies::default();
+        let idle: Vec<_> = tallies
+            .readings()
+            .iter()
+            .map(|reading| reading.name)
+            .filter(|name| !code.contains(&format!("tallies.{name}.")))
+            .collect();
+        assert!(idle.is_empty(), "declared, but counted nowhere: {idle:?}");
+    }
+
+    /// The text of every file below `directory` but this one.
+    fn sources(directory: &Path, text: &mut String) {
+        for entry in fs::read_dir(directory).expect("readable") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if !path.ends_with("readings.rs") {
+                text.push_str(&fs::read_to_string(&path).expect("a source file"));
+            }
+        }
+    }
+}
