@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Key, Place};
+use crate::admin;
+use crate::config::{Config, ConfigError, Environment, Key, Place};
 use crate::link::LinkSpec;
 
 /// What was asked for.
@@ -29,6 +30,13 @@ pub(crate) enum Command {
     /// Take the port and serve until SIGTERM or SIGINT
     #[command(after_help = SERVE_HELP)]
     Serve(Options),
+    /// Let a running server read its configuration and data again, and say what came of it
+    #[command(after_help = RELOAD_HELP)]
+    Reload {
+        /// Which server: its admin.name
+        #[arg(long, value_name = "NAME", default_value = "pollux", value_parser = server_name)]
+        name: String,
+    },
     /// Read configuration and data, say what would be served on what; touch no device
     #[command(after_help = EXIT_CODES)]
     Check(Options),
@@ -61,7 +69,7 @@ pub(crate) struct Options {
     /// Cores with a worker each: last, 1, 1-3, 1,3 [default: last]
     #[arg(long, value_name = "LIST")]
     cores: Option<String>,
-    /// Directory with dataset.json and static/ [default: the built-in sample]
+    /// Directory of the files that routes name [default: the built-in sample]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// File to write counters into as JSON, once a second
@@ -76,11 +84,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The file, if one was named, with the options over it.
+    /// The file, if one was named, with the environment and the options over it.
     ///
     /// # Errors
-    /// The file does not read, or names something that does not exist.
-    pub(crate) fn config(self) -> Result<Config, ConfigError> {
+    /// The file does not read, or an option names something that does not exist.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let mut config = match &self.config {
             Some(file) => Config::read(file)?,
             None => Config::default(),
@@ -88,18 +96,19 @@ impl Options {
         for text in &self.set {
             config.assign(text)?;
         }
+        config.heed(Environment::read()?);
         let options = [
-            (Key::LinkDevice, "--link", self.link),
-            (Key::ListenAddress, "--address", self.address),
-            (Key::ListenPort, "--port", self.port),
-            (Key::CoresWorkers, "--cores", self.cores),
-            (Key::DataDirectory, "--data", self.data),
-            (Key::StatsFile, "--stats", self.stats),
-            (Key::CoresIdle, "--idle", self.idle),
+            (Key::LinkDevice, "--link", &self.link),
+            (Key::ListenAddress, "--address", &self.address),
+            (Key::ListenPort, "--port", &self.port),
+            (Key::CoresWorkers, "--cores", &self.cores),
+            (Key::DataDirectory, "--data", &self.data),
+            (Key::StatsFile, "--stats", &self.stats),
+            (Key::CoresIdle, "--idle", &self.idle),
         ];
         for (key, flag, value) in options {
             if let Some(value) = value {
-                config.set(key, value, Place::Option(flag));
+                config.set(key, value.clone(), Place::Option(flag));
             }
         }
         Ok(config)
@@ -116,10 +125,26 @@ Exit codes:
   1  failed at start or while running; the last line on standard error says why
   2  the command line, the configuration or the data is wrong";
 
+/// A server as `--name` calls it: what `admin.name` may be.
+fn server_name(text: &str) -> Result<String, String> {
+    if admin::is_name(text) { Ok(text.into()) } else { Err(format!("expected {}", admin::NAME)) }
+}
+
+const RELOAD_HELP: &str = "\
+Configuration file and data directory are read again, checked, and served from the next request on;
+requests and connections under way go on. What is wrong is refused as a whole: what was served before
+still is. Keys other than data.directory, statements and routes take effect at a restart, and are named.
+
+Exit codes:
+  0  done
+  1  refused, or no server of that name runs; the last lines on standard error say why
+  2  the command line is wrong";
+
 const SERVE_HELP: &str = "\
 Signals:
   SIGTERM, SIGINT  finish the requests under way (deadlines.drain, 8s), release the port, exit 0
   a second SIGINT  release the port at once
+  SIGHUP           read configuration and data again, as `pollux reload` does; the log says the outcome
 
 The log goes to standard error. The line with the message `ready` says that requests are answered.
 

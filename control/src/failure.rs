@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::admin::{AskError, SocketError};
+use crate::asks::VetError;
 use crate::config::ConfigError;
 use crate::content::ContentError;
 use crate::launch::LaunchError;
@@ -17,6 +19,15 @@ pub(crate) enum Failure {
     /// The data is missing or malformed.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// A database does not have what a statement asks of it.
+    #[error(transparent)]
+    Vet(#[from] VetError),
+    /// There is no admin socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// A command was not carried out.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// The server did not start.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -32,6 +43,9 @@ pub(crate) enum Failure {
     /// The host does not tell its cores.
     #[error("the cores of this machine cannot be read: {0}")]
     Cores(io::Error),
+    /// No threads for what the cores ask.
+    #[error("the threads that answer for databases could not be made: {0}")]
+    Asks(io::Error),
     /// No threads for the control plane.
     #[error("the threads of the control plane could not be made: {0}")]
     Runtime(io::Error),
@@ -44,8 +58,11 @@ impl Failure {
     /// 2 where the operator's input is wrong, 1 for everything else.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Content(_) => 2,
-            Self::Launch(_)
+            Self::Config(_) | Self::Content(_) | Self::Vet(_) => 2,
+            Self::Socket(_)
+            | Self::Ask(_)
+            | Self::Asks(_)
+            | Self::Launch(_)
             | Self::LaunchPanicked
             | Self::Run(_)
             | Self::Sample(_)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, Running};
 use engine::link::WallClock;
-use handlers::Site;
+use handlers::{Edition, FormPool};
 
 use crate::config::{Idling, Pages, Plan};
 use crate::link::{HostLinks, Link, LinkSpec, choose};
@@ -35,13 +35,24 @@ pub(crate) struct Appliance {
     pub(crate) link: String,
 }
 
-/// Starts everything `plan` asks for. Blocks for about half a second; call it on a thread that may.
+/// Forms for each worker of `plan`, in their order.
+pub(crate) fn forms(plan: &Plan) -> Vec<Arc<FormPool>> {
+    let pool = |_: &usize| Arc::new(FormPool::new(parked(plan), plan.form));
+    plan.cores.iter().map(pool).collect()
+}
+
+/// Requests of one worker that may wait for an answer of control: each has a form.
+fn parked(plan: &Plan) -> usize {
+    (plan.parked / plan.cores.len()).max(1)
+}
+
+/// Starts everything `plan` asks for; the workers serve with `editions`, one each. Blocks for about half a second; call it on a thread that may.
 ///
 /// # Errors
 /// With what to do about it. Nothing is left behind.
 pub(crate) fn launch(
     plan: &Plan,
-    site: &Arc<Site>,
+    editions: &[Arc<Edition>],
     need: Need,
     wall: &Arc<WallClock>,
 ) -> Result<Appliance, LaunchError> {
@@ -65,7 +76,7 @@ pub(crate) fn launch(
     let checked = check_wire(plan, &mut taken);
     let Taken { link, kind, info, ports, spreading, queues } = taken;
     let post = crew::Post { mac: info.mac, spreading, need, kind };
-    match checked.and_then(|()| crew::staff(plan, site, wall, &post, queues)) {
+    match checked.and_then(|()| crew::staff(plan, editions, wall, &post, queues)) {
         Ok(team) => Ok(Appliance { team, ports, link }),
         Err(error) => {
             if let Err(error) = release(ports) {

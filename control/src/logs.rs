@@ -27,11 +27,13 @@ pub(crate) fn open(plan: &Plan) {
     }));
 }
 
-/// Says why the program fails: in the log if it is open, else on standard error.
+/// Says why the program fails, a line for each mistake: in the log if it is open, else on standard error.
 pub(crate) fn last_word(failure: &Failure) {
-    if tracing::dispatcher::has_been_set() {
-        tracing::error!("{failure}");
-    } else {
-        eprintln!("pollux: {failure}");
+    for line in failure.to_string().lines() {
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!("{line}");
+        } else {
+            eprintln!("pollux: {line}");
+        }
     }
 }

@@ -2,9 +2,12 @@
 //! keeps out of their way.
 //!
 //! Start with [`serve`]: configuration ([`config`]) and data ([`content`]) become a running server
-//! ([`launch`]), which is then watched over ([`supervise`]).
+//! ([`launch`]), which is then watched over ([`supervise`]). Beside it run whoever answers what a core
+//! cannot ([`asks`]), new snapshots ([`reload`]) and the operator's socket ([`admin`]).
 #![forbid(unsafe_code)]
 
+mod admin;
+mod asks;
 mod check;
 mod cli;
 mod config;
@@ -16,12 +19,14 @@ mod launch;
 mod link;
 mod logs;
 mod memory;
+mod reload;
 mod sample;
 mod serve;
 mod stats_file;
 mod supervise;
 mod team;
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -33,6 +38,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(options) => serve::serve(options),
+        Command::Reload { name } => reload_server(&name),
         Command::Check(options) => check::check(options),
         Command::Sample { directory, force } => write_sample(&directory, force),
     };
@@ -45,8 +51,13 @@ fn main() -> ExitCode {
     }
 }
 
+fn reload_server(name: &str) -> Result<(), Failure> {
+    let reloaded = admin::reload(name)?;
+    writeln!(io::stdout(), "{reloaded}").map_err(Failure::Output)
+}
+
 fn write_sample(directory: &Path, force: bool) -> Result<(), Failure> {
-    let written = sample::write(&handlers::sample::material(), directory, force)?;
+    let written = sample::write(directory, force)?;
     println!("{}: {} files, {} octets", directory.display(), written.files, written.octets);
     Ok(())
 }

@@ -1,22 +1,25 @@
 //! `pollux serve`: configuration, data, threads, launch, and then watching over it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::link::WallClock;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::{runtime, task};
 
+use crate::admin::{self, Desk, Socket};
+use crate::asks::{self, Asks};
 use crate::cli::Options;
 use crate::config::Plan;
-use crate::content::Content;
+use crate::content::{Content, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
-use crate::launch::{self, Need};
+use crate::launch::{self, Appliance, Need};
 use crate::logs;
 use crate::memory::{HugepagePool, mebibytes};
-use crate::supervise::{RunError, Signals, Watch, keep_time, unix_now};
+use crate::reload::{Reloader, Snapshot, Source, Standing};
+use crate::supervise::{Besides, RunError, Signals, Watch, give_back, keep_time, unix_now};
 
 /// Serves until a signal. Returns when everything is released.
 ///
@@ -24,16 +27,9 @@ use crate::supervise::{RunError, Signals, Watch, keep_time, unix_now};
 /// With what to do about it.
 pub(crate) fn serve(options: Options) -> Result<(), Failure> {
     let host = HostCores::read().map_err(Failure::Cores)?;
-    let plan = Plan::check(&options.config()?, &host)?;
+    let config = options.config()?;
+    let plan = Plan::check(&config, &host)?;
     logs::open(&plan);
-    let content = Content::load(&plan)?;
-    let pages = if content.huge { "hugepages" } else { "ordinary pages" };
-    tracing::info!(
-        "content is {}: {} files, {} of answers in {pages}",
-        content.source,
-        content.files,
-        mebibytes(content.octets as u64)
-    );
     confine(&host.beside(&plan.cores));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -41,22 +37,58 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    runtime.block_on(run(plan, content))
+    let standing = Standing::new(config, host);
+    let source = Source { options, standing, sample: Sample::default() };
+    let served = runtime.block_on(run(plan, source));
+    // A reload that is still being read is not waited for.
+    runtime.shutdown_timeout(BLOCKING_PATIENCE);
+    served
 }
 
-async fn run(plan: Plan, content: Content) -> Result<(), Failure> {
+/// Reads the content that `plan` names, and asks the databases whether they have what it takes. Blocks.
+///
+/// # Errors
+/// Data or databases are not what they should be.
+pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Content, Failure> {
+    let content = Content::load(plan, sample)?;
+    for warning in asks::vet(plan, &content.site)? {
+        tracing::warn!("{warning}");
+    }
+    Ok(content)
+}
+
+async fn run(plan: Plan, source: Source) -> Result<(), Failure> {
     let began = Instant::now();
     // Before anything is taken: from here on a signal lets go of it again.
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
-    let wall = WallClock::new(unix_now());
-    task::spawn(keep_time(Arc::clone(&wall)));
+    let socket = Socket::take(&plan.admin_name).await?;
+    let loading = task::spawn_blocking({
+        let (plan, sample) = (plan.clone(), source.sample.clone());
+        move || load(&plan, &sample)
+    });
+    let content = tokio::select! {
+        loaded = loading => loaded.map_err(|_| Failure::LaunchPanicked)??,
+        name = signals.end() => {
+            tracing::info!("{name}: stopped before anything was served");
+            return Ok(());
+        }
+    };
+    tell(&content);
     let need = Need::of(&plan, content.octets, HugepagePool::read());
-    let (plan, appliance) = task::spawn_blocking(move || {
-        let appliance = launch::launch(&plan, &content.site, need, &wall);
-        appliance.map(|appliance| (plan, appliance))
-    })
-    .await
-    .map_err(|_| Failure::LaunchPanicked)??;
+    let snapshot = Snapshot::new(content, &launch::forms(&plan));
+    let (plan, appliance) = launch(plan, &snapshot, need).await?;
+    let asks = match Asks::start(&plan, appliance.team.lines(), &snapshot.content.site) {
+        Ok(asks) => Arc::new(asks),
+        Err(error) => {
+            let stopped = appliance.team.stop();
+            give_back(appliance, stopped)?;
+            return Err(Failure::Asks(error));
+        }
+    };
+    let recipients = appliance.team.recipients();
+    let (reload, reloader) = Reloader::start(source, recipients, Arc::clone(&asks), snapshot);
+    tracing::info!("commands are taken at {}", socket.path().display());
+    let admin = task::spawn(admin::serve(socket, Desk { reload: reload.clone() }));
     tracing::info!(
         cores = cores::list(&plan.cores),
         connections = plan.connections,
@@ -66,7 +98,29 @@ async fn run(plan: Plan, content: Content) -> Result<(), Failure> {
         plan.port,
         appliance.link
     );
-    Ok(Watch::new(plan, appliance).run(&mut signals).await?)
+    let besides = Besides { asks, reload, reloader, admin };
+    Ok(Watch::new(plan, appliance, besides).run(&mut signals).await?)
+}
+
+async fn launch(plan: Plan, snapshot: &Snapshot, need: Need) -> Result<(Plan, Appliance), Failure> {
+    let wall = WallClock::new(unix_now());
+    task::spawn(keep_time(Arc::clone(&wall)));
+    let editions = snapshot.editions.clone();
+    task::spawn_blocking(move || {
+        let appliance = launch::launch(&plan, &editions, need, &wall)?;
+        Ok((plan, appliance))
+    })
+    .await
+    .map_err(|_| Failure::LaunchPanicked)?
+}
+
+fn tell(content: &Content) {
+    let Content { source, routes, files, octets, huge, .. } = content;
+    let pages = if *huge { "hugepages" } else { "ordinary pages" };
+    let octets = mebibytes(*octets as u64);
+    tracing::info!(
+        "content is {source}: {routes} routes, {files} files, {octets} of answers in {pages}"
+    );
 }
 
 /// Keeps this thread, and all it starts, off the workers' cores. DPDK and the workers choose their own.
@@ -80,3 +134,5 @@ fn confine(cores: &[usize]) {
 
 /// One for the clock and signals, one for whatever blocks it.
 const CONTROL_THREADS: usize = 2;
+/// For what a thread is in the middle of when everything else is released.
+const BLOCKING_PATIENCE: Duration = Duration::from_secs(2);

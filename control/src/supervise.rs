@@ -8,11 +8,14 @@ use dpdk::StopError;
 use engine::link::WallClock;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 
+use crate::asks::Asks;
 use crate::config::Plan;
 use crate::launch::{self, Appliance};
 use crate::memory::MemoryUse;
+use crate::reload::ReloadDesk;
 use crate::stats_file::{self, NicReadings};
 
 /// What can go wrong once we serve.
@@ -40,7 +43,7 @@ pub(crate) enum RunError {
     Signals(#[from] io::Error),
 }
 
-/// The signals that end a server.
+/// The signals that a server heeds.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
@@ -61,14 +64,31 @@ impl Signals {
         })
     }
 
-    /// The next one, by name.
-    async fn any(&mut self) -> &'static str {
+    /// The next one that ends a server, by name.
+    pub(crate) async fn end(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
-            _ = self.hangup.recv() => "SIGHUP",
         }
     }
+
+    /// The next one, whatever it means.
+    async fn any(&mut self) -> Meaning {
+        tokio::select! {
+            _ = self.terminate.recv() => Meaning::End("SIGTERM"),
+            _ = self.interrupt.recv() => Meaning::End("SIGINT"),
+            _ = self.hangup.recv() => Meaning::Reload,
+        }
+    }
+}
+
+/// What a signal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// Drain and stop. The signal's name.
+    End(&'static str),
+    /// Read everything again.
+    Reload,
 }
 
 /// Keeps `wall` at the time of day, for ever.
@@ -86,19 +106,33 @@ pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
+/// What runs beside the workers.
+#[derive(Debug)]
+pub(crate) struct Besides {
+    /// Answers what the cores ask.
+    pub(crate) asks: Arc<Asks>,
+    /// Where reloads are asked for.
+    pub(crate) reload: ReloadDesk,
+    /// Keeps what the workers were lent.
+    pub(crate) reloader: JoinHandle<()>,
+    /// Has the admin socket.
+    pub(crate) admin: JoinHandle<()>,
+}
+
 /// A server with its plan.
 #[derive(Debug)]
 pub(crate) struct Watch {
     plan: Plan,
     appliance: Appliance,
+    besides: Besides,
     flows_told: bool,
     stats_failed: bool,
 }
 
 impl Watch {
-    /// Watches over `appliance`.
-    pub(crate) fn new(plan: Plan, appliance: Appliance) -> Self {
-        Self { plan, appliance, flows_told: false, stats_failed: false }
+    /// Watches over `appliance` and what is beside it.
+    pub(crate) fn new(plan: Plan, appliance: Appliance, besides: Besides) -> Self {
+        Self { plan, appliance, besides, flows_told: false, stats_failed: false }
     }
 
     /// Serves until a signal, then drains, stops and releases everything.
@@ -111,7 +145,7 @@ impl Watch {
         if served.is_ok() {
             self.drain(signals).await;
         }
-        let released = self.release();
+        let released = self.release().await;
         served.and(released)
     }
 
@@ -120,10 +154,13 @@ impl Watch {
         let mut look = interval(LOOK_EVERY);
         loop {
             tokio::select! {
-                name = signals.any() => {
-                    tracing::info!("{name}: draining for at most {:?}", self.plan.drain);
-                    return Ok(());
-                }
+                meaning = signals.any() => match meaning {
+                    Meaning::Reload => self.besides.reload.order(),
+                    Meaning::End(name) => {
+                        tracing::info!("{name}: draining for at most {:?}", self.plan.drain);
+                        return Ok(());
+                    }
+                },
                 _ = stats.tick() => self.write_stats(),
                 _ = look.tick() => self.look()?,
             }
@@ -143,6 +180,7 @@ impl Watch {
 
     async fn drain(&mut self, signals: &mut Signals) {
         let began = Instant::now();
+        self.besides.reload.close();
         self.appliance.team.drain();
         let mut stats = interval(self.plan.stats_every);
         let mut look = interval(DRAIN_LOOK_EVERY);
@@ -165,16 +203,20 @@ impl Watch {
         }
     }
 
-    fn release(mut self) -> Result<(), RunError> {
+    /// The way down: workers, then who answers them, the port, what was lent, and last the name.
+    async fn release(mut self) -> Result<(), RunError> {
         let stopped = self.appliance.team.stop();
+        self.besides.asks.stop();
         self.write_stats();
         let document = self.document();
         tracing::info!("counters: {}", stats_file::spell_nonzero(&document));
-        let Appliance { ports, link, .. } = self.appliance;
-        stopped.map_err(|cores| RunError::Stuck { cores })?;
-        launch::release(ports)?;
-        tracing::info!("released {link}");
-        Ok(())
+        let released = give_back(self.appliance, stopped);
+        for task in [self.besides.reloader, self.besides.admin] {
+            task.abort();
+            // It ends as cancelled, or has ended.
+            let _ = task.await;
+        }
+        released
     }
 
     fn write_stats(&mut self) {
@@ -193,8 +235,29 @@ impl Watch {
     fn document(&self) -> Value {
         let mut nic = NicReadings::default();
         self.appliance.ports.iter().for_each(|port| nic.add(port));
-        stats_file::document(&self.appliance.team.readings(), &nic, MemoryUse::read())
+        stats_file::document(
+            &self.appliance.team.readings(),
+            &nic,
+            MemoryUse::read(),
+            &self.besides.asks.readings(),
+            self.besides.reload.readings(),
+        )
     }
+}
+
+/// Gives back the ports of `appliance`, whose workers were told to stop, with this outcome.
+///
+/// # Errors
+/// Workers did not stop, or a port was not released as it should be.
+pub(crate) fn give_back(
+    appliance: Appliance,
+    stopped: Result<(), Vec<usize>>,
+) -> Result<(), RunError> {
+    let Appliance { ports, link, .. } = appliance;
+    stopped.map_err(|cores| RunError::Stuck { cores })?;
+    launch::release(ports)?;
+    tracing::info!("released {link}");
+    Ok(())
 }
 
 /// Says, once enough connections were opened to tell, on how many cores they arrived.

@@ -1,11 +1,14 @@
 //! The workers as a group: one member for each core, in the order of the cores. Where software spreads
 //! the flows, the first member is the hub that the others send through.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::link::{Command, ControlEnd, Event};
+use engine::link::{Answers, Asks, Command, ControlEnd, Event};
+use handlers::{Edition, FormPool};
 
+use crate::reload::Recipient;
 use crate::stats_file::CoreReadings;
 
 /// All workers.
@@ -16,15 +19,22 @@ pub(crate) struct Team(Vec<Member>);
 #[derive(Debug)]
 pub(crate) struct Member {
     core: usize,
-    end: ControlEnd,
+    end: Arc<ControlEnd<Edition>>,
+    forms: Arc<FormPool>,
     thread: JoinHandle<()>,
     drained: bool,
 }
 
 impl Team {
-    /// Adds the worker on `core`, after all that are there.
-    pub(crate) fn add(&mut self, core: usize, end: ControlEnd, thread: JoinHandle<()>) {
-        self.0.push(Member { core, end, thread, drained: false });
+    /// Adds the worker on `core`, after all that are there. It takes its forms from `forms`.
+    pub(crate) fn add(
+        &mut self,
+        core: usize,
+        end: ControlEnd<Edition>,
+        forms: Arc<FormPool>,
+        thread: JoinHandle<()>,
+    ) {
+        self.0.push(Member { core, end: Arc::new(end), forms, thread, drained: false });
     }
 
     /// How many there are.
@@ -34,7 +44,26 @@ impl Team {
 
     /// Their counters.
     pub(crate) fn readings(&self) -> Vec<CoreReadings<'_>> {
-        self.0.iter().map(|m| CoreReadings { core: m.core, stats: m.end.stats() }).collect()
+        let members = self.0.iter();
+        members
+            .map(|Member { core, end, forms, .. }| CoreReadings {
+                core: *core,
+                stats: end.stats(),
+                forms_refused: forms.refused(),
+            })
+            .collect()
+    }
+
+    /// What each asks, and the way of its answers.
+    pub(crate) fn lines(&self) -> Vec<(Asks<Edition>, Answers<Edition>)> {
+        self.0.iter().map(|member| (member.end.asks(), member.end.answers())).collect()
+    }
+
+    /// Each as reloads see it.
+    pub(crate) fn recipients(&self) -> Vec<Recipient> {
+        let recipient =
+            |m: &Member| Recipient::new(m.core, Arc::clone(&m.end), Arc::clone(&m.forms));
+        self.0.iter().map(recipient).collect()
     }
 
     /// A core whose thread has ended by itself, if there is one.
@@ -90,7 +119,7 @@ impl Member {
         let deadline = Instant::now() + STOP_PATIENCE;
         let mut told = false;
         while !self.thread.is_finished() && Instant::now() < deadline {
-            told = told || self.end.send(Command::Stop);
+            told = told || self.end.send(Command::Stop).is_ok();
             std::thread::sleep(STOP_LOOK_EVERY);
         }
         self.thread.is_finished()
@@ -120,13 +149,17 @@ mod tests {
         (thread, release)
     }
 
+    fn forms() -> Arc<FormPool> {
+        Arc::new(FormPool::new(1, 64))
+    }
+
     #[test]
     fn a_worker_that_does_not_turn_is_given_up_by_name() {
         let wall = WallClock::new(0);
         let mut team = Team::default();
         let (thread, release) = deaf();
-        let (end, _worker) = link::pair(&wall);
-        team.add(5, end, thread);
+        let (end, _worker) = link::pair(&wall, 1);
+        team.add(5, end, forms(), thread);
         assert_eq!(team.lost(), None);
         assert_eq!(team.stop(), Err(vec![5]));
         drop(release);
@@ -139,8 +172,8 @@ mod tests {
         let wall = WallClock::new(0);
         let mut team = Team::default();
         let (thread, release) = deaf();
-        let (end, _worker) = link::pair(&wall);
-        team.add(1, end, thread);
+        let (end, _worker) = link::pair(&wall, 1);
+        team.add(1, end, forms(), thread);
         team.drain();
         assert!(!team.poll_drained());
         assert_eq!(team.connections_open(), 0);

@@ -1,5 +1,5 @@
-//! Hires the workers: gives each its core, queue, memory, secret and link to control, and waits until
-//! all turn.
+//! Hires the workers: gives each its core, queue, edition, memory, secret and link to control, and waits
+//! until all turn.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -8,13 +8,13 @@ use std::time::Duration;
 use dpdk::{Arena, Backing, LinkKind, QueuePair, Tsc};
 use engine::link::{self, WallClock};
 use engine::{CorePlan, Nic, spread};
-use handlers::Site;
+use handlers::Edition;
 
 use super::error::LaunchError;
 use super::need::{Need, buffers_len};
-use super::sleeps;
 use super::spreading::Spreading;
 use super::worker::{self, Parts, Report};
+use super::{parked, sleeps};
 use crate::config::{Pages, Pause, Plan};
 use crate::memory::mebibytes;
 use crate::team::Team;
@@ -32,13 +32,13 @@ pub(crate) struct Post {
     pub(crate) kind: LinkKind,
 }
 
-/// Starts a worker on each core of `plan`. When this returns, all turn.
+/// Starts a worker on each core of `plan`, with its own of `editions`. When this returns, all turn.
 ///
 /// # Errors
 /// One could not be started; the others have been stopped again.
 pub(crate) fn staff(
     plan: &Plan,
-    site: &Arc<Site>,
+    editions: &[Arc<Edition>],
     wall: &Arc<WallClock>,
     post: &Post,
     queues: Vec<QueuePair>,
@@ -46,7 +46,6 @@ pub(crate) fn staff(
     let (report, reports) = mpsc::channel();
     let mut crew = Crew {
         plan,
-        site,
         wall,
         mac: post.mac,
         tsc: Tsc::calibrated(),
@@ -55,7 +54,7 @@ pub(crate) fn staff(
         team: Team::default(),
         backing: Backing::Huge,
     };
-    let hired = crew.hire_all(post.spreading, queues);
+    let hired = crew.hire_all(post.spreading, editions, queues);
     let Crew { report, team, backing, .. } = crew;
     drop(report);
     let turning = hired.and_then(|()| await_reports(&team, &reports));
@@ -71,7 +70,6 @@ pub(crate) fn staff(
 /// Workers being hired.
 struct Crew<'a> {
     plan: &'a Plan,
-    site: &'a Arc<Site>,
     wall: &'a Arc<WallClock>,
     mac: [u8; 6],
     tsc: Tsc,
@@ -86,35 +84,41 @@ impl Crew<'_> {
     fn hire_all(
         &mut self,
         spreading: Spreading,
+        editions: &[Arc<Edition>],
         queues: Vec<QueuePair>,
     ) -> Result<(), LaunchError> {
-        let mut cores = self.plan.cores.clone().into_iter();
+        assert_eq!(editions.len(), self.plan.cores.len(), "each worker has an edition");
+        let mut seats = self.plan.cores.iter().copied().zip(editions);
         for queue in queues {
-            let Some(core) = cores.next() else { break };
+            let Some(seat) = seats.next() else { break };
             if let Spreading::Software { spokes } = spreading {
                 let (hub, spokes) =
                     spread::split(queue, usize::from(spokes), spread::LENT, secret()?);
-                self.hire(core, hub)?;
-                for (core, spoke) in cores.by_ref().zip(spokes) {
-                    self.hire(core, spoke)?;
+                self.hire(seat, hub)?;
+                for (seat, spoke) in seats.by_ref().zip(spokes) {
+                    self.hire(seat, spoke)?;
                 }
             } else {
-                self.hire(core, queue)?;
+                self.hire(seat, queue)?;
             }
         }
         Ok(())
     }
 
-    fn hire<N: Nic + Send + 'static>(&mut self, core: usize, nic: N) -> Result<(), LaunchError> {
+    fn hire<N: Nic + Send + 'static>(
+        &mut self,
+        (core, edition): (usize, &Arc<Edition>),
+        nic: N,
+    ) -> Result<(), LaunchError> {
         let arena = Arena::reserve(buffers_len(&self.plan.tally)).map_err(LaunchError::Buffers)?;
         if arena.backing() == Backing::Ordinary {
             self.backing = Backing::Ordinary;
         }
-        let (control, link) = link::pair(self.wall);
+        let (control, link) = link::pair(self.wall, parked(self.plan));
         let parts = Parts {
             core,
             plan: self.core_plan()?,
-            site: Arc::clone(self.site),
+            edition: Arc::clone(edition),
             link,
             arena,
             tsc: self.tsc,
@@ -122,7 +126,7 @@ impl Crew<'_> {
         };
         let thread = worker::spawn(parts, nic, self.report.clone())
             .map_err(|cause| LaunchError::Thread { core, cause })?;
-        self.team.add(core, control, thread);
+        self.team.add(core, control, Arc::clone(edition.forms()), thread);
         Ok(())
     }
 

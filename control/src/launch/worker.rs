@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use dpdk::{AdoptError, Arena, Backing, Tsc};
 use engine::link::WorkerEnd;
 use engine::{Buffer, CorePlan, Nic, Now, Worker};
-use handlers::Site;
+use handlers::Edition;
 
 use super::need::BUFFER_ALIGN;
 use crate::config::Pause;
@@ -21,10 +21,10 @@ pub(crate) struct Parts {
     pub(crate) core: usize,
     /// What it is told.
     pub(crate) plan: CorePlan,
-    /// What it says.
-    pub(crate) site: Arc<Site>,
+    /// What it serves with first.
+    pub(crate) edition: Arc<Edition>,
     /// Its end of the link to control.
-    pub(crate) link: WorkerEnd,
+    pub(crate) link: WorkerEnd<Edition>,
     /// Memory for its socket buffers, measured for `plan`.
     pub(crate) arena: Arena,
     /// The clock.
@@ -53,7 +53,7 @@ where
 }
 
 fn work<N: Nic>(parts: Parts, nic: N, report: &Sender<Report>) {
-    let Parts { core, plan, site, link, mut arena, tsc, pause } = parts;
+    let Parts { core, plan, edition, link, mut arena, tsc, pause } = parts;
     let adopted = match dpdk::adopt_thread(core) {
         Ok(adopted) => adopted,
         Err(error) => {
@@ -80,7 +80,7 @@ fn work<N: Nic>(parts: Parts, nic: N, report: &Sender<Report>) {
         }
         Buffer::Lent(buffer)
     };
-    let worker = Worker::new(plan, nic, site, link, &mut buffers, clock());
+    let worker = Worker::new(plan, nic, edition, link, &mut buffers, clock());
     let _ = report.send((core, Ok(())));
     let nic = worker.run(clock, |empty_turns| match pause {
         Some(pause) if empty_turns >= pause.after => thread::sleep(pause.sleep),

@@ -1,0 +1,154 @@
+//! The other side of the admin socket: commands of the command line for a server that runs.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::commands::RELOAD;
+use super::protocol::{Request, VERSION, parse_reply};
+use super::socket;
+use crate::reload::Reloaded;
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// Nobody is there.
+    #[error(
+        "{}: no server listens there; is it running, and under this name? Its log names its socket, \
+         `--name NAME` chooses another",
+        path.display()
+    )]
+    Nobody {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket does not let us, or the server went away.
+    #[error("{}: {cause}; {fix}", path.display())]
+    Lost {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// The server speaks otherwise.
+    #[error(
+        "{}: the reply is not of version {VERSION}: {line}; use the pollux that this server was \
+         started from", path.display()
+    )]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// What came.
+        line: String,
+    },
+    /// The server says no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Lets the server called `name` read configuration and data again.
+///
+/// # Errors
+/// Nobody listens, or the server refuses.
+pub(crate) fn reload(name: &str) -> Result<Reloaded, AskError> {
+    let path = socket::path(name);
+    let result = ask(&path, &Request::new(RELOAD))?;
+    serde_json::from_value(result.clone())
+        .map_err(|_| AskError::Foreign { path, line: result.to_string() })
+}
+
+/// Asks whoever listens on `path`, and waits for the reply.
+fn ask(path: &Path, request: &Request) -> Result<Value, AskError> {
+    let lost = |cause: io::Error| {
+        let fix = match cause.kind() {
+            ErrorKind::PermissionDenied => "run as root, or as the socket's group",
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server's log says what it does",
+            _ => "has the server ended? Its log says why",
+        };
+        AskError::Lost { path: path.into(), cause, fix }
+    };
+    let mut stream = UnixStream::connect(path).map_err(|cause| match cause.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            AskError::Nobody { path: path.into() }
+        }
+        _ => lost(cause),
+    })?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
+    stream.write_all(request.line().as_bytes()).map_err(lost)?;
+    let mut line = String::new();
+    BufReader::new(stream.take(REPLY_MAX)).read_line(&mut line).map_err(lost)?;
+    if line.is_empty() {
+        return Err(lost(ErrorKind::UnexpectedEof.into()));
+    }
+    match parse_reply(&line) {
+        Some(Ok(result)) => Ok(result),
+        Some(Err(error)) => Err(AskError::Refused(error)),
+        None => Err(AskError::Foreign { path: path.into(), line: line.trim_end().into() }),
+    }
+}
+
+/// Reading and compressing a large site takes seconds; this is long.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Octets of a reply.
+const REPLY_MAX: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What comes of asking a server that answers everything with `reply`.
+    fn ask_for(reply: &'static str) -> Result<Value, AskError> {
+        let place = tempfile::tempdir().expect("temporary directory");
+        let path = place.path().join("a.sock");
+        let listener = UnixListener::bind(&path).expect("binds");
+        let server = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a client");
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).expect("a line");
+            (&stream).write_all(reply.as_bytes()).expect("is taken");
+            line
+        });
+        let outcome = ask(&path, &Request::new(RELOAD));
+        assert_eq!(server.join().expect("no panic"), Request::new(RELOAD).line());
+        outcome
+    }
+
+    #[test]
+    fn a_reply_is_result_or_refusal() {
+        let result = ask_for("{\"v\":1,\"ok\":true,\"result\":{\"ms\":3}}\n").expect("is good");
+        assert_eq!(result["ms"], 3);
+        let error = ask_for("{\"v\":1,\"ok\":false,\"error\":\"no\"}\n").expect_err("is bad");
+        assert_eq!(error.to_string(), "no");
+    }
+
+    #[test]
+    fn what_is_no_reply_is_shown() {
+        let error = ask_for("HTTP/1.1 400 Bad Request\r\n").expect_err("is foreign").to_string();
+        assert!(error.contains("not of version 1: HTTP/1.1 400 Bad Request;"), "{error}");
+        let error = ask_for("").expect_err("nothing came").to_string();
+        assert!(error.contains("has the server ended?"), "{error}");
+    }
+
+    #[test]
+    fn nobody_is_told_from_somebody() {
+        let place = tempfile::tempdir().expect("temporary directory");
+        let path = place.path().join("a.sock");
+        for round in 0..2 {
+            let error = ask(&path, &Request::new(RELOAD)).expect_err("nobody").to_string();
+            assert!(error.contains("no server listens there"), "round {round}: {error}");
+            assert!(error.contains("--name NAME"), "round {round}: {error}");
+            if round == 0 {
+                drop(UnixListener::bind(&path).expect("a socket left by a dead process"));
+            }
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Hot reload: configuration and data are read again, made into a site, and every worker serves with
+//! it from its next request on. What is under way ends with the site it began with.
+//!
+//! One task, the [`Reloader`], owns the snapshot that is served and those that were replaced; others
+//! hold a [`ReloadDesk`] and ask. Reloads are done one after the other; all that were asked for while
+//! one was under way are done by the next. A reload that fails changes nothing.
+
+mod snapshot;
+mod standing;
+
+use std::fmt::{self, Display, Formatter};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use engine::link::{Command, ControlEnd};
+use handlers::{Edition, FormPool};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{self, JoinHandle};
+use tokio::time::{self, MissedTickBehavior};
+
+use crate::asks::Asks;
+use crate::cli::Options;
+use crate::content::{Content, Sample};
+use crate::failure::Failure;
+use crate::serve::load;
+use snapshot::Shelf;
+use standing::Fit;
+
+pub(crate) use snapshot::Snapshot;
+pub(crate) use standing::Standing;
+
+/// A reload that was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reloaded {
+    /// Where the content comes from.
+    pub(crate) source: String,
+    /// Routes now.
+    pub(crate) routes: usize,
+    /// Routes before.
+    pub(crate) routes_before: usize,
+    /// Octets of stored answers now.
+    pub(crate) octets: usize,
+    /// Octets of stored answers before.
+    pub(crate) octets_before: usize,
+    /// Whether those octets are in hugepages.
+    pub(crate) hugepages: bool,
+    /// How long it took, in milliseconds.
+    pub(crate) ms: u64,
+    /// Keys whose new value takes effect at a restart.
+    pub(crate) at_restart: Vec<String>,
+}
+
+impl Reloaded {
+    /// What waits for a restart, as a sentence; `None` if nothing does.
+    fn waiting(&self) -> Option<String> {
+        let keys = self.at_restart.join(", ");
+        (!keys.is_empty()).then(|| format!("takes effect at a restart: {keys}"))
+    }
+
+    fn headline(&self) -> String {
+        let Self { source, routes, routes_before, octets, octets_before, hugepages, ms, .. } = self;
+        let pages = if *hugepages { "hugepages" } else { "ordinary pages" };
+        format!(
+            "reloaded in {ms} ms: {routes} routes ({routes_before} before), {octets} octets of \
+             answers ({octets_before} before) in {pages}, from {source}"
+        )
+    }
+}
+
+impl Display for Reloaded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
+        self.waiting().map_or(Ok(()), |waiting| write!(f, "\n{waiting}"))
+    }
+}
+
+/// Why a reload was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReloadError {
+    /// Configuration or data is wrong.
+    #[error("the reload was refused, what was served before still is:{}", spell(.0))]
+    Unfit(#[from] Failure),
+    /// Too many snapshots are alive.
+    #[error(
+        "the reload was refused: {SNAPSHOTS_MAX} snapshots are alive, and there may be no more; \
+         connections that take their replies slowly hold the older ones. Try again when they are done \
+         (deadlines.stall resets those that take nothing)"
+    )]
+    Crowded,
+    /// The server is on its way down.
+    #[error("the reload was refused: the server is stopping")]
+    Draining,
+    /// A panic while the site was made; it is in the log.
+    #[error("the reload was cut short by a defect; the log of the server says where")]
+    Panicked,
+    /// Workers that do not look at their commands.
+    #[error(
+        "cores {cores:?}: their workers have not taken the new snapshot within {patience:?}; the \
+         others serve it"
+    )]
+    NotTaken {
+        /// The cores.
+        cores: Vec<usize>,
+        /// How long they had.
+        patience: Duration,
+    },
+}
+
+/// After a colon: on the same line, or where there are several, below.
+fn spell(failure: &Failure) -> String {
+    let text = failure.to_string();
+    let gap = if text.contains('\n') { '\n' } else { ' ' };
+    format!("{gap}{text}")
+}
+
+/// The numbers of reloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReloadReadings {
+    /// Reloads that were done. Several that were asked for at once count as one.
+    pub(crate) reloads: u64,
+    /// Reloads that were refused.
+    pub(crate) reloads_refused: u64,
+    /// Snapshots that were replaced and that somebody still has something of, now.
+    pub(crate) editions_retired: u64,
+}
+
+/// Where reloads are asked for. Clones are the same desk.
+#[derive(Clone, Debug)]
+pub(crate) struct ReloadDesk {
+    orders: mpsc::Sender<Order>,
+    board: Arc<Board>,
+}
+
+impl ReloadDesk {
+    /// Reads everything again, serves it, and says what came of it.
+    pub(crate) async fn reload(&self) -> Result<Reloaded, Arc<ReloadError>> {
+        let (reply, outcome) = oneshot::channel();
+        // The reloader ends after the workers, and takes orders until then.
+        let stopping = || Arc::new(ReloadError::Draining);
+        self.orders.send(Order { reply: Some(reply) }).await.map_err(|_| stopping())?;
+        outcome.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// The same without waiting; the outcome is in the log.
+    pub(crate) fn order(&self) {
+        // If there is no room, a reload that has not begun is waiting already: it does for this one.
+        let _ = self.orders.try_send(Order { reply: None });
+    }
+
+    /// Refuses all reloads from now on.
+    pub(crate) fn close(&self) {
+        self.board.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// The numbers now.
+    pub(crate) fn readings(&self) -> ReloadReadings {
+        let Board { reloads, refused, retired, .. } = &*self.board;
+        ReloadReadings {
+            reloads: reloads.load(Ordering::Relaxed),
+            reloads_refused: refused.load(Ordering::Relaxed),
+            editions_retired: retired.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A desk whose reloads all end with what `outcome` says.
+    #[cfg(test)]
+    pub(crate) fn rehearse(outcome: fn() -> Result<Reloaded, ReloadError>) -> Self {
+        let (orders, mut taken) = mpsc::channel(ORDERS_MAX);
+        task::spawn(async move {
+            while let Some(Order { reply }) = taken.recv().await {
+                reply.map(|reply| reply.send(outcome().map_err(Arc::new)));
+            }
+        });
+        Self { orders, board: Arc::default() }
+    }
+}
+
+/// A reload that was asked for, and where to say what came of it.
+#[derive(Debug)]
+struct Order {
+    reply: Option<oneshot::Sender<Result<Reloaded, Arc<ReloadError>>>>,
+}
+
+/// What the reloader and its desks share. The reloader writes the numbers, desks `closed`.
+#[derive(Debug, Default)]
+struct Board {
+    reloads: AtomicU64,
+    refused: AtomicU64,
+    retired: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// Where new content comes from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// The command line, with the file it names.
+    pub(crate) options: Options,
+    /// What the process was started with.
+    pub(crate) standing: Standing,
+    /// The built-in sample.
+    pub(crate) sample: Sample,
+}
+
+impl Source {
+    /// Reads everything again. Blocks.
+    fn read(&self) -> Result<(Content, Vec<String>), Failure> {
+        let Fit { plan, waiting } = self.standing.fit(&self.options.config()?)?;
+        let content = load(&plan, &self.sample)?;
+        Ok((content, waiting.into_iter().map(|key| key.path().to_owned()).collect()))
+    }
+}
+
+/// A worker as reloads see it.
+#[derive(Debug)]
+pub(crate) struct Recipient {
+    core: usize,
+    end: Arc<ControlEnd<Edition>>,
+    forms: Arc<FormPool>,
+    /// What its counter of installed snapshots comes to when it has taken all that was sent.
+    due: u64,
+    /// Whether its ring had no room for the last one.
+    deaf: bool,
+}
+
+impl Recipient {
+    /// The worker on `core`, reached through `end`, whose forms are `forms`.
+    pub(crate) fn new(core: usize, end: Arc<ControlEnd<Edition>>, forms: Arc<FormPool>) -> Self {
+        let due = end.stats().snapshots_installed.value();
+        Self { core, end, forms, due, deaf: false }
+    }
+
+    fn hand(&mut self, edition: &Arc<Edition>) {
+        self.deaf = self.end.send(Command::Install(Arc::clone(edition))).is_err();
+        self.due += u64::from(!self.deaf);
+    }
+
+    fn has_taken(&self) -> bool {
+        !self.deaf && self.end.stats().snapshots_installed.value() >= self.due
+    }
+}
+
+/// Makes snapshots and installs them; keeps those that were replaced for as long as need be.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    source: Arc<Source>,
+    workers: Vec<Recipient>,
+    asks: Arc<Asks>,
+    serving: Snapshot,
+    shelf: Shelf,
+    orders: mpsc::Receiver<Order>,
+    board: Arc<Board>,
+}
+
+impl Reloader {
+    /// Starts the task. It ends when it is aborted: after the workers, since it keeps what they were
+    /// lent. `serving` is what they have.
+    pub(crate) fn start(
+        source: Source,
+        workers: Vec<Recipient>,
+        asks: Arc<Asks>,
+        serving: Snapshot,
+    ) -> (ReloadDesk, JoinHandle<()>) {
+        let (desk, reloader) = Self::new(source, workers, asks, serving);
+        (desk, task::spawn(reloader.run()))
+    }
+
+    fn new(
+        source: Source,
+        workers: Vec<Recipient>,
+        asks: Arc<Asks>,
+        serving: Snapshot,
+    ) -> (ReloadDesk, Self) {
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
+        let board = Arc::new(Board::default());
+        let desk = ReloadDesk { orders: sender, board: Arc::clone(&board) };
+        let source = Arc::new(source);
+        let shelf = Shelf::default();
+        (desk, Self { source, workers, asks, serving, shelf, orders, board })
+    }
+
+    async fn run(mut self) {
+        let mut sweep = sweep_ticks();
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => self.carry_out(order).await,
+                    None => return,
+                },
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    /// One reload for `first` and all that were asked for since.
+    async fn carry_out(&mut self, first: Order) {
+        let mut orders = vec![first];
+        while let Ok(order) = self.orders.try_recv() {
+            orders.push(order);
+        }
+        let outcome = self.reload().await.map_err(Arc::new);
+        let number = match &outcome {
+            Ok(reloaded) => {
+                tracing::info!("{}", reloaded.headline());
+                if let Some(waiting) = reloaded.waiting() {
+                    tracing::warn!("{waiting}");
+                }
+                &self.board.reloads
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                &self.board.refused
+            }
+        };
+        number.fetch_add(1, Ordering::Relaxed);
+        for reply in orders.into_iter().filter_map(|order| order.reply) {
+            // Whoever has gone away finds the outcome in the log.
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
+    async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
+        let began = Instant::now();
+        if self.board.closed.load(Ordering::Relaxed) {
+            return Err(ReloadError::Draining);
+        }
+        self.sweep();
+        // The fresh one and the one that is served are alive too.
+        if self.shelf.len() + 2 > SNAPSHOTS_MAX {
+            return Err(ReloadError::Crowded);
+        }
+        let (content, at_restart) = self.read().await?;
+        let Content { routes, octets, huge, .. } = content;
+        let mut reloaded = Reloaded {
+            source: content.source.clone(),
+            routes,
+            routes_before: self.serving.content.routes,
+            octets,
+            octets_before: self.serving.content.octets,
+            hugepages: huge,
+            ms: 0,
+            at_restart,
+        };
+        self.install(content);
+        self.settle(INSTALL_PATIENCE).await?;
+        reloaded.ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(reloaded)
+    }
+
+    /// Reads everything again, which takes as long as it takes.
+    async fn read(&mut self) -> Result<(Content, Vec<String>), ReloadError> {
+        let source = Arc::clone(&self.source);
+        let mut read = task::spawn_blocking(move || source.read());
+        let mut sweep = sweep_ticks();
+        loop {
+            tokio::select! {
+                read = &mut read => return Ok(read.map_err(|_| ReloadError::Panicked)??),
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    /// Lends every worker an edition of `content`.
+    fn install(&mut self, content: Content) {
+        let forms: Vec<_> = self.workers.iter().map(|worker| Arc::clone(&worker.forms)).collect();
+        let fresh = Snapshot::new(content, &forms);
+        for (worker, edition) in self.workers.iter_mut().zip(&fresh.editions) {
+            worker.hand(edition);
+        }
+        self.asks.on_edition(&fresh.content.site);
+        self.shelf.put(mem::replace(&mut self.serving, fresh));
+    }
+
+    /// Waits until every worker has taken what it was lent last.
+    async fn settle(&mut self, patience: Duration) -> Result<(), ReloadError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let late = self.workers.iter().filter(|worker| !worker.has_taken());
+            let cores: Vec<_> = late.map(|worker| worker.core).collect();
+            if cores.is_empty() {
+                self.sweep();
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(ReloadError::NotTaken { cores, patience });
+            }
+            time::sleep(INSTALL_LOOK_EVERY).await;
+        }
+    }
+
+    fn sweep(&mut self) {
+        let gone = self.shelf.sweep();
+        if !gone.is_empty() {
+            // Giving back pages takes a while.
+            task::spawn_blocking(move || drop(gone));
+        }
+        self.board.retired.store(self.shelf.len() as u64, Ordering::Relaxed);
+    }
+}
+
+fn sweep_ticks() -> time::Interval {
+    let mut ticks = time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Snapshots that may be alive at once: each takes the memory of a whole site.
+const SNAPSHOTS_MAX: usize = 8;
+/// Reloads that may be asked for before the one under way is done.
+const ORDERS_MAX: usize = 64;
+const SWEEP_EVERY: Duration = Duration::from_millis(200);
+/// A worker looks for commands many times a millisecond.
+const INSTALL_PATIENCE: Duration = Duration::from_secs(5);
+const INSTALL_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

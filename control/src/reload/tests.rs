@@ -1,0 +1,210 @@
+//! The reloader between desks that ask and workers that this file plays.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use engine::link::{self, WallClock};
+use handlers::Site;
+use handlers::blueprint::Blueprint;
+use tempfile::TempDir;
+
+use super::*;
+use crate::cli::{Cli, Command as CliCommand};
+use crate::config::{Config, Plan};
+use crate::cores::HostCores;
+
+/// Content without a route.
+fn content() -> Content {
+    let site = Site::build(&Blueprint::default(), |len| Box::new(vec![0; len])).expect("builds");
+    let source = "nowhere".to_owned();
+    Content { site: Arc::new(site), source, routes: 0, files: 0, octets: 0, huge: false }
+}
+
+/// A snapshot of such content.
+pub(super) fn snapshot(workers: usize) -> Snapshot {
+    let forms: Vec<_> = (0..workers).map(|_| Arc::new(FormPool::new(1, 64))).collect();
+    Snapshot::new(content(), &forms)
+}
+
+/// A reloader that is not running yet, its desk, and control's ends of its workers.
+struct Stage {
+    directory: TempDir,
+    desk: ReloadDesk,
+    ends: Vec<Arc<ControlEnd<Edition>>>,
+    reloader: Reloader,
+}
+
+impl Stage {
+    /// With workers that take nothing by themselves, and a configuration of one route.
+    fn new(workers: usize) -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let host = HostCores::of(vec![0]).expect("not empty");
+        let config = Config::default();
+        let plan = Plan::check(&config, &host).expect("the defaults are a plan");
+        let options = options(&directory.path().join("p.toml"));
+        let source =
+            Source { options, standing: Standing::new(config, host), sample: Sample::default() };
+        let wall = WallClock::new(0);
+        let end = |_| Arc::new(link::pair(&wall, 1).0);
+        let ends: Vec<Arc<ControlEnd<Edition>>> = (0..workers).map(end).collect();
+        let serving = snapshot(workers);
+        let forms = serving.editions.iter().map(|edition| Arc::clone(edition.forms()));
+        let recipients = ends.iter().zip(forms).enumerate();
+        let recipients: Vec<_> = recipients
+            .map(|(core, (end, forms))| Recipient::new(core, Arc::clone(end), forms))
+            .collect();
+        let asks = Asks::start(&plan, Vec::new(), &serving.content.site).expect("starts");
+        let (desk, reloader) = Reloader::new(source, recipients, Arc::new(asks), serving);
+        let stage = Self { directory, desk, ends, reloader };
+        write(&stage.directory, ROUTE);
+        stage
+    }
+
+    /// Starts the reloader. What is left: the directory of its configuration, and its desk.
+    fn run(self) -> (TempDir, ReloadDesk) {
+        let Self { directory, desk, reloader, .. } = self;
+        task::spawn(reloader.run());
+        (directory, desk)
+    }
+
+    /// Counts as the workers do when they take everything that is ever sent.
+    fn take_all(&self) {
+        self.ends.iter().for_each(|end| end.stats().snapshots_installed.add(1_000));
+    }
+
+    /// Puts snapshots on the shelf until no more may be alive; returns what holds them there.
+    fn crowd(&mut self) -> Vec<Arc<Edition>> {
+        let retired: Vec<_> = (0..SNAPSHOTS_MAX - 1).map(|_| snapshot(1)).collect();
+        let held = retired.iter().map(|snapshot| Arc::clone(&snapshot.editions[0])).collect();
+        retired.into_iter().for_each(|snapshot| self.reloader.shelf.put(snapshot));
+        held
+    }
+}
+
+/// What the configuration file says from now on.
+fn write(directory: &TempDir, text: &str) {
+    fs::write(directory.path().join("p.toml"), text).expect("writable");
+}
+
+const ROUTE: &str = "[[route]]\npath = \"/\"\nkind = \"fixed\"\nbody = \"hello\"\n";
+
+fn options(file: &Path) -> Options {
+    let arguments = ["pollux", "serve", "--config", file.to_str().expect("UTF-8")];
+    let CliCommand::Serve(options) = Cli::parse_from(arguments).command else {
+        panic!("serve is serve");
+    };
+    options
+}
+
+#[tokio::test]
+async fn a_reload_serves_what_the_file_says_now() {
+    let stage = Stage::new(2);
+    stage.take_all();
+    let (_directory, desk) = stage.run();
+    let reloaded = desk.reload().await.expect("is done");
+    assert_eq!((reloaded.routes_before, reloaded.routes), (0, 1));
+    assert!(reloaded.octets > reloaded.octets_before);
+    assert_eq!(reloaded.at_restart, Vec::<String>::new());
+    let again = desk.reload().await.expect("is done again");
+    assert_eq!((again.routes_before, again.octets_before), (1, reloaded.octets));
+    assert_eq!(desk.readings().reloads, 2);
+}
+
+#[tokio::test]
+async fn a_file_that_is_wrong_changes_nothing() {
+    let stage = Stage::new(1);
+    stage.take_all();
+    let (directory, desk) = stage.run();
+    write(&directory, "[listen]\nprot = 81\n");
+    let error = desk.reload().await.expect_err("is refused").to_string();
+    assert!(error.starts_with("the reload was refused, what was served before still is: "));
+    assert!(error.contains("p.toml:2: unknown key listen.prot"), "{error}");
+    let refused = ReloadReadings { reloads_refused: 1, ..ReloadReadings::default() };
+    assert_eq!(desk.readings(), refused);
+    write(&directory, ROUTE);
+    let reloaded = desk.reload().await.expect("is done");
+    assert_eq!(reloaded.routes_before, 0, "what was served at first was served until now");
+}
+
+#[tokio::test]
+async fn reloads_that_were_asked_for_at_once_are_one() {
+    let stage = Stage::new(1);
+    stage.take_all();
+    let (_directory, desk) = stage.run();
+    // One thread: the reloader runs when these wait, and all are on the desk by then.
+    desk.order();
+    let (one, two) = tokio::join!(desk.reload(), desk.reload());
+    assert_eq!(one.expect("is done"), two.expect("is done"));
+    assert_eq!(desk.readings().reloads, 1);
+}
+
+#[tokio::test]
+async fn a_server_on_its_way_down_is_not_reloaded() {
+    let Stage { desk, reloader, .. } = Stage::new(1);
+    let task = task::spawn(reloader.run());
+    desk.close();
+    let error = desk.reload().await.expect_err("is refused");
+    assert!(matches!(*error, ReloadError::Draining), "{error}");
+    task.abort();
+    assert!(task.await.expect_err("was aborted").is_cancelled());
+    let error = desk.reload().await.expect_err("nobody is there");
+    assert!(matches!(*error, ReloadError::Draining), "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_turn_is_named() {
+    let mut stage = Stage::new(2);
+    stage.ends[0].stats().snapshots_installed.add(1);
+    stage.reloader.install(content());
+    let short = Duration::from_millis(20);
+    let error = stage.reloader.settle(short).await.expect_err("one is deaf").to_string();
+    assert!(error.starts_with("cores [1]: "), "{error}");
+    // What it will find in its ring stays alive, and so does what it still serves with.
+    stage.ends[1].stats().snapshots_installed.add(1);
+    stage.reloader.settle(short).await.expect("it has taken it now");
+}
+
+#[tokio::test]
+async fn a_full_ring_is_a_worker_that_does_not_turn() {
+    let mut stage = Stage::new(1);
+    while stage.ends[0].send(Command::Drain).is_ok() {}
+    stage.take_all();
+    stage.reloader.install(content());
+    let short = Duration::from_millis(20);
+    let error = stage.reloader.settle(short).await.expect_err("there was no room").to_string();
+    assert!(error.starts_with("cores [0]: "), "{error}");
+}
+
+#[tokio::test]
+async fn there_is_an_end_to_what_may_be_alive() {
+    let mut stage = Stage::new(1);
+    stage.take_all();
+    let mut held = stage.crowd();
+    let error = stage.reloader.reload().await.expect_err("is refused");
+    assert!(matches!(error, ReloadError::Crowded), "{error}");
+    assert_eq!(stage.desk.readings().editions_retired, 7);
+    held.pop();
+    let reloaded = stage.reloader.reload().await.expect("there is room for one again");
+    assert_eq!(reloaded.routes, 1);
+}
+
+#[test]
+fn what_was_done_is_told_in_words() {
+    let mut reloaded = Reloaded {
+        source: "/srv".into(),
+        routes: 3,
+        routes_before: 2,
+        octets: 20,
+        octets_before: 10,
+        hugepages: true,
+        ms: 5,
+        at_restart: Vec::new(),
+    };
+    let headline = "reloaded in 5 ms: 3 routes (2 before), 20 octets of answers (10 before) in \
+                    hugepages, from /srv";
+    assert_eq!(reloaded.to_string(), headline);
+    reloaded.at_restart = vec!["listen.port".into(), "limits.head".into()];
+    let waiting = "\ntakes effect at a restart: listen.port, limits.head";
+    assert_eq!(reloaded.to_string(), format!("{headline}{waiting}"));
+}
