@@ -1,14 +1,27 @@
-//! `pollux sample DIR`: writes the data set that the program carries, the same octets and the same
-//! modification times every time.
+//! `pollux sample DIR`: writes the data that the program carries, the same octets and the same
+//! modification times every time: two data sets, static files, and the same rows for both databases.
+
+mod database;
+mod seed;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use handlers::Material;
+use handlers::SourceFile;
+use handlers::sample::MODIFIED_UNIX;
 
-use crate::data::{DATASET, STATIC};
+/// The small data set of a data directory.
+pub(crate) const DATASET: &str = "dataset.json";
+/// The large one.
+pub(crate) const DATASET_LARGE: &str = "dataset-large.json";
+/// The directory of static files.
+pub(crate) const STATIC: &str = "static";
+/// The SQLite file.
+pub(crate) const DATABASE: &str = "benchmark.db";
+/// The script that makes the same table in PostgreSQL.
+pub(crate) const SEED: &str = "seed.sql";
 
 /// A sample that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +40,20 @@ pub(crate) enum SampleError {
         /// Why.
         error: io::Error,
     },
+    /// SQLite refused.
+    #[error("{}: cannot be written: {error}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: rusqlite::Error,
+    },
+}
+
+impl SampleError {
+    fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        |error| Self::Write { path: path.to_owned(), error }
+    }
 }
 
 /// What was written.
@@ -35,81 +62,114 @@ pub(crate) struct Written {
     /// Files, siblings included.
     pub(crate) files: usize,
     /// Their octets.
-    pub(crate) octets: usize,
+    pub(crate) octets: u64,
 }
 
-/// Writes `material` into `directory`, which is made if need be.
+/// Writes the sample into `directory`, which is made if need be.
 ///
 /// # Errors
 /// It has files and `force` was not said, or something cannot be written.
-pub(crate) fn write(
-    material: &Material,
-    directory: &Path,
-    force: bool,
-) -> Result<Written, SampleError> {
-    let fail = |path: &Path, error| SampleError::Write { path: path.to_owned(), error };
-    fs::create_dir_all(directory).map_err(|error| fail(directory, error))?;
-    let mut entries = fs::read_dir(directory).map_err(|error| fail(directory, error))?;
+pub(crate) fn write(directory: &Path, force: bool) -> Result<Written, SampleError> {
+    fs::create_dir_all(directory).map_err(SampleError::write(directory))?;
+    let mut entries = fs::read_dir(directory).map_err(SampleError::write(directory))?;
     if !force && entries.next().is_some() {
         return Err(SampleError::NotEmpty { directory: directory.to_owned() });
     }
-    let mut written = Written { files: 0, octets: 0 };
-    for (name, bytes, modified_unix) in files(material) {
+    let mut paths = write_data(directory)?;
+    for (name, write) in [(DATABASE, write_database as fn(&Path) -> _), (SEED, seed::write)] {
         let path = directory.join(name);
-        put(&path, bytes, modified_unix).map_err(|error| fail(&path, error))?;
-        written.files += 1;
-        written.octets += bytes.len();
+        write(&path)?;
+        paths.push(path);
     }
-    Ok(written)
+    let mut octets = 0;
+    for path in &paths {
+        octets += fs::metadata(path).map_err(SampleError::write(path))?.len();
+    }
+    Ok(Written { files: paths.len(), octets })
 }
 
-/// Every file of the data directory: path below it, content, modification time.
-fn files(material: &Material) -> Vec<(PathBuf, &[u8], u64)> {
-    let newest = material.files.iter().map(|file| file.modified_unix).max().unwrap_or(0);
-    let mut files = vec![(DATASET.into(), material.dataset.value.as_slice(), newest)];
-    for file in &material.files {
-        let siblings = [(".br", &file.brotli), (".gz", &file.gzip)];
-        let path = |ending: &str| Path::new(STATIC).join(format!("{}{ending}", file.name));
-        files.push((path(""), &file.bytes, file.modified_unix));
-        for (ending, coded) in siblings {
-            if let Some(coded) = coded {
-                files.push((path(ending), coded, file.modified_unix));
-            }
-        }
+/// Writes the data sets and the static files below `directory`; returns their paths.
+///
+/// # Errors
+/// Something cannot be written.
+pub(crate) fn write_data(directory: &Path) -> Result<Vec<PathBuf>, SampleError> {
+    let mut paths = Vec::new();
+    for (name, bytes) in files() {
+        let path = directory.join(name);
+        put(&path, &bytes).map_err(SampleError::write(&path))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// Writes the SQLite file to `path`; what was there is replaced.
+///
+/// # Errors
+/// The file system or SQLite refuses.
+pub(crate) fn write_database(path: &Path) -> Result<(), SampleError> {
+    database::write(path)
+}
+
+/// Every file that lies in memory: path below the data directory and content.
+fn files() -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = vec![
+        (DATASET.into(), handlers::sample::dataset().value),
+        (DATASET_LARGE.into(), handlers::sample::dataset_large().value),
+    ];
+    for SourceFile { name, bytes, brotli, gzip, .. } in handlers::sample::files() {
+        let path = |ending: &str| Path::new(STATIC).join(format!("{name}{ending}"));
+        files.push((path(""), bytes));
+        files.extend(brotli.map(|coded| (path(".br"), coded)));
+        files.extend(gzip.map(|coded| (path(".gz"), coded)));
     }
     files
 }
 
-fn put(path: &Path, bytes: &[u8], modified_unix: u64) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
-    file.set_modified(UNIX_EPOCH + Duration::from_secs(modified_unix))
+    date(&file)
+}
+
+/// Gives a file that was written the date of the sample.
+fn date(file: &File) -> io::Result<()> {
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED_UNIX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data;
 
     #[test]
     fn what_was_written_reads_back_as_it_was() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let target = directory.path().join("new/data");
-        let mut material = handlers::sample::material();
-        let written = write(&material, &target, false).expect("writes");
-        assert!(written.files > material.files.len(), "the data set and siblings too");
-        let read = data::read(&target).expect("reads");
-        material.files.sort_by(|a, b| a.name.cmp(&b.name));
-        material.dataset.name = target.join(DATASET).display().to_string();
-        assert!(read == material, "the sample changed on its way through the disk");
-    }
-
-    #[test]
-    fn the_sample_is_the_same_every_time() {
-        assert!(handlers::sample::material() == handlers::sample::material());
+        let written = write(&target, false).expect("writes");
+        let read = |name: &str| fs::read(target.join(name)).expect("is there");
+        assert!(read(DATASET) == handlers::sample::dataset().value);
+        assert!(read(DATASET_LARGE) == handlers::sample::dataset_large().value);
+        let mut files = 4;
+        for file in handlers::sample::files() {
+            let name = format!("{STATIC}/{}", file.name);
+            assert!(read(&name) == file.bytes, "{name}");
+            for (ending, sibling) in [("br", &file.brotli), ("gz", &file.gzip)] {
+                if let Some(sibling) = sibling {
+                    assert!(&read(&format!("{name}.{ending}")) == sibling, "{name}.{ending}");
+                    files += 1;
+                }
+            }
+            files += 1;
+        }
+        assert_eq!(written.files, files);
+        assert!(written.octets > 10_000_000, "the databases count too: {written:?}");
+        for name in [DATASET, "static/app.js.br", DATABASE, SEED] {
+            let modified = fs::metadata(target.join(name)).and_then(|meta| meta.modified());
+            let date = UNIX_EPOCH + Duration::from_secs(MODIFIED_UNIX);
+            assert_eq!(modified.expect("has a time"), date, "{name}");
+        }
     }
 
     #[test]
@@ -117,8 +177,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("temporary directory");
         let precious = directory.path().join("precious");
         fs::write(&precious, "kept").expect("writable");
-        let material = handlers::sample::material();
-        let error = write(&material, directory.path(), false).expect_err("is refused");
+        let error = write(directory.path(), false).expect_err("is refused");
         assert_eq!(
             error.to_string(),
             format!(
@@ -126,7 +185,8 @@ mod tests {
                 directory.path().display()
             )
         );
-        write(&material, directory.path(), true).expect("forced");
+        write(directory.path(), true).expect("forced");
+        write(directory.path(), true).expect("and again, over what it wrote");
         assert_eq!(fs::read(&precious).expect("is there"), b"kept");
     }
 }
