@@ -1,11 +1,14 @@
-//! Every route of the sample site through `curl`, over each kernel link, with one and two workers.
+//! The routes that hold without a configuration, through `curl`, over each kernel link, with one and
+//! two workers. What they say in every case is in `real_arena.rs`.
 #![forbid(unsafe_code)]
 
+mod arena;
 mod real;
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arena::{Shop, Table, difference};
 use real::{
     APPLIANCE, Client, Curl, Kind, PORT, Rig, RigPlan, SampleSite, ServerPlan, Shown, Tool,
 };
@@ -41,31 +44,21 @@ fn tap_with_two_workers() {
     serves(Kind::Tap, "tap:pollux-host", "0,1");
 }
 
-/// The program's own sample is what `pollux sample` writes.
-#[test]
-fn without_a_data_directory_the_sample_is_served() {
-    Rig::run(RigPlan::VETH, |rig| {
-        let site = SampleSite::write(rig.scratch.path());
-        let server = ServerPlan::af_xdp().serve(rig);
-        static_files(&site);
-        json(&site);
-        server.stop(rig);
-    });
-}
-
 fn serves(kind: Kind, link: &str, cores: &str) {
     Rig::run(RigPlan { kind, ..RigPlan::VETH }, |rig| {
-        let site = SampleSite::write(rig.scratch.path());
-        let data = site.directory.to_str().expect("a path in UTF-8");
+        let shop = Shop::write(rig.scratch.path());
+        let site = &shop.site;
+        let data = shop.directory();
         let server = ServerPlan::new(link, cores).with(&["--data", data]).serve(rig);
         answers_below_tcp();
         short_answers();
         sums();
-        json(&site);
-        static_files(&site);
-        conditions(&site);
-        ranges(&site);
+        json(site);
+        static_files(site);
+        conditions(site);
+        ranges(site);
         uploads(rig);
+        databases(&shop);
         refusals();
         date();
         let workers = cores.split(',').count();
@@ -75,7 +68,11 @@ fn serves(kind: Kind, link: &str, cores: &str) {
         assert!(stopped.stats.total("arp_replies") >= 2, "ARP replies are counted");
         let answered = stopped.stats.total("requests");
         println!("{link} cores {cores}: {answered} requests, losses {:?}", stopped.stats.losses());
-        assert_eq!(stopped.stats.total("responses_5xx"), 1, "the method that nobody knows");
+        assert_eq!(
+            stopped.stats.total("responses_5xx"),
+            2,
+            "the method that nobody knows, and what needs PostgreSQL"
+        );
     });
 }
 
@@ -153,7 +150,7 @@ fn json(site: &SampleSite) {
 }
 
 fn static_files(site: &SampleSite) {
-    Curl::get("/").ask().status(200).body(&site.files["index.html"]);
+    Curl::get("/").ask().status(200).has("Content-Type", "text/plain");
     for name in site.plain() {
         let path = format!("/static/{name}");
         let whole = Curl::get(&path).ask().status(200).body(&site.files[name]);
@@ -230,8 +227,23 @@ fn uploads(rig: &Rig) {
     assert!(expecting.interim, "100 Continue came before the body");
 }
 
+/// SQLite is there, PostgreSQL is not.
+fn databases(shop: &Shop) {
+    let table = Table::sqlite(shop);
+    for (min, max) in [(10, 50), (1, 1), (499, 500), (600, 700)] {
+        let shown = Curl::get(&format!("/db?min={min}&max={max}")).ask().status(200);
+        let shown = shown.has("Content-Type", "application/json");
+        let got: Value = serde_json::from_slice(&shown.answer.body).expect("JSON");
+        let expected = table.expected(min, max, 50);
+        assert_eq!(difference(&got, &expected), None, "{}", shown.what);
+    }
+    Curl::get("/async-db").ask().status(200).body(r#"{"items":[],"count":0}"#);
+    let without = Curl::get("/crud/items/1").ask().status(503);
+    assert!(without.value("Retry-After").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+}
+
 fn refusals() {
-    for path in ["/nothing", "/static/", "/static/nothing.js", "/static/../dataset.json", "/JSON"] {
+    for path in ["/nothing", "/static", "/static/nothing.js", "/static/../dataset.json", "/JSON"] {
         let refused = Curl::get(path).ask().status(404);
         refused.has("Content-Length", &refused_len(404));
     }
@@ -242,6 +254,8 @@ fn refusals() {
         ("/json/5", "GET, HEAD, OPTIONS"),
         ("/baseline11", "GET, HEAD, POST, OPTIONS"),
         ("/upload", "POST, OPTIONS"),
+        ("/db", "GET, HEAD, OPTIONS"),
+        ("/crud/items/1", "GET, HEAD, PUT, OPTIONS"),
     ] {
         Curl::get(path).method("DELETE").ask().status(405).has("Allow", allow);
         Curl::get(path).method("OPTIONS").ask().status(204).has("Allow", allow).body("");

@@ -11,8 +11,10 @@
 
 mod client;
 mod curl;
+mod driver;
 mod load;
 mod machine;
+mod postgres;
 mod rig;
 mod server;
 mod site;
@@ -20,8 +22,10 @@ mod stats;
 
 pub(crate) use client::{Client, PATIENCE};
 pub(crate) use curl::{Curl, Shown};
+pub(crate) use driver::{Drive, Driven, Exchange, Tally, Template};
 pub(crate) use load::{Load, h2load, wrk};
 pub(crate) use machine::{Hugepages, Tool, binary, raise_file_limit, script};
+pub(crate) use postgres::Postgres;
 pub(crate) use rig::{APPLIANCE, HOST, Kind, PORT, Rig, RigPlan};
 pub(crate) use server::{Server, ServerPlan};
 pub(crate) use site::SampleSite;

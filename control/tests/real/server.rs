@@ -19,6 +19,7 @@ use super::stats::Stats;
 #[derive(Clone, Debug)]
 pub(crate) struct ServerPlan {
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     before: Vec<String>,
     stats_every: &'static str,
 }
@@ -27,7 +28,7 @@ impl ServerPlan {
     /// On this link, with workers on these cores.
     pub(crate) fn new(link: &str, cores: &str) -> Self {
         let arguments = ["--link", link, "--cores", cores].map(str::to_owned).into();
-        Self { arguments, before: Vec::new(), stats_every: "100ms" }
+        Self { arguments, environment: Vec::new(), before: Vec::new(), stats_every: "100ms" }
     }
 
     /// AF_XDP with one worker on core 1, which leaves core 0 to the clients.
@@ -44,6 +45,12 @@ impl ServerPlan {
     /// With a key of the configuration.
     pub(crate) fn set(self, assignment: &str) -> Self {
         self.with(&["--set", assignment])
+    }
+
+    /// With a variable of the environment. Those that name a database are not passed on from ours.
+    pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// On a machine that, as far as the server can see, has no hugepages. Those that are there stay:
@@ -70,6 +77,7 @@ impl ServerPlan {
         fs::remove_file(&stats).ok();
         // Whatever becomes of the test, its server does not outlive it: setpriv(1).
         let mut command = Command::new("setpriv");
+        command.env_remove("DATABASE_URL").env_remove("DATABASE_MAX_CONN").envs(self.environment);
         command.args(["--pdeathsig", "KILL", "--"]).arg(script("deploy/link.sh"));
         command.args(rig.exec_arguments()).args(&self.before);
         if !self.before.is_empty() {
@@ -78,6 +86,8 @@ impl ServerPlan {
         command.arg(binary()).arg("serve").args(&self.arguments);
         command.arg("--stats").arg(&stats);
         command.args(["--set", &format!("stats.every={}", self.stats_every)]);
+        // Its own, beside whatever else runs on the machine.
+        command.args(["--set", &format!("admin.name={}", rig.name)]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("setpriv (util-linux) runs");
         let stderr = child.stderr.take().expect("it was asked for");

@@ -26,6 +26,18 @@ impl Stats {
         cores.iter().map(|core| value(core).unwrap_or_else(|| panic!("no {name}"))).collect()
     }
 
+    /// A number of the reloads.
+    #[track_caller]
+    pub(crate) fn reload(&self, name: &str) -> u64 {
+        self.0["reload"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of reloads"))
+    }
+
+    /// A number of what answers asks: databases, their cache, compression.
+    #[track_caller]
+    pub(crate) fn asks(&self, name: &str) -> u64 {
+        self.0["asks"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of the asks"))
+    }
+
     /// Totals that are not zero and whose name begins like this.
     pub(crate) fn nonzero(&self, prefix: &str) -> Vec<(String, u64)> {
         let totals = self.0["total"].as_object().expect("the document has totals");

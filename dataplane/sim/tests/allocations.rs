@@ -3,10 +3,17 @@
 //! A binary of its own, since the allocator that watches belongs to the whole process. Clients and
 //! network allocate as they like: only the turn is sealed.
 
+#[path = "../../../handlers/tests/site/plans.rs"]
+#[allow(dead_code, reason = "the site's own tests use more of it")]
+mod plans;
+
 use std::sync::Arc;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use engine::link::Command;
+use handlers::{Edition, Errand, FormPool, Rendered, Reply, Site};
+use http1::Status;
+use http1::coding::Coding;
 use sim::raw::{Segment, arp_request, echo_request, flag};
 use sim::{
     APPLIANCE, Bulk, BulkReply, Dialog, Digest, HTTP_PORT, Phase, Reading, Setup, World, chunked,
@@ -198,6 +205,81 @@ fn asks_answers_and_installs() {
     }
     world.run_for(100_000);
     assert_eq!(world.count("snapshots_installed"), 20);
+}
+
+/// Every kind of route, each twice: rendered, stored, asked for, refused, and without a form.
+#[test]
+fn the_site_with_all_its_kinds_of_routes() {
+    let site = Site::build(&plans::arena(), |size| Box::new(vec![0u8; size]));
+    let site = Arc::new(site.expect("the sample is sound"));
+    let forms = Arc::new(FormPool::new(1, 512));
+    let edition = Arc::new(Edition::new(site, Arc::clone(&forms)));
+    let setup = Setup { seal: sealed, ..Setup::new(1) };
+    // Answers are lent: whoever plays control keeps a count of each.
+    let mut lent = Vec::new();
+    let mut answers = Some(move |end: &engine::link::ControlEnd<Edition>| {
+        while let Some((id, ask)) = end.asks().poll() {
+            let rendered = match ask.errand() {
+                Errand::Press(press) => press.run(),
+                Errand::Query(..) => {
+                    Rendered::new(Status::S200, "text/plain", [], Coding::Identity, vec![b'r'; 9])
+                }
+            };
+            let rendered = Arc::new(rendered);
+            lent.push(Arc::clone(&rendered));
+            assert!(end.answers().push(id, Reply::rendered(rendered)).is_ok());
+        }
+    });
+    let mut world = setup.build_with(&edition, || {
+        let mut answer = answers.take().expect("one worker");
+        Box::new(move |end, _| answer(end))
+    });
+    let client = world.client();
+    let long = "x".repeat(600);
+    for (line, more, status) in [
+        ("GET /pipeline", "", 200),
+        ("GET /caching", "If-None-Match: \"AOK\"\r\n", 304),
+        ("GET /baseline11?a=1&b=2", "", 200),
+        ("GET /json/7?m=3", "", 200),
+        ("GET /json/07?m=3", "Accept-Encoding: gzip\r\n", 200),
+        ("GET /json/7?m=3", "Accept-Encoding: gzip\r\n", 200),
+        ("GET /json/7?m=99", "Accept-Encoding: br\r\n", 200),
+        ("GET /json/7?m=x", "", 400),
+        ("GET /json/77", "", 404),
+        ("GET /static/app.js", "Range: bytes=5-9\r\n", 206),
+        ("GET /db?min=1&max=2", "", 200),
+        ("GET /crud/items/0042", "", 200),
+        ("GET /crud/items/a%20b", "", 200),
+        ("DELETE /crud/items/1", "", 405),
+        (&format!("GET /async-db?min={long}"), "", 413),
+        ("GET /nothing/at/all", "", 404),
+        ("GET /%2e%2e/x", "", 404),
+    ] {
+        for _ in 0..2 {
+            world.send(client, format!("{line} HTTP/1.1\r\nHost: a\r\n{more}\r\n"));
+            assert_eq!(world.answer(client).status, status, "{line}");
+        }
+    }
+    let post = |len: usize| {
+        format!(
+            "POST /crud/items HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{}",
+            " ".repeat(len)
+        )
+    };
+    world.send(client, post(40));
+    assert_eq!(world.answer(client).status, 200);
+    world.send(client, post(4_000));
+    assert_eq!(world.answer(client).status, 413);
+    // Somebody holds the only form, with a body that does not come; and goes.
+    let slow = world.client();
+    world.send(slow, &post(40)[..80]);
+    world.run_for(10 * MILLI);
+    world.send(client, "GET /db HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((world.answer(client).status, forms.refused()), (503, 1));
+    world.reset(slow);
+    world.run_for(10 * MILLI);
+    world.send(client, "GET /db HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((world.answer(client).status, forms.free()), (200, 1));
 }
 
 #[test]

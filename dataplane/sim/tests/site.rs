@@ -1,16 +1,21 @@
 //! The appliance as it ships, but for its NIC: the sample site through the whole stack.
 
+#[path = "../../../handlers/tests/site/plans.rs"]
+#[allow(dead_code, reason = "the site's own tests use more of it")]
+mod plans;
+
 use std::sync::{Arc, LazyLock};
 
-use handlers::{Site, sample};
+use handlers::{Edition, FormPool, Site, sample};
 use sim::{Answer, ConnId, Phase, Setup, World, for_seeds};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
 
-static SITE: LazyLock<Arc<Site>> = LazyLock::new(|| {
-    let site = Site::build(&sample::material(), |size| Box::new(vec![0u8; size]));
-    Arc::new(site.expect("the sample is sound"))
+static SITE: LazyLock<Arc<Edition>> = LazyLock::new(|| {
+    let site = Site::build(&plans::arena(), |size| Box::new(vec![0u8; size]));
+    let forms = Arc::new(FormPool::new(1, 4_096));
+    Arc::new(Edition::new(Arc::new(site.expect("the sample is sound")), forms))
 });
 
 fn world(setup: &Setup) -> World {
@@ -268,11 +273,11 @@ fn noise_does_not_disturb_the_good() {
 /// Every static file arrives whole through faults, in whichever coding was asked for.
 #[test]
 fn files_arrive_whole_in_every_coding() {
-    let material = sample::material();
+    let files = sample::files();
     for_seeds(8, |seed| {
         let mut world = world(&Setup::any(seed));
         let client = world.client();
-        for file in &material.files {
+        for file in &files {
             let codings = [
                 ("identity", Some(&file.bytes)),
                 ("br", file.brotli.as_ref()),
