@@ -1,21 +1,30 @@
 #!/usr/bin/env bash
-# deploy/bench.sh: Pollux on AF_XDP against nginx, as ratios taken in one run on one machine, as root.
+# deploy/bench.sh: Pollux on AF_XDP against a peer, as ratios taken in one run on one machine, as root.
 #
-#   bench.sh [--rounds N] [--seconds N] [--quick] [-- OPTION...]
+#   bench.sh [PROFILE] [--rounds N] [--seconds N] [--quick] [-- OPTION...]
 #
-#   --rounds N   rounds, each measuring every load on both servers (default 3)
+#   PROFILE      nginx     (default) the shortest answer, against nginx with one worker
+#                arena     JSON, compression, SQLite, files, PostgreSQL and all of them mixed, against the
+#                          Python server FastPySGI with one process (deploy/peers/fastpysgi_arena.py)
+#                postgres  rows of PostgreSQL over HTTP, against pgbench with the same prepared query on
+#                          the same server with as many clients
+#   --rounds N   rounds, each measuring every load on both sides (default 3)
 #   --seconds N  how long one measurement lasts (default 5)
-#   --quick      one round of one second: shows that everything runs, the figures mean little
+#   --quick      one round of one second (2 with a database): shows that everything runs, the figures
+#                mean little
 #   -- OPTION... the rest goes to `pollux serve` as it stands
 #
 # Each server sits at the end of a veth pair of its own, made by link.sh with the same settings, and has
-# core 1 to itself (Pollux one worker, nginx one worker process; the one not measured is stopped).
-# The client, wrk, has core 0 and one thread, in the namespace of the pair's other end. Rounds are interleaved:
-# Pollux and nginx take turns load by load, and who begins changes every round.
+# core 1 to itself (Pollux one worker, the peer one process; the one not measured is stopped). The client,
+# wrk, has core 0 and one thread, in the namespace of the pair's other end; what Pollux does beside its
+# worker happens there too. PostgreSQL runs where the kernel puts it. Rounds are interleaved: both
+# sides take turns load by load, and who begins changes every round.
+# What both sides answer is compared first, rows and octets; on a difference nothing is measured.
 # Prints one JSON line per measurement, then a Markdown table of medians; a ratio is the median of the
 # rounds' ratios, its spread their least and greatest. Status 1 where a request failed.
 # POLLUX_BIN names a binary to measure instead of building one, POLLUX_HUGEPAGES the pages it gets
-# (default 512).
+# (default 512), BENCH_PYTHON a Python that has deploy/peers/requirements.txt (default: a new virtual
+# environment, filled from PyPI).
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -28,12 +37,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 HUGEPAGES=${POLLUX_HUGEPAGES:-512}
 ADDRESS=198.18.0.2
-URL=http://$ADDRESS:8080/pipeline
-BODY=ok
+URL=http://$ADDRESS:8080
 CLIENT_CORE=0
 SERVER_CORE=1
-# Connections and requests sent ahead on each.
-LOADS=("1 1" "64 1" "512 1" "512 16")
 START_SECONDS=30
 END_SECONDS=15
 SETTLE_SECONDS=0.5
@@ -41,12 +47,15 @@ SETTLE_SECONDS=0.5
 ANSWER_SECONDS=5
 
 main() {
-    local rounds=3 seconds=5
+    local rounds=3 seconds=5 profile=nginx quick=''
     local -a options=()
+    case ${1-} in
+        nginx | arena | postgres) profile=$1 && shift ;;
+    esac
     while [[ $# -gt 0 ]]; do
         case $1 in
             -h | --help) show_help && exit ;;
-            --quick) rounds=1 seconds=1 && shift ;;
+            --quick) quick=yes && shift ;;
             --rounds | --seconds)
                 [[ $# -ge 2 ]] || misuse "$1 wants a value"
                 need_number "$1" "$2"
@@ -55,17 +64,20 @@ main() {
                 shift 2
                 ;;
             --) options=("${@:2}") && break ;;
-            *) misuse "'$1' is not understood" ;;
+            *) misuse "'$1' is not understood; the profiles are nginx, arena and postgres" ;;
         esac
     done
+    # shellcheck source=/dev/null # one of bench/nginx.sh, bench/arena.sh, bench/postgres.sh
+    . "$here/bench/$profile.sh"
+    [[ -z $quick ]] || rounds=1 seconds=$QUICK_SECONDS
     need_root
     [[ $(nproc) -gt $SERVER_CORE ]] || die "needs two cores, one for the client and one for the servers"
     warn_if_busy
     provide_packages "${BUILD_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
     provide_pollux release
     prepare
-    start_pollux "${options[@]+"${options[@]}"}"
-    start_nginx
+    start_both "${options[@]+"${options[@]}"}"
+    compare_answers
     measure_all "$rounds" "$seconds"
     print_table
     check_errors
@@ -80,31 +92,32 @@ warn_if_busy() {
 # Namespaces carry the process id, so that two benches do not meet.
 prepare() {
     scratch=$(mktemp -d)
+    # PostgreSQL does not run as root and has its files below.
+    chmod 711 "$scratch"
     pollux_side=bench-pollux-$$
-    nginx_side=bench-nginx-$$
-    nginx_end=bench-end-$$
+    peer_side=bench-peer-$$
+    peer_end=bench-end-$$
     pollux_pid=''
-    nginx_pid=''
+    peer_pid=''
+    database_pid=''
     trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     ulimit -Sn "$(ulimit -Hn)"
-    write_wrk_script
     "$root/hugepages.sh" reserve "$HUGEPAGES" --owner "bench-$$"
     "$here/link.sh" up --netns "$pollux_side"
-    "$here/link.sh" up --netns "$nginx_side"
 }
 
 leave() {
     trap '' INT TERM HUP
-    if [[ -n $pollux_pid ]]; then
-        kill -CONT "$pollux_pid" 2>/dev/null || true
-        end_process "$pollux_pid" "$END_SECONDS"
-    fi
-    [[ -z $nginx_pid ]] || end_process "$nginx_pid" "$END_SECONDS"
+    local pid
+    for pid in $pollux_pid $peer_pid $database_pid; do
+        kill -CONT "$pid" 2>/dev/null || true
+        end_process "$pid" "$END_SECONDS"
+    done
     "$here/link.sh" down --netns "$pollux_side" || true
-    "$here/link.sh" down --netns "$nginx_side" || true
-    ip netns del "$nginx_end" 2>/dev/null || true
+    if [[ -e /run/netns/$peer_side ]]; then "$here/link.sh" down --netns "$peer_side" || true; fi
+    ip netns del "$peer_end" 2>/dev/null || true
     "$root/hugepages.sh" release --owner "bench-$$" || true
     rm -rf "$scratch"
 }
@@ -117,156 +130,92 @@ start_pollux() {
     await_answer pollux "$pollux_side" "$pollux_pid"
 }
 
-# A server in the client's namespace would be reached over lo: nginx takes the pair's end elsewhere.
-start_nginx() {
-    ip netns add "$nginx_end"
-    ip -n "$nginx_end" link set lo up
-    ip -n "$nginx_side" link set pollux0 netns "$nginx_end"
-    ip -n "$nginx_end" address add "$ADDRESS/24" dev pollux0
-    ip netns exec "$nginx_end" sysctl -qw net.ipv4.conf.pollux0.arp_ignore=0
-    ip -n "$nginx_end" link set pollux0 up
-    write_nginx_config
-    ip netns exec "$nginx_end" nginx -p "$scratch" -c "$scratch/nginx.conf" >"$scratch/nginx.log" 2>&1 </dev/null &
-    nginx_pid=$!
-    await_answer nginx "$nginx_side" "$nginx_pid"
+# start_peer COMMAND...: on the server's core. A server in the client's namespace would be reached over
+# lo: the peer takes the pair's end elsewhere.
+start_peer() {
+    "$here/link.sh" up --netns "$peer_side"
+    ip netns add "$peer_end"
+    ip -n "$peer_end" link set lo up
+    ip -n "$peer_side" link set pollux0 netns "$peer_end"
+    ip -n "$peer_end" address add "$ADDRESS/24" dev pollux0
+    ip netns exec "$peer_end" sysctl -qw net.ipv4.conf.pollux0.arp_ignore=0
+    # As many at once as Pollux takes.
+    ip netns exec "$peer_end" sysctl -qw net.core.somaxconn=16384
+    ip -n "$peer_end" link set pollux0 up
+    ip netns exec "$peer_end" taskset --cpu-list "$SERVER_CORE" "$@" >"$scratch/peer.log" 2>&1 </dev/null &
+    peer_pid=$!
+    await_answer peer "$peer_side" "$peer_pid"
 }
 
-write_nginx_config() {
-    cat >"$scratch/nginx.conf" <<NGINX
-daemon off;
-user root;
-worker_processes 1;
-worker_cpu_affinity 1$(printf '0%.0s' $(seq "$SERVER_CORE"));
-error_log stderr warn;
-pid $scratch/nginx.pid;
-events { worker_connections 2048; multi_accept on; }
-http {
-    access_log off;
-    client_body_temp_path $scratch/body;
-    proxy_temp_path $scratch/proxy;
-    fastcgi_temp_path $scratch/fastcgi;
-    uwsgi_temp_path $scratch/uwsgi;
-    scgi_temp_path $scratch/scgi;
-    default_type text/plain;
-    keepalive_requests 1000000000;
-    keepalive_timeout 300s;
-    server {
-        listen $ADDRESS:8080 backlog=4096;
-        location = /pipeline { return 200 "$BODY"; }
-    }
-}
-NGINX
-}
-
-# wrk calls request() for every batch only where requests go out several at a time.
-write_wrk_script() {
-    cat >"$scratch/wrk.lua" <<'LUA'
-local depth = tonumber(os.getenv("BENCH_DEPTH"))
-if depth > 1 then
-    local batch
-    init = function()
-        local requests = {}
-        for i = 1, depth do requests[i] = wrk.format("GET") end
-        batch = table.concat(requests)
-    end
-    request = function() return batch end
-end
-done = function(summary, latency)
-    local e = summary.errors
-    print(string.format("measured %.0f %.0f %d", summary.requests * 1e6 / summary.duration,
-        latency:percentile(50), e.connect + e.read + e.write + e.status + e.timeout))
-end
-LUA
-}
-
-# await_answer SERVER NAMESPACE PID
+# await_answer LOG NAMESPACE PID
 await_answer() {
     if ! await "$START_SECONDS" "$3" answers "$2"; then
         tail -n 20 "$scratch/$1.log" >&2
-        die "$1 does not answer '$BODY' on $URL in namespace $2: see above"
+        die "$1 does not answer 'ok' on $URL/pipeline in namespace $2: see above"
     fi
 }
 
-answers() { [[ $(ip netns exec "$1" curl --silent --max-time "$ANSWER_SECONDS" "$URL") == "$BODY" ]]; }
+answers() { [[ $(ip netns exec "$1" curl --silent --max-time "$ANSWER_SECONDS" "$URL/pipeline") == ok ]]; }
 
+# LOADS has a line for each: its name in load.lua, the connections, and what the table calls it.
 measure_all() {
-    local round load order
+    local round server order name connections label
     for ((round = 1; round <= $1; round++)); do
-        order=(pollux nginx)
-        [[ $((round % 2)) -eq 1 ]] || order=(nginx pollux)
-        for load in "${LOADS[@]}"; do
+        order=(pollux peer)
+        [[ $((round % 2)) -eq 1 ]] || order=(peer pollux)
+        while read -r name connections label; do
             for server in "${order[@]}"; do
-                # shellcheck disable=SC2086 # a load is two words
-                measure "$server" "$round" "$2" $load
+                measure "$server" "$round" "$2" "$name" "$connections" "$label" </dev/null
             done
-        done
+        done < <(printf '%s\n' "${LOADS[@]}")
     done
 }
 
-# measure SERVER ROUND SECONDS CONNECTIONS DEPTH: adds a line to the results and prints it as JSON.
+# measure SERVER ROUND SECONDS NAME CONNECTIONS LABEL: adds a line to the results and prints it as JSON.
 measure() {
-    local side=$pollux_side said rate median errors
-    [[ $1 == pollux ]] || side=$nginx_side
+    local said rate median octets errors
     take_core "$1"
-    answers "$side" || die "$1 answers something other than '$BODY' on $URL"
-    said=$(BENCH_DEPTH=$5 ip netns exec "$side" taskset --cpu-list "$CLIENT_CORE" \
-        timeout $(($3 + 30)) wrk --threads 1 --connections "$4" --duration "$3s" --script "$scratch/wrk.lua" "$URL") ||
-        die "wrk failed: $said"
-    read -r _ rate median errors < <(grep '^measured ' <<<"$said") || die "wrk said no figures: $said"
-    printf '%s %s %s %s %s %s %s\n' "$1" "$2" "$4" "$5" "$rate" "$median" "$errors" >>"$scratch/results"
-    printf '{"server":"%s","round":%d,"connections":%d,"pipelined":%d,' "$1" "$2" "$4" "$5"
-    printf '"requests_per_second":%d,"latency_median_us":%d,"errors":%d}\n' "$rate" "$median" "$errors"
+    said=$("measure_$1" "$3" "$4" "$5") || die "$1 cannot be measured with $6: $said"
+    read -r _ rate median octets errors < <(grep '^measured ' <<<"$said") || die "no figures for $1 with $6: $said"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$6" "$rate" "$median" "$errors" >>"$scratch/results"
+    printf '{"server":"%s","round":%d,"load":"%s","connections":%d,' "${1/peer/$PEER}" "$2" "$6" "$5"
+    printf '"requests_per_second":%d,"octets_per_second":%d,' "$rate" "$octets"
+    printf '"latency_median_us":%d,"errors":%d}\n' "$median" "$errors"
 }
 
-# take_core SERVER: the other one is stopped, after it has seen its last connections closed. What is sent
-# to a stopped Pollux is lost, the resets of a client that has left included.
+measure_pollux() { run_wrk "$pollux_side" "$@"; }
+
+measure_peer() { run_wrk "$peer_side" "$@"; }
+
+# run_wrk NAMESPACE SECONDS NAME CONNECTIONS
+run_wrk() {
+    answers "$1" || die "no 'ok' on $URL/pipeline in namespace $1"
+    BENCH_LOAD=$3 ip netns exec "$1" taskset --cpu-list "$CLIENT_CORE" timeout $(($2 + 30)) \
+        wrk --threads 1 --connections "$4" --duration "$2s" --timeout 10s --script "$here/bench/load.lua" "$URL" 2>&1
+}
+
+# take_core SERVER: Pollux is stopped while the peer is measured, after it has seen its last connections
+# closed. What is sent to a stopped Pollux is lost, the resets of a client that has left included.
 take_core() {
     sleep "$SETTLE_SECONDS"
     if [[ $1 == pollux ]]; then kill -CONT "$pollux_pid"; else kill -STOP "$pollux_pid"; fi
 }
 
 print_table() {
-    local load
-    printf '\n| load | Pollux req/s | nginx req/s | ratio | spread | Pollux median us | nginx median us |\n'
+    local label
+    printf '\n| load | Pollux req/s | %s req/s | ratio | spread | Pollux median us | %s median us |\n' "$PEER" "$PEER"
     printf '|---|---:|---:|---:|---|---:|---:|\n'
-    for load in "${LOADS[@]}"; do
-        # shellcheck disable=SC2086 # a load is two words
-        print_row $load
-    done
+    while read -r _ _ label; do
+        awk -v label="$label" -f "$here/bench/row.awk" "$scratch/results"
+    done < <(printf '%s\n' "${LOADS[@]}")
     printf '\nRate and latency are medians over the rounds, on %s with Linux %s.\n' \
         "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(uname -r)"
-}
-
-# print_row CONNECTIONS DEPTH
-print_row() {
-    awk -v connections="$1" -v depth="$2" '
-        function sort_in_place(a, n,   i, j, t) {
-            for (i = 2; i <= n; i++) {
-                t = a[i]
-                for (j = i - 1; j >= 1 && a[j] > t; j--) a[j + 1] = a[j]
-                a[j + 1] = t
-            }
-        }
-        function median(a, n) {
-            sort_in_place(a, n)
-            return n % 2 ? a[(n + 1) / 2] : (a[n / 2] + a[n / 2 + 1]) / 2
-        }
-        $3 == connections && $4 == depth { rate[$1, $2] = $5; late[$1, $2] = $6; if ($2 > n) n = $2 }
-        END {
-            for (i = 1; i <= n; i++) {
-                p[i] = rate["pollux", i]; q[i] = rate["nginx", i]; r[i] = p[i] / (q[i] ? q[i] : 1)
-                s[i] = late["pollux", i]; t[i] = late["nginx", i]
-            }
-            name = connections (connections == 1 ? " connection" : " connections")
-            if (depth > 1) name = name ", pipelined " depth " deep"
-            printf "| %s | %d | %d | %.2f | ", name, median(p, n), median(q, n), median(r, n)
-            printf "%.2f to %.2f | %d | %d |\n", r[1], r[n], median(s, n), median(t, n)
-        }' "$scratch/results"
+    print_notes
 }
 
 check_errors() {
     local errors
-    errors=$(awk '{ sum += $7 } END { print sum + 0 }' "$scratch/results")
+    errors=$(awk -F '\t' '{ sum += $6 } END { print sum + 0 }' "$scratch/results")
     [[ $errors -eq 0 ]] || die "$errors requests failed: the table does not count"
 }
 

@@ -11,13 +11,14 @@ BUILD_PACKAGES=(build-essential ca-certificates curl ethtool iproute2 libclang-d
     util-linux)
 # What the tests call on top of that, and what the bench does.
 # shellcheck disable=SC2034
-TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx shellcheck wrk)
+TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx postgresql shellcheck wrk)
 # shellcheck disable=SC2034
-BENCH_PACKAGES=(nginx wrk)
+BENCH_PACKAGES=(nginx postgresql python3-venv wrk)
 
 RUSTUP_URL=https://static.rust-lang.org/rustup/rustup-init.sh
 FETCH_SECONDS=600
 SERVICE_POLICY=/usr/sbin/policy-rc.d
+CLUSTER_POLICY=/etc/postgresql-common/createcluster.conf
 
 # Goes on where apt can serve; DPDK's version is what differs between releases.
 check_debian() {
@@ -51,17 +52,25 @@ provide_packages() {
         die "could not install ${missing[*]}: see above; the machine needs a Debian mirror within reach"
 }
 
-# Debian starts a service as it installs it, and again at every boot; nobody asked for nginx on port 80.
+# Debian starts a service as it installs it, and again at every boot; nobody asked for nginx on port 80,
+# nor for a database: the tests make servers of their own.
 install_without_services() {
+    local service
     (
         if [[ ! -e $SERVICE_POLICY ]]; then
             trap 'rm -f "$SERVICE_POLICY"' EXIT
             printf '#!/bin/sh\nexit 101\n' >"$SERVICE_POLICY"
             chmod +x "$SERVICE_POLICY"
         fi
+        if [[ " $* " == *' postgresql '* && ! -e $CLUSTER_POLICY ]]; then
+            mkdir -p "${CLUSTER_POLICY%/*}"
+            printf 'create_main_cluster = false\n' >"$CLUSTER_POLICY"
+        fi
         apt_quietly install --yes --no-install-recommends "$@"
     ) || return 1
-    [[ " $* " != *' nginx '* ]] || systemctl disable --quiet nginx 2>/dev/null || true
+    for service in nginx postgresql; do
+        [[ " $* " != *" $service "* ]] || systemctl disable --quiet "$service" 2>/dev/null || true
+    done
 }
 
 is_installed() { [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }

@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # deploy/quickstart.sh: from a fresh Debian 12 to a running Pollux, as root.
 #
-#   quickstart.sh [--port N] [--data DIR] [--netns NAME] [-- OPTION...]            until Ctrl-C
-#   quickstart.sh --detach [--port N] [--data DIR] [--netns NAME] [-- OPTION...]   in the background
-#   quickstart.sh --stop                                                           end it, clean up
+#   quickstart.sh [--detach] [--port N] [--config FILE] [--data DIR] [--netns NAME] [-- OPTION...]
+#   quickstart.sh --stop   end it, clean up
 #
-#   --port N      TCP port to answer on (default 8080)
-#   --data DIR    what to serve: DIR/dataset.json and DIR/static/ (default: the sample site it carries)
-#   --netns NAME  keep the link inside network namespace NAME (default: this one)
-#   -- OPTION...  the rest goes to `pollux serve` as it stands
+#   --detach       in the background (default: until Ctrl-C)
+#   --port N       TCP port to answer on (default 8080)
+#   --config FILE  what to answer (default: deploy/arena.toml, the routes of the HttpArena workload)
+#   --data DIR     where the files are that it names (default: with arena.toml the sample, written into a
+#                  directory of this script's; with a FILE of yours, what that says)
+#   --netns NAME   keep the link inside network namespace NAME (default: this one)
+#   -- OPTION...   the rest goes to `pollux serve` as it stands
 #
 # Installs the packages and the Rust toolchain that are missing, builds Pollux, reserves hugepages, makes
-# the link (see link.sh) and serves on 198.18.0.2. When it ends, by Ctrl-C, --stop or a failure, the
-# server has drained and the link and the hugepages are gone again; packages, toolchain and build stay.
+# the link (see link.sh) and serves on 198.18.0.2. PostgreSQL is where DATABASE_URL says; it works without,
+# and says what does not. When it ends, by Ctrl-C, --stop or a failure, the server has drained and the
+# link, the hugepages and the sample are gone again; packages, toolchain and build stay.
 # POLLUX_HUGEPAGES sets the number of 2 MiB pages (default 512), POLLUX_BIN names a binary to run instead
 # of building one.
 
@@ -33,19 +36,21 @@ START_SECONDS=30
 DRAIN_SECONDS=15
 RECORD=quickstart
 LOG=$RECORDS/quickstart.log
+SAMPLE=$RECORDS/quickstart-sample
 
 main() {
-    local mode=foreground port=8080 data=''
+    local mode=foreground port=8080 data='' config=''
     local -a options=()
     netns=''
     while [[ $# -gt 0 ]]; do
         case $1 in
             -h | --help) show_help && exit ;;
             --detach | --stop) mode=${1#--} && shift ;;
-            --port | --data | --netns)
+            --port | --config | --data | --netns)
                 [[ $# -ge 2 ]] || misuse "$1 wants a value"
                 case $1 in
                     --port) need_number --port "$2" && port=$((10#$2)) ;;
+                    --config) config=$(realpath -e -- "$2") || die "--config $2: there is no such file" ;;
                     --data) data=$(realpath -e -- "$2") || die "--data $2: there is no such directory" ;;
                     --netns) netns=$2 ;;
                 esac
@@ -55,7 +60,6 @@ main() {
             *) misuse "'$1' is not understood" ;;
         esac
     done
-    [[ -z $data ]] || options=(--data "$data" "${options[@]+"${options[@]}"}")
     need_root
     if [[ $mode == stop ]]; then
         stop
@@ -65,7 +69,12 @@ main() {
     check_debian
     provide_packages "${BUILD_PACKAGES[@]}"
     provide_pollux release
-    start "$mode" "$port" "${options[@]+"${options[@]}"}"
+    if [[ -z $config ]]; then
+        config=$here/arena.toml
+        data=${data:-$SAMPLE}
+    fi
+    options=(--config "$config" ${data:+--data "$data"} "${options[@]+"${options[@]}"}")
+    start "$mode" "$port" "$config" "$data" "${options[@]}"
 }
 
 refuse_second() {
@@ -79,24 +88,31 @@ refuse_second() {
     fi
 }
 
-# start MODE PORT OPTION...
+# start MODE PORT CONFIG DATA OPTION...
 start() {
-    local mode=$1 port=$2
-    shift 2
+    local mode=$1 port=$2 config=$3 data=$4
+    shift 4
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     trap clean_up EXIT
     note "netns $netns" "port $port"
+    [[ $data != "$SAMPLE" ]] || write_sample
     "$root/hugepages.sh" reserve "$HUGEPAGES" --owner quickstart
     link up
     launch "$mode" "$port" "$@"
     await_answer "$port"
-    show_what_to_try "$mode" "$port"
+    show_what_to_try "$mode" "$port" "$config" "$data"
     if [[ $mode == detach ]]; then
         trap - EXIT
     else
         wait "$pid" || die "pollux ended with status $?: see above"
     fi
+}
+
+# Files for every route of arena.toml.
+write_sample() {
+    rm -rf "$SAMPLE"
+    "$binary" sample "$SAMPLE" || die "could not write the sample: see above"
 }
 
 # launch MODE PORT OPTION...: sets `pid`. In a session of its own, so that a Ctrl-C in the terminal
@@ -129,20 +145,38 @@ fail() {
 # The last words of a server in the background; in the foreground they are on the terminal.
 show_log() { [[ ! -s $LOG ]] || tail -n 20 "$LOG" >&2; }
 
+# show_what_to_try MODE PORT CONFIG DATA
 show_what_to_try() {
     local prefix=${netns:+ip netns exec $netns }
-    cat <<TRY
-
-Pollux answers on $(url "$2") (process $pid). Try:
+    printf '\nPollux answers on %s (process %s). Try:\n' "$(url "$2")" "$pid"
+    if [[ $3 == "$here/arena.toml" ]]; then
+        cat <<TRY
   ${prefix}curl $(url "$2")
   ${prefix}curl '$(url "$2")json/3?m=2'
   ${prefix}curl --data 20 '$(url "$2")baseline11?a=13&b=42'
-  $here/link.sh status${netns:+ --netns $netns}
+  ${prefix}curl '$(url "$2")db?min=10&max=12'
 TRY
+    else
+        printf '  %scurl %s\n' "$prefix" "$(url "$2")"
+    fi
+    printf '  %s/link.sh status%s\n' "$here" "${netns:+ --netns $netns}"
+    [[ $3 != "$here/arena.toml" ]] || tell_of_postgres "$4/seed.sql"
     if [[ $1 == detach ]]; then
         printf 'Log: %s. End it with: %s --stop\n' "$LOG" "$0"
     else
         printf 'End it with Ctrl-C.\n'
+    fi
+}
+
+# tell_of_postgres SEED. The address may hold a password: it is not shown.
+tell_of_postgres() {
+    if [[ -n ${DATABASE_URL:-} ]]; then
+        printf 'PostgreSQL is asked where DATABASE_URL says. %s makes its table:\n' "$1"
+        # shellcheck disable=SC2016 # for the reader's shell
+        printf '  psql "$DATABASE_URL" --file %s\n' "$1"
+    else
+        printf 'Without PostgreSQL (DATABASE_URL is not set) /async-db answers empty, /crud/items 503.\n'
+        printf '%s makes its table.\n' "$1"
     fi
 }
 
@@ -172,7 +206,7 @@ clean_up() {
     link down || true
     "$root/hugepages.sh" release --owner quickstart || true
     drop_record "$RECORD"
-    rm -f "$LOG"
+    rm -rf "$LOG" "$SAMPLE"
     trap - INT TERM HUP
     return "$status"
 }

@@ -383,11 +383,19 @@ test_link_misuse() {
 # --- quickstart.sh ---
 
 test_quickstart_detached_until_stopped() {
-    expect_says "quickstart.sh --stop" "$QUICKSTART" --detach --netns made --port 8081
-    equal "$(in_made curl --silent --max-time 2 http://198.18.0.2:8081/pipeline)" ok
+    local said
+    said=$(env --unset=DATABASE_URL "$QUICKSTART" --detach --netns made --port 8081)
+    [[ $said == *"quickstart.sh --stop"* && $said == *"/async-db answers empty"* ]] || { echo "$said" && return 1; }
+    equal "$(at 8081 pipeline)" ok
+    equal "$(at 8081 'db?min=9999')" '{"items":[],"count":0}'
+    [[ $(at 8081 'db?min=10&max=12') == '{"items":[{"id":'* ]]
+    equal "$(at 8081 async-db)" '{"items":[],"count":0}'
+    equal "$(at 8081 static/app.js | wc -c)" $((200 * 1024))
+    [[ -s /run/pollux/quickstart-sample/seed.sql ]]
     expect_fails 1 "already running" "$QUICKSTART" --detach
     expect_says "stopped" "$QUICKSTART" --stop
     expect_says "not running" "$QUICKSTART" --stop
+    [[ ! -e /run/pollux/quickstart-sample ]]
 }
 
 test_quickstart_in_the_foreground_until_interrupted() {
@@ -406,9 +414,26 @@ test_quickstart_serves_the_data_it_is_given() {
     "$POLLUX_BIN" sample "$scratch/site"
     echo mine >"$scratch/site/static/mine.txt"
     "$QUICKSTART" --detach --netns made --data "$scratch/site"
-    equal "$(in_made curl --silent --max-time 2 http://198.18.0.2:8080/static/mine.txt)" mine
+    equal "$(at 8080 static/mine.txt)" mine
+    [[ ! -e /run/pollux/quickstart-sample ]]
     "$QUICKSTART" --stop
     expect_fails 1 "no such directory" "$QUICKSTART" --data "$scratch/nowhere"
+}
+
+test_quickstart_serves_the_routes_it_is_given() {
+    cat >"$scratch/mine.toml" <<'ROUTES'
+[[route]]
+path = "/mine"
+kind = "fixed"
+type = "text/plain"
+body = "only this"
+ROUTES
+    "$QUICKSTART" --detach --netns made --config "$scratch/mine.toml"
+    equal "$(at 8080 mine)" "only this"
+    equal "$(at 8080 pipeline)" "404 Not Found"
+    [[ ! -e /run/pollux/quickstart-sample ]]
+    "$QUICKSTART" --stop
+    expect_fails 1 "no such file" "$QUICKSTART" --config "$scratch/nowhere.toml"
 }
 
 test_quickstart_that_fails_leaves_nothing() {
@@ -421,6 +446,7 @@ test_quickstart_cleans_up_after_a_server_that_died() {
     "$QUICKSTART" --detach --netns made
     kill -KILL "$(sed -n 's/^pid //p' /run/pollux/quickstart)"
     expect_says "ended by itself" "$QUICKSTART" --stop
+    [[ ! -e /run/pollux/quickstart-sample ]]
 }
 
 test_quickstart_misuse() {
@@ -469,6 +495,9 @@ use_pages() {
 
 # "13 22": pages on each fake node.
 counts() { cat "$scratch"/nodes/node*/hugepages/hugepages-2048kB/nr_hugepages | tr '\n' ' ' | sed 's/ $//'; }
+
+# at PORT PATH: what the server in namespace made says.
+at() { in_made curl --silent --max-time 2 "http://198.18.0.2:$1/$2"; }
 
 in_made() { ip netns exec made "$@"; }
 

@@ -90,7 +90,7 @@ run_steps() {
     provide_pollux test-release
     export POLLUX_BIN=$binary
     step "formatting" cargo fmt --check
-    step "shell scripts" shellcheck -x hugepages.sh .ci/run deploy/*.sh
+    step "shell scripts" shellcheck -x hugepages.sh .ci/run deploy/*.sh deploy/bench/*.sh
     step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
     step "tests of the scripts" deploy/script-tests.sh
     step "tests" cargo test --workspace --locked --no-fail-fast
