@@ -149,8 +149,9 @@ impl<S: Service> Conn<S> {
         }
         if segment.has(RST) {
             //= RFC 5961 3.2: only the exact number resets; another one in the window is challenged.
+            // Its end counts too: there stands a peer that filled the window, lost some of it, and reset.
             let in_window = is_after(segment.sequence, expected)
-                && is_after(sent.window_end(), segment.sequence);
+                && !is_after(segment.sequence, sent.window_end());
             // A peer that closed and then refuses our data resets with the number before its FIN.
             let before_fin =
                 self.tcp.is_half_closed() && segment.sequence.wrapping_add(1) == expected;

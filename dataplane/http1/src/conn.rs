@@ -12,69 +12,14 @@ use crate::body::{Body, Chunks};
 use crate::frame::{self, Framed};
 use crate::head::{self, Head, Scan};
 use crate::{
-    BodyLen, Connection, FIELDS_MAX, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Method, Observer,
-    Out, Outcome, Reject, Service, Status, Verdict,
+    BodyLen, Connection, Context, FIELDS_MAX, HEAD_OUT_MAX, HeadContext, Method, Next, Observer,
+    Out, Outcome, Progress, Reject, Service, Status, Verdict, Waiting,
 };
 
 /// Protocol state of one connection.
 pub struct Conn<S: Service> {
     phase: Phase<S::Work, S::Reply, S::Ask>,
     wish: Wish,
-}
-
-/// What [`Conn::advance`] works with and does not own.
-#[derive(Debug)]
-pub struct Context<'a, S, O> {
-    /// What is answered.
-    pub service: &'a S,
-    /// What one request may cost.
-    pub limits: &'a Limits,
-    /// Now, for the `Date` field.
-    pub date: &'a HttpDate,
-    /// Told what happened.
-    pub observer: &'a mut O,
-    /// Whether to stop between two requests, with [`Next::More`] and whatever input is left: the
-    /// caller wants to serve the next one with something else.
-    pub one_exchange: bool,
-}
-
-/// Result of [`Conn::advance`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Octets from the start of `input` that are done with.
-    pub consumed: usize,
-    /// What must happen before another call makes sense.
-    pub next: Next,
-}
-
-/// What a connection needs next. Whatever is in `out` is to be sent in every case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Input beyond what was given, or its end.
-    More,
-    /// More room: `out` is full, or has less than [`HEAD_OUT_MAX`] left and a head is due.
-    Flush,
-    /// An answer from somebody else: see [`Conn::take_ask`] and [`Conn::answer`].
-    Park,
-    /// Everything is in `out`: send it, half-close, discard further input.
-    Close,
-}
-
-/// What a connection is waiting for, so that the caller can choose a deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiting {
-    /// A request; nothing of it was seen.
-    Idle,
-    /// The rest of a request head.
-    Head,
-    /// The rest of a request body.
-    Body,
-    /// The answer to what was asked of somebody else.
-    Answer,
-    /// Room: an answer is not wholly written.
-    Output,
-    /// Nothing: the connection is over.
-    Closed,
 }
 
 impl<S: Service> Conn<S> {

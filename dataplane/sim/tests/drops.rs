@@ -360,6 +360,27 @@ fn drop_reset_guess() {
     world.end();
 }
 
+/// A peer that filled the window, lost some of it on the way and resets, does so at the window's end: it
+/// is challenged like anybody else in the window, and nobody beyond it is.
+#[test]
+fn a_reset_at_the_end_of_the_window_is_challenged() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    dialog.data(&mut world, b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = dialog.hear(&mut world);
+    dialog.say(&mut world, flag::ACK, b"");
+    let end = answer.ack.wrapping_add(u32::from(answer.window));
+    let reset = dialog.segment(flag::RST, b"");
+    dialog.send(&mut world, &Segment { seq: end.wrapping_add(1), ..reset.clone() });
+    assert_eq!(dialog.hear_within(&mut world, 50 * MILLI), None);
+    dialog.send(&mut world, &Segment { seq: end, ..reset });
+    let challenge = dialog.hear(&mut world);
+    assert_eq!((challenge.flags, challenge.ack), (flag::ACK, dialog.seq));
+    assert_eq!(world.count("drop_reset_guess"), 2);
+    dialog.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
 /// RFC 5961 4.2: a SYN where a connection is open is challenged, and counted.
 #[test]
 fn drop_syn_on_connection() {
