@@ -65,8 +65,8 @@ pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
 /// A cache line: two buffers never share one.
 pub(crate) const BUFFER_ALIGN: usize = 64;
 
-/// Rings of 8,192 and 1,024 entries, AF_XDP's own of 2,048 twice, caches, bursts in hand, the spreader's rings.
-const FRAMES_PER_WORKER: u64 = 15_616;
+/// Rings of 4,096 and 1,024 entries, AF_XDP's own of 2,048 twice, caches, bursts in hand, the spreader's rings.
+const FRAMES_PER_WORKER: u64 = 11_520;
 /// Data room of 2 KiB, headroom, and what DPDK keeps of each frame.
 const FRAME_LEN: u64 = 2_048 + 128 + 192;
 

@@ -76,15 +76,10 @@ fn start(
     let info = opened.first().expect("a link has a device").info().clone();
     let ports = u16::try_from(opened.len()).unwrap_or(u16::MAX);
     let spreading = Spreading::decide(&info, ports, workers);
-    let defaults = PortPlan::default();
     let port_plan = PortPlan {
         queues: spreading.queues(),
         frames_held: spreading.frames_held(),
-        rx_descriptors: match link.device().kind() {
-            LinkKind::AfXdp => AF_XDP_DESCRIPTORS,
-            _ => defaults.rx_descriptors,
-        },
-        ..defaults
+        ..PortPlan::default()
     };
     let mut taken = Taken {
         link: link.to_string(),
@@ -130,7 +125,3 @@ pub(crate) fn await_carrier(port: &Port<Running>) {
 /// Negotiating 10GBASE-T takes about this long.
 const CARRIER_PATIENCE: Duration = Duration::from_secs(5);
 const CARRIER_LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Behind AF_XDP is no wire that paces anybody: hundreds of clients that upload at once fill their windows
-/// (eleven segments each) in one burst of the kernel.
-const AF_XDP_DESCRIPTORS: u16 = 8_192;
