@@ -41,7 +41,7 @@ mod threads;
 mod told;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::link;
@@ -49,11 +49,11 @@ use handlers::{Edition, Site};
 
 use crate::config::{ComputePlan, Plan, PostgresPlan, SqlitePlan};
 
-pub(crate) use self::check::{Fault, VetError, vet};
+pub(crate) use self::check::{Fault, vet};
 pub(crate) use self::readings::AsksReadings;
 
 use self::cache::Cache;
-use self::clerk::{Clerk, Desks, Patience};
+use self::clerk::{Clerk, Desks, Others, Patience};
 use self::lent::Lent;
 use self::office::Office;
 use self::outbox::Outbox;
@@ -114,6 +114,7 @@ impl Asks {
             tallies,
             misfits: Once::default(),
             refusals: Often::new(),
+            clerk: OnceLock::new(),
         });
         let desks = Arc::new(Desks {
             postgres: Postgres::start(&plan.postgres, site, &office)?,
@@ -121,14 +122,16 @@ impl Asks {
             presses: Presses::start(&plan.compute, &office)?,
         });
         let stopping = Arc::new(AtomicBool::new(false));
-        let clerk = Clerk {
+        let clerk = Arc::new(Clerk {
             lines: asks,
             desks: Arc::clone(&desks),
             office: Arc::clone(&office),
             lent,
             patience: Patience { postgres: plan.postgres.timeout, sqlite: plan.sqlite.timeout },
             stopping: Arc::clone(&stopping),
-        };
+            others: Others::new(),
+        });
+        office.clerk.set(Arc::downgrade(&clerk)).expect("there is one clerk");
         let threads = Threads::default();
         threads.start("clerk".into(), move || clerk.work())?;
         Ok(Self { desks, office, clerk: threads, stopping })

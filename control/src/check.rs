@@ -5,12 +5,9 @@ mod table;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use handlers::Site;
-
-use crate::asks;
 use crate::cli::Options;
 use crate::config::{ConfigError, Pages, Plan, Routes};
-use crate::content::{Content, ContentError, Sample};
+use crate::content::{self, Content, ContentError, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
 use crate::launch::Need;
@@ -42,29 +39,15 @@ fn judge(
     let mut judged = None;
     if let Some(plan) = plan {
         match Content::rehearse(&plan, sample) {
-            Ok(content) => match vet(&plan, &content.site) {
+            Ok(content) => match content::vet(&plan, &content.site) {
                 Ok(warnings) => judged = Some((plan, content, warnings)),
-                Err(unfit) => faults.extend(unfit),
+                Err(error) => faults.extend(error.each()),
             },
             Err(error) => faults.extend(error.each()),
         }
     }
     ContentError::all(faults)?;
     Ok(judged.expect("what has no fault was judged"))
-}
-
-/// Asks the databases for what the statements want of them; the warnings, or the faults with their lines.
-fn vet(plan: &Plan, site: &Site) -> Result<Vec<String>, Vec<ContentError>> {
-    asks::vet(plan, site).map_err(|error| {
-        let faults = error.faults().iter();
-        faults
-            .map(|fault| {
-                let draft = &plan.routes.drafts[fault.route];
-                let fix = "mend the statement or the template, or name another database";
-                draft.refuse("statement", fault.problem.clone(), fix).into()
-            })
-            .collect()
-    })
 }
 
 fn report(

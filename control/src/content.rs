@@ -14,6 +14,7 @@ use dpdk::{Backing, HugeBytes};
 use handlers::blueprint::{Database, Kind, RoutePlan};
 use handlers::{Blueprint, BuildError, Bytes, Named, Site};
 
+use crate::asks;
 use crate::config::{ConfigError, Draft, Plan};
 use crate::data::{self, DataError};
 use crate::sample::SampleError;
@@ -136,6 +137,22 @@ impl Content {
             Err(error) => Err(parts.explain(error)),
         }
     }
+}
+
+/// Asks the databases for what the statements of `site` want of them. What is returned are warnings.
+///
+/// # Errors
+/// Statements that will not work, with their lines.
+pub(crate) fn vet(plan: &Plan, site: &Site) -> Result<Vec<String>, ContentError> {
+    let fix = "mend the statement or what uses it, or name another database";
+    let refuse = |fault: &asks::Fault| {
+        let draft = &plan.routes.drafts[fault.route];
+        draft.refuse("statement", fault.problem.clone(), fix).into()
+    };
+    asks::vet(plan, site).map_err(|error| {
+        let faults = error.faults().iter().map(refuse).collect();
+        ContentError::all(faults).expect_err("databases refuse with a fault")
+    })
 }
 
 /// Where relative paths begin.

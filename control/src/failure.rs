@@ -3,7 +3,6 @@
 use std::io;
 
 use crate::admin::{AskError, SocketError};
-use crate::asks::VetError;
 use crate::config::ConfigError;
 use crate::content::ContentError;
 use crate::launch::LaunchError;
@@ -16,12 +15,9 @@ pub(crate) enum Failure {
     /// The configuration or the command line is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The data is missing or malformed.
+    /// The data is missing or malformed, or a database does not have what a statement asks of it.
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// A database does not have what a statement asks of it.
-    #[error(transparent)]
-    Vet(#[from] VetError),
     /// There is no admin socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -58,7 +54,7 @@ impl Failure {
     /// 2 where the operator's input is wrong, 1 for everything else.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Content(_) | Self::Vet(_) => 2,
+            Self::Config(_) | Self::Content(_) => 2,
             Self::Socket(_)
             | Self::Ask(_)
             | Self::Asks(_)

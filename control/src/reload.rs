@@ -7,6 +7,7 @@
 
 mod snapshot;
 mod standing;
+mod workshop;
 
 use std::fmt::{self, Display, Formatter};
 use std::mem;
@@ -31,6 +32,7 @@ use standing::Fit;
 
 pub(crate) use snapshot::Snapshot;
 pub(crate) use standing::Standing;
+pub(crate) use workshop::{Workshop, await_end};
 
 /// A reload that was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,6 +248,7 @@ impl Recipient {
 #[derive(Debug)]
 pub(crate) struct Reloader {
     source: Arc<Source>,
+    workshop: Workshop,
     workers: Vec<Recipient>,
     asks: Arc<Asks>,
     serving: Snapshot,
@@ -256,19 +259,19 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// Starts the task. It ends when it is aborted: after the workers, since it keeps what they were
-    /// lent. `serving` is what they have.
+    /// lent. `serving` is what they have. New content comes from `source`, and is read in `workshop`.
     pub(crate) fn start(
-        source: Source,
+        (source, workshop): (Source, Workshop),
         workers: Vec<Recipient>,
         asks: Arc<Asks>,
         serving: Snapshot,
     ) -> (ReloadDesk, JoinHandle<()>) {
-        let (desk, reloader) = Self::new(source, workers, asks, serving);
+        let (desk, reloader) = Self::new((source, workshop), workers, asks, serving);
         (desk, task::spawn(reloader.run()))
     }
 
     fn new(
-        source: Source,
+        (source, workshop): (Source, Workshop),
         workers: Vec<Recipient>,
         asks: Arc<Asks>,
         serving: Snapshot,
@@ -278,7 +281,7 @@ impl Reloader {
         let desk = ReloadDesk { orders: sender, board: Arc::clone(&board) };
         let source = Arc::new(source);
         let shelf = Shelf::default();
-        (desk, Self { source, workers, asks, serving, shelf, orders, board })
+        (desk, Self { source, workshop, workers, asks, serving, shelf, orders, board })
     }
 
     async fn run(mut self) {
@@ -352,7 +355,7 @@ impl Reloader {
     /// Reads everything again, which takes as long as it takes.
     async fn read(&mut self) -> Result<(Content, Vec<String>), ReloadError> {
         let source = Arc::clone(&self.source);
-        let mut read = task::spawn_blocking(move || source.read());
+        let mut read = self.workshop.work(move || source.read());
         let mut sweep = sweep_ticks();
         loop {
             tokio::select! {

@@ -9,16 +9,16 @@ use nix::unistd::Pid;
 use tokio::{runtime, task};
 
 use crate::admin::{self, Desk, Socket};
-use crate::asks::{self, Asks};
+use crate::asks::Asks;
 use crate::cli::Options;
 use crate::config::Plan;
-use crate::content::{Content, Sample};
+use crate::content::{self, Content, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
 use crate::launch::{self, Appliance, Need};
 use crate::logs;
 use crate::memory::{HugepagePool, mebibytes};
-use crate::reload::{Reloader, Snapshot, Source, Standing};
+use crate::reload::{Reloader, Snapshot, Source, Standing, Workshop, await_end};
 use crate::supervise::{Besides, RunError, Signals, Watch, give_back, keep_time, unix_now};
 
 /// Serves until a signal. Returns when everything is released.
@@ -37,11 +37,12 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
+    let (workshop, reading) = Workshop::open().map_err(Failure::Runtime)?;
     let standing = Standing::new(config, host);
     let source = Source { options, standing, sample: Sample::default() };
-    let served = runtime.block_on(run(plan, source));
-    // A reload that is still being read is not waited for.
-    runtime.shutdown_timeout(BLOCKING_PATIENCE);
+    let served = runtime.block_on(run(plan, source, workshop));
+    drop(runtime);
+    await_end(&reading, READING_PATIENCE);
     served
 }
 
@@ -51,18 +52,18 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
 /// Data or databases are not what they should be.
 pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Content, Failure> {
     let content = Content::load(plan, sample)?;
-    for warning in asks::vet(plan, &content.site)? {
+    for warning in content::vet(plan, &content.site)? {
         tracing::warn!("{warning}");
     }
     Ok(content)
 }
 
-async fn run(plan: Plan, source: Source) -> Result<(), Failure> {
+async fn run(plan: Plan, source: Source, workshop: Workshop) -> Result<(), Failure> {
     let began = Instant::now();
     // Before anything is taken: from here on a signal lets go of it again.
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     let socket = Socket::take(&plan.admin_name).await?;
-    let loading = task::spawn_blocking({
+    let loading = workshop.work({
         let (plan, sample) = (plan.clone(), source.sample.clone());
         move || load(&plan, &sample)
     });
@@ -86,7 +87,8 @@ async fn run(plan: Plan, source: Source) -> Result<(), Failure> {
         }
     };
     let recipients = appliance.team.recipients();
-    let (reload, reloader) = Reloader::start(source, recipients, Arc::clone(&asks), snapshot);
+    let (reload, reloader) =
+        Reloader::start((source, workshop), recipients, Arc::clone(&asks), snapshot);
     tracing::info!("commands are taken at {}", socket.path().display());
     let admin = task::spawn(admin::serve(socket, Desk { reload: reload.clone() }));
     tracing::info!(
@@ -134,5 +136,5 @@ fn confine(cores: &[usize]) {
 
 /// One for the clock and signals, one for whatever blocks it.
 const CONTROL_THREADS: usize = 2;
-/// For what a thread is in the middle of when everything else is released.
-const BLOCKING_PATIENCE: Duration = Duration::from_secs(2);
+/// For a site that is being made when everything else is released: its files are cleared away after it.
+const READING_PATIENCE: Duration = Duration::from_secs(5);

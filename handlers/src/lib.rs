@@ -39,7 +39,7 @@ pub use edition::Edition;
 pub use error::BuildError;
 pub use form::FormPool;
 pub use inputs::{CAPTURES_MAX, Inputs};
-pub use material::{Bytes, Material, Named, SourceFile};
+pub use material::{Bytes, Named, SourceFile};
 pub use media::media_type;
 pub use methods::Methods;
 pub use rendered::Rendered;

@@ -33,12 +33,3 @@ pub struct SourceFile {
 pub trait Bytes: AsRef<[u8]> + AsMut<[u8]> + Send + Sync {}
 
 impl<T: AsRef<[u8]> + AsMut<[u8]> + Send + Sync> Bytes for T {}
-
-/// Small data for tests of control.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Material {
-    /// A data set.
-    pub dataset: Named<Vec<u8>>,
-    /// Files.
-    pub files: Vec<SourceFile>,
-}

@@ -33,6 +33,8 @@ impl<'d> Parts<'d> {
     /// # Errors
     /// Some have not; with the faults of the others.
     pub(super) fn whole(&mut self) -> Result<&Blueprint, ContentError> {
+        // Others may have been left out before.
+        self.forget_strangers();
         if self.faults.is_empty() {
             return Ok(&self.blueprint);
         }
@@ -69,7 +71,7 @@ impl<'d> Parts<'d> {
         !guilty.is_empty()
     }
 
-    /// Takes names of routes that were left out from the others.
+    /// Takes the names of routes that were left out from the others.
     fn forget_strangers(&mut self) {
         let names: Vec<String> =
             self.blueprint.routes.iter().filter_map(|route| route.name.clone()).collect();

@@ -47,9 +47,9 @@ fn write() -> Result<TempDir, SampleError> {
     Ok(directory)
 }
 
-/// Whether a path is one of the SQLite file.
+/// Whether a path may be that of the SQLite file.
 pub(super) fn is_database(path: &Path) -> bool {
-    path == Path::new(DATABASE)
+    path.is_relative() && path.ends_with(DATABASE)
 }
 
 const PREFIX: &str = "pollux-sample-";

@@ -138,6 +138,21 @@ fn everything_that_makes_no_sense_is_told_with_its_line() {
 }
 
 #[test]
+fn routes_with_mistakes_are_not_missed_by_others() {
+    let text = "[statements]\ns = \"SELECT $1 AS a\"\n\
+                [[route]]\nkind = \"postgres\"\npath = \"/q\"\nname = \"q\"\ncache = \"1s\"\n\
+                [[route]]\nkind = \"postgres\"\npath = \"/w\"\nmethods = [\"POST\"]\n\
+                statement = \"s\"\nrow = '{\"a\": a}'\narguments = [\"x\"]\ninvalidates = [\"q\"]\n\
+                parameters = { x = { from = \"query\", type = \"integer\" } }\n";
+    let config = Config::parse(Path::new("p.toml"), text).expect("is TOML");
+    let host = HostCores::of(vec![0]).expect("not empty");
+    let (plan, mistakes) = Plan::survey(&config, &host);
+    assert_eq!(mistakes.len(), 2, "no statement, no row: {mistakes:?}");
+    let content = Content::rehearse(&plan.expect("is a plan"), &Sample::default());
+    assert_eq!(content.expect("the other route is good").routes, 1);
+}
+
+#[test]
 fn a_file_that_cannot_be_served_is_told_with_its_directory() {
     let data = data(&[("a.txt", "a"), ("a.txt.gz", "no gzip")]);
     let lines = refusals(FILES, data.path());

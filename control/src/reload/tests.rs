@@ -29,10 +29,29 @@ pub(super) fn snapshot(workers: usize) -> Snapshot {
 
 /// A reloader that is not running yet, its desk, and control's ends of its workers.
 struct Stage {
-    directory: TempDir,
+    behind: Behind,
     desk: ReloadDesk,
     ends: Vec<Arc<ControlEnd<Edition>>>,
     reloader: Reloader,
+}
+
+/// What must be there as long as a test is.
+struct Behind {
+    directory: TempDir,
+    asks: Arc<Asks>,
+}
+
+impl Behind {
+    /// What the configuration file says from now on.
+    fn write(&self, text: &str) {
+        fs::write(self.directory.path().join("p.toml"), text).expect("writable");
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.asks.stop();
+    }
 }
 
 impl Stage {
@@ -55,17 +74,20 @@ impl Stage {
             .map(|(core, (end, forms))| Recipient::new(core, Arc::clone(end), forms))
             .collect();
         let asks = Asks::start(&plan, Vec::new(), &serving.content.site).expect("starts");
-        let (desk, reloader) = Reloader::new(source, recipients, Arc::new(asks), serving);
-        let stage = Self { directory, desk, ends, reloader };
-        write(&stage.directory, ROUTE);
-        stage
+        let asks = Arc::new(asks);
+        let (workshop, _) = Workshop::open().expect("a thread");
+        let origin = (source, workshop);
+        let (desk, reloader) = Reloader::new(origin, recipients, Arc::clone(&asks), serving);
+        let behind = Behind { directory, asks };
+        behind.write(ROUTE);
+        Self { behind, desk, ends, reloader }
     }
 
-    /// Starts the reloader. What is left: the directory of its configuration, and its desk.
-    fn run(self) -> (TempDir, ReloadDesk) {
-        let Self { directory, desk, reloader, .. } = self;
+    /// Starts the reloader. What is left: what is behind it, and its desk.
+    fn run(self) -> (Behind, ReloadDesk) {
+        let Self { behind, desk, reloader, .. } = self;
         task::spawn(reloader.run());
-        (directory, desk)
+        (behind, desk)
     }
 
     /// Counts as the workers do when they take everything that is ever sent.
@@ -82,12 +104,13 @@ impl Stage {
     }
 }
 
-/// What the configuration file says from now on.
-fn write(directory: &TempDir, text: &str) {
-    fs::write(directory.path().join("p.toml"), text).expect("writable");
-}
-
-const ROUTE: &str = "[[route]]\npath = \"/\"\nkind = \"fixed\"\nbody = \"hello\"\n";
+const ROUTE: &str = r#"
+[[route]]
+path = "/"
+kind = "fixed"
+type = "text/plain"
+body = "hello"
+"#;
 
 fn options(file: &Path) -> Options {
     let arguments = ["pollux", "serve", "--config", file.to_str().expect("UTF-8")];
@@ -101,7 +124,7 @@ fn options(file: &Path) -> Options {
 async fn a_reload_serves_what_the_file_says_now() {
     let stage = Stage::new(2);
     stage.take_all();
-    let (_directory, desk) = stage.run();
+    let (_behind, desk) = stage.run();
     let reloaded = desk.reload().await.expect("is done");
     assert_eq!((reloaded.routes_before, reloaded.routes), (0, 1));
     assert!(reloaded.octets > reloaded.octets_before);
@@ -115,14 +138,14 @@ async fn a_reload_serves_what_the_file_says_now() {
 async fn a_file_that_is_wrong_changes_nothing() {
     let stage = Stage::new(1);
     stage.take_all();
-    let (directory, desk) = stage.run();
-    write(&directory, "[listen]\nprot = 81\n");
+    let (behind, desk) = stage.run();
+    behind.write("[listen]\nprot = 81\n");
     let error = desk.reload().await.expect_err("is refused").to_string();
     assert!(error.starts_with("the reload was refused, what was served before still is: "));
     assert!(error.contains("p.toml:2: unknown key listen.prot"), "{error}");
     let refused = ReloadReadings { reloads_refused: 1, ..ReloadReadings::default() };
     assert_eq!(desk.readings(), refused);
-    write(&directory, ROUTE);
+    behind.write(ROUTE);
     let reloaded = desk.reload().await.expect("is done");
     assert_eq!(reloaded.routes_before, 0, "what was served at first was served until now");
 }
@@ -131,7 +154,7 @@ async fn a_file_that_is_wrong_changes_nothing() {
 async fn reloads_that_were_asked_for_at_once_are_one() {
     let stage = Stage::new(1);
     stage.take_all();
-    let (_directory, desk) = stage.run();
+    let (_behind, desk) = stage.run();
     // One thread: the reloader runs when these wait, and all are on the desk by then.
     desk.order();
     let (one, two) = tokio::join!(desk.reload(), desk.reload());
@@ -141,7 +164,7 @@ async fn reloads_that_were_asked_for_at_once_are_one() {
 
 #[tokio::test]
 async fn a_server_on_its_way_down_is_not_reloaded() {
-    let Stage { desk, reloader, .. } = Stage::new(1);
+    let Stage { behind: _behind, desk, reloader, .. } = Stage::new(1);
     let task = task::spawn(reloader.run());
     desk.close();
     let error = desk.reload().await.expect_err("is refused");

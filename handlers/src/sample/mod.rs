@@ -9,7 +9,7 @@ mod random;
 mod text;
 
 use crate::coding;
-use crate::material::{Material, Named, SourceFile};
+use crate::material::{Named, SourceFile};
 pub use items::Item;
 use random::Random;
 
@@ -37,11 +37,6 @@ pub fn files() -> Vec<SourceFile> {
 
 /// What everything made is dated: 2026-01-01T00:00:00Z, since it has no time of its own.
 pub const MODIFIED_UNIX: u64 = 1_767_225_600;
-
-/// The small data set and the files.
-pub fn material() -> Material {
-    Material { dataset: dataset(), files: files() }
-}
 
 fn data_set(name: &str, count: u32) -> Named<Vec<u8>> {
     let value = items::dataset(items::items(name, count));

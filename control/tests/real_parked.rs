@@ -1,0 +1,107 @@
+//! A request that waits for a database is answered, whatever becomes of the server meanwhile: a reload
+//! takes its site away, or a signal ends the process.
+#![forbid(unsafe_code)]
+
+mod real;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use real::{Client, Rig, RigPlan, Server, ServerPlan};
+
+/// Counts to the number that is asked for: as slow as one likes.
+const COUNT: &str = "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers \
+                     WHERE i < ?1) SELECT count(*) AS n FROM numbers";
+
+#[test]
+fn a_query_outlives_the_site_it_was_asked_of() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let file = configure(rig.scratch.path(), "before");
+        let server = serve(rig, &file);
+        let long = long_enough();
+        let mut waiting = Client::open();
+        let asked = Instant::now();
+        waiting.send(get(long));
+        server.stats_when("a query", |stats| stats.total("parked") == 1);
+        configure(rig.scratch.path(), "after");
+        server.signal(Signal::SIGHUP);
+        let stats = server.stats_when("a reload", |stats| stats.reload("reloads") == 1);
+        assert_eq!(stats.reload("editions_retired"), 1, "the query still has the old site");
+        let mut other = Client::open();
+        other.send(get(3));
+        assert_eq!(other.answer().body, b"{\"after\":3}", "others have the new site");
+        assert_eq!(waiting.answer().body, format!("{{\"before\":{long}}}").into_bytes());
+        println!("a query of {:.1?} over a reload", asked.elapsed());
+        waiting.send(get(4));
+        assert_eq!(waiting.answer().body, b"{\"after\":4}", "and so has its next request");
+        server.stats_when("that nothing old is left", |s| s.reload("editions_retired") == 0);
+        drop((waiting, other));
+        let stats = server.stop(rig).stats;
+        assert_eq!(stats.total("asks"), stats.total("answers"));
+    });
+}
+
+#[test]
+fn a_query_is_answered_while_the_server_drains() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let server = serve(rig, &configure(rig.scratch.path(), "n"));
+        let long = long_enough();
+        let mut waiting = Client::open();
+        waiting.send(get(long));
+        server.stats_when("a query", |stats| stats.total("parked") == 1);
+        server.signal(Signal::SIGTERM);
+        let answer = waiting.answer();
+        assert_eq!(answer.body, format!("{{\"n\":{long}}}").into_bytes());
+        assert!(answer.closes(), "{:?}", answer.fields);
+        waiting.expect_end();
+        drop(waiting);
+        let stopped = server.stop(rig);
+        assert_eq!(stopped.stats.total("asks"), stopped.stats.total("answers"));
+        assert_eq!(stopped.stats.total("connections_aborted"), 0);
+    });
+}
+
+/// Writes a configuration whose route /count answers `{"WORD": N}`, and its empty database.
+fn configure(scratch: &Path, word: &str) -> PathBuf {
+    let database = scratch.join("empty.db");
+    if !database.exists() {
+        let connection = rusqlite::Connection::open(&database).expect("writable");
+        connection.execute_batch("CREATE TABLE shelf (place INTEGER)").expect("is SQL");
+    }
+    let file = scratch.join("pollux.toml");
+    let directory = scratch.display();
+    let text = format!(
+        "[data]\ndirectory = \"{directory}\"\n[sqlite]\ntimeout = \"20s\"\n[deadlines]\n\
+         answer = \"30s\"\ndrain = \"20s\"\n[statements]\ncount = \"{COUNT}\"\n\
+         [[route]]\npath = \"/count\"\nkind = \"sqlite\"\ndatabase = \"empty.db\"\n\
+         statement = \"count\"\narguments = [\"to\"]\nrow = '{{\"{word}\": n}}'\n\
+         [route.parameters]\nto = {{ from = \"query\", type = \"integer\" }}\n"
+    );
+    fs::write(&file, text).expect("writable");
+    file
+}
+
+fn serve(rig: &Rig, file: &Path) -> Server {
+    ServerPlan::af_xdp().with(&["--config", file.to_str().expect("UTF-8")]).serve(rig)
+}
+
+fn get(to: u64) -> String {
+    format!("GET /count?to={to} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// How far this machine counts in about two seconds: twenty times as far as in a tenth of one.
+fn long_enough() -> u64 {
+    let mut client = Client::open();
+    let mut to = 10_000;
+    loop {
+        let asked = Instant::now();
+        client.send(get(to));
+        assert_eq!(client.answer().status, 200);
+        if asked.elapsed() > Duration::from_millis(100) {
+            return to * 20;
+        }
+        to *= 2;
+    }
+}
