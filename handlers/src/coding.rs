@@ -152,6 +152,36 @@ mod tests {
     }
 
     #[test]
+    fn identity_is_always_offered_once() {
+        use Coding::{Br, Gzip, Identity};
+        for (codings, want) in [
+            (&[][..], &[Identity][..]),
+            (&[Br, Gzip], &[Br, Gzip, Identity]),
+            (&[Identity, Gzip], &[Identity, Gzip]),
+        ] {
+            assert_eq!(*offers(codings).expect("each once"), *want);
+        }
+        assert_eq!(offers(&[Gzip, Gzip]).expect_err("twice").value, "gzip");
+        let only_br = Accepted::from_values([&b"br, identity;q=0"[..]]);
+        assert_eq!(chosen(only_br, &[Gzip, Identity]), Identity, "better than nothing");
+        assert_eq!(chosen(only_br, &[Gzip, Br, Identity]), Br);
+    }
+
+    #[test]
+    fn every_effort_says_the_same() {
+        let text = "some words, and some words again; ".repeat(5000).into_bytes();
+        for octets in [&text[..1000], &text] {
+            for make in [best, quick, press] {
+                let (packed, squeezed) = (make(Coding::Gzip, octets), make(Coding::Br, octets));
+                assert!(packed.len() * 4 < octets.len() && squeezed.len() * 4 < octets.len());
+                assert_eq!(gzip_says(&packed, octets), Ok(()));
+                assert_eq!(brotli_says(&squeezed, octets), Ok(()));
+                assert_eq!(make(Coding::Identity, octets), octets);
+            }
+        }
+    }
+
+    #[test]
     fn another_text_is_found_out() {
         let coded = gzip(b"abcdef", 6);
         assert_eq!(gzip_says(&coded, b"abcdxf"), Err(Differs::At(4)));

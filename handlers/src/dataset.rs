@@ -1,16 +1,16 @@
 //! The first items of a JSON array with computed fields, for one request.
 //!
 //! Plain bodies are rendered from the constant text of the items. Coded bodies are made when the site
-//! is built, for every count and the multipliers that are asked for in practice; or for each request,
-//! beside the dataplane. A body that no request changes is stored whole.
+//! is built, for every count and the multipliers that are asked for in practice; all others for each
+//! request, beside the dataplane. A body that no request changes is stored whole.
 
 use http1::coding::{Accepted, Coding};
 use http1::{Request, Status};
 
 use crate::blueprint::{Compress, DatasetPlan};
 use crate::coding::{self, chosen, offers};
-use crate::error::PlanError;
-use crate::head::HeadPlan;
+use crate::error::{BuildError, PlanError};
+use crate::head::{HeadPlan, HeadTooLong};
 use crate::planner::RouteContext;
 use crate::query::fault::Fault;
 use crate::query::template::{self, Hole, Piece};
@@ -38,8 +38,6 @@ pub(crate) struct Dataset {
     parameters: Parameters,
     /// Codings of the answers, identity among them, in the order of preference.
     offers: Box<[Coding]>,
-    /// Whether coded bodies are made for each request.
-    presses: bool,
     stored: Stored,
     /// Open head of a rendered body, and the constant text of the items.
     rendered: EntryId,
@@ -63,46 +61,87 @@ pub(crate) enum Told {
     Pressed,
 }
 
-impl Dataset {
-    /// Checks the route and plans its answers.
-    pub(crate) fn plan(
-        cx: &RouteContext<'_>,
-        plan: &DatasetPlan,
-        store: &mut StorePlan<'_>,
-    ) -> Result<Self, PlanError> {
+/// A data set that was checked, before its bodies are made.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    dataset: Dataset,
+    /// Text of the items.
+    text: Vec<u8>,
+    axes: Vec<Axis>,
+    /// Codings of the bodies that are made.
+    codings: Box<[Coding]>,
+}
+
+impl Draft {
+    /// Checks the route.
+    pub(crate) fn check(cx: &RouteContext<'_>, plan: &DatasetPlan) -> Result<Self, PlanError> {
         let computed = Computed::read(plan)?;
         let items = read::read(&plan.items, &computed)?;
+        if Rows::len_max(&items, &computed) > BODY_LEN_MAX {
+            let found = format!("more than {BODY_LEN_MAX} octets of them");
+            return Err(BuildError::NotItems { file: plan.items.name.clone(), found }.into());
+        }
         let (rows, text) = Rows::plan(&items, &computed);
         let parameters = Parameters::compile(cx, plan, items.len())?;
         let template = body(plan, parameters.count())?;
         check_use(plan, &computed, &template, parameters.count())?;
+        let mut fields: Vec<(String, String)> = Vec::new();
+        fields.extend(cx.fields.iter().map(|(name, value)| (name.into(), value.into())));
         let (codings, presses) = match &cx.plan.compress {
             Compress::Off => (&[][..], false),
             Compress::Precomputed(codings) => (codings.as_slice(), false),
             Compress::PerRequest(codings) => (codings.as_slice(), true),
         };
-        let mut fields: Vec<(String, String)> = Vec::new();
-        fields.extend(cx.fields.iter().map(|(name, value)| (name.into(), value.into())));
-        if cx.plan.compress != Compress::Off {
+        let offers = offers(codings)?;
+        if offers.len() > 1 {
             fields.push(("Vary".into(), "Accept-Encoding".into()));
         }
-        let head = json_head(Coding::Identity, &fields).open_length();
-        let mut dataset = Self {
-            rows,
-            len: items.len(),
-            template,
-            parameters,
-            offers: offers(codings)?,
-            presses,
-            stored: Stored::default(),
-            rendered: EntryId::default(),
-            fields,
+        let is_constant = parameters.is_empty();
+        let is_made = |&coding: &Coding| match coding {
+            Coding::Identity => is_constant,
+            _ => !presses,
         };
-        dataset.stored = dataset.plan_stored(plan, &text, store)?;
+        let codings: Box<[Coding]> = offers.iter().copied().filter(is_made).collect();
+        let axes = match codings.is_empty() {
+            true => Vec::new(),
+            false => Axis::all(plan, parameters.count(), items.len())?,
+        };
+        let (stored, rendered) = (Stored::default(), EntryId::default());
+        let len = items.len();
+        let dataset = Dataset { rows, len, template, parameters, offers, stored, rendered, fields };
+        let draft = Self { dataset, text, axes, codings };
+        draft.check_size()?;
+        Ok(draft)
+    }
+
+    fn check_size(&self) -> Result<(), Fault> {
+        if self.codings.is_empty() {
+            return Ok(());
+        }
+        let all = stored::every(&self.axes);
+        let octets: usize = all.iter().map(|&values| self.dataset.body_len(values)).sum();
+        if octets > STORED_LEN_MAX {
+            let problem = format!("{} bodies of {octets} octets together are too many", all.len());
+            let fix = "narrow the bounds of the count, or write per-request";
+            return Err(Fault::new("compress", "precomputed", problem, fix));
+        }
+        Ok(())
+    }
+
+    /// Makes the bodies and plans the answers.
+    pub(crate) fn plan(self, store: &mut StorePlan<'_>) -> Result<Dataset, HeadTooLong> {
+        let Self { mut dataset, text, axes, codings } = self;
+        if !codings.is_empty() {
+            let first = dataset.plan_stored(&axes, &codings, &text, store)?;
+            dataset.stored = Stored::new(axes, codings, first);
+        }
+        let head = json_head(Coding::Identity, &dataset.fields).open_length();
         dataset.rendered = store.add(head, Body::Own(text.into()))?;
         Ok(dataset)
     }
+}
 
+impl Dataset {
     /// Reads the parameters of a request, and chooses. `captures` are the segments of the path.
     pub(crate) fn serve<'p>(
         &self,
@@ -118,10 +157,10 @@ impl Dataset {
         if let Some(id) = self.stored.find(values, coding) {
             return Ok(Told::Stored(id));
         }
-        if self.presses && coding != Coding::Identity {
+        if coding != Coding::Identity {
             return Ok(Told::Pressed);
         }
-        let len = u32::try_from(self.body_len(values)).expect("fewer than 4 GiB of items");
+        let len = u32::try_from(self.body_len(values)).expect("within BODY_LEN_MAX and a template");
         Ok(Told::Rendered { values, len })
     }
 
@@ -191,7 +230,7 @@ impl Dataset {
             pieces.iter().map(piece).sum()
         };
         let rows = match self.template.rows {
-            true => OPEN.len() + self.rows.len(count, &values.0) + CLOSE.len(),
+            true => OPEN.len() + self.rows.len(count, &values) + CLOSE.len(),
             false => 0,
         };
         side(&self.template.before) + rows + side(&self.template.after)
@@ -202,43 +241,27 @@ impl Dataset {
         tell_side(&self.template.before, count, values, sink);
         if self.template.rows {
             sink.put(OPEN);
-            self.rows.tell(text, count, &values.0, sink);
+            self.rows.tell(text, count, &values, sink);
             sink.put(CLOSE);
         }
         tell_side(&self.template.after, count, values, sink);
     }
 
-    /// Plans the bodies that are made when the site is built.
+    /// Makes the bodies for all values on the axes, in these codings; returns the first.
     fn plan_stored(
         &self,
-        plan: &DatasetPlan,
+        axes: &[Axis],
+        codings: &[Coding],
         text: &[u8],
         store: &mut StorePlan<'_>,
-    ) -> Result<Stored, PlanError> {
-        let is_constant = self.parameters.is_empty();
-        let is_stored = |&coding: &Coding| match coding {
-            Coding::Identity => is_constant,
-            _ => !self.presses,
-        };
-        let codings: Box<[Coding]> = self.offers.iter().copied().filter(is_stored).collect();
-        if codings.is_empty() {
-            return Ok(Stored::default());
-        }
-        let axes = Axis::all(plan, self.parameters.count(), self.len)?;
-        let all = stored::every(&axes);
-        let octets: usize = all.iter().map(|&values| self.body_len(values)).sum();
-        if octets > STORED_LEN_MAX {
-            let problem = format!("{} bodies of {octets} octets together are too many", all.len());
-            let fix = "narrow the bounds of the count, or write per-request";
-            return Err(Fault::new("compress", "precomputed", problem, fix).into());
-        }
+    ) -> Result<EntryId, HeadTooLong> {
         let mut first = None;
-        for &values in &all {
+        for values in stored::every(axes) {
             let body = self.to_vec(text, values);
-            for &coding in &codings {
+            for &coding in codings {
                 let coded = match coding {
                     Coding::Identity => body.clone(),
-                    _ if is_constant => coding::best(coding, &body),
+                    _ if axes.is_empty() => coding::best(coding, &body),
                     _ => coding::quick(coding, &body),
                 };
                 let head = json_head(coding, &self.fields).field("Content-Length", coded.len());
@@ -246,7 +269,7 @@ impl Dataset {
                 first = first.or(Some(id));
             }
         }
-        Ok(Stored::new(axes, codings, first.unwrap_or_default()))
+        Ok(first.expect("some values, and some codings"))
     }
 }
 
@@ -304,6 +327,9 @@ fn json_head(coding: Coding, fields: &[(String, String)]) -> HeadPlan {
 const OPEN: &[u8] = b"[";
 const CLOSE: &[u8] = b"]";
 const JSON: &str = "application/json";
+
+/// Rows of one body: lengths of bodies have 32 bits, and the template takes its share.
+const BODY_LEN_MAX: usize = 2 * 1024 * 1024 * 1024;
 
 /// Bodies made when the site is built, of one route and before they are coded, in octets: about two
 /// seconds of a start.

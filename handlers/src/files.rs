@@ -30,7 +30,7 @@ pub(crate) struct Manner<'a> {
     /// Codings that are made where there is no sibling.
     made: Box<[Coding]>,
     cache_control: Option<&'a str>,
-    fields: &'a Fields,
+    fields: Fields,
 }
 
 impl<'a> Manner<'a> {
@@ -39,7 +39,7 @@ impl<'a> Manner<'a> {
         plan: &RoutePlan,
         index: Option<&str>,
         cache_control: Option<&'a str>,
-        fields: &'a Fields,
+        fields: &Fields,
     ) -> Result<Self, Fault> {
         if !plan.below {
             let fix = "let the path end in a slash: /static/";
@@ -62,7 +62,7 @@ impl<'a> Manner<'a> {
                 return Err(Fault::new("compress", "per-request", problem, "write precomputed"));
             }
         };
-        Ok(Self { made, cache_control, fields })
+        Ok(Self { made, cache_control, fields: fields.clone() })
     }
 }
 
@@ -217,7 +217,7 @@ fn plan_variant<'m>(
             .field("Last-Modified", modified.as_bytes().escape_ascii())
             .maybe("Cache-Control", manner.cache_control)
             .maybe("Vary", vary)
-            .fields(manner.fields)
+            .fields(&manner.fields)
     };
     let content = |status| {
         head(status)
@@ -233,7 +233,7 @@ fn plan_variant<'m>(
     let unsatisfiable = HeadPlan::new(Status::S416)
         .field("Content-Range", format_args!("bytes */{len}"))
         .maybe("Vary", vary)
-        .fields(manner.fields)
+        .fields(&manner.fields)
         .field("Content-Type", TEXT)
         .field("Content-Length", excuse.len());
     let unsatisfiable = store.add(unsatisfiable, Body::Own(excuse.as_bytes().into()))?;

@@ -6,10 +6,8 @@ use http1::{Method, Request, Status, etag};
 use crate::answers::TEXT;
 use crate::blueprint::{Compress, RoutePlan};
 use crate::coding::{best, chosen, offers};
-use crate::error::PlanError;
 use crate::fields::{Fields, is_field_value, is_token};
-use crate::head::HeadPlan;
-use crate::planner::RouteContext;
+use crate::head::{HeadPlan, HeadTooLong};
 use crate::query::fault::Fault;
 use crate::store::{Body, EntryId, StorePlan};
 
@@ -28,19 +26,39 @@ struct Variant {
     tag: Option<Box<str>>,
 }
 
-impl Fixed {
-    /// Checks a fixed route and plans its answers.
-    pub(crate) fn plan(
-        cx: &RouteContext<'_>,
+/// A fixed body that was checked, before its variants are made.
+#[derive(Debug)]
+pub(crate) struct Draft<'b> {
+    status: Status,
+    media_type: &'b str,
+    body: &'b [u8],
+    etag: Option<&'b str>,
+    offers: Box<[Coding]>,
+}
+
+impl<'b> Draft<'b> {
+    /// Checks a fixed route.
+    pub(crate) fn check(
+        plan: &RoutePlan,
         status: Status,
-        media_type: &str,
-        body: &[u8],
-        etag: Option<&str>,
+        media_type: &'b str,
+        body: &'b [u8],
+        etag: Option<&'b str>,
+    ) -> Result<Self, Fault> {
+        check_status(status)?;
+        check_content(status, media_type, body)?;
+        check_tag(status, etag)?;
+        Ok(Self { status, media_type, body, etag, offers: offers(codings(plan)?)? })
+    }
+
+    /// Codes the body and plans the answers.
+    pub(crate) fn plan(
+        self,
+        fields: &Fields,
         store: &mut StorePlan<'_>,
-    ) -> Result<Self, PlanError> {
-        check(status, media_type, body, etag)?;
-        let mut coded: Vec<_> =
-            offers(codings(cx.plan)?)?.iter().map(|&coding| (coding, best(coding, body))).collect();
+    ) -> Result<Fixed, HeadTooLong> {
+        let Self { status, media_type, body, etag, offers } = self;
+        let mut coded: Vec<_> = offers.iter().map(|&coding| (coding, best(coding, body))).collect();
         coded.retain(|(coding, octets)| *coding == Coding::Identity || octets.len() < body.len());
         let offers = coded.iter().map(|(coding, _)| *coding).collect();
         let vary = (coded.len() > 1).then_some("Accept-Encoding");
@@ -52,22 +70,24 @@ impl Fixed {
             let whole = head(status)
                 .maybe("Content-Type", Some(media_type).filter(|_| has_content(status)))
                 .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()))
-                .fields(cx.fields);
+                .fields(fields);
             let whole = match has_content(status) {
                 true => whole.field("Content-Length", octets.len()),
                 false => whole,
             };
             let whole = store.add(whole, Body::Own(octets.into()))?;
             if tag.is_some() {
-                let not_modified = head(Status::S304).fields(cx.fields);
+                let not_modified = head(Status::S304).fields(fields);
                 let not_modified = store.add(not_modified, Body::Empty)?;
                 assert_eq!(not_modified, whole.plus(1));
             }
             variants.push(Variant { whole, tag: tag.map(Into::into) });
         }
-        Ok(Self { variants: variants.into(), offers })
+        Ok(Fixed { variants: variants.into(), offers })
     }
+}
 
+impl Fixed {
     /// The answer to a request.
     pub(crate) fn serve(&self, request: &Request<'_>) -> EntryId {
         let variant = match &*self.variants {
@@ -88,31 +108,36 @@ impl Fixed {
     }
 }
 
-/// A redirection: where to, and a short text that says so.
-pub(crate) fn plan_redirect(
-    fields: &Fields,
-    status: Status,
-    location: &str,
-    store: &mut StorePlan<'_>,
-) -> Result<EntryId, PlanError> {
+/// Checks a redirection.
+pub(crate) fn check_redirect(status: Status, location: &str) -> Result<(), Fault> {
     if !matches!(status, Status::S301 | Status::S302 | Status::S303 | Status::S307 | Status::S308) {
         let fix = "write 301, 302, 303, 307 or 308";
         let code = status.code().to_string();
-        return Err(Fault::new("status", code, "this is no redirection", fix).into());
+        return Err(Fault::new("status", code, "this is no redirection", fix));
     }
     //= RFC 3986 2: a reference is visible ASCII without these.
     let is_foreign = |b: u8| !b.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&b);
     if location.is_empty() || location.bytes().any(is_foreign) {
         let fix = "write a URL or a path, escaped: /new/place%20a";
-        return Err(Fault::new("location", location, "this is no reference", fix).into());
+        return Err(Fault::new("to", location, "this is no reference", fix));
     }
+    Ok(())
+}
+
+/// Plans a redirection: where to, and a short text that says so.
+pub(crate) fn plan_redirect(
+    fields: &Fields,
+    status: Status,
+    location: &str,
+    store: &mut StorePlan<'_>,
+) -> Result<EntryId, HeadTooLong> {
     let text = format!("{} {}: {location}\n", status.code(), status.reason());
     let head = HeadPlan::new(status)
         .field("Location", location)
         .field("Content-Type", TEXT)
         .fields(fields)
         .field("Content-Length", text.len());
-    Ok(store.add(head, Body::Own(text.into_bytes().into()))?)
+    store.add(head, Body::Own(text.into_bytes().into()))
 }
 
 fn holds(request: &Request<'_>, tag: &str) -> bool {
@@ -120,21 +145,32 @@ fn holds(request: &Request<'_>, tag: &str) -> bool {
         && etag::any_weak(request.fields("if-none-match"), tag.as_bytes())
 }
 
-fn check(status: Status, media_type: &str, body: &[u8], etag: Option<&str>) -> Result<(), Fault> {
-    if matches!(status, Status::S206 | Status::S304) {
-        let fix = "write 200; conditions are answered where there is an etag";
-        let code = status.code().to_string();
-        return Err(Fault::new("status", code, "this answers a condition or a range", fix));
-    }
-    if !has_content(status) {
-        if !body.is_empty() {
-            let problem = "an answer of this status has no body";
-            return Err(Fault::new("status", "204", problem, "leave the body out, or write 200"));
+/// Statuses that say no more than themselves.
+fn check_status(status: Status) -> Result<(), Fault> {
+    let (problem, fix) = match status {
+        Status::S206 | Status::S304 | Status::S416 => {
+            ("this answers a condition or a range", "write 200; etag and files see to conditions")
         }
-    } else if !is_media_type(media_type) {
+        Status::S405 => ("the server says this itself", "write the methods there are"),
+        _ if status.class() == 3 => ("this is a redirection", "write kind = \"redirect\""),
+        _ => return Ok(()),
+    };
+    Err(Fault::new("status", status.code().to_string(), problem, fix))
+}
+
+fn check_content(status: Status, media_type: &str, body: &[u8]) -> Result<(), Fault> {
+    if !has_content(status) && !body.is_empty() {
+        let problem = "an answer of this status has no body";
+        return Err(Fault::new("status", "204", problem, "leave the body out, or write 200"));
+    }
+    if has_content(status) && !is_media_type(media_type) {
         let fix = "write TYPE/SUBTYPE, such as text/plain; charset=utf-8";
         return Err(Fault::new("type", media_type, "this is no media type", fix));
     }
+    Ok(())
+}
+
+fn check_tag(status: Status, etag: Option<&str>) -> Result<(), Fault> {
     let Some(tag) = etag else { return Ok(()) };
     if status != Status::S200 {
         let problem = "only answers of status 200 have an entity-tag here";

@@ -3,16 +3,17 @@
 
 use std::collections::HashMap;
 
-use http1::Method;
+use http1::{Method, Status};
 
-use crate::answers::{Allowed, Refusals};
-use crate::blueprint::{Blueprint, Kind, Parameter, RoutePlan, Source, ValueKind};
-use crate::dataset::Dataset;
+use crate::answers::{Allowed, Refusals, TEXT};
+use crate::blueprint::{Blueprint, Compress, Kind, Parameter, RoutePlan, Source, ValueKind};
+use crate::dataset;
 use crate::error::{BuildError, PlanError};
 use crate::fields::Fields;
 use crate::files::{self, File, Manner};
-use crate::fixed::{self, Fixed};
-use crate::head::HeadPlan;
+use crate::fixed;
+use crate::head::{HeadPlan, HeadTooLong};
+use crate::material::SourceFile;
 use crate::methods::Methods;
 use crate::query::Query;
 use crate::query::fault::Fault;
@@ -35,25 +36,32 @@ pub(crate) struct Tables<'b> {
 }
 
 impl<'b> Tables<'b> {
-    /// Plans all routes.
+    /// Plans all routes. All are checked before the first of them is given the time it takes to
+    /// compress.
     pub(crate) fn plan(blueprint: &'b Blueprint) -> Result<Self, BuildError> {
         let routes = &blueprint.routes;
         let all = routes.iter().fold(Methods::NONE, |all, route| all.union(route.methods));
         let mut planner = Planner::new(all);
         let refusals = planner.refusals(&Fields::default()).expect("heads without extra fields");
+        let mut drafts = Vec::new();
         let mut table = Vec::new();
         for (at, plan) in routes.iter().enumerate() {
             check_name(&routes[..at], plan).map_err(|fault| fault.at(at))?;
-            let route = planner.plan_route(at, plan).map_err(|error| error.at(at))?;
-            table.push(route);
+            let invalidates = invalidated(routes, plan).map_err(|fault| fault.at(at))?;
+            let (draft, route) = planner.check(at, plan).map_err(|error| error.at(at))?;
+            drafts.push(draft);
+            table.push(Route { invalidates, ..route });
         }
-        for (at, plan) in routes.iter().enumerate() {
-            let targets = invalidated(routes, plan).map_err(|fault| fault.at(at))?;
-            table[at].invalidates = targets;
+        let mut handlers = Vec::new();
+        for (at, draft) in drafts.into_iter().enumerate() {
+            let answers = draft.plan(&mut planner.store).map_err(|error| error.at(at))?;
+            let route = u32::try_from(at).expect("fewer than 2^32 routes");
+            handlers.extend(answers.into_iter().map(|answer| Handler { route, answer }));
         }
+        assert_eq!(handlers.len(), planner.owners.len(), "each has its answer");
         let server = planner.allowed(all);
-        let (router, resources) = planner.file_all(routes);
-        let Planner { store, handlers, .. } = planner;
+        let (router, resources) = planner.file_all(routes, &handlers);
+        let store = planner.store;
         Ok(Self { store, router, resources, handlers, routes: table, refusals, server })
     }
 }
@@ -66,9 +74,55 @@ pub(crate) struct RouteContext<'a> {
     pub(crate) fields: &'a Fields,
 }
 
+/// A route that was checked, before its answers are made.
+struct Draft<'b> {
+    fields: Fields,
+    kind: DraftKind<'b>,
+}
+
+enum DraftKind<'b> {
+    Fixed(fixed::Draft<'b>),
+    Redirect(Status, &'b str),
+    Sum,
+    Count,
+    Dataset(Box<dataset::Draft>),
+    Query(Box<Query>),
+    Files(Manner<'b>, &'b [SourceFile]),
+}
+
+impl<'b> Draft<'b> {
+    /// Makes the answers: those of the route, then one for each of its files.
+    fn plan(self, store: &mut StorePlan<'b>) -> Result<Vec<Answer>, PlanError> {
+        let Self { fields, kind } = self;
+        Ok(vec![match kind {
+            DraftKind::Fixed(fixed) => Answer::Fixed(fixed.plan(&fields, store)?),
+            DraftKind::Redirect(status, location) => {
+                Answer::Redirect(fixed::plan_redirect(&fields, status, location, store)?)
+            }
+            DraftKind::Sum => Answer::Sum { head: number_head(&fields, store)? },
+            DraftKind::Count => Answer::Count { head: number_head(&fields, store)? },
+            DraftKind::Dataset(dataset) => Answer::Dataset(Box::new(dataset.plan(store)?)),
+            DraftKind::Query(query) => Answer::Query(query),
+            DraftKind::Files(manner, files) => {
+                let mut answers = vec![Answer::NoFile];
+                for source in files {
+                    answers.push(Answer::File(File::plan(source, &manner, store)?));
+                }
+                return Ok(answers);
+            }
+        }])
+    }
+}
+
+fn number_head(fields: &Fields, store: &mut StorePlan<'_>) -> Result<EntryId, HeadTooLong> {
+    let head = HeadPlan::new(Status::S200).field("Content-Type", TEXT).fields(fields);
+    store.add(head.open_length(), Body::Empty)
+}
+
 struct Planner<'b> {
     store: StorePlan<'b>,
-    handlers: Vec<Handler>,
+    /// The route of each handler.
+    owners: Vec<usize>,
     places: Vec<Place>,
     by_shape: HashMap<Pattern, usize>,
     refusals: HashMap<Fields, Refusals>,
@@ -88,7 +142,7 @@ impl<'b> Planner<'b> {
     fn new(all: Methods) -> Self {
         Self {
             store: StorePlan::default(),
-            handlers: Vec::new(),
+            owners: Vec::new(),
             places: Vec::new(),
             by_shape: HashMap::new(),
             refusals: HashMap::new(),
@@ -97,80 +151,81 @@ impl<'b> Planner<'b> {
         }
     }
 
-    fn plan_route(&mut self, at: usize, plan: &'b RoutePlan) -> Result<Route, PlanError> {
+    /// Checks a route, and files its handlers under their paths.
+    fn check(&mut self, at: usize, plan: &'b RoutePlan) -> Result<(Draft<'b>, Route), PlanError> {
         let pattern =
             Pattern::parse(&plan.path, plan.below).map_err(|PatternError { problem, fix }| {
                 Fault::new("path", &plan.path, problem, fix)
             })?;
         check_methods(plan)?;
+        check_captures(plan, &pattern)?;
         let fields = Fields::check(plan)?;
         let refusals = self.refusals(&fields)?;
-        let cx = RouteContext { plan, pattern: &pattern, fields: &fields };
-        let answer = match &plan.kind {
+        let handler = self.add_handler(at);
+        self.place(&pattern, plan, handler)?;
+        let kind = match &plan.kind {
             Kind::Fixed { status, media_type, body, etag } => {
                 let etag = etag.as_deref();
-                let fixed = Fixed::plan(&cx, *status, media_type, body, etag, &mut self.store)?;
-                Answer::Fixed(fixed)
+                DraftKind::Fixed(fixed::Draft::check(plan, *status, media_type, body, etag)?)
             }
             Kind::Redirect { status, location } => {
-                uncoded(plan)?;
-                let id = fixed::plan_redirect(&fields, *status, location, &mut self.store)?;
-                Answer::Redirect(id)
+                check_uncoded(plan)?;
+                fixed::check_redirect(*status, location)?;
+                DraftKind::Redirect(*status, location)
             }
-            Kind::Sum => Answer::Sum { head: self.number_head(&cx)? },
-            Kind::Count => Answer::Count { head: self.number_head(&cx)? },
+            Kind::Sum => {
+                check_uncoded(plan)?;
+                DraftKind::Sum
+            }
+            Kind::Count => {
+                check_uncoded(plan)?;
+                DraftKind::Count
+            }
             Kind::Dataset(dataset) => {
-                Answer::Dataset(Box::new(Dataset::plan(&cx, dataset, &mut self.store)?))
+                let cx = RouteContext { plan, pattern: &pattern, fields: &fields };
+                DraftKind::Dataset(Box::new(dataset::Draft::check(&cx, dataset)?))
             }
-            Kind::Query(query) => Answer::Query(Box::new(Query::compile(at, plan, query)?)),
-            Kind::Files { .. } => Answer::NoFile,
+            Kind::Query(query) => DraftKind::Query(Box::new(Query::compile(at, plan, query)?)),
+            Kind::Files { files, index, cache_control } => {
+                let index = index.as_deref();
+                let manner = Manner::new(plan, index, cache_control.as_deref(), &fields)?;
+                self.place_files(at, plan, files, index)?;
+                DraftKind::Files(manner, files)
+            }
         };
-        let handler = self.add_handler(at, answer);
-        self.place(&pattern, plan, plan.methods, handler)?;
-        if let Kind::Files { files, index, cache_control } = &plan.kind {
-            let index = index.as_deref();
-            let manner = Manner::new(plan, index, cache_control.as_deref(), &fields)?;
-            for source in files {
-                let path = files::path(&plan.path, source)?;
-                let file = File::plan(source, &manner, &mut self.store)?;
-                let handler = self.add_handler(at, Answer::File(file));
-                self.place(&Pattern::exactly(&path), plan, plan.methods, handler)?;
-                if let Some(directory) = index.and_then(|index| files::directory(&path, index)) {
-                    self.place(&Pattern::exactly(directory), plan, plan.methods, handler)?;
-                }
+        let captures = pattern.captures().map(Into::into).collect();
+        let is_of_body = |parameter: &Parameter| parameter.from == Source::Body;
+        let takes_body = parameters(plan).unwrap_or_default().iter().any(is_of_body);
+        let route = Route { captures, refusals, handler, takes_body, invalidates: Box::default() };
+        Ok((Draft { fields, kind }, route))
+    }
+
+    fn place_files(
+        &mut self,
+        at: usize,
+        plan: &RoutePlan,
+        files: &[SourceFile],
+        index: Option<&str>,
+    ) -> Result<(), PlanError> {
+        for source in files {
+            let path = files::path(&plan.path, source)?;
+            let handler = self.add_handler(at);
+            self.place(&Pattern::exactly(&path), plan, handler)?;
+            if let Some(directory) = index.and_then(|index| files::directory(&path, index)) {
+                self.place(&Pattern::exactly(directory), plan, handler)?;
             }
         }
-        let captures = pattern.captures().map(Into::into).collect();
-        let takes_body = match &plan.kind {
-            Kind::Query(query) => query.parameters.iter().any(|p| p.from == Source::Body),
-            _ => false,
-        };
-        Ok(Route { captures, refusals, handler, takes_body, invalidates: Box::default() })
+        Ok(())
     }
 
-    fn number_head(&mut self, cx: &RouteContext<'_>) -> Result<EntryId, PlanError> {
-        uncoded(cx.plan)?;
-        let head = HeadPlan::new(http1::Status::S200)
-            .field("Content-Type", crate::answers::TEXT)
-            .fields(cx.fields)
-            .open_length();
-        Ok(self.store.add(head, Body::Empty)?)
-    }
-
-    fn add_handler(&mut self, route: usize, answer: Answer) -> u32 {
-        let route = u32::try_from(route).expect("fewer than 2^32 routes");
-        self.handlers.push(Handler { route, answer });
-        u32::try_from(self.handlers.len() - 1).expect("fewer than 2^32 handlers")
+    /// A handler of this route; they are made in the order in which they are added.
+    fn add_handler(&mut self, route: usize) -> u32 {
+        self.owners.push(route);
+        u32::try_from(self.owners.len() - 1).expect("fewer than 2^32 handlers")
     }
 
     /// Files a handler under a path.
-    fn place(
-        &mut self,
-        pattern: &Pattern,
-        plan: &RoutePlan,
-        methods: Methods,
-        handler: u32,
-    ) -> Result<(), Fault> {
+    fn place(&mut self, pattern: &Pattern, plan: &RoutePlan, handler: u32) -> Result<(), Fault> {
         let at = *self.by_shape.entry(pattern.shape()).or_insert_with(|| {
             self.places.push(Place { pattern: pattern.clone(), handlers: Vec::new() });
             self.places.len() - 1
@@ -181,10 +236,10 @@ impl<'b> Planner<'b> {
             let problem = format!("{} differs by the names of its parameters only", place.pattern);
             return Err(fault(problem, "give them the same names"));
         }
-        for method in methods.iter() {
+        for method in plan.methods.iter() {
             if let Some((_, other)) = place.handlers.iter().find(|(known, _)| *known == method) {
-                let other = self.handlers[*other as usize].route;
-                let problem = match self.handlers[handler as usize].route == other {
+                let other = self.owners[*other as usize];
+                let problem = match self.owners[handler as usize] == other {
                     true => format!("{pattern} is there twice"),
                     false => format!(
                         "{} {pattern} is answered by another route already (number {})",
@@ -214,14 +269,14 @@ impl<'b> Planner<'b> {
     }
 
     /// Makes the router, and what each path has, method by method.
-    fn file_all(&mut self, routes: &[RoutePlan]) -> (Router, Vec<Resource>) {
+    fn file_all(&mut self, routes: &[RoutePlan], handlers: &[Handler]) -> (Router, Vec<Resource>) {
         let mut exact = Vec::new();
         let mut patterns = Vec::new();
         let mut resources = Vec::new();
         for (at, place) in std::mem::take(&mut self.places).into_iter().enumerate() {
             let at = u32::try_from(at).expect("fewer than 2^32 paths");
             let is_real = |(_, handler): &&(Method, u32)| {
-                !matches!(self.handlers[*handler as usize].answer, Answer::NoFile)
+                !matches!(handlers[*handler as usize].answer, Answer::NoFile)
             };
             let methods: Methods =
                 place.handlers.iter().filter(is_real).map(|(method, _)| *method).collect();
@@ -237,13 +292,18 @@ impl<'b> Planner<'b> {
     }
 }
 
+/// The parameters of a route, if its kind has any.
+fn parameters(plan: &RoutePlan) -> Option<&[Parameter]> {
+    match &plan.kind {
+        Kind::Dataset(dataset) => Some(&dataset.parameters),
+        Kind::Query(query) => Some(&query.parameters),
+        _ => None,
+    }
+}
+
 /// The paths of a pattern with one parameter, an integer of few values: `/json/1` to `/json/50`.
 fn listed(plan: &RoutePlan) -> Vec<String> {
-    let parameters: &[Parameter] = match &plan.kind {
-        Kind::Dataset(dataset) => &dataset.parameters,
-        Kind::Query(query) => &query.parameters,
-        _ => &[],
-    };
+    let parameters = parameters(plan).unwrap_or_default();
     let mut of_path = parameters.iter().filter(|parameter| parameter.from == Source::Path);
     let (Some(parameter), None, false) = (of_path.next(), of_path.next(), plan.below) else {
         return Vec::new();
@@ -266,6 +326,20 @@ fn check_name(earlier: &[RoutePlan], plan: &RoutePlan) -> Result<(), Fault> {
             Err(Fault::new("name", name, problem, "give each its own name"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Where a kind has parameters, every `{name}` of the path is one.
+fn check_captures(plan: &RoutePlan, pattern: &Pattern) -> Result<(), Fault> {
+    let Some(parameters) = parameters(plan) else { return Ok(()) };
+    let is_known = |name| parameters.iter().any(|p| p.name == name && p.from == Source::Path);
+    match pattern.captures().find(|&name| !is_known(name)) {
+        Some(name) => {
+            let problem = format!("{{{name}}} is no parameter");
+            let fix = format!("add parameters.{name} = {{ from = \"path\", type = .. }}");
+            Err(Fault::new("path", &plan.path, problem, fix))
+        }
+        None => Ok(()),
     }
 }
 
@@ -302,9 +376,9 @@ fn names(methods: Methods) -> String {
     written.map(Method::name).collect::<Vec<_>>().join(", ")
 }
 
-fn uncoded(plan: &RoutePlan) -> Result<(), Fault> {
+fn check_uncoded(plan: &RoutePlan) -> Result<(), Fault> {
     match plan.compress {
-        crate::blueprint::Compress::Off => Ok(()),
+        Compress::Off => Ok(()),
         _ => {
             let problem = "answers of this kind are too short for it";
             Err(Fault::new("compress", "", problem, "leave it out"))

@@ -110,3 +110,50 @@ impl fmt::Debug for Rendered {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http1::{Connection, HttpDate};
+
+    use super::*;
+
+    fn head(rendered: &Rendered) -> String {
+        let date = HttpDate::from_unix(0);
+        let mut out = [0; HEAD_OUT_MAX];
+        let context = HeadContext { date: &date, connection: Connection::KeepAlive };
+        let len = rendered.head_into(&context, &mut out);
+        String::from_utf8(out[..len].to_vec()).expect("ASCII")
+    }
+
+    #[test]
+    fn an_answer_says_its_length_its_coding_and_its_fields() {
+        let fields = [("Vary", "Accept-Encoding"), ("X-A", "1")];
+        let one = Rendered::new(Status::S201, "text/css", fields, Coding::Br, &b"body"[..]);
+        assert_eq!(
+            head(&one),
+            "HTTP/1.1 201 Created\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: Pollux\r\n\
+             Content-Type: text/css\r\nContent-Encoding: br\r\nVary: Accept-Encoding\r\n\
+             X-A: 1\r\nContent-Length: 4\r\nConnection: keep-alive\r\n\r\n"
+        );
+        let two = one.with_field("X-Cache", "HIT");
+        assert_eq!((two.field("x-cache"), one.field("x-cache")), (Some("HIT"), None));
+        assert!(Arc::ptr_eq(&one.body, &two.body), "the body is shared");
+        let none = Rendered::new(Status::S204, "", [], Coding::Identity, Vec::new());
+        assert_eq!((none.field("Content-Length"), none.field("Content-Type")), (None, None));
+    }
+
+    #[test]
+    fn the_longest_head_is_known_beforehand() {
+        let fields = [("X-A", "1")];
+        let kind = "application/json";
+        let most = Rendered::head_len_max(Status::S503, kind, fields);
+        for (coding, body) in [(Coding::Identity, vec![]), (Coding::Gzip, vec![0; 100_000])] {
+            let rendered = Rendered::new(Status::S503, kind, fields, coding, body);
+            assert!(head(&rendered).len() <= most);
+        }
+        let long = "x".repeat(HEAD_OUT_MAX - most);
+        let line = ["X-B", ": ", "\r\n"].concat().len();
+        let fits = [("X-A", "1"), ("X-B", &long[line..])];
+        assert_eq!(Rendered::head_len_max(Status::S503, kind, fits), HEAD_OUT_MAX);
+    }
+}

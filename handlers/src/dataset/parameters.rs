@@ -53,13 +53,6 @@ impl Parameters {
             }
             rules.push((Rule::compile(&parameter, &cx.plan.path)?, place));
         }
-        let is_known =
-            |name| plan.parameters.iter().any(|p| p.name == name && p.from == Source::Path);
-        if let Some(name) = cx.pattern.captures().find(|&name| !is_known(name)) {
-            let problem = format!("{{{name}}} is no parameter");
-            let fix = format!("add parameters.{name} = {{ from = \"path\", type = \"integer\" }}");
-            return Err(Fault::new("path", &cx.plan.path, problem, fix));
-        }
         Ok(Self { rules: rules.into(), count })
     }
 
@@ -92,6 +85,14 @@ impl Parameters {
             *value = rule.integer(capture, query)?;
         }
         Ok(Values(values))
+    }
+}
+
+impl Values {
+    /// The value of the parameter with this index.
+    pub(crate) fn of(&self, parameter: u8) -> i64 {
+        // No index is that large; that the remainder cannot be spares a check for each product.
+        self.0[usize::from(parameter) % PARAMETERS_MAX]
     }
 }
 

@@ -9,8 +9,9 @@
 //! ```
 
 use super::formula::Computed;
+use super::parameters::Values;
 use super::read::Item;
-use super::unit::{Room, Unit};
+use super::unit::{Room, TEXT_LEN_MAX, Unit};
 
 /// Where the text of the items is cut.
 #[derive(Debug)]
@@ -27,17 +28,24 @@ struct Cut {
     /// Where the text before it ends.
     end: u32,
     /// Which parameter multiplies it.
-    factor: u32,
+    factor: u8,
     unit: Unit,
 }
 
 impl Rows {
-    /// Cuts the items; returns their text too. `limit` is the length that is too long for a text.
+    /// At most so many octets are the rows of a body.
+    pub(crate) fn len_max(items: &[Item], computed: &[Computed]) -> usize {
+        let field = |field: &Computed| quoted(&field.name).len() + TEXT_LEN_MAX + b",:".len();
+        let fields: usize = computed.iter().map(field).sum();
+        items.iter().map(|item| item.open_text.len() + fields + b"},".len()).sum()
+    }
+
+    /// Cuts the items; returns their text too.
     pub(crate) fn plan(items: &[Item], computed: &[Computed]) -> (Self, Vec<u8>) {
         let mut text = Vec::new();
         let mut ends = Vec::new();
         let mut cuts = Vec::new();
-        let offset = |text: &[u8]| u32::try_from(text.len()).expect("fewer than 4 GiB of items");
+        let offset = |text: &[u8]| u32::try_from(text.len()).expect("within BODY_LEN_MAX");
         let mut room = Room::new();
         for item in items {
             if !text.is_empty() {
@@ -52,7 +60,7 @@ impl Rows {
                     None => text.extend_from_slice(unit.text(1, &mut room)),
                     Some(factor) => cuts.push(Cut {
                         end: offset(&text),
-                        factor: u32::try_from(factor).expect("few parameters"),
+                        factor: u8::try_from(factor).expect("few parameters"),
                         unit,
                     }),
                 }
@@ -65,20 +73,20 @@ impl Rows {
     }
 
     /// Octets of the first `count` items.
-    pub(crate) fn len(&self, count: usize, values: &[i64]) -> usize {
+    pub(crate) fn len(&self, count: usize, values: &Values) -> usize {
         let (cuts, end) = self.first(count);
-        end + cuts.iter().map(|cut| cut.unit.len(values[cut.factor as usize])).sum::<usize>()
+        end + cuts.iter().map(|cut| cut.unit.len(values.of(cut.factor))).sum::<usize>()
     }
 
     /// Writes the first `count` items.
-    pub(crate) fn tell(&self, text: &[u8], count: usize, values: &[i64], sink: &mut impl Sink) {
+    pub(crate) fn tell(&self, text: &[u8], count: usize, values: &Values, sink: &mut impl Sink) {
         let (cuts, end) = self.first(count);
         let mut start = 0;
         let mut room = Room::new();
         for cut in cuts {
             let cut_at = cut.end as usize;
             sink.put(&text[start..cut_at]);
-            sink.put_unit(cut.unit, values[cut.factor as usize], &mut room);
+            sink.put_unit(&cut.unit, values.of(cut.factor), &mut room);
             start = cut_at;
         }
         sink.put(&text[start..end]);
@@ -97,7 +105,7 @@ pub(crate) trait Sink {
     fn put(&mut self, octets: &[u8]);
 
     /// A product.
-    fn put_unit(&mut self, unit: Unit, k: i64, room: &mut Room) {
+    fn put_unit(&mut self, unit: &Unit, k: i64, room: &mut Room) {
         self.put(unit.text(k, room));
     }
 }
@@ -155,7 +163,7 @@ impl Sink for Window<'_> {
         self.len += fits;
     }
 
-    fn put_unit(&mut self, unit: Unit, k: i64, room: &mut Room) {
+    fn put_unit(&mut self, unit: &Unit, k: i64, room: &mut Room) {
         // Its length is cheaper than its digits, and most of a long body is skipped or past the end.
         if self.len == self.out.len() {
             return;

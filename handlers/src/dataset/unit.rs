@@ -51,13 +51,13 @@ impl Plain {
 /// Room for the text of one total.
 pub(crate) struct Room {
     digits: itoa::Buffer,
-    decimal: [u8; DECIMAL_LEN_MAX],
+    decimal: [u8; TEXT_LEN_MAX],
 }
 
 impl Room {
     /// Room with nothing in it.
     pub(crate) fn new() -> Self {
-        Self { digits: itoa::Buffer::new(), decimal: [0; DECIMAL_LEN_MAX] }
+        Self { digits: itoa::Buffer::new(), decimal: [0; TEXT_LEN_MAX] }
     }
 }
 
@@ -136,8 +136,8 @@ fn decimal(cents: i128, room: &mut Room) -> &[u8] {
     &text[..len]
 }
 
-/// A sign, 39 digits, a point and two decimals.
-const DECIMAL_LEN_MAX: usize = 43;
+/// A sign, 39 digits, a point and two decimals: no text is longer.
+pub(crate) const TEXT_LEN_MAX: usize = 43;
 
 /// Characters of a factor, counting sign and decimals.
 pub(crate) const DIGITS_MAX: usize = 15;

@@ -274,12 +274,15 @@ fn fixed_bodies_and_redirections_are_sound() {
     let problem = "this answers a condition or a range";
     check(kind(Status::S304, text, "", None), "status", "304", problem);
     check(kind(Status::S206, text, "x", None), "status", "206", problem);
+    check(kind(Status::S416, text, "x", None), "status", "416", problem);
+    check(kind(Status::S302, text, "x", None), "status", "302", "this is a redirection");
+    check(kind(Status::S405, text, "x", None), "status", "405", "the server says this itself");
     let problem = "an answer of this status has no body";
     check(kind(Status::S204, text, "x", None), "status", "204", problem);
     let to =
         |status, location: &str| route("/x", Kind::Redirect { status, location: location.into() });
     for location in ["", "/a b", "/caf\u{e9}", "/a\r\nX: y", "/<x>", "/\"x\""] {
-        check(to(Status::S302, location), "location", location, "this is no reference");
+        check(to(Status::S302, location), "to", location, "this is no reference");
     }
     check(to(Status::S200, "/"), "status", "200", "this is no redirection");
 }
@@ -330,6 +333,17 @@ fn names_are_given_once_and_lead_somewhere() {
     assert_eq!((&*key, &*value, &*problem), ("invalidates", "itme", "no route is called so"));
     let (.., problem) = told([cached, drops("item")]);
     assert_eq!(problem, "nothing of this route is kept");
+}
+
+#[test]
+fn parameters_of_a_path_are_declared_where_a_kind_has_parameters() {
+    let query = Kind::Query(Box::new(one_row(vec![integer("id", Source::Path)])));
+    let check = |plan: RoutePlan, problem: &str| {
+        let (key, value, found) = told([plan.clone()]);
+        assert_eq!((&*key, &*value, &*found), ("path", &*plan.path, problem));
+    };
+    check(route("/{id}/{part}", query), "{part} is no parameter");
+    check(route("/{x}", Kind::Dataset(all_items(data(ONE)))), "{x} is no parameter");
 }
 
 fn some(change: impl FnOnce(&mut DatasetPlan)) -> RoutePlan {
@@ -407,6 +421,15 @@ fn parameters_of_a_data_set_are_integers_that_matter() {
     let (key, _, problem) = told([some(|plan| plan.body = "{\"items\": row}".into())]);
     assert_eq!(key, "body");
     assert!(problem.contains("row"), "{problem}");
+}
+
+#[test]
+fn all_routes_are_checked_before_a_body_is_made() {
+    let stale = SourceFile { gzip: Some(b"no gzip".to_vec()), ..file("a.css", "text") };
+    let stale = route("/s/", files(vec![stale]));
+    let (key, ..) = told([stale.clone(), route("no slash", fixed("ok"))]);
+    assert_eq!(key, "path", "the cheap fault comes first");
+    assert!(matches!(fault(&routes([stale])), BuildError::Sibling { .. }));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use assert_no_alloc::{assert_no_alloc, violation_count};
-use handlers::{Ask, Blueprint, Edition, FormPool, Rendered, Reply, Site, Work};
+use handlers::{Ask, Blueprint, Edition, Errand, FormPool, Rendered, Reply, Site, Work};
 use http1::{
     Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Outcome, Request,
     Service, Status, Verdict,
@@ -152,6 +152,12 @@ pub(crate) fn exchange_asking<S: Service>(
             Next::Close => return sent,
         }
     }
+}
+
+/// Renders and codes what is asked for, as control does.
+pub(crate) fn press(ask: Ask) -> Reply {
+    let Errand::Press(press) = ask.errand() else { panic!("no statement: {ask:?}") };
+    lend(press.run())
 }
 
 /// Does what a core does, and fails if that allocated or freed.

@@ -6,7 +6,7 @@ use http1::Service;
 use http1::coding::Coding;
 use serde_json::{Value, json};
 
-use crate::client::{Spy, build, get, site};
+use crate::client::{Spy, asking, build, get, press, request, site};
 use crate::plans::{all_items, bounded, data, integer, route, routes, some_items};
 
 fn items() -> Vec<Value> {
@@ -113,11 +113,18 @@ fn the_coding_of_the_workload_is_the_smallest() {
 }
 
 #[test]
-fn an_unusual_multiplier_is_answered_plain() {
+fn an_unusual_multiplier_is_coded_beside_the_core() {
     for k in ["0", "9", "-1", "1000"] {
-        let answer = get(site(), &format!("/json/5?m={k}"), "Accept-Encoding: gzip, br\r\n");
-        assert_eq!((answer.status, answer.field("Content-Encoding")), (200, None));
-        assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
+        let path = format!("/json/5?m={k}");
+        let plain = get(site(), &path, "");
+        assert_eq!(plain.field("Vary"), Some("Accept-Encoding"));
+        for coding in ["gzip", "br"] {
+            let input = request("GET", &path, &format!("Accept-Encoding: {coding}\r\n"));
+            let answer = asking(site(), input.as_bytes(), false, &mut press);
+            assert_eq!((answer.status, answer.field("Content-Encoding")), (200, Some(coding)));
+            assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
+            assert!(answer.plain() == plain.body, "{path} {coding}");
+        }
     }
 }
 
