@@ -13,9 +13,10 @@
 #   -- OPTION...   the rest goes to `pollux serve` as it stands
 #
 # Installs the packages and the Rust toolchain that are missing, builds Pollux, reserves hugepages, makes
-# the link (see link.sh) and serves on 198.18.0.2. PostgreSQL is where DATABASE_URL says; it works without,
-# and says what does not. When it ends, by Ctrl-C, --stop or a failure, the server has drained and the
-# link, the hugepages and the sample are gone again; packages, toolchain and build stay.
+# the link (see link.sh) and serves on 198.18.0.2. PostgreSQL is where DATABASE_URL says, with the table of
+# seed.sql (`pollux sample DIR` writes it); it works without, and says what does not. When it ends, by
+# Ctrl-C, --stop or a failure, the server has drained and the link, the hugepages and the sample are gone
+# again; packages, toolchain and build stay.
 # POLLUX_HUGEPAGES sets the number of 2 MiB pages (default 512), POLLUX_BIN names a binary to run instead
 # of building one.
 

@@ -20,6 +20,8 @@ use sim::Answer;
 
 const CONNECTIONS: usize = 512;
 const LASTS: Duration = Duration::from_secs(15);
+/// 512 uploads at once share one core with all the rest, on a machine that may be busy.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 #[test]
 fn everything_at_once_and_nothing_fails() {
@@ -29,7 +31,7 @@ fn everything_at_once_and_nothing_fails() {
         let postgres = Postgres::seeded(&shop.seed());
         let server = serve(rig, &shop, &postgres);
         let before = server.stats();
-        let driven = Drive::new(mixed(&shop, &postgres), CONNECTIONS, LASTS).run();
+        let driven = drive(&shop, &postgres, LASTS).run();
         account(&server, &before, &driven);
         assert_eq!(driven.connections, CONNECTIONS as u64, "connections stay");
         server.stop(rig);
@@ -45,12 +47,15 @@ fn connections_that_end_after_five() {
         let postgres = Postgres::seeded(&shop.seed());
         let server = serve(rig, &shop, &postgres);
         let before = server.stats();
-        let drive = Drive::new(mixed(&shop, &postgres), CONNECTIONS, LASTS / 3).lifetime(5);
-        let driven = drive.run();
+        let driven = drive(&shop, &postgres, LASTS / 3).lifetime(5).run();
         account(&server, &before, &driven);
         assert!(driven.connections > CONNECTIONS as u64, "connections end");
         server.stop(rig);
     });
+}
+
+fn drive(shop: &Shop, postgres: &Postgres, lasts: Duration) -> Drive {
+    Drive::new(mixed(shop, postgres), CONNECTIONS, lasts).patience(PATIENCE)
 }
 
 fn serve(rig: &Rig, shop: &Shop, postgres: &Postgres) -> Server {
@@ -59,7 +64,9 @@ fn serve(rig: &Rig, shop: &Shop, postgres: &Postgres) -> Server {
     ServerPlan::af_xdp()
         .with(&["--config", config, "--data", shop.directory()])
         // A reset that is lost leaves a connection that nobody ends: this is how soon it is found out.
-        .set("deadlines.idle=10s")
+        .set("deadlines.idle=35s")
+        // Uploads may starve where others use the machine, and are not to be given up for it.
+        .set("deadlines.body_grace=2min")
         .with_env("DATABASE_URL", &postgres.url())
         .serve(rig)
 }
@@ -67,6 +74,7 @@ fn serve(rig: &Rig, shop: &Shop, postgres: &Postgres) -> Server {
 /// What the driver saw is what the server counted, and all of it is good.
 fn account(server: &Server, before: &Stats, driven: &Driven) {
     print!("{}", driven.table());
+    driven.expect_no_fault();
     let ended = |stats: &Stats| stats.total("connections_open") == 0;
     let after = server.stats_when("the end of every connection", ended);
     println!(
@@ -75,7 +83,6 @@ fn account(server: &Server, before: &Stats, driven: &Driven) {
         after.total("retransmits"),
         after.nic()
     );
-    driven.expect_no_fault();
     let asked = driven.tally("db").answers + driven.tally("async-db").answers;
     let expected = [
         ("requests", driven.requests()),

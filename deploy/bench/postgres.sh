@@ -54,6 +54,7 @@ measure_peer() {
 }
 
 print_notes() {
-    printf 'The latency of pgbench is its mean. Pollux asks over %s connections at most.\n' \
+    printf 'The latency of pgbench is its mean. Pollux asks over %s connections at most. Client, server and ' \
         "${DATABASE_MAX_CONN:-16}"
+    printf 'PostgreSQL share %d cores.\n' "$(nproc)"
 }

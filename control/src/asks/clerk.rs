@@ -1,13 +1,16 @@
 //! The thread that takes asks from the workers and hands them on.
 //!
 //! A core makes no system call to wake anybody: the clerk looks. While asks come it looks again after
-//! a nap of tens of microseconds; when none came for a while, naps are longer. What is in the cache
-//! and what is wrong with a request is answered right here; everything else goes to whoever runs
-//! it, and the clerk never waits for that. Besides, it lets go of answers that were sent.
+//! a nap of tens of microseconds; when none came for a while, naps are longer. A nap is dear where
+//! timers are (nine microseconds of processor time in a virtual machine), so everybody who has just
+//! answered something looks too ([`Clerk::help`]), and while others do, the clerk naps longer.
+//!
+//! What is in the cache and what is wrong with a request is answered right here; everything else goes to
+//! whoever runs it, and the clerk never waits for that. Besides, it lets go of answers that were sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,9 +22,10 @@ use handlers::{Ask, Edition, Errand, Rendered, Reply};
 use super::cache::{Found, Token};
 use super::lent::{Lent, Shelves};
 use super::office::{Job, Office};
-use super::outbox::{Asker, Delayed};
+use super::outbox::Asker;
 use super::postgres::Postgres;
 use super::press::{Presses, Sheet};
+use super::readings::Tally;
 use super::sqlite::Sqlite;
 
 /// Everybody who runs what is asked.
@@ -50,6 +54,44 @@ pub(crate) struct Clerk {
     pub(crate) patience: Patience,
     /// Set when nobody asks any more.
     pub(crate) stopping: Arc<AtomicBool>,
+    /// When others looked.
+    pub(crate) others: Others,
+}
+
+/// When somebody other than the clerk last looked.
+#[derive(Debug)]
+pub(crate) struct Others {
+    began: Instant,
+    /// Microseconds after `began`.
+    last: AtomicU64,
+}
+
+impl Others {
+    /// Nobody has looked yet.
+    pub(crate) fn new() -> Self {
+        Self { began: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    /// Whether it is time to look again; if so, somebody does.
+    fn take_turn(&self, now: Instant) -> bool {
+        let micros = self.micros(now);
+        let last = self.last.load(Ordering::Relaxed);
+        micros >= last + LOOK_EVERY_MICROS
+            && self
+                .last
+                .compare_exchange(last, micros, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Whether somebody has looked a moment ago.
+    fn look(&self, now: Instant) -> bool {
+        self.micros(now) < self.last.load(Ordering::Relaxed) + HELPED_MICROS
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        let micros = now.saturating_duration_since(self.began).as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX)
+    }
 }
 
 /// How long a statement may take.
@@ -81,14 +123,15 @@ enum Kind {
 
 impl Clerk {
     /// Works until it is told to stop.
-    pub(crate) fn work(self) {
+    pub(crate) fn work(&self) {
         // The default slack of 50 us would double a nap. A longer nap is all a refusal costs.
         let _ = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS);
         let (mut shelves, mut delayed) = (Shelves::default(), VecDeque::new());
         let mut now = Instant::now();
         let (mut last_ask, mut last_sweep) = (now, now);
         while !self.stopping.load(Ordering::Relaxed) {
-            let taken = self.turn(now, &mut delayed);
+            self.office.outbox.retry(&mut delayed, now);
+            let taken = self.turn(now);
             if now >= last_sweep + SWEEP_EVERY {
                 last_sweep = now;
                 shelves.sweep(&self.lent, &self.office.tallies);
@@ -96,16 +139,41 @@ impl Clerk {
             if taken > 0 {
                 last_ask = now;
             } else {
-                let is_awake = !delayed.is_empty() || now < last_ask + AWAKE_FOR;
-                thread::sleep(if is_awake { NAP } else { LONG_NAP });
+                thread::sleep(if self.is_helped(now) {
+                    last_ask = now;
+                    HELPED_NAP
+                } else if !delayed.is_empty() || now < last_ask + AWAKE_FOR {
+                    NAP
+                } else {
+                    LONG_NAP
+                });
             }
             now = Instant::now();
         }
     }
 
+    /// Whether others look, and will again: something they work on will soon be answered.
+    fn is_helped(&self, now: Instant) -> bool {
+        let tallies = &self.office.tallies;
+        let asked = [
+            &tallies.postgres_under_way,
+            &tallies.postgres_waiting,
+            &tallies.sqlite_under_way,
+            &tallies.sqlite_waiting,
+        ];
+        let asked: u64 = asked.into_iter().map(Tally::value).sum();
+        asked >= ASKED_MIN && self.others.look(now)
+    }
+
+    /// A look by somebody else, unless somebody has just looked.
+    pub(crate) fn help(&self, now: Instant) {
+        if self.others.take_turn(now) {
+            self.turn(now);
+        }
+    }
+
     /// One look at every line; how many asks there were.
-    fn turn(&self, now: Instant, delayed: &mut VecDeque<Delayed>) -> usize {
-        self.office.outbox.retry(delayed, now);
+    fn turn(&self, now: Instant) -> usize {
         let mut taken = 0;
         for (worker, line) in self.lines.iter().enumerate() {
             for (id, ask) in std::iter::from_fn(|| line.poll()).take(ROUND_MAX) {
@@ -184,7 +252,15 @@ impl Clerk {
 /// Asks of one worker before the next one has its turn.
 const ROUND_MAX: usize = 64;
 const NAP: Duration = Duration::from_micros(50);
+/// While others look.
+const HELPED_NAP: Duration = Duration::from_micros(500);
+/// Statements under way or waiting from which on others are relied on.
+const ASKED_MIN: u64 = 4;
 const LONG_NAP: Duration = Duration::from_micros(500);
+/// Looks of others less than this apart are one.
+const LOOK_EVERY_MICROS: u64 = 20;
+/// How long the last look of others counts.
+const HELPED_MICROS: u64 = 2000;
 /// How long naps stay short after the last ask.
 const AWAKE_FOR: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_millis(4);

@@ -1,7 +1,7 @@
 //! What everybody who answers asks shares: the way back, the cache, the numbers; and the one place
 //! where an answer that was made for a request is finished.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use handlers::query::{Bound, Query};
@@ -10,6 +10,7 @@ use http1::Status;
 use http1::coding::Accepted;
 
 use super::cache::{Cache, Token};
+use super::clerk::Clerk;
 use super::outbox::{Asker, Outbox};
 use super::readings::Tallies;
 use super::told::{Often, Once};
@@ -63,9 +64,18 @@ pub(crate) struct Office {
     pub(crate) misfits: Once,
     /// What databases refuse, told at most once a second.
     pub(crate) refusals: Often,
+    /// Takes asks from the workers. It has the office in turn.
+    pub(crate) clerk: OnceLock<Weak<Clerk>>,
 }
 
 impl Office {
+    /// Called by whoever has just answered and is awake anyway: takes what the workers ask meanwhile.
+    pub(crate) fn help(&self) {
+        if let Some(clerk) = self.clerk.get().and_then(Weak::upgrade) {
+            clerk.help(Instant::now());
+        }
+    }
+
     /// Answers with the rows of the database: kept, if the route keeps its answers.
     pub(crate) fn answer_rows(&self, mut job: Job, answer: Rendered) {
         self.invalidate(&job);

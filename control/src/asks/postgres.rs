@@ -83,7 +83,6 @@ impl Postgres {
     }
 
     /// Runs a job, or answers it at once: without a server as unavailable, with a full queue as busy.
-    /// Called by one thread.
     pub(crate) fn run(&self, job: Job) {
         let tallies = &self.office.tallies;
         if self.lanes.is_empty() {
@@ -91,12 +90,12 @@ impl Postgres {
             let answer = job.query().unavailable();
             return self.office.answer_other(job, answer);
         }
-        if tallies.postgres_waiting.value() >= self.queue {
+        if tallies.postgres_waiting.draw() >= self.queue {
+            tallies.postgres_waiting.down();
             tallies.postgres_refused.up();
             let answer = job.query().busy();
             return self.office.answer_other(job, answer);
         }
-        tallies.postgres_waiting.up();
         let number = self.jobs.fetch_add(1, Ordering::Relaxed);
         self.lanes[number % self.lanes.len()].run(job);
     }

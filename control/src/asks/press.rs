@@ -79,5 +79,6 @@ fn work(sheets: &Receiver<Sheet>, office: &Office) {
         drop(ask);
         office.tallies.pressed.up();
         office.outbox.answer(asker, answer);
+        office.help();
     }
 }

@@ -18,6 +18,11 @@ impl Tally {
         self.add(1);
     }
 
+    /// One more; how many there were.
+    pub(crate) fn draw(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// One less: levels only.
     pub(crate) fn down(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

@@ -284,13 +284,14 @@ impl<'t> Crud<'t> {
     }
 }
 
-/// Name, category, price and quantity, in this order, with all that text may hold.
+/// Name, category, price and quantity, in this order, with all that text may hold. Prices stay where
+/// they are in the sample: other checks know which ranges are empty.
 fn fields(random: &mut fastrand::Rng, round: usize) -> Value {
     let text = random.choice(TEXTS).expect("not empty");
     json!({
         "name": format!("{text} {round} {}", random.u32(..)),
         "category": random.choice(CATEGORIES).expect("not empty"),
-        "price": random.i32(-5..100_000),
+        "price": random.i32(1..=500),
         "quantity": random.i32(0..=i32::MAX),
     })
 }

@@ -296,8 +296,8 @@ impl<'a> Runner<'a> {
             }
             State::Connecting if late => self.fail(index, Fault::new("connects too slowly", "")),
             State::Asking if late => {
-                let said = String::from_utf8_lossy(&lane.received).into_owned();
-                self.fail(index, Fault::new("no answer in time", said));
+                let fault = Fault::with("no answer in time", &lane.received);
+                self.fail(index, fault);
             }
             State::Ending if late => self.fail(index, Fault::new("stays open", "")),
             _ => {}
@@ -401,8 +401,7 @@ impl<'a> Runner<'a> {
         };
         lane.received.extend_from_slice(&self.room[..count]);
         if lane.state != State::Asking {
-            let said = String::from_utf8_lossy(&lane.received).into_owned();
-            return Err(Fault::new("more than was asked for", said));
+            return Err(Fault::with("more than was asked for", &lane.received));
         }
         if lane.extent.is_none() {
             lane.extent = Answer::extent(&lane.received, false);
@@ -416,8 +415,7 @@ impl<'a> Runner<'a> {
     fn on_end(&mut self, index: usize) -> Result<(), Fault> {
         let lane = &mut self.lanes[index];
         if lane.state != State::Ending {
-            let said = String::from_utf8_lossy(&lane.received).into_owned();
-            return Err(Fault::new("connection ended early", said));
+            return Err(Fault::with("connection ended early", &lane.received));
         }
         self.driven.ended += 1;
         self.close(index, State::Closed);
@@ -434,8 +432,7 @@ impl<'a> Runner<'a> {
         let took = lane.since.elapsed();
         exchange.judge(&answer, took, &mut self.known[lane.template][lane.exchange])?;
         if !lane.received.is_empty() {
-            let said = String::from_utf8_lossy(&lane.received).into_owned();
-            return Err(Fault::new("more than was asked for", said));
+            return Err(Fault::with("more than was asked for", &lane.received));
         }
         let tally = &mut self.driven.tallies[lane.template];
         tally.answers += 1;

@@ -62,7 +62,7 @@ impl Postgres {
     #[track_caller]
     pub(crate) fn seeded(script: &Path) -> Self {
         let server = Self::start_new();
-        server.psql(&["--file", script.to_str().expect("a path in UTF-8")]);
+        server.run(script);
         server
     }
 
@@ -162,6 +162,12 @@ impl Postgres {
     #[track_caller]
     pub(crate) fn query(&self, sql: &str) -> String {
         self.psql(&["--tuples-only", "--no-align", "--command", sql])
+    }
+
+    /// Runs a script.
+    #[track_caller]
+    pub(crate) fn run(&self, script: &Path) {
+        self.psql(&["--file", script.to_str().expect("a path in UTF-8")]);
     }
 
     /// Runs `pgbench` on it, for `seconds` and some more.

@@ -96,7 +96,8 @@ impl ServerPlan {
             let log = log.clone();
             move || log.collect(stderr)
         });
-        Server { child, log, reader: Some(reader), stats, ended: None }
+        let socket = format!("/run/pollux/{}.sock", rig.name).into();
+        Server { child, log, reader: Some(reader), stats, socket, ended: None }
     }
 }
 
@@ -107,6 +108,8 @@ pub(crate) struct Server {
     log: Log,
     reader: Option<JoinHandle<()>>,
     stats: PathBuf,
+    /// Where it takes commands.
+    socket: PathBuf,
     ended: Option<ExitStatus>,
 }
 
@@ -248,6 +251,8 @@ impl Drop for Server {
             self.child.kill().ok();
             self.child.wait().ok();
             self.join_log();
+            // It had no time to.
+            fs::remove_file(&self.socket).ok();
         }
         if thread::panicking() {
             eprintln!("--- the server said:\n{}---", self.log());

@@ -109,7 +109,12 @@ impl Connection {
 
     /// A job is about to be run.
     pub(super) fn take_off(&self) -> InFlight<'_> {
-        self.flights.take_off()
+        self.flights.take_off(Instant::now())
+    }
+
+    /// Whether what runs now takes its time: others would wait behind it.
+    pub(super) fn is_slow(&self) -> bool {
+        self.flights.running_since().is_some_and(|since| since.elapsed() > SLOW)
     }
 
     /// Ends it, whatever it does.
@@ -299,6 +304,8 @@ const CONFLICT: &str = "409 Conflict: what is stored already does not allow it";
 const BAD_DATA: &str = "422 Unprocessable Content: what is stored cannot take this value";
 /// A request to cancel is a connection of its own.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+/// A query that runs for longer is not worth waiting for.
+const SLOW: Duration = Duration::from_millis(5);
 /// How long the server gets to act on one.
 const CANCEL_AGAIN: Duration = Duration::from_millis(10);
 /// How long a statement that the server does not take is not sent again.

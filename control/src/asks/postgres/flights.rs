@@ -17,11 +17,14 @@ pub(super) struct Flights(Mutex<Board>);
 struct Board {
     next: u64,
     flights: VecDeque<Flight>,
+    /// When the server was last done with one.
+    landed: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Flight {
     number: u64,
+    since: Instant,
     overdue: Option<Instant>,
 }
 
@@ -43,18 +46,25 @@ pub(super) struct InFlight<'f> {
 
 impl Flights {
     /// A query is about to be sent.
-    pub(super) fn take_off(&self) -> InFlight<'_> {
+    pub(super) fn take_off(&self, now: Instant) -> InFlight<'_> {
         let mut board = lock(&self.0);
         let number = board.next;
         board.next += 1;
-        board.flights.push_back(Flight { number, overdue: None });
+        board.flights.push_back(Flight { number, since: now, overdue: None });
         InFlight { flights: self, number }
+    }
+
+    /// Since when the server has been running the oldest query, as far as can be seen from here.
+    pub(super) fn running_since(&self) -> Option<Instant> {
+        let board = lock(&self.0);
+        let sent = board.flights.front()?.since;
+        Some(board.landed.map_or(sent, |landed| landed.max(sent)))
     }
 
     /// The oldest query, if nobody waits for it any more.
     pub(super) fn oldest_overdue(&self) -> Option<Overdue> {
         let board = lock(&self.0);
-        let Flight { number, overdue } = board.flights.front()?;
+        let Flight { number, overdue, .. } = board.flights.front()?;
         overdue.map(|since| Overdue { number: *number, since })
     }
 }
@@ -73,6 +83,7 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let mut board = lock(&self.flights.0);
         board.flights.retain(|flight| flight.number != self.number);
+        board.landed = Some(Instant::now());
     }
 }
 
@@ -83,7 +94,7 @@ mod tests {
     #[test]
     fn only_the_oldest_holds_up_the_others() {
         let (flights, now) = (Flights::default(), Instant::now());
-        let (first, second) = (flights.take_off(), flights.take_off());
+        let (first, second) = (flights.take_off(now), flights.take_off(now));
         assert_eq!(flights.oldest_overdue(), None);
         second.give_up(now);
         assert_eq!(flights.oldest_overdue(), None, "it may not even run yet");
@@ -91,5 +102,17 @@ mod tests {
         assert_eq!(flights.oldest_overdue(), Some(Overdue { number: 1, since: now }));
         drop(second);
         assert_eq!(flights.oldest_overdue(), None);
+    }
+
+    #[test]
+    fn a_query_runs_from_when_the_one_before_it_has_landed() {
+        let (flights, sent) = (Flights::default(), Instant::now());
+        assert_eq!(flights.running_since(), None);
+        let (first, second) = (flights.take_off(sent), flights.take_off(sent));
+        assert_eq!(flights.running_since(), Some(sent));
+        drop(first);
+        assert!(flights.running_since().is_some_and(|since| since > sent));
+        drop(second);
+        assert_eq!(flights.running_since(), None);
     }
 }

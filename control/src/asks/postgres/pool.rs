@@ -1,8 +1,9 @@
 //! The connections of one thread, and the jobs that wait for room on them.
 //!
-//! A job goes to the least loaded connection; each takes as many as are pipelined. Where all are busy
-//! the pool wants one more, up to its bound; [`tend`](Pool::tend) makes what is wanted, one at a time, and
-//! makes it again when it is lost. While there is no connection at all, jobs are answered as
+//! A job goes to the least loaded connection; each takes as many as are pipelined. Where all have that
+//! many, or what runs on the least loaded takes its time, the pool wants one more, up to its bound: few
+//! connections with full pipelines run short queries fastest. [`tend`](Pool::tend) makes what is wanted,
+//! one at a time, and makes it again when it is lost. While there is no connection at all, jobs are answered as
 //! unavailable at once; only a first attempt after a loss is waited for, for [`FIRST_PATIENCE`].
 //!
 //! A job whose time is up is answered, and the server is asked to stop working on it. It keeps its
@@ -142,7 +143,7 @@ impl Pool {
                 state.backlog.push_front(job);
                 return self.want_more(state);
             };
-            if connection.load() > 0 {
+            if connection.load() > 0 && connection.is_slow() {
                 self.want_more(state);
             }
             connection.take_on();
@@ -152,7 +153,7 @@ impl Pool {
         }
     }
 
-    /// All connections are busy.
+    /// All connections have enough to do.
     fn want_more(&self, state: &mut State) {
         let is_sated = state.sated.is_some_and(|until| Instant::now() < until);
         let has_all = state.connections.len() == state.wanted;
@@ -177,6 +178,7 @@ impl Pool {
             }
             None => self.assign(&mut lock(&self.state)),
         }
+        self.office.help();
     }
 
     /// Runs a job and answers it. What is returned is to be sent again.

@@ -65,6 +65,7 @@ impl Reader {
             self.office.tallies.sqlite_under_way.up();
             self.answer(job);
             self.office.tallies.sqlite_under_way.down();
+            self.office.help();
         }
     }
 

@@ -188,6 +188,12 @@ impl Fault {
     pub(crate) fn new(kind: impl Into<String>, said: impl Into<String>) -> Self {
         Self { kind: kind.into(), said: said.into() }
     }
+
+    /// Of this kind, with the beginning of what was received.
+    pub(crate) fn with(kind: &str, received: &[u8]) -> Self {
+        let beginning = String::from_utf8_lossy(&received[..received.len().min(SHOWN_MAX)]);
+        Self::new(kind, format!("{} octets: {beginning:?}", received.len()))
+    }
 }
 
 /// The beginning of an answer, for messages.
