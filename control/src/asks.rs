@@ -41,8 +41,8 @@ mod threads;
 mod told;
 
 use std::io;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use engine::link;
 use handlers::{Edition, Site};
@@ -77,8 +77,8 @@ impl Parts {
     fn of(plan: &Plan) -> Self {
         Self {
             postgres: plan.postgres.clone(),
-            sqlite: plan.sqlite.clone(),
-            compute: plan.compute.clone(),
+            sqlite: plan.sqlite,
+            compute: plan.compute,
             cache_entries: plan.cache_entries,
         }
     }

@@ -73,11 +73,8 @@ impl Cache {
         // A power of two, so that stripes divide evenly; few where each would hold few answers.
         let shards = (entries_max / SHARD_ENTRIES_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << shards.ilog2();
-        let shard = || Shard {
-            site: address(site),
-            epochs: vec![0; STRIPES / shards],
-            ..Shard::default()
-        };
+        let shard =
+            || Shard { site: address(site), epochs: vec![0; STRIPES / shards], ..Shard::default() };
         Self {
             shards: (0..shards).map(|_| Mutex::new(shard())).collect(),
             hasher: RandomState::new(),

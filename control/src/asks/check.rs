@@ -90,12 +90,7 @@ fn vet_sqlite(plan: &Parts, site: &Site, faults: &mut Vec<Fault>) {
     }
 }
 
-fn vet_postgres(
-    plan: &Parts,
-    site: &Site,
-    faults: &mut Vec<Fault>,
-    warnings: &mut Vec<String>,
-) {
+fn vet_postgres(plan: &Parts, site: &Site, faults: &mut Vec<Fault>, warnings: &mut Vec<String>) {
     let asked = || site.queries().filter(|(_, query)| *query.database() == Database::Postgres);
     let routes = asked().count();
     if routes == 0 {

@@ -139,21 +139,19 @@ impl Clerk {
             if taken > 0 {
                 last_ask = now;
             } else {
-                thread::sleep(if self.is_helped(now) {
-                    last_ask = now;
-                    HELPED_NAP
-                } else if !delayed.is_empty() || now < last_ask + AWAKE_FOR {
-                    NAP
-                } else {
-                    LONG_NAP
-                });
+                let is_awake = !delayed.is_empty() || now < last_ask + AWAKE_FOR;
+                thread::sleep(if is_awake { self.nap(now) } else { LONG_NAP });
             }
             now = Instant::now();
         }
     }
 
-    /// Whether others look, and will again: something they work on will soon be answered.
-    fn is_helped(&self, now: Instant) -> bool {
+    /// How long a nap may be: where others look, the more they still have to answer, and so to look
+    /// again, the longer.
+    fn nap(&self, now: Instant) -> Duration {
+        if !self.others.look(now) {
+            return NAP;
+        }
         let tallies = &self.office.tallies;
         let asked = [
             &tallies.postgres_under_way,
@@ -162,7 +160,8 @@ impl Clerk {
             &tallies.sqlite_waiting,
         ];
         let asked: u64 = asked.into_iter().map(Tally::value).sum();
-        asked >= ASKED_MIN && self.others.look(now)
+        let nap = NAP_FOR_EACH.saturating_mul(u32::try_from(asked).unwrap_or(u32::MAX));
+        nap.clamp(NAP, LONG_NAP)
     }
 
     /// A look by somebody else, unless somebody has just looked.
@@ -252,10 +251,8 @@ impl Clerk {
 /// Asks of one worker before the next one has its turn.
 const ROUND_MAX: usize = 64;
 const NAP: Duration = Duration::from_micros(50);
-/// While others look.
-const HELPED_NAP: Duration = Duration::from_micros(500);
-/// Statements under way or waiting from which on others are relied on.
-const ASKED_MIN: u64 = 4;
+/// Of a helped clerk, for each statement that is asked: less than it takes to answer one.
+const NAP_FOR_EACH: Duration = Duration::from_micros(8);
 const LONG_NAP: Duration = Duration::from_micros(500);
 /// Looks of others less than this apart are one.
 const LOOK_EVERY_MICROS: u64 = 20;

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_kept_until_its_worker_has_dropped_it() {
-        let (lent, mut shelves, tallies) = (Lent::default(), Shelves::default(), Tallies::default());
+        let (lent, mut shelves, tallies) =
+            (Lent::default(), Shelves::default(), Tallies::default());
         let worker = answer(10);
         let watch = Arc::downgrade(&worker);
         lent.keep(Arc::clone(&worker));
@@ -112,7 +113,8 @@ mod tests {
 
     #[test]
     fn looks_at_a_slow_readers_answers_grow_with_the_logarithm_of_their_age() {
-        let (lent, mut shelves, tallies) = (Lent::default(), Shelves::default(), Tallies::default());
+        let (lent, mut shelves, tallies) =
+            (Lent::default(), Shelves::default(), Tallies::default());
         let slow: Vec<_> = (0..100).map(|_| answer(1)).collect();
         slow.iter().for_each(|answer| lent.keep(Arc::clone(answer)));
         let mut looks = 0;
@@ -132,7 +134,8 @@ mod tests {
 
     #[test]
     fn room_is_kept_for_the_next_sweep() {
-        let (lent, mut shelves, tallies) = (Lent::default(), Shelves::default(), Tallies::default());
+        let (lent, mut shelves, tallies) =
+            (Lent::default(), Shelves::default(), Tallies::default());
         for _ in 0..100 {
             lent.keep(answer(1));
         }

@@ -38,11 +38,6 @@ impl Tally {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }
 
-    /// Replaces the value: levels and totals that somebody else keeps.
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
     /// The value now.
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

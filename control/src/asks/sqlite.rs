@@ -56,7 +56,8 @@ impl Sqlite {
         let jobs = lock(&self.jobs);
         let Some(sender) = &*jobs else { return };
         tallies.sqlite_waiting.up();
-        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = sender.try_send(job) {
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = sender.try_send(job)
+        {
             tallies.sqlite_waiting.down();
             tallies.sqlite_refused.up();
             let answer = job.query().busy();

@@ -115,7 +115,10 @@ fn bodies_are_compressed_beside_the_core() {
     let mut plain = String::new();
     let mut decoder = flate2::read::GzDecoder::new(&*answer.body);
     std::io::Read::read_to_string(&mut decoder, &mut plain).expect("gzip");
-    assert!(plain.starts_with(r#"{"items":[{"id":0,"price":2,"quantity":3,"total":6"#), "{plain:.80}");
+    assert!(
+        plain.starts_with(r#"{"items":[{"id":0,"price":2,"quantity":3,"total":6"#),
+        "{plain:.80}"
+    );
     assert!(plain.ends_with(r#""count":2000}"#));
     assert_eq!((stage.reading("asks_press"), stage.reading("pressed")), (1, 1));
 }

@@ -50,7 +50,11 @@ impl<'v> Argument<'v> {
 }
 
 impl ToSql for Argument<'_> {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self.sent(ty) {
             Sent::Null => return Ok(IsNull::Yes),
             Sent::Binary { octets, len } => out.extend_from_slice(&octets[..len]),

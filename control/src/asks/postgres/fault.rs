@@ -27,7 +27,8 @@ impl Fault {
     /// Reads an error.
     pub(super) fn of(error: &Error) -> Self {
         let Some(refusal) = error.as_db_error() else {
-            let broken = std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>());
+            let broken =
+                std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>());
             return if error.is_closed() || broken { Self::Lost } else { Self::Statement };
         };
         Self::of_state(refusal.code().code())

@@ -137,7 +137,8 @@ impl Pool {
     fn assign(self: &Arc<Self>, state: &mut State) {
         while let Some(job) = state.backlog.pop_front() {
             let fit = state.connections.iter().filter(|connection| connection.is_fit());
-            let least = fit.min_by_key(|connection| connection.load());
+            // Behind a query that takes its time only where there is no other way.
+            let least = fit.min_by_key(|it| (it.load() > 0 && it.is_slow(), it.load()));
             let room = least.filter(|connection| connection.load() < self.plan.pipeline);
             let Some(connection) = room.map(Arc::clone) else {
                 state.backlog.push_front(job);
@@ -373,7 +374,9 @@ impl Pool {
         if state.is_closing {
             return;
         }
-        state.connections.retain(|connection| !std::ptr::eq(Arc::as_ptr(connection), gone.as_ptr()));
+        state
+            .connections
+            .retain(|connection| !std::ptr::eq(Arc::as_ptr(connection), gone.as_ptr()));
         state.is_hopeful = !state.is_late;
         let is_late = state.is_late;
         drop(state);
@@ -426,7 +429,7 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(100);
 /// How long one attempt may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// How long the server may take to stop what it was asked to cancel.
 const STUCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a server that had no room is not asked for more.

@@ -1,13 +1,13 @@
 //! Requests to a real server, through everything between a worker and the server: what its types
 //! become, what its errors mean, and that it may go, come back, hang and be slow.
 
+mod cells;
 mod faults;
 mod life;
 mod machine;
 #[path = "../../../tests/real/postgres.rs"]
 #[expect(dead_code, reason = "the tests of the real binary use the rest")]
 mod server;
-mod types;
 
 use std::time::Duration;
 

@@ -41,9 +41,10 @@ pub(crate) fn problems(
 
 async fn problem(client: &Client, query: &Query) -> Result<Option<String>, String> {
     match client.prepare(query.sql()).await {
-        Ok(statement) => {
-            Ok(Prepared::new(statement).fit(query.columns()).err().map(|problem| problem.to_string()))
-        }
+        Ok(statement) => Ok(Prepared::new(statement)
+            .fit(query.columns())
+            .err()
+            .map(|problem| problem.to_string())),
         Err(error) => match Fault::of(&error) {
             Fault::Lost | Fault::Full | Fault::Undone => Err(spell(&error)),
             _ => Ok(Some(spell(&error))),

@@ -54,7 +54,9 @@ fn write(value: ValueRef<'_>, form: ColumnForm, out: &mut Vec<u8>) -> Result<(),
         (ValueRef::Text(text), ColumnForm::Json) => write_json(utf8(text)?, out)?,
         (ValueRef::Text(text), ColumnForm::Number) => write_number(utf8(text)?, out)?,
         (ValueRef::Blob(_), _) => {
-            return Err(ColumnError::new("a blob has no JSON form: write hex(..) in the statement"));
+            return Err(ColumnError::new(
+                "a blob has no JSON form: write hex(..) in the statement",
+            ));
         }
         (value, ColumnForm::Bool) => return Err(other("the integer 0 or 1", value)),
         (value, ColumnForm::Json) => return Err(other("text that is JSON", value)),

@@ -1,8 +1,8 @@
 //! One database file as one thread has it open: for reading only, mapped into memory, bounded in time.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -24,18 +24,17 @@ pub(super) struct Files {
 enum Slot {
     Open(File),
     /// Not usable; tried again after `until`.
-    Shut { fault: Fault, until: Instant, pause: Duration },
+    Shut {
+        fault: Fault,
+        until: Instant,
+        pause: Duration,
+    },
 }
 
 impl Files {
     /// Nothing is open yet. At most `mmap` octets of each file will be mapped.
     pub(super) fn new(mmap: u64, clock: &Arc<Clock>, office: &Arc<Office>) -> Self {
-        Self {
-            slots: HashMap::new(),
-            mmap,
-            clock: Arc::clone(clock),
-            office: Arc::clone(office),
-        }
+        Self { slots: HashMap::new(), mmap, clock: Arc::clone(clock), office: Arc::clone(office) }
     }
 
     /// The file at `path`, opened if it is not.

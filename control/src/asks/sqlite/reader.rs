@@ -114,7 +114,9 @@ impl Reader {
                     Fault::Missing | Fault::Damaged => {
                         self.files.shut(path, fault, &spell(&error), now);
                     }
-                    Fault::Busy | Fault::Statement => tell(&self.office, query, &spell(&error), now),
+                    Fault::Busy | Fault::Statement => {
+                        tell(&self.office, query, &spell(&error), now)
+                    }
                     Fault::Late => {}
                 }
                 self.give_up(query, fault)
@@ -145,9 +147,8 @@ fn run_on(file: &File, job: &Job, office: &Office) -> Result<Verdict, Error> {
     let mut problem = None;
     file.run(query, &query.arguments(&job.bound), |row| {
         // Of the rows, not of the statement: where a table was altered, SQLite has prepared it anew.
-        let known = found.get_or_insert_with(|| {
-            places(&row.as_ref().column_names(), query.columns())
-        });
+        let known =
+            found.get_or_insert_with(|| places(&row.as_ref().column_names(), query.columns()));
         let pushed = match known {
             Ok(places) => rows.push(&Cells { row, places }).map_err(|error| error.to_string()),
             Err(problem) => Err(problem.clone()),

@@ -65,7 +65,8 @@ fn rows_become_json() {
 #[test]
 fn what_does_not_fit_is_the_operators_and_told_once() {
     let (_directory, file) = database(ITEMS);
-    let route = |path: &str, sql: &str, row: &str| QueryRoute::sqlite(path, &file, sql, row).route();
+    let route =
+        |path: &str, sql: &str, row: &str| QueryRoute::sqlite(path, &file, sql, row).route();
     let stage = Rehearsal::start(
         &parts(),
         vec![

@@ -135,10 +135,7 @@ fn parameters_take_the_type_of_their_placeholder() {
     }
     says("/bigint?v=-9223372036854775808", "-9223372036854775808");
     says("/varchar?v=a%22b", "a\\\"b");
-    says(
-        "/uuid?v=00112233445566778899AABBCCDDEEFF",
-        "00112233-4455-6677-8899-aabbccddeeff",
-    );
+    says("/uuid?v=00112233445566778899AABBCCDDEEFF", "00112233-4455-6677-8899-aabbccddeeff");
     says("/date?v=2024-02-29", "2024-02-29");
     says("/mood?v=happy", "happy");
     says("/inet?v=10.0.0.1", "10.0.0.1/32");
