@@ -95,12 +95,12 @@ fn a_start_that_cannot_work_says_what_to_do() {
             Refusal {
                 plan: ServerPlan::af_xdp().with(&["--data", "/nonexistent/data"]),
                 code: 2,
-                words: &["/nonexistent/data/dataset.json", "pollux sample"],
+                words: &["/nonexistent/data/benchmark.db", "pollux sample"],
             },
             Refusal {
                 plan: ServerPlan::af_xdp().with(&["--data", empty]),
                 code: 2,
-                words: &["dataset.json", "pollux sample"],
+                words: &["benchmark.db", "pollux sample"],
             },
             Refusal { plan: ServerPlan::new("af_xdp:pollux0", "999"), code: 2, words: &["999"] },
             Refusal {
