@@ -114,6 +114,9 @@ start() {
 write_sample() {
     rm -rf "$SAMPLE"
     "$binary" sample "$SAMPLE" || die "could not write the sample: see above"
+    # shellcheck disable=SC2016 # for the reader's shell
+    [[ -z ${DATABASE_URL:-} ]] || say 'DATABASE_URL is set: its server must have the table of the sample. Make it with' \
+        "$binary sample DIR &&" 'psql "$DATABASE_URL" --file DIR/seed.sql'
 }
 
 # launch MODE PORT OPTION...: sets `pid`. In a session of its own, so that a Ctrl-C in the terminal
