@@ -1,16 +1,20 @@
 //! The admin socket: how an operator talks to a server that runs.
 //!
-//! A Unix socket, `/run/pollux/NAME.sock`, on which requests and replies are lines of JSON. What may be
-//! asked is in [`commands`]; everything else here is the same for all commands. The format is in
-//! `control/README.md`.
+//! A Unix socket, `admin.directory`/`admin.name`.sock, on which requests and replies are lines of JSON.
+//! What may be asked is in [`commands`]; everything else here is the same for all commands. The format
+//! is in `control/README.md`.
 
 mod client;
+mod clients;
 mod commands;
 mod protocol;
 mod server;
 mod socket;
+mod status;
 
-pub(crate) use client::{AskError, reload};
-pub(crate) use commands::Desk;
+pub(crate) use client::{Client, ClientError, request};
+pub(crate) use commands::{CommandHandler, name};
+pub(crate) use protocol::Request;
 pub(crate) use server::serve;
-pub(crate) use socket::{NAME, Socket, SocketError, is_name};
+pub(crate) use socket::{NAME, Socket, SocketError, is_name, path};
+pub(crate) use status::{Process, ServerStatus};

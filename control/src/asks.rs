@@ -45,15 +45,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use engine::link;
+use engine::sleep::Waker;
 use handlers::{Edition, Site};
 
 use crate::config::{ComputePlan, Plan, PostgresPlan, SqlitePlan};
 
-pub(crate) use self::check::{Fault, vet};
+pub(crate) use self::check::{Fault, REACH_PATIENCE, vet};
 pub(crate) use self::readings::AsksReadings;
 
 use self::cache::Cache;
-use self::clerk::{Clerk, Desks, Others, Patience};
+use self::clerk::{Clerk, ClerkSleep, Desks, Others, Patience};
 use self::lent::Lent;
 use self::office::Office;
 use self::outbox::Outbox;
@@ -90,6 +91,8 @@ pub(crate) struct Asks {
     desks: Arc<Desks>,
     office: Arc<Office>,
     clerk: Threads,
+    /// Ends the clerk's sleep.
+    waker: Waker,
     stopping: Arc<AtomicBool>,
 }
 
@@ -122,6 +125,8 @@ impl Asks {
             presses: Presses::start(&plan.compute, &office)?,
         });
         let stopping = Arc::new(AtomicBool::new(false));
+        let (sleep, waker) = ClerkSleep::new();
+        asks.iter().for_each(|line| line.wake_with(waker.clone()));
         let clerk = Arc::new(Clerk {
             lines: asks,
             desks: Arc::clone(&desks),
@@ -130,11 +135,12 @@ impl Asks {
             patience: Patience { postgres: plan.postgres.timeout, sqlite: plan.sqlite.timeout },
             stopping: Arc::clone(&stopping),
             others: Others::new(),
+            sleep,
         });
         office.clerk.set(Arc::downgrade(&clerk)).expect("there is one clerk");
         let threads = Threads::default();
         threads.start("clerk".into(), move || clerk.work())?;
-        Ok(Self { desks, office, clerk: threads, stopping })
+        Ok(Self { desks, office, clerk: threads, waker, stopping })
     }
 
     /// Another edition was sent to all workers.
@@ -153,6 +159,7 @@ impl Asks {
     /// Ends all threads. What is under way is not answered: nobody waits for it any more.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.waker.wake();
         self.clerk.join();
         self.desks.postgres.stop();
         self.desks.sqlite.stop();

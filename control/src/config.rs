@@ -4,6 +4,7 @@
 //! with the place it came from, and the [`Routes`] of the file. It becomes a [`Plan`] at start and at
 //! each reload; nothing else of the program sees a `Config`.
 
+mod effective;
 mod environment;
 mod error;
 mod key;
@@ -14,6 +15,7 @@ mod raw;
 mod routes;
 mod units;
 
+pub(crate) use effective::Effective;
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use key::Key;
@@ -22,4 +24,4 @@ pub(crate) use plan::{
 };
 pub(crate) use raw::Config;
 pub(crate) use routes::{Draft, Routes, method_names};
-pub(crate) use units::spell as spell_time;
+pub(crate) use units::{duration as parse_time, spell as spell_time};

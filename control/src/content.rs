@@ -9,6 +9,7 @@ mod sample;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dpdk::{Backing, HugeBytes};
 use handlers::blueprint::{Database, Kind, RoutePlan};
@@ -144,12 +145,24 @@ impl Content {
 /// # Errors
 /// Statements that will not work, with their lines.
 pub(crate) fn vet(plan: &Plan, site: &Site) -> Result<Vec<String>, ContentError> {
+    vet_within(plan, site, asks::REACH_PATIENCE)
+}
+
+/// As [`vet`], with `timeout` for a PostgreSQL server to let us in.
+///
+/// # Errors
+/// As [`vet`].
+pub(crate) fn vet_within(
+    plan: &Plan,
+    site: &Site,
+    timeout: Duration,
+) -> Result<Vec<String>, ContentError> {
     let fix = "mend the statement or what uses it, or name another database";
     let refuse = |fault: &asks::Fault| {
         let draft = &plan.routes.drafts[fault.route];
         draft.refuse("statement", fault.problem.clone(), fix).into()
     };
-    asks::vet(plan, site).map_err(|error| {
+    asks::vet(plan, site, timeout).map_err(|error| {
         let faults = error.faults().iter().map(refuse).collect();
         ContentError::all(faults).expect_err("databases refuse with a fault")
     })

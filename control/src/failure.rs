@@ -2,12 +2,15 @@
 
 use std::io;
 
-use crate::admin::{AskError, SocketError};
+use crate::admin::SocketError;
 use crate::config::ConfigError;
 use crate::content::ContentError;
 use crate::launch::LaunchError;
+use crate::manual::ManualError;
+use crate::remote::RemoteError;
 use crate::sample::SampleError;
 use crate::supervise::RunError;
+use crate::top::TopError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +24,15 @@ pub(crate) enum Failure {
     /// There is no admin socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// A command was not carried out.
+    /// A command for a running server was not carried out, or not to its end.
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Remote(#[from] RemoteError),
+    /// Manual pages were not written.
+    #[error(transparent)]
+    Manual(#[from] ManualError),
+    /// The live view did not start, or lost its terminal.
+    #[error(transparent)]
+    Top(#[from] TopError),
     /// The server did not start.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -51,12 +60,21 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// 2 where the operator's input is wrong, 1 for everything else.
+    /// 2 where the operator's input is wrong, 3 where a server was told and has not finished in time, 1 for
+    /// everything else.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Content(_) => 2,
+            Self::Config(_) | Self::Content(_) | Self::Top(TopError::NotATerminal) => 2,
+            Self::Remote(error) => {
+                if error.is_timeout() {
+                    3
+                } else {
+                    1
+                }
+            }
             Self::Socket(_)
-            | Self::Ask(_)
+            | Self::Manual(_)
+            | Self::Top(TopError::Terminal(_))
             | Self::Asks(_)
             | Self::Launch(_)
             | Self::LaunchPanicked

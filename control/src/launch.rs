@@ -3,6 +3,7 @@
 
 mod crew;
 mod error;
+mod idle;
 mod need;
 mod port;
 mod probe;
@@ -33,6 +34,8 @@ pub(crate) struct Appliance {
     pub(crate) ports: Vec<Port<Running>>,
     /// The name of its link.
     pub(crate) link: String,
+    /// TSC cycles per second, the unit of its counters of cycles.
+    pub(crate) tsc_hz: u64,
 }
 
 /// Forms for each worker of `plan`, in their order.
@@ -77,7 +80,7 @@ pub(crate) fn launch(
     let Taken { link, kind, info, ports, spreading, queues } = taken;
     let post = crew::Post { mac: info.mac, spreading, need, kind };
     match checked.and_then(|()| crew::staff(plan, editions, wall, &post, queues)) {
-        Ok(team) => Ok(Appliance { team, ports, link }),
+        Ok((team, tsc)) => Ok(Appliance { team, ports, link, tsc_hz: tsc.hz() }),
         Err(error) => {
             if let Err(error) = release(ports) {
                 tracing::warn!("{error}");
@@ -136,7 +139,7 @@ fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
     }
 }
 
-/// Whether workers sleep: as told, or by the kind of link.
+/// Whether workers nap and wait: as configured, or by the kind of link.
 fn sleeps(idling: Idling, kind: LinkKind) -> bool {
     match idling {
         Idling::Auto => kind != LinkKind::Pci,

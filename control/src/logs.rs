@@ -1,30 +1,87 @@
 //! The log: lines or JSON on standard error, written by the control plane only.
 
-use std::io;
+use std::io::{self, Write};
 use std::panic;
 
-use tracing_subscriber::fmt;
+use tracing::Level;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt};
 
 use crate::config::{LogFormat, Plan};
 use crate::failure::Failure;
 
 /// Opens the log, once per process, and lets a panic say which thread it was. The release build
-/// aborts on a panic: a worker that is lost must not leave others half alive.
-pub(crate) fn open(plan: &Plan) {
-    let builder = fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .with_max_level(plan.log_level);
+/// aborts on a panic: a worker that is lost must not leave others half alive. The level can be changed
+/// through what is returned.
+pub(crate) fn open(plan: &Plan) -> LogLevel {
+    let (filter, handle) = reload::Layer::new(LevelFilter::from_level(plan.log_level));
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
     match plan.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
     }
     panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("without a name");
         tracing::error!("thread {name} panicked: {panic}");
     }));
+    LogLevel(handle)
+}
+
+/// The level of the log: the least severe one that is written. Clones are the same level.
+#[derive(Clone, Debug)]
+pub(crate) struct LogLevel(Handle<LevelFilter, Registry>);
+
+impl LogLevel {
+    /// What [`parse`](Self::parse) accepts, in words.
+    pub(crate) const FORMS: &str = "error, warn, info, debug or trace";
+
+    /// The level with this name, in capitals or not.
+    pub(crate) fn parse(text: &str) -> Option<Level> {
+        text.parse().ok()
+    }
+
+    /// Its name, as [`parse`](Self::parse) accepts it.
+    pub(crate) fn name(level: Level) -> &'static str {
+        match level {
+            Level::ERROR => "error",
+            Level::WARN => "warn",
+            Level::INFO => "info",
+            Level::DEBUG => "debug",
+            Level::TRACE => "trace",
+        }
+    }
+
+    /// The level now.
+    ///
+    /// # Errors
+    /// The log is closed.
+    pub(crate) fn get(&self) -> Result<Level, reload::Error> {
+        self.0.with_current(|filter| filter.into_level().unwrap_or(Level::ERROR))
+    }
+
+    /// Writes what is of this level, or more severe, from now on.
+    ///
+    /// # Errors
+    /// The log is closed.
+    pub(crate) fn set(&self, level: Level) -> Result<(), reload::Error> {
+        self.0.reload(LevelFilter::from_level(level))?;
+        tracing::info!("the level of the log is {}", Self::name(level));
+        Ok(())
+    }
+
+    /// Of a log that nothing is written to.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let (filter, handle) = reload::Layer::new(LevelFilter::INFO);
+        // A handle works as long as its filter is there.
+        std::mem::forget(filter);
+        Self(handle)
+    }
 }
 
 /// Says why the program fails, a line for each mistake: in the log if it is open, else on standard error.
@@ -33,7 +90,8 @@ pub(crate) fn last_word(failure: &Failure) {
         if tracing::dispatcher::has_been_set() {
             tracing::error!("{line}");
         } else {
-            eprintln!("pollux: {line}");
+            // A terminal that is gone takes no last word.
+            let _ = writeln!(io::stderr(), "pollux: {line}");
         }
     }
 }

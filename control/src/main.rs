@@ -3,7 +3,8 @@
 //!
 //! Start with [`serve`]: configuration ([`config`]) and data ([`content`]) become a running server
 //! ([`launch`]), which is then watched over ([`supervise`]). Beside it run whoever answers what a core
-//! cannot ([`asks`]), new snapshots ([`reload`]) and the operator's socket ([`admin`]).
+//! cannot ([`asks`]), new snapshots ([`reload`]) and the operator's socket ([`admin`]). The commands for
+//! a running server are in [`remote`].
 #![forbid(unsafe_code)]
 
 mod admin;
@@ -14,33 +15,54 @@ mod config;
 mod content;
 mod cores;
 mod data;
+mod doctor;
 mod failure;
+mod human;
 mod launch;
+mod lifecycle;
 mod link;
 mod logs;
+mod manual;
 mod memory;
+mod metrics;
 mod reload;
+mod remote;
 mod sample;
 mod serve;
+mod stats;
 mod stats_file;
 mod supervise;
 mod team;
+mod top;
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, ConfigCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(options) => serve::serve(options),
-        Command::Reload { name } => reload_server(&name),
+        Command::Reload(args) => remote::reload(&args),
+        Command::Drain(args) => remote::drain(&args),
+        Command::Resume(args) => remote::resume(&args),
+        Command::Stop(args) => remote::stop(&args),
+        Command::Config(ConfigCommand::Show(args)) => remote::show_config(&args),
+        Command::Stats(args) => args.run(),
+        Command::Log(args) => remote::log(&args),
+        Command::Version(args) => remote::version(&args),
+        Command::Top(args) => top::top(&args).map_err(Failure::Top),
         Command::Check(options) => check::check(options),
+        Command::Doctor { options, json } => match doctor::doctor(&options, json) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Command::Sample { directory, force } => write_sample(&directory, force),
+        Command::Man { directory } => manual::write_pages(&directory).map_err(Failure::Manual),
+        Command::Completions { shell } => manual::print_completions(shell),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,11 +71,6 @@ fn main() -> ExitCode {
             failure.exit_code().into()
         }
     }
-}
-
-fn reload_server(name: &str) -> Result<(), Failure> {
-    let reloaded = admin::reload(name)?;
-    writeln!(io::stdout(), "{reloaded}").map_err(Failure::Output)
 }
 
 fn write_sample(directory: &Path, force: bool) -> Result<(), Failure> {

@@ -39,7 +39,8 @@ impl HugepagePool {
         Self::parse(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
     }
 
-    fn parse(meminfo: &str) -> Self {
+    /// Of the content of `/proc/meminfo`. What it does not tell counts as zero.
+    pub(crate) fn parse(meminfo: &str) -> Self {
         let pages = |name| field(meminfo, name).unwrap_or(0);
         Self {
             page: kibibytes(meminfo, "Hugepagesize:"),

@@ -11,8 +11,8 @@ mod workshop;
 
 use std::fmt::{self, Display, Formatter};
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::link::{Command, ControlEnd};
@@ -24,9 +24,11 @@ use tokio::time::{self, MissedTickBehavior};
 
 use crate::asks::Asks;
 use crate::cli::Options;
+use crate::config::Effective;
 use crate::content::{Content, Sample};
 use crate::failure::Failure;
 use crate::serve::load;
+use crate::stats::{RouteLedger, RouteReport};
 use snapshot::Shelf;
 use standing::Fit;
 
@@ -126,7 +128,7 @@ pub(crate) struct ReloadReadings {
     /// Reloads that were refused.
     pub(crate) reloads_refused: u64,
     /// Snapshots that were replaced and that somebody still has something of, now.
-    pub(crate) editions_retired: u64,
+    pub(crate) sites_retired: u64,
 }
 
 /// Where reloads are asked for. Clones are the same desk.
@@ -152,9 +154,19 @@ impl ReloadDesk {
         let _ = self.orders.try_send(Order { reply: None });
     }
 
+    /// Requests by route over all reloads, of all workers or of the one with this index.
+    pub(crate) fn routes(&self, worker: Option<usize>) -> Vec<RouteReport> {
+        self.board.routes.reports(worker)
+    }
+
     /// Refuses all reloads from now on.
     pub(crate) fn close(&self) {
         self.board.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// The configuration that holds.
+    pub(crate) fn config(&self) -> Effective {
+        self.board.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The numbers now.
@@ -163,7 +175,7 @@ impl ReloadDesk {
         ReloadReadings {
             reloads: reloads.load(Ordering::Relaxed),
             reloads_refused: refused.load(Ordering::Relaxed),
-            editions_retired: retired.load(Ordering::Relaxed),
+            sites_retired: retired.load(Ordering::Relaxed),
         }
     }
 
@@ -176,7 +188,9 @@ impl ReloadDesk {
                 reply.map(|reply| reply.send(outcome().map_err(Arc::new)));
             }
         });
-        Self { orders, board: Arc::default() }
+        let host = crate::cores::HostCores::of(vec![0]).expect("not empty");
+        let config = Standing::new(crate::config::Config::default(), host).effective();
+        Self { orders, board: Arc::new(Board { config: Mutex::new(config), ..Board::default() }) }
     }
 }
 
@@ -186,13 +200,25 @@ struct Order {
     reply: Option<oneshot::Sender<Result<Reloaded, Arc<ReloadError>>>>,
 }
 
-/// What the reloader and its desks share. The reloader writes the numbers, desks `closed`.
+/// What the reloader and its desks share. The reloader writes the numbers and the configuration, desks
+/// `closed`.
 #[derive(Debug, Default)]
 struct Board {
+    config: Mutex<Effective>,
     reloads: AtomicU64,
     refused: AtomicU64,
     retired: AtomicU64,
     closed: AtomicBool,
+    routes: RouteLedger,
+}
+
+impl Board {
+    /// The configuration that holds from now on, with `content`.
+    fn set_config(&self, effective: Effective, content: &Content) {
+        let Content { source, routes, .. } = content;
+        let config = Effective { content: source.clone(), routes: *routes, ..effective };
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
 }
 
 /// Where new content comes from.
@@ -208,11 +234,22 @@ pub(crate) struct Source {
 
 impl Source {
     /// Reads everything again. Blocks.
-    fn read(&self) -> Result<(Content, Vec<String>), Failure> {
-        let Fit { plan, waiting } = self.standing.fit(&self.options.config()?)?;
+    fn read(&self) -> Result<Fresh, Failure> {
+        let Fit { plan, effective, waiting } = self.standing.fit(&self.options.config()?)?;
         let content = load(&plan, &self.sample)?;
-        Ok((content, waiting.into_iter().map(|key| key.path().to_owned()).collect()))
+        let at_restart = waiting.into_iter().map(|key| key.path().to_owned()).collect();
+        Ok(Fresh { content, effective, at_restart })
     }
+}
+
+/// What a reload has read.
+#[derive(Debug)]
+struct Fresh {
+    content: Content,
+    /// The configuration that holds with it.
+    effective: Effective,
+    /// Keys whose new value takes effect at a restart.
+    at_restart: Vec<String>,
 }
 
 /// A worker as reloads see it.
@@ -230,7 +267,7 @@ pub(crate) struct Recipient {
 impl Recipient {
     /// The worker on `core`, reached through `end`, whose forms are `forms`.
     pub(crate) fn new(core: usize, end: Arc<ControlEnd<Edition>>, forms: Arc<FormPool>) -> Self {
-        let due = end.stats().snapshots_installed.value();
+        let due = end.stats().sites_installed.value();
         Self { core, end, forms, due, deaf: false }
     }
 
@@ -240,7 +277,7 @@ impl Recipient {
     }
 
     fn has_taken(&self) -> bool {
-        !self.deaf && self.end.stats().snapshots_installed.value() >= self.due
+        !self.deaf && self.end.stats().sites_installed.value() >= self.due
     }
 }
 
@@ -279,6 +316,8 @@ impl Reloader {
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let board = Arc::new(Board::default());
         let desk = ReloadDesk { orders: sender, board: Arc::clone(&board) };
+        board.set_config(source.standing.effective(), &serving.content);
+        board.routes.add(&serving.content.site, serving.traffic());
         let source = Arc::new(source);
         let shelf = Shelf::default();
         (desk, Self { source, workshop, workers, asks, serving, shelf, orders, board })
@@ -334,7 +373,7 @@ impl Reloader {
         if self.shelf.len() + 2 > SNAPSHOTS_MAX {
             return Err(ReloadError::Crowded);
         }
-        let (content, at_restart) = self.read().await?;
+        let Fresh { content, effective, at_restart } = self.read().await?;
         let Content { routes, octets, huge, .. } = content;
         let mut reloaded = Reloaded {
             source: content.source.clone(),
@@ -346,6 +385,7 @@ impl Reloader {
             ms: 0,
             at_restart,
         };
+        self.board.set_config(effective, &content);
         self.install(content);
         self.settle(INSTALL_PATIENCE).await?;
         reloaded.ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -353,7 +393,7 @@ impl Reloader {
     }
 
     /// Reads everything again, which takes as long as it takes.
-    async fn read(&mut self) -> Result<(Content, Vec<String>), ReloadError> {
+    async fn read(&mut self) -> Result<Fresh, ReloadError> {
         let source = Arc::clone(&self.source);
         let mut read = self.workshop.work(move || source.read());
         let mut sweep = sweep_ticks();
@@ -369,6 +409,7 @@ impl Reloader {
     fn install(&mut self, content: Content) {
         let forms: Vec<_> = self.workers.iter().map(|worker| Arc::clone(&worker.forms)).collect();
         let fresh = Snapshot::new(content, &forms);
+        self.board.routes.add(&fresh.content.site, fresh.traffic());
         for (worker, edition) in self.workers.iter_mut().zip(&fresh.editions) {
             worker.hand(edition);
         }

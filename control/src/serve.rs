@@ -8,7 +8,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::{runtime, task};
 
-use crate::admin::{self, Desk, Socket};
+use crate::admin::{self, CommandHandler, Process, Socket, SocketError};
 use crate::asks::Asks;
 use crate::cli::Options;
 use crate::config::Plan;
@@ -16,9 +16,12 @@ use crate::content::{self, Content, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
 use crate::launch::{self, Appliance, Need};
-use crate::logs;
+use crate::lifecycle::Lifecycle;
+use crate::logs::{self, LogLevel};
 use crate::memory::{HugepagePool, mebibytes};
+use crate::metrics;
 use crate::reload::{Reloader, Snapshot, Source, Standing, Workshop, await_end};
+use crate::stats::StatsHandle;
 use crate::supervise::{Besides, RunError, Signals, Watch, give_back, keep_time, unix_now};
 
 /// Serves until a signal. Returns when everything is released.
@@ -29,7 +32,7 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
     let host = HostCores::read().map_err(Failure::Cores)?;
     let config = options.config()?;
     let plan = Plan::check(&config, &host)?;
-    logs::open(&plan);
+    let log = logs::open(&plan);
     confine(&host.beside(&plan.cores));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -40,7 +43,7 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
     let (workshop, reading) = Workshop::open().map_err(Failure::Runtime)?;
     let standing = Standing::new(config, host);
     let source = Source { options, standing, sample: Sample::default() };
-    let served = runtime.block_on(run(plan, source, workshop));
+    let served = runtime.block_on(run(plan, source, workshop, log));
     drop(runtime);
     await_end(&reading, READING_PATIENCE);
     served
@@ -58,11 +61,13 @@ pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Content, Failure> {
     Ok(content)
 }
 
-async fn run(plan: Plan, source: Source, workshop: Workshop) -> Result<(), Failure> {
+async fn run(plan: Plan, source: Source, workshop: Workshop, log: LogLevel) -> Result<(), Failure> {
     let began = Instant::now();
     // Before anything is taken: from here on a signal lets go of it again.
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
-    let socket = Socket::take(&plan.admin_name).await?;
+    let socket = take_socket(&plan).await?;
+    let (stats, queries) = StatsHandle::channel();
+    let started = metrics::start(plan.metrics, stats.clone()).await;
     let loading = workshop.work({
         let (plan, sample) = (plan.clone(), source.sample.clone());
         move || load(&plan, &sample)
@@ -89,8 +94,13 @@ async fn run(plan: Plan, source: Source, workshop: Workshop) -> Result<(), Failu
     let recipients = appliance.team.recipients();
     let (reload, reloader) =
         Reloader::start((source, workshop), recipients, Arc::clone(&asks), snapshot);
-    tracing::info!("commands are taken at {}", socket.path().display());
-    let admin = task::spawn(admin::serve(socket, Desk { reload: reload.clone() }));
+    let (lifecycle, requests) = Lifecycle::channel();
+    let process = Process::started(began);
+    let handler = CommandHandler { reload: reload.clone(), lifecycle, stats, log, process };
+    let admin = socket.map(|socket| {
+        tracing::info!("commands are taken at {}", socket.path().display());
+        task::spawn(admin::serve(socket, handler))
+    });
     tracing::info!(
         cores = cores::list(&plan.cores),
         connections = plan.connections,
@@ -100,8 +110,22 @@ async fn run(plan: Plan, source: Source, workshop: Workshop) -> Result<(), Failu
         plan.port,
         appliance.link
     );
-    let besides = Besides { asks, reload, reloader, admin };
+    started.set();
+    let besides = Besides { asks, reload, reloader, admin, requests, queries };
     Ok(Watch::new(plan, appliance, besides).run(&mut signals).await?)
+}
+
+/// The admin socket. A server that cannot have one serves all the same; a second server of its name
+/// does not.
+async fn take_socket(plan: &Plan) -> Result<Option<Socket>, SocketError> {
+    match Socket::take(&plan.admin_directory, &plan.admin_name).await {
+        Ok(socket) => Ok(Some(socket)),
+        Err(live @ SocketError::Live { .. }) => Err(live),
+        Err(error) => {
+            tracing::warn!("no commands are taken: {error}");
+            Ok(None)
+        }
+    }
 }
 
 async fn launch(plan: Plan, snapshot: &Snapshot, need: Need) -> Result<(Plan, Appliance), Failure> {

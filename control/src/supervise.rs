@@ -6,17 +6,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dpdk::StopError;
 use engine::link::WallClock;
-use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 
 use crate::asks::Asks;
 use crate::config::Plan;
+use crate::cores;
 use crate::launch::{self, Appliance};
-use crate::memory::MemoryUse;
+use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
 use crate::reload::ReloadDesk;
-use crate::stats_file::{self, NicReadings};
+use crate::stats::{NicReadings, Report, ServerFacts, Sources, StatsError, StatsQuery};
+use crate::stats_file;
 
 /// What can go wrong once we serve.
 #[derive(Debug, thiserror::Error)]
@@ -115,16 +117,24 @@ pub(crate) struct Besides {
     pub(crate) reload: ReloadDesk,
     /// Keeps what the workers were lent.
     pub(crate) reloader: JoinHandle<()>,
-    /// Has the admin socket.
-    pub(crate) admin: JoinHandle<()>,
+    /// Has the admin socket, if there is one.
+    pub(crate) admin: Option<JoinHandle<()>>,
+    /// What is asked of the supervisor.
+    pub(crate) requests: mpsc::Receiver<Request>,
+    /// Reports that are asked for.
+    pub(crate) queries: mpsc::Receiver<StatsQuery>,
 }
 
 /// A server with its plan.
 #[derive(Debug)]
 pub(crate) struct Watch {
     plan: Plan,
+    facts: ServerFacts,
     appliance: Appliance,
     besides: Besides,
+    state: State,
+    /// Since when, as [`unix_now`].
+    since: u64,
     flows_told: bool,
     stats_failed: bool,
 }
@@ -132,7 +142,23 @@ pub(crate) struct Watch {
 impl Watch {
     /// Watches over `appliance` and what is beside it.
     pub(crate) fn new(plan: Plan, appliance: Appliance, besides: Besides) -> Self {
-        Self { plan, appliance, besides, flows_told: false, stats_failed: false }
+        let facts = ServerFacts {
+            name: plan.admin_name.clone(),
+            url: format!("http://{}:{}/", plan.address, plan.port),
+            link: appliance.link.clone(),
+            since: Instant::now(),
+            tsc_hz: appliance.tsc_hz,
+        };
+        Self {
+            plan,
+            facts,
+            appliance,
+            besides,
+            state: State::Serving,
+            since: unix_now(),
+            flows_told: false,
+            stats_failed: false,
+        }
     }
 
     /// Serves until a signal, then drains, stops and releases everything.
@@ -161,7 +187,15 @@ impl Watch {
                         return Ok(());
                     }
                 },
+                Some(request) = self.besides.requests.recv() => {
+                    self.carry_out(request).await;
+                    if self.state == State::Stopping {
+                        tracing::info!("stop: draining for at most {:?}", self.plan.drain);
+                        return Ok(());
+                    }
+                }
                 _ = stats.tick() => self.write_stats(),
+                Some(query) = self.besides.queries.recv() => self.answer(query),
                 _ = look.tick() => self.look()?,
             }
         }
@@ -175,13 +209,75 @@ impl Watch {
             let opened = self.appliance.team.connections_opened();
             self.flows_told = tell_flows(&opened);
         }
+        self.look_for_drained();
         Ok(())
     }
 
+    fn look_for_drained(&mut self) {
+        if self.state == State::Draining && self.appliance.team.poll_drained() {
+            self.enter(State::Drained);
+        }
+    }
+
+    /// Carries out what an operator asks for.
+    async fn carry_out(&mut self, request: Request) {
+        self.look_for_drained();
+        let changed = match (request.action, self.state) {
+            (Action::Report, _)
+            | (Action::Drain, State::Draining | State::Drained)
+            | (Action::Resume, State::Serving)
+            | (Action::Stop, State::Stopping) => Ok(()),
+            (Action::Drain | Action::Resume, State::Stopping) => Err(LifecycleError::Stopping),
+            (Action::Drain, State::Serving) => self.begin_drain(),
+            (Action::Resume, State::Draining | State::Drained) => self.resume().await,
+            (Action::Stop, _) => {
+                self.enter(State::Stopping);
+                Ok(())
+            }
+        };
+        self.look_for_drained();
+        let Self { state, since, .. } = *self;
+        let connections = self.appliance.team.connections_open();
+        request.answer(changed.map(|()| Status { state, since, connections }));
+    }
+
+    /// Accepts no more connections, and goes on running.
+    fn begin_drain(&mut self) -> Result<(), LifecycleError> {
+        self.appliance.team.drain().map_err(|cores| LifecycleError::NotTaken { cores })?;
+        self.enter(State::Draining);
+        Ok(())
+    }
+
+    /// Accepts connections again, once all workers do.
+    async fn resume(&mut self) -> Result<(), LifecycleError> {
+        let told = self.appliance.team.resume();
+        let deadline = Instant::now() + RESUME_TIMEOUT;
+        while !self.appliance.team.poll_resumed() {
+            if Instant::now() > deadline {
+                return Err(LifecycleError::NotTaken { cores: self.appliance.team.resuming() });
+            }
+            time::sleep(RESUME_LOOK_EVERY).await;
+        }
+        told.map_err(|cores| LifecycleError::NotTaken { cores })?;
+        self.enter(State::Serving);
+        Ok(())
+    }
+
+    fn enter(&mut self, state: State) {
+        tracing::info!("the server was {} and is {}", self.state.name(), state.name());
+        (self.state, self.since) = (state, unix_now());
+    }
+
+    /// The last drain: what is not over after `deadlines.drain` is reset.
     async fn drain(&mut self, signals: &mut Signals) {
         let began = Instant::now();
+        if self.state != State::Stopping {
+            self.enter(State::Stopping);
+        }
         self.besides.reload.close();
-        self.appliance.team.drain();
+        if let Err(cores) = self.appliance.team.drain() {
+            tracing::warn!("cores {cores:?}: their workers take no commands");
+        }
         let mut stats = interval(self.plan.stats_every);
         let mut look = interval(DRAIN_LOOK_EVERY);
         let overdue = time::sleep(self.plan.drain);
@@ -192,6 +288,8 @@ impl Watch {
                     return tracing::info!("drained in {} ms", began.elapsed().as_millis());
                 },
                 _ = stats.tick() => self.write_stats(),
+                Some(query) = self.besides.queries.recv() => self.answer(query),
+                Some(request) = self.besides.requests.recv() => self.carry_out(request).await,
                 () = &mut overdue => {
                     let open = self.appliance.team.connections_open();
                     return tracing::warn!("time to drain is up: {open} connections are reset");
@@ -208,10 +306,9 @@ impl Watch {
         let stopped = self.appliance.team.stop();
         self.besides.asks.stop();
         self.write_stats();
-        let document = self.document();
-        tracing::info!("counters: {}", stats_file::spell_nonzero(&document));
+        tracing::info!("counters: {}", self.report(None).spell_nonzero());
         let released = give_back(self.appliance, stopped);
-        for task in [self.besides.reloader, self.besides.admin] {
+        for task in [self.besides.reloader].into_iter().chain(self.besides.admin) {
             task.abort();
             // It ends as cancelled, or has ended.
             let _ = task.await;
@@ -221,7 +318,7 @@ impl Watch {
 
     fn write_stats(&mut self) {
         let Some(path) = &self.plan.stats else { return };
-        match stats_file::replace(path, &self.document()) {
+        match stats_file::replace(path, &self.report(None)) {
             Ok(()) => self.stats_failed = false,
             Err(error) => {
                 if !self.stats_failed {
@@ -232,16 +329,39 @@ impl Watch {
         }
     }
 
-    fn document(&self) -> Value {
+    fn answer(&self, query: StatsQuery) {
+        let workers = self.appliance.team.readings();
+        let report = match query.core {
+            None => Ok(self.report(None)),
+            Some(core) => match workers.iter().position(|worker| worker.core == core) {
+                Some(worker) => Ok(self.report(Some(worker))),
+                None => {
+                    let workers = cores::list(&self.plan.cores);
+                    Err(StatsError::NoSuchCore { core, workers })
+                }
+            },
+        };
+        query.answer(report);
+    }
+
+    /// Of all workers, or of the one with this index.
+    fn report(&self, worker: Option<usize>) -> Report {
         let mut nic = NicReadings::default();
         self.appliance.ports.iter().for_each(|port| nic.add(port));
-        stats_file::document(
-            &self.appliance.team.readings(),
-            &nic,
-            MemoryUse::read(),
-            &self.besides.asks.readings(),
-            self.besides.reload.readings(),
-        )
+        let mut cores = self.appliance.team.readings();
+        if let Some(worker) = worker {
+            cores = vec![cores[worker]];
+        }
+        Sources {
+            server: &self.facts,
+            state: self.state.name(),
+            cores: &cores,
+            routes: self.besides.reload.routes(worker),
+            nic,
+            offload: &self.besides.asks.readings(),
+            reload: self.besides.reload.readings(),
+        }
+        .report()
     }
 }
 
@@ -286,6 +406,9 @@ fn interval(every: Duration) -> time::Interval {
 
 const WALL_EVERY: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A worker looks for commands many times a millisecond.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(1);
+const RESUME_LOOK_EVERY: Duration = Duration::from_millis(1);
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Connections a core, on average, before it is said how they are spread.
 const FLOWS_TO_TELL: u64 = 16;

@@ -9,7 +9,7 @@ use engine::link::{Answers, Asks, Command, ControlEnd, Event};
 use handlers::{Edition, FormPool};
 
 use crate::reload::Recipient;
-use crate::stats_file::CoreReadings;
+use crate::stats::CoreReadings;
 
 /// All workers.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Member {
     forms: Arc<FormPool>,
     thread: JoinHandle<()>,
     drained: bool,
+    /// Whether it has not said yet that it accepts connections again.
+    resuming: bool,
 }
 
 impl Team {
@@ -34,7 +36,14 @@ impl Team {
         forms: Arc<FormPool>,
         thread: JoinHandle<()>,
     ) {
-        self.0.push(Member { core, end: Arc::new(end), forms, thread, drained: false });
+        self.0.push(Member {
+            core,
+            end: Arc::new(end),
+            forms,
+            thread,
+            drained: false,
+            resuming: false,
+        });
     }
 
     /// How many there are.
@@ -49,7 +58,10 @@ impl Team {
             .map(|Member { core, end, forms, .. }| CoreReadings {
                 core: *core,
                 stats: end.stats(),
-                forms_refused: forms.refused(),
+                latencies: end.latencies(),
+                rings: end.ring_levels(),
+                request_buffers_refused: forms.refused(),
+                request_buffers_free: forms.free(),
             })
             .collect()
     }
@@ -71,22 +83,60 @@ impl Team {
         self.0.iter().find(|member| member.thread.is_finished()).map(|member| member.core)
     }
 
-    /// Tells everyone to take no new connections and to finish those they have.
-    pub(crate) fn drain(&self) {
-        for member in &self.0 {
-            // A full ring means that the worker does not turn; `stop` will say so.
-            let _ = member.end.send(Command::Drain);
+    /// Tells everyone to accept no new connections and to finish those they have.
+    ///
+    /// # Errors
+    /// The cores whose workers do not turn: their rings are full.
+    pub(crate) fn drain(&self) -> Result<(), Vec<usize>> {
+        let full = |member: &&Member| member.end.send(Command::Drain).is_err();
+        let stuck: Vec<_> = self.0.iter().filter(full).map(|member| member.core).collect();
+        if stuck.is_empty() { Ok(()) } else { Err(stuck) }
+    }
+
+    /// Tells everyone to accept connections again. [`poll_resumed`](Self::poll_resumed) says when they
+    /// do; neither `drain` nor `resume` may be called before.
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain). The others resume.
+    pub(crate) fn resume(&mut self) -> Result<(), Vec<usize>> {
+        let mut stuck = Vec::new();
+        for member in &mut self.0 {
+            if member.end.send(Command::Resume).is_ok() {
+                member.resuming = true;
+            } else {
+                stuck.push(member.core);
+            }
         }
+        if stuck.is_empty() { Ok(()) } else { Err(stuck) }
+    }
+
+    /// Whether all accept connections again that were told to.
+    pub(crate) fn poll_resumed(&mut self) -> bool {
+        self.poll_events();
+        self.0.iter().all(|member| !member.resuming)
     }
 
     /// Whether all have finished, [`drain`](Self::drain) having been called.
     pub(crate) fn poll_drained(&mut self) -> bool {
+        self.poll_events();
+        self.0.iter().all(|member| member.drained && !member.resuming)
+    }
+
+    /// The cores whose workers have not said that they accept connections again.
+    pub(crate) fn resuming(&self) -> Vec<usize> {
+        self.0.iter().filter(|member| member.resuming).map(|member| member.core).collect()
+    }
+
+    fn poll_events(&mut self) {
         for member in &mut self.0 {
-            while let Some(Event::Drained) = member.end.poll_event() {
-                member.drained = true;
+            while let Some(event) = member.end.poll_event() {
+                match event {
+                    Event::Drained => member.drained = true,
+                    // What it said of a drain before is over.
+                    Event::Resumed => (member.drained, member.resuming) = (false, false),
+                }
             }
         }
-        self.0.iter().all(|member| member.drained)
     }
 
     /// Connections that are open now.
@@ -174,8 +224,11 @@ mod tests {
         let (thread, release) = deaf();
         let (end, _worker) = link::pair(&wall, 1);
         team.add(1, end, forms(), thread);
-        team.drain();
+        assert_eq!(team.drain(), Ok(()));
         assert!(!team.poll_drained());
+        assert_eq!(team.resume(), Ok(()));
+        assert!(!team.poll_resumed(), "nobody has resumed who has not said so");
+        assert_eq!(team.resuming(), [1]);
         assert_eq!(team.connections_open(), 0);
         assert_eq!(team.connections_opened(), [(1, 0)]);
         drop(release);

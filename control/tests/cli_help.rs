@@ -28,6 +28,18 @@ fn help_says_what_every_option_and_exit_code_is() {
 }
 
 #[test]
+fn top_wants_a_terminal() {
+    let top = pollux(&["top"]);
+    assert_eq!((top.code, top.stdout.as_str()), (2, ""), "{}", top.stderr);
+    for needed in ["standard output is not a terminal", "`pollux stats --watch`"] {
+        assert!(top.stderr.contains(needed), "{}", top.stderr);
+    }
+    let wrong = pollux(&["top", "--interval", "1h"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("from 100ms to 1min"), "{}", wrong.stderr);
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let version = pollux(&["--version"]);
     assert_eq!(version.code, 0);

@@ -47,7 +47,7 @@ fn af_xdp_every_row() {
         arena::heads(visitor);
         arena::unknown_paths(visitor);
         let stopped = server.stop(rig);
-        let overtaken = stopped.stats.asks("cache_overtaken");
+        let overtaken = stopped.stats.offload("cache_overtaken");
         println!("{} requests, {overtaken} overtaken", stopped.stats.total("requests"));
         assert!(overtaken > 0, "the races were run");
         assert_eq!(stopped.stats.total("responses_5xx"), 1, "the method that nobody knows");
@@ -105,8 +105,9 @@ fn af_packet_with_two_workers() {
             crud.updates(visitor, random, 5);
             crud.races(visitor, random, 100);
         }
-        let met = server.stats_when("both workers", |stats| !stats.each("asks").contains(&0));
-        println!("asks of the workers: {:?}", met.each("asks"));
+        let met = server
+            .stats_when("both workers", |stats| !stats.each("offloads_submitted").contains(&0));
+        println!("asks of the workers: {:?}", met.each("offloads_submitted"));
         let stopped = server.stop(rig);
         assert_eq!(stopped.stats.total("responses_5xx"), 0);
     });

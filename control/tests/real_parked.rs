@@ -6,6 +6,7 @@ mod real;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -28,7 +29,7 @@ fn a_query_outlives_the_site_it_was_asked_of() {
         configure(rig.scratch.path(), "after");
         server.signal(Signal::SIGHUP);
         let stats = server.stats_when("a reload", |stats| stats.reload("reloads") == 1);
-        assert_eq!(stats.reload("editions_retired"), 1, "the query still has the old site");
+        assert_eq!(stats.reload("sites_retired"), 1, "the query still has the old site");
         let mut other = Client::open();
         other.send(get(3));
         assert_eq!(other.answer().body, b"{\"after\":3}", "others have the new site");
@@ -36,10 +37,10 @@ fn a_query_outlives_the_site_it_was_asked_of() {
         println!("a query of {:.1?} over a reload", asked.elapsed());
         waiting.send(get(4));
         assert_eq!(waiting.answer().body, b"{\"after\":4}", "and so has its next request");
-        server.stats_when("that nothing old is left", |s| s.reload("editions_retired") == 0);
+        server.stats_when("that nothing old is left", |s| s.reload("sites_retired") == 0);
         drop((waiting, other));
         let stats = server.stop(rig).stats;
-        assert_eq!(stats.total("asks"), stats.total("answers"));
+        assert_eq!(stats.total("offloads_submitted"), stats.total("offloads_completed"));
     });
 }
 
@@ -58,8 +59,38 @@ fn a_query_is_answered_while_the_server_drains() {
         waiting.expect_end();
         drop(waiting);
         let stopped = server.stop(rig);
-        assert_eq!(stopped.stats.total("asks"), stopped.stats.total("answers"));
+        assert_eq!(
+            stopped.stats.total("offloads_submitted"),
+            stopped.stats.total("offloads_completed")
+        );
         assert_eq!(stopped.stats.total("connections_aborted"), 0);
+    });
+}
+
+/// One request may wait, and so there is one buffer for what it asks: a second one is refused at once.
+#[test]
+fn more_than_may_wait_are_refused_and_counted() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let file = configure(rig.scratch.path(), "n");
+        let file = file.to_str().expect("UTF-8");
+        let plan = ServerPlan::af_xdp().with(&["--config", file]).set("limits.parked=1");
+        let server = plan.serve(rig);
+        let long = long_enough();
+        // Several times as long as from one statistics file to the next: what they say now is of now.
+        thread::sleep(Duration::from_millis(500));
+        server.stats_when("a free buffer", |stats| stats.total("request_buffers_free") == 1);
+        let (mut waiting, mut refused) = (Client::open(), Client::open());
+        waiting.send(get(long));
+        server.stats_when("a query", |stats| stats.total("parked") == 1);
+        refused.send(get(3));
+        assert_eq!(refused.answer().status, 503);
+        assert_eq!(waiting.answer().body, format!("{{\"n\":{long}}}").into_bytes());
+        refused.send(get(3));
+        assert_eq!(refused.answer().body, b"{\"n\":3}", "there is room again");
+        drop((waiting, refused));
+        let stats = server.stop(rig).stats;
+        assert_eq!(stats.total("request_buffers_refused"), 1);
+        assert_eq!(stats.total("responses_5xx"), 1);
     });
 }
 

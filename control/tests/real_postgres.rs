@@ -273,7 +273,7 @@ fn a_full_queue_is_refused_at_once() {
         println!("{served} served, {refused} refused");
         assert!((4..=7).contains(&served), "one at a time, four waiting: {served}");
         assert_eq!(served + refused, 20);
-        let counted = server.stop(rig).stats.asks("postgres_refused");
+        let counted = server.stop(rig).stats.offload("postgres_refused");
         assert_eq!(counted, refused, "each refusal is counted");
     });
 }

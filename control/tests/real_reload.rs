@@ -140,7 +140,7 @@ fn reloads_under_load_lose_nothing() {
         }
         let settled = |reloads: u64| {
             let done = |stats: &Stats| stats.reload("reloads") == reloads;
-            let gone = |stats: &Stats| stats.reload("editions_retired") == 0;
+            let gone = |stats: &Stats| stats.reload("sites_retired") == 0;
             server.stats_when("all reloads and nothing old", |stats| done(stats) && gone(stats))
         };
         let before = settled(WARMING);
@@ -168,7 +168,7 @@ fn reloads_under_load_lose_nothing() {
         );
         assert!(reloads >= RELOADS_MIN, "{reloads} reloads in {SECONDS} s");
         assert_eq!(after.reload("reloads_refused"), 0);
-        let installed = |stats: &Stats| stats.total("snapshots_installed");
+        let installed = |stats: &Stats| stats.total("sites_installed");
         assert_eq!(installed(&after) - installed(&before), reloads, "one worker took each");
         assert!(resident_after < resident + GROWTH_MAX, "resident memory grows");
         assert!(hugepages_after <= hugepages, "hugepages grow");
@@ -290,12 +290,12 @@ fn an_answer_ends_as_it_began_and_the_next_is_new() {
         operator.reload_well();
         assert_eq!(ask_edition(&mut Client::open()), "new");
         let held = server.stats_when("a reload", |stats| stats.reload("reloads") == 1);
-        assert_eq!(held.reload("editions_retired"), 1, "somebody still has something of it");
+        assert_eq!(held.reload("sites_retired"), 1, "somebody still has something of it");
         let answer = client.answer();
         assert!(answer.body == Edition::Old.large(), "what began old ends old");
         assert_eq!(ask_edition(&mut client), "new");
         assert!(get(&mut client, "/static/large.bin").body == Edition::New.large());
-        server.stats_when("that nothing old is left", |s| s.reload("editions_retired") == 0);
+        server.stats_when("that nothing old is left", |s| s.reload("sites_retired") == 0);
         server.stop(rig);
     });
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use http1::{HeadContext, Outcome, Request, Service, Status, Verdict};
+use http1::{Class, HeadContext, Outcome, Request, Service, Status, Verdict};
 
 use crate::ask::Ask;
 use crate::form::FormPool;
 use crate::site::{Reply, Site, Work};
+use crate::traffic::Traffic;
 
 /// A site as a worker has it. Control makes one for each worker and each reload, and keeps a clone
 /// of the `Arc` it lends, so that the worker never frees it.
@@ -14,12 +15,14 @@ use crate::site::{Reply, Site, Work};
 pub struct Edition {
     site: Arc<Site>,
     forms: Arc<FormPool>,
+    traffic: Arc<Traffic>,
 }
 
 impl Edition {
     /// `site`, with forms from `forms`.
     pub fn new(site: Arc<Site>, forms: Arc<FormPool>) -> Self {
-        Self { site, forms }
+        let traffic = Arc::new(Traffic::new(site.route_names().len()));
+        Self { site, forms, traffic }
     }
 
     /// The site.
@@ -31,6 +34,11 @@ impl Edition {
     pub fn forms(&self) -> &Arc<FormPool> {
         &self.forms
     }
+
+    /// Requests that were served with it, by route. Written by its worker.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
 }
 
 impl Service for Edition {
@@ -38,8 +46,12 @@ impl Service for Edition {
     type Reply = Reply;
     type Ask = Ask;
 
-    fn accept(&self, request: &Request<'_>) -> Verdict<Work, Reply> {
-        self.site.accept(request, &self.forms)
+    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Reply> {
+        let mut taken = self.site.not_taken();
+        let verdict = self.site.accept(request, &self.forms, &mut taken);
+        self.traffic.count(taken.route);
+        *class = taken.kind.class();
+        verdict
     }
 
     fn on_body(&self, work: &mut Work, piece: &[u8]) {

@@ -32,6 +32,7 @@ pub mod sample;
 mod site;
 mod store;
 mod sum;
+mod traffic;
 
 pub use ask::{Ask, Errand, Press};
 pub use blueprint::Blueprint;
@@ -44,3 +45,4 @@ pub use media::media_type;
 pub use methods::Methods;
 pub use rendered::Rendered;
 pub use site::{Invalid, Reply, Site, Work};
+pub use traffic::{RouteKind, RouteName, Traffic};

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use http1::{Method, Status};
 
 use crate::answers::{Allowed, Refusals, TEXT};
-use crate::blueprint::{Blueprint, Compress, Kind, Parameter, RoutePlan, Source, ValueKind};
+use crate::blueprint::{
+    Blueprint, Compress, Database, Kind, Parameter, RoutePlan, Source, ValueKind,
+};
 use crate::dataset;
 use crate::error::{BuildError, PlanError};
 use crate::fields::Fields;
@@ -21,6 +23,7 @@ use crate::query::words::nearest;
 use crate::router::{Pattern, PatternError, Router};
 use crate::site::{Answer, Handler, Resource, Route};
 use crate::store::{Body, EntryId, StorePlan};
+use crate::traffic::RouteKind;
 
 /// The tables of a site, and its answers that are yet to be laid down.
 pub(crate) struct Tables<'b> {
@@ -56,7 +59,8 @@ impl<'b> Tables<'b> {
         for (at, draft) in drafts.into_iter().enumerate() {
             let answers = draft.plan(&mut planner.store).map_err(|error| error.at(at))?;
             let route = u32::try_from(at).expect("fewer than 2^32 routes");
-            handlers.extend(answers.into_iter().map(|answer| Handler { route, answer }));
+            let kind = table[at].kind;
+            handlers.extend(answers.into_iter().map(|answer| Handler { route, kind, answer }));
         }
         assert_eq!(handlers.len(), planner.owners.len(), "each has its answer");
         let server = planner.allowed(all);
@@ -196,7 +200,16 @@ impl<'b> Planner<'b> {
         let captures = pattern.captures().map(Into::into).collect();
         let is_of_body = |parameter: &Parameter| parameter.from == Source::Body;
         let takes_body = parameters(plan).unwrap_or_default().iter().any(is_of_body);
-        let route = Route { captures, refusals, handler, takes_body, invalidates: Box::default() };
+        let route = Route {
+            path: if plan.below { format!("{}*", plan.path) } else { plan.path.clone() }.into(),
+            methods: names(plan.methods).into(),
+            kind: route_kind(&plan.kind),
+            captures,
+            refusals,
+            handler,
+            takes_body,
+            invalidates: Box::default(),
+        };
         Ok((Draft { fields, kind }, route))
     }
 
@@ -289,6 +302,21 @@ impl<'b> Planner<'b> {
         }
         let listed = routes.iter().flat_map(listed);
         (Router::new(exact, &patterns, listed), resources)
+    }
+}
+
+fn route_kind(kind: &Kind) -> RouteKind {
+    match kind {
+        Kind::Fixed { .. } => RouteKind::Fixed,
+        Kind::Files { .. } => RouteKind::Files,
+        Kind::Dataset(_) => RouteKind::Dataset,
+        Kind::Sum => RouteKind::Sum,
+        Kind::Count => RouteKind::Count,
+        Kind::Redirect { .. } => RouteKind::Redirect,
+        Kind::Query(query) => match query.database {
+            Database::Postgres => RouteKind::Postgres,
+            Database::Sqlite(_) => RouteKind::Sqlite,
+        },
     }
 }
 

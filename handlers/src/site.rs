@@ -25,6 +25,7 @@ use crate::rendered::Rendered;
 use crate::router::{Hit, PATH_LEN_MAX, Router};
 use crate::store::{EntryId, Store};
 use crate::sum::{Number, query_sum};
+use crate::traffic::{RouteKind, RouteName};
 
 /// Everything that can be asked for, ready to be sent.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ impl Resource {
 pub(crate) struct Handler {
     /// Index of its route.
     pub(crate) route: u32,
+    /// Of its route.
+    pub(crate) kind: RouteKind,
     pub(crate) answer: Answer,
 }
 
@@ -97,6 +100,10 @@ pub(crate) enum Answer {
 /// What is known of a route, whatever its kind.
 #[derive(Debug)]
 pub(crate) struct Route {
+    /// As statistics call it.
+    pub(crate) path: Box<str>,
+    pub(crate) methods: Box<str>,
+    pub(crate) kind: RouteKind,
     /// Names of the parameters of its path.
     pub(crate) captures: Box<[Box<str>]>,
     pub(crate) refusals: Refusals,
@@ -115,6 +122,13 @@ pub struct Invalid {
     pub route: usize,
     /// The key of the answer, see [`Query::cache_key`]. None: all answers of the route.
     pub key: Option<Vec<u8>>,
+}
+
+/// Which route takes a request, for statistics.
+pub(crate) struct Taken {
+    /// Its index; the number of routes if none does.
+    pub(crate) route: usize,
+    pub(crate) kind: RouteKind,
 }
 
 /// What a request accumulates while its body arrives.
@@ -255,10 +269,27 @@ impl Site {
         self.store.body(dataset.rendered())
     }
 
+    /// All routes as statistics call them, in the order of the configuration.
+    pub fn route_names(&self) -> impl ExactSizeIterator<Item = RouteName<'_>> {
+        self.routes.iter().map(|route| RouteName {
+            path: &route.path,
+            methods: &route.methods,
+            kind: route.kind,
+        })
+    }
+
+    /// What is known of a request before a route takes it.
+    pub(crate) fn not_taken(&self) -> Taken {
+        Taken { route: self.routes.len(), kind: RouteKind::Unrouted }
+    }
+
+    /// What is to be done with a request. `taken` is [`not_taken`](Self::not_taken), and becomes the route
+    /// that takes it.
     pub(crate) fn accept(
         &self,
         request: &Request<'_>,
         forms: &Arc<FormPool>,
+        taken: &mut Taken,
     ) -> Verdict<Work, Reply> {
         let (path, query) = match request.target() {
             Target::Path { path, query } => (path, query.unwrap_or_default()),
@@ -267,10 +298,10 @@ impl Site {
             }
         };
         if path.contains(&b'%') {
-            return self.accept_escaped(path, query, request, forms);
+            return self.accept_escaped(path, query, request, forms, taken);
         }
         match self.router.find(path) {
-            Ok(hit) => self.choose(&hit, path, query, request, forms),
+            Ok(hit) => self.choose(&hit, path, query, request, forms, taken),
             Err(status) => Verdict::Reply(self.refusal(status)),
         }
     }
@@ -283,10 +314,11 @@ impl Site {
         query: &[u8],
         request: &Request<'_>,
         forms: &Arc<FormPool>,
+        taken: &mut Taken,
     ) -> Verdict<Work, Reply> {
         let mut room = [0; PATH_LEN_MAX];
         match self.router.find_escaped(path, &mut room) {
-            Ok((hit, plain)) => self.choose(&hit, plain, query, request, forms),
+            Ok((hit, plain)) => self.choose(&hit, plain, query, request, forms, taken),
             Err(status) => Verdict::Reply(self.refusal(status)),
         }
     }
@@ -299,6 +331,7 @@ impl Site {
         query: &[u8],
         request: &Request<'_>,
         forms: &Arc<FormPool>,
+        taken: &mut Taken,
     ) -> Verdict<Work, Reply> {
         let resource = &self.resources[hit.target as usize];
         let method = request.method();
@@ -308,8 +341,9 @@ impl Site {
                 None => self.refusal(Status::S404),
             });
         };
-        let Handler { route, answer } = &self.handlers[at];
+        let Handler { route, kind, answer } = &self.handlers[at];
         let route = *route as usize;
+        *taken = Taken { route, kind: *kind };
         let refuse = |status| Verdict::Reply(self.refusal_of(route, status));
         let gather = |gathering| Verdict::Read(Work(gathering));
         Verdict::Reply(Reply(match answer {

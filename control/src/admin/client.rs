@@ -1,24 +1,21 @@
-//! The other side of the admin socket: commands of the command line for a server that runs.
+//! The other side of the admin socket: a client that sends requests to a running server.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
-use super::commands::RELOAD;
 use super::protocol::{Request, VERSION, parse_reply};
-use super::socket;
-use crate::reload::Reloaded;
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AskError {
+pub(crate) enum ClientError {
     /// Nobody is there.
     #[error(
         "{}: no server listens there; is it running, and under this name? Its log names its socket, \
-         `--name NAME` chooses another",
+         `--name NAME` and `--directory DIR` choose another",
         path.display()
     )]
     Nobody {
@@ -51,51 +48,77 @@ pub(crate) enum AskError {
     Refused(String),
 }
 
-/// Lets the server called `name` read configuration and data again.
+/// A connection to a server. Requests are answered one after the other.
+#[derive(Debug)]
+pub(crate) struct Client {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+/// Sends one request to whoever listens on `path`, and waits for the reply for at most `timeout`.
 ///
 /// # Errors
 /// Nobody listens, or the server refuses.
-pub(crate) fn reload(name: &str) -> Result<Reloaded, AskError> {
-    let path = socket::path(name);
-    let result = ask(&path, &Request::new(RELOAD))?;
-    serde_json::from_value(result.clone())
-        .map_err(|_| AskError::Foreign { path, line: result.to_string() })
+pub(crate) fn request<T: DeserializeOwned>(
+    path: &Path,
+    request: &Request,
+    timeout: Duration,
+) -> Result<T, ClientError> {
+    Client::connect(path, timeout)?.request(request)
 }
 
-/// Asks whoever listens on `path`, and waits for the reply.
-fn ask(path: &Path, request: &Request) -> Result<Value, AskError> {
-    let lost = |cause: io::Error| {
-        let fix = match cause.kind() {
-            ErrorKind::PermissionDenied => "run as root, or as the socket's group",
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server's log says what it does",
-            _ => "has the server ended? Its log says why",
-        };
-        AskError::Lost { path: path.into(), cause, fix }
-    };
-    let mut stream = UnixStream::connect(path).map_err(|cause| match cause.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            AskError::Nobody { path: path.into() }
+impl Client {
+    /// Connects to whoever listens on `path`; each request has `timeout`.
+    ///
+    /// # Errors
+    /// Nobody listens, or may not be spoken to.
+    pub(crate) fn connect(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(path).map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                ClientError::Nobody { path: path.into() }
+            }
+            _ => lost(path, cause),
+        })?;
+        stream.set_read_timeout(Some(timeout)).map_err(|cause| lost(path, cause))?;
+        stream.set_write_timeout(Some(timeout)).map_err(|cause| lost(path, cause))?;
+        Ok(Self { path: path.into(), stream: BufReader::new(stream) })
+    }
+
+    /// Sends a request and reads the result.
+    ///
+    /// # Errors
+    /// The server refuses, went away, or sends something else.
+    pub(crate) fn request<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+    ) -> Result<T, ClientError> {
+        let Self { path, stream } = self;
+        let lost = |cause| lost(path, cause);
+        stream.get_mut().write_all(request.line().as_bytes()).map_err(lost)?;
+        let mut line = String::new();
+        stream.take(REPLY_MAX).read_line(&mut line).map_err(lost)?;
+        if line.is_empty() {
+            return Err(lost(ErrorKind::UnexpectedEof.into()));
         }
-        _ => lost(cause),
-    })?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
-    stream.write_all(request.line().as_bytes()).map_err(lost)?;
-    let mut line = String::new();
-    BufReader::new(stream.take(REPLY_MAX)).read_line(&mut line).map_err(lost)?;
-    if line.is_empty() {
-        return Err(lost(ErrorKind::UnexpectedEof.into()));
-    }
-    match parse_reply(&line) {
-        Some(Ok(result)) => Ok(result),
-        Some(Err(error)) => Err(AskError::Refused(error)),
-        None => Err(AskError::Foreign { path: path.into(), line: line.trim_end().into() }),
+        let foreign = || ClientError::Foreign { path: path.clone(), line: line.trim_end().into() };
+        match parse_reply(&line) {
+            Some(Ok(result)) => serde_json::from_value::<T>(result).map_err(|_| foreign()),
+            Some(Err(error)) => Err(ClientError::Refused(error)),
+            None => Err(foreign()),
+        }
     }
 }
 
-/// Reading and compressing a large site takes seconds; this is long.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// Octets of a reply.
+fn lost(path: &Path, cause: io::Error) -> ClientError {
+    let fix = match cause.kind() {
+        ErrorKind::PermissionDenied => "run as root, or as the socket's group",
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server's log says what it does",
+        _ => "has the server ended? Its log says why",
+    };
+    ClientError::Lost { path: path.into(), cause, fix }
+}
+
+/// Bytes of a reply.
 const REPLY_MAX: u64 = 16 << 20;
 
 #[cfg(test)]
@@ -103,10 +126,18 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::thread;
 
+    use serde_json::Value;
+
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    fn ask(path: &Path) -> Result<Value, ClientError> {
+        request(path, &Request::new("reload"), TIMEOUT)
+    }
+
     /// What comes of asking a server that answers everything with `reply`.
-    fn ask_for(reply: &'static str) -> Result<Value, AskError> {
+    fn ask_for(reply: &'static str) -> Result<Value, ClientError> {
         let place = tempfile::tempdir().expect("temporary directory");
         let path = place.path().join("a.sock");
         let listener = UnixListener::bind(&path).expect("binds");
@@ -117,8 +148,8 @@ mod tests {
             (&stream).write_all(reply.as_bytes()).expect("is taken");
             line
         });
-        let outcome = ask(&path, &Request::new(RELOAD));
-        assert_eq!(server.join().expect("no panic"), Request::new(RELOAD).line());
+        let outcome = ask(&path);
+        assert_eq!(server.join().expect("no panic"), Request::new("reload").line());
         outcome
     }
 
@@ -143,7 +174,7 @@ mod tests {
         let place = tempfile::tempdir().expect("temporary directory");
         let path = place.path().join("a.sock");
         for round in 0..2 {
-            let error = ask(&path, &Request::new(RELOAD)).expect_err("nobody").to_string();
+            let error = ask(&path).expect_err("nobody").to_string();
             assert!(error.contains("no server listens there"), "round {round}: {error}");
             assert!(error.contains("--name NAME"), "round {round}: {error}");
             if round == 0 {

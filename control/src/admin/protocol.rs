@@ -43,6 +43,12 @@ impl Request {
         Self { command: command.into(), arguments: Map::new() }
     }
 
+    /// With one more argument.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.arguments.insert(name.into(), value.into());
+        self
+    }
+
     /// Reads a line, with or without its end.
     ///
     /// # Errors
@@ -111,9 +117,9 @@ mod tests {
 
     #[test]
     fn a_request_reads_back_as_it_was_written() {
-        let mut request = Request::new("reload");
+        let request = Request::new("reload");
         assert_eq!(request.line(), "{\"v\":1,\"command\":\"reload\"}\n");
-        request.arguments.insert("soon".into(), json!([1, 2]));
+        let request = request.with("soon", json!([1, 2]));
         assert_eq!(Request::parse(request.line().as_bytes()), Ok(request));
     }
 
@@ -148,5 +154,8 @@ mod tests {
             assert!(message.contains(EXAMPLE), "{line}: {message}");
         }
         assert!(Request::parse(b"\xff\xfe").is_err());
+        let deep = format!("{{\"v\":1,\"command\":\"x\",\"deep\":{}", "[".repeat(60_000));
+        let message = Request::parse(deep.as_bytes()).expect_err("too deep").to_string();
+        assert!(message.contains("recursion limit"), "{message}");
     }
 }

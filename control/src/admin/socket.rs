@@ -4,12 +4,16 @@
 //! once. A socket that a dead process left is replaced; who does so holds a lock on the directory, so
 //! that of two servers that start together one wins.
 
-use std::fs::{DirBuilder, File, Permissions, remove_file, set_permissions, symlink_metadata};
+use std::fs::{
+    DirBuilder, File, Permissions, TryLockError, remove_file, set_permissions, symlink_metadata,
+};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
 
 /// Why there is no admin socket.
 #[derive(Debug, thiserror::Error)]
@@ -55,21 +59,13 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Takes the socket for the server called `name`. Must be called inside a runtime.
+    /// Takes the socket for the server called `name` in `directory`, which is made if it is not there.
+    /// Must be called inside a runtime.
     ///
     /// # Errors
     /// A server of that name runs, or the system refuses.
-    pub(crate) async fn take(name: &str) -> Result<Self, SocketError> {
-        Self::take_in(Path::new(DIRECTORY), name).await
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    async fn take_in(directory: &Path, name: &str) -> Result<Self, SocketError> {
-        let path = path_in(directory, name);
+    pub(crate) async fn take(directory: &Path, name: &str) -> Result<Self, SocketError> {
+        let path = path(directory, name);
         let unmade = |cause| SocketError::Unmade { path: path.clone(), cause };
         DirBuilder::new()
             .recursive(true)
@@ -77,7 +73,7 @@ impl Socket {
             .create(directory)
             .map_err(|cause| SocketError::Unmade { path: directory.into(), cause })?;
         let turn = File::open(directory).map_err(unmade)?;
-        turn.lock().map_err(unmade)?;
+        lock(&turn).await.map_err(unmade)?;
         if symlink_metadata(&path).is_ok() {
             clear(&path).await?;
         }
@@ -85,6 +81,11 @@ impl Socket {
         let socket = Self { listener, path: path.clone() };
         set_permissions(&path, Permissions::from_mode(SOCKET_MODE)).map_err(unmade)?;
         Ok(socket)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -98,20 +99,33 @@ impl Drop for Socket {
 
 /// Whether a server may be called `name`: it is part of the socket's.
 pub(crate) fn is_name(name: &str) -> bool {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"._-".contains(&octet);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('.')
 }
 
 /// What [`is_name`] accepts, in words.
 pub(crate) const NAME: &str = "1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`";
 
-/// The socket of the server called `name`.
-pub(super) fn path(name: &str) -> PathBuf {
-    path_in(Path::new(DIRECTORY), name)
+/// The socket of the server called `name` in `directory`.
+pub(crate) fn path(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.sock"))
 }
 
-fn path_in(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("{name}.sock"))
+/// Locks a directory. Servers hold the lock for milliseconds; whoever else holds it, which takes no
+/// more than the right to read the directory, must not keep a server from starting.
+async fn lock(directory: &File) -> io::Result<()> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                let problem = "another process holds a lock on its directory";
+                return Err(io::Error::new(ErrorKind::WouldBlock, problem));
+            }
+            Err(TryLockError::WouldBlock) => sleep(LOCK_AGAIN).await,
+        }
+    }
 }
 
 /// Takes away a socket on which nobody listens.
@@ -135,8 +149,8 @@ async fn clear(path: &Path) -> Result<(), SocketError> {
 }
 
 const NAME_LEN_MAX: usize = 64;
-/// Where the sockets of all servers are.
-const DIRECTORY: &str = "/run/pollux";
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 const DIRECTORY_MODE: u32 = 0o755;
 /// Its owner and group may give commands.
 const SOCKET_MODE: u32 = 0o660;
@@ -161,7 +175,7 @@ mod tests {
     async fn a_socket_is_there_while_its_server_is() {
         let place = tempfile::tempdir().expect("temporary directory");
         let directory = place.path().join("not/yet");
-        let socket = Socket::take_in(&directory, "a").await.expect("is free");
+        let socket = Socket::take(&directory, "a").await.expect("is free");
         let path = directory.join("a.sock");
         let mode = symlink_metadata(&path).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, SOCKET_MODE);
@@ -172,16 +186,16 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_taken_once() {
         let place = tempfile::tempdir().expect("temporary directory");
-        let first = Socket::take_in(place.path(), "a").await.expect("is free");
-        let _other = Socket::take_in(place.path(), "b").await.expect("another name is free");
-        let error = Socket::take_in(place.path(), "a").await.expect_err("is taken").to_string();
+        let first = Socket::take(place.path(), "a").await.expect("is free");
+        let _other = Socket::take(place.path(), "b").await.expect("another name is free");
+        let error = Socket::take(place.path(), "a").await.expect_err("is taken").to_string();
         let path = place.path().join("a.sock");
         assert!(error.starts_with(&format!("{}: ", path.display())), "{error}");
         assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
         assert!(error.contains("--set admin.name=NAME"), "{error}");
         assert!(path.exists(), "the one that runs keeps its socket");
         drop(first);
-        Socket::take_in(place.path(), "a").await.expect("is free again");
+        Socket::take(place.path(), "a").await.expect("is free again");
     }
 
     #[tokio::test]
@@ -191,9 +205,20 @@ mod tests {
         // Closing the listener leaves the name, as the end of a process does.
         drop(std::os::unix::net::UnixListener::bind(&path).expect("binds"));
         assert!(path.exists());
-        let socket = Socket::take_in(place.path(), "a").await.expect("is replaced");
+        let socket = Socket::take(place.path(), "a").await.expect("is replaced");
         UnixStream::connect(&path).await.expect("somebody listens");
         drop(socket);
+    }
+
+    #[tokio::test]
+    async fn a_lock_of_somebody_else_does_not_block_for_ever() {
+        let place = tempfile::tempdir().expect("temporary directory");
+        let held = File::open(place.path()).expect("readable");
+        held.lock().expect("is free");
+        let error = Socket::take(place.path(), "a").await.expect_err("is held").to_string();
+        assert!(error.contains("another process holds a lock"), "{error}");
+        drop(held);
+        Socket::take(place.path(), "a").await.expect("is free");
     }
 
     #[tokio::test]
@@ -201,7 +226,7 @@ mod tests {
         let place = tempfile::tempdir().expect("temporary directory");
         let path = place.path().join("a.sock");
         std::fs::write(&path, "mine").expect("writable");
-        let error = Socket::take_in(place.path(), "a").await.expect_err("is refused");
+        let error = Socket::take(place.path(), "a").await.expect_err("is refused");
         assert!(matches!(error, SocketError::NotASocket { .. }), "{error}");
         assert_eq!(std::fs::read(&path).expect("is there"), b"mine");
     }

@@ -56,18 +56,22 @@ impl fmt::Display for VetError {
 }
 
 /// Compares the queries of `site` with the databases. What is returned are warnings, for the log. It
-/// blocks: for the time it takes to open the files, and a second or two for PostgreSQL.
+/// blocks: for the time it takes to open the files, and up to `timeout` until PostgreSQL lets us in.
 ///
 /// # Errors
 /// Everything that will not work.
-pub(crate) fn vet(plan: &Plan, site: &Site) -> Result<Vec<String>, VetError> {
-    vet_with(&Parts::of(plan), site)
+pub(crate) fn vet(plan: &Plan, site: &Site, timeout: Duration) -> Result<Vec<String>, VetError> {
+    vet_with(&Parts::of(plan), site, timeout)
 }
 
-pub(super) fn vet_with(plan: &Parts, site: &Site) -> Result<Vec<String>, VetError> {
+pub(super) fn vet_with(
+    plan: &Parts,
+    site: &Site,
+    timeout: Duration,
+) -> Result<Vec<String>, VetError> {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     vet_sqlite(plan, site, &mut faults);
-    vet_postgres(plan, site, &mut faults, &mut warnings);
+    vet_postgres(plan, site, timeout, &mut faults, &mut warnings);
     faults.sort_by_key(|fault| fault.route);
     if faults.is_empty() { Ok(warnings) } else { Err(VetError(faults)) }
 }
@@ -90,7 +94,13 @@ fn vet_sqlite(plan: &Parts, site: &Site, faults: &mut Vec<Fault>) {
     }
 }
 
-fn vet_postgres(plan: &Parts, site: &Site, faults: &mut Vec<Fault>, warnings: &mut Vec<String>) {
+fn vet_postgres(
+    plan: &Parts,
+    site: &Site,
+    timeout: Duration,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
+) {
     let asked = || site.queries().filter(|(_, query)| *query.database() == Database::Postgres);
     let routes = asked().count();
     if routes == 0 {
@@ -104,7 +114,7 @@ fn vet_postgres(plan: &Parts, site: &Site, faults: &mut Vec<Fault>, warnings: &m
         ));
     };
     let queries: Vec<_> = asked().map(|(_, query)| query).collect();
-    match postgres::problems(server, &queries, REACH_PATIENCE) {
+    match postgres::problems(server, &queries, timeout) {
         Ok(problems) => {
             let told = asked().zip(problems);
             faults.extend(told.filter_map(|((route, query), problem)| {
@@ -121,4 +131,5 @@ fn fault(route: usize, query: &Query, problem: String) -> Fault {
     Fault { route, statement: query.statement().to_owned(), problem }
 }
 
-const REACH_PATIENCE: Duration = Duration::from_secs(1);
+/// For PostgreSQL to let us in before a site is served.
+pub(crate) const REACH_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! The thread that takes asks from the workers and hands them on.
 //!
-//! A core makes no system call to wake anybody: the clerk looks. While asks come it looks again after
-//! a nap of tens of microseconds; when none came for a while, naps are longer. A nap is dear where
+//! While asks come, no core makes a system call to wake anybody: the clerk looks again after a nap of tens of
+//! microseconds. When none came for a while it sleeps, and the next one wakes it ([`ClerkSleep`]). A nap is dear where
 //! timers are (nine microseconds of processor time in a virtual machine), so everybody who has just
 //! answered something looks too ([`Clerk::help`]), and while others do, the clerk naps longer.
 //!
@@ -9,12 +9,13 @@
 //! whoever runs it, and the clerk never waits for that. Besides, it lets go of answers that were sent.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use engine::link::Asks as Line;
+use engine::sleep::{self, SleepFlag, Waker};
 use handlers::blueprint::Database;
 use handlers::query::Bound;
 use handlers::{Ask, Edition, Errand, Rendered, Reply};
@@ -56,6 +57,48 @@ pub(crate) struct Clerk {
     pub(crate) stopping: Arc<AtomicBool>,
     /// When others looked.
     pub(crate) others: Others,
+    /// While it sleeps, a worker that asks ends that.
+    pub(crate) sleep: ClerkSleep,
+}
+
+/// How a clerk that nobody asks anything sleeps, and is woken by whoever does.
+#[derive(Debug)]
+pub(crate) struct ClerkSleep {
+    flag: SleepFlag,
+    /// The clerk's own thread, once it works.
+    thread: Arc<OnceLock<Thread>>,
+}
+
+impl ClerkSleep {
+    /// A sleep, and what ends it.
+    pub(crate) fn new() -> (Self, Waker) {
+        let thread = Arc::new(OnceLock::<Thread>::new());
+        let sleeper = Arc::clone(&thread);
+        let (flag, waker) = sleep::pair(move || {
+            if let Some(thread) = sleeper.get() {
+                thread.unpark();
+            }
+        });
+        (Self { flag, thread }, waker)
+    }
+
+    /// This thread is the one that sleeps.
+    fn begin(&self) {
+        self.thread.set(thread::current()).expect("there is one clerk");
+    }
+
+    /// Sleeps until somebody wakes it, at most [`SLEEP_MAX`]; not at all if `look` finds something to do,
+    /// which is what it returns.
+    fn until_woken(&self, look: impl FnOnce() -> bool) -> bool {
+        self.flag.set();
+        // What was asked before the flag was seen is found here; what comes later ends the sleep.
+        let found = look();
+        if !found {
+            thread::park_timeout(SLEEP_MAX);
+        }
+        self.flag.clear();
+        found
+    }
 }
 
 /// When somebody other than the clerk last looked.
@@ -126,6 +169,7 @@ impl Clerk {
     pub(crate) fn work(&self) {
         // The default slack of 50 us would double a nap. A longer nap is all a refusal costs.
         let _ = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS);
+        self.sleep.begin();
         let (mut shelves, mut delayed) = (Shelves::default(), VecDeque::new());
         let mut now = Instant::now();
         let (mut last_ask, mut last_sweep) = (now, now);
@@ -140,7 +184,19 @@ impl Clerk {
                 last_ask = now;
             } else {
                 let is_awake = !delayed.is_empty() || now < last_ask + AWAKE_FOR;
-                thread::sleep(if is_awake { self.nap(now) } else { LONG_NAP });
+                let is_lent = self.office.tallies.responses_lent.value() > 0;
+                match (is_awake, is_lent) {
+                    (true, _) => thread::sleep(self.nap(now)),
+                    (false, true) => thread::sleep(LONG_NAP),
+                    (false, false) => {
+                        let found = self.sleep.until_woken(|| {
+                            self.turn(now) > 0 || self.stopping.load(Ordering::Relaxed)
+                        });
+                        if found {
+                            last_ask = now;
+                        }
+                    }
+                }
             }
             now = Instant::now();
         }
@@ -215,24 +271,24 @@ impl Clerk {
         let (query, inputs) = match ask.errand() {
             Errand::Query(query, inputs) => (query, inputs),
             Errand::Press(_) => {
-                tallies.asks_press.up();
+                tallies.offloads_compress.up();
                 return Next::Press;
             }
         };
         let kind = match query.database() {
             Database::Postgres => {
-                tallies.asks_postgres.up();
+                tallies.offloads_postgres.up();
                 Kind::Postgres
             }
             Database::Sqlite(_) => {
-                tallies.asks_sqlite.up();
+                tallies.offloads_sqlite.up();
                 Kind::Sqlite
             }
         };
         let bound = match query.bind(&inputs) {
             Ok(bound) => bound,
             Err(answer) => {
-                tallies.asks_refused.up();
+                tallies.offloads_rejected.up();
                 return Next::Refuse(answer);
             }
         };
@@ -254,6 +310,8 @@ const NAP: Duration = Duration::from_micros(50);
 /// Of a helped clerk, for each statement that is asked: less than it takes to answer one.
 const NAP_FOR_EACH: Duration = Duration::from_micros(8);
 const LONG_NAP: Duration = Duration::from_micros(500);
+/// The longest sleep. Nothing waits for its end: whoever has something to do wakes the clerk.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// Looks of others less than this apart are one.
 const LOOK_EVERY_MICROS: u64 = 20;
 /// How long the last look of others counts.

@@ -41,8 +41,8 @@ impl Shelves {
     pub(crate) fn sweep(&mut self, lent: &Lent, tallies: &Tallies) {
         self.sweeps = self.sweeps.wrapping_add(1);
         while let Some(answer) = lent.0.pop() {
-            tallies.lent_answers.up();
-            tallies.lent_octets.add(octets(&answer));
+            tallies.responses_lent.up();
+            tallies.response_bytes_lent.add(octets(&answer));
             self.shelves[0].push(answer);
         }
         // From the top down: an answer moves up at most one shelf in a sweep.
@@ -51,8 +51,8 @@ impl Shelves {
             shelf.retain(|answer| {
                 let back = Arc::strong_count(answer) == 1;
                 if back {
-                    tallies.lent_answers.down();
-                    tallies.lent_octets.sub(octets(answer));
+                    tallies.responses_lent.down();
+                    tallies.response_bytes_lent.sub(octets(answer));
                 }
                 !back
             });
@@ -100,7 +100,10 @@ mod tests {
         lent.keep(answer(5));
         for _ in 0..3 {
             shelves.sweep(&lent, &tallies);
-            assert_eq!((tallies.lent_answers.value(), tallies.lent_octets.value()), (1, 10));
+            assert_eq!(
+                (tallies.responses_lent.value(), tallies.response_bytes_lent.value()),
+                (1, 10)
+            );
         }
         drop(worker);
         assert_eq!(watch.strong_count(), 1, "ours is the last: the worker frees nothing");
@@ -108,7 +111,7 @@ mod tests {
             shelves.sweep(&lent, &tallies);
         }
         assert_eq!(watch.strong_count(), 0);
-        assert_eq!((tallies.lent_answers.value(), tallies.lent_octets.value()), (0, 0));
+        assert_eq!((tallies.responses_lent.value(), tallies.response_bytes_lent.value()), (0, 0));
     }
 
     #[test]
@@ -129,7 +132,11 @@ mod tests {
         for _ in 0..TOP_EVERY {
             shelves.sweep(&lent, &tallies);
         }
-        assert_eq!(tallies.lent_answers.value(), 0, "and they are let go within a turn of the top");
+        assert_eq!(
+            tallies.responses_lent.value(),
+            0,
+            "and they are let go within a turn of the top"
+        );
     }
 
     #[test]

@@ -72,9 +72,9 @@ impl Outbox {
 
     fn push(&self, asker: Asker, reply: Reply) {
         match self.workers[asker.worker].push(asker.id, reply) {
-            Ok(()) => self.tallies.answers.up(),
+            Ok(()) => self.tallies.completions.up(),
             Err(reply) => {
-                self.tallies.answers_delayed.up();
+                self.tallies.completions_delayed.up();
                 self.delayed.push(Delayed { asker, reply, since: Instant::now() });
             }
         }
@@ -87,9 +87,9 @@ impl Outbox {
         for _ in 0..waiting.len() {
             let Some(Delayed { asker, reply, since }) = waiting.pop_front() else { break };
             match self.workers[asker.worker].push(asker.id, reply) {
-                Ok(()) => self.tallies.answers.up(),
+                Ok(()) => self.tallies.completions.up(),
                 Err(_) if now.saturating_duration_since(since) > PATIENCE => {
-                    self.tallies.answers_lost.up();
+                    self.tallies.completions_lost.up();
                 }
                 Err(reply) => waiting.push_back(Delayed { asker, reply, since }),
             }
@@ -131,14 +131,15 @@ mod tests {
         let (outbox, worker, tallies) = bench(2);
         let mut waiting = VecDeque::new();
         (0..5).for_each(|life| outbox.answer(asker(life), answer()));
-        assert_eq!((tallies.answers.value(), tallies.answers_delayed.value()), (2, 3));
+        assert_eq!((tallies.completions.value(), tallies.completions_delayed.value()), (2, 3));
         let mut got = lives(&worker);
         for _ in 0..2 {
             outbox.retry(&mut waiting, Instant::now());
             got.extend(lives(&worker));
         }
         assert_eq!(got, [0, 1, 2, 3, 4].map(|life| asker(life).id));
-        assert_eq!((tallies.answers.value(), tallies.answers_lost.value()), (5, 0));
+        assert_eq!((tallies.completions.value(), tallies.completions_lost.value()), (5, 0));
+        tallies.readings().note_moved();
     }
 
     #[test]
@@ -147,9 +148,10 @@ mod tests {
         let mut waiting = VecDeque::new();
         (0..3).for_each(|life| outbox.answer(asker(life), answer()));
         outbox.retry(&mut waiting, Instant::now());
-        assert_eq!((waiting.len(), tallies.answers_lost.value()), (2, 0));
+        assert_eq!((waiting.len(), tallies.completions_lost.value()), (2, 0));
         outbox.retry(&mut waiting, Instant::now() + 2 * PATIENCE);
-        assert_eq!((waiting.len(), tallies.answers_lost.value()), (0, 2));
+        assert_eq!((waiting.len(), tallies.completions_lost.value()), (0, 2));
+        tallies.readings().note_moved();
         assert_eq!(lives(&worker), [asker(0).id]);
     }
 
@@ -162,9 +164,9 @@ mod tests {
         let reply = worker.poll_answer().expect("an answer");
         let mut shelves = super::super::lent::Shelves::default();
         (0..1000).for_each(|_| shelves.sweep(&lent, &tallies));
-        assert_eq!(tallies.lent_answers.value(), 1);
+        assert_eq!(tallies.responses_lent.value(), 1);
         drop(reply);
         (0..1000).for_each(|_| shelves.sweep(&lent, &tallies));
-        assert_eq!(tallies.lent_answers.value(), 0);
+        assert_eq!(tallies.responses_lent.value(), 0);
     }
 }

@@ -52,12 +52,12 @@ impl Presses {
         let tallies = &self.office.tallies;
         let sheets = lock(&self.sheets);
         let Some(sender) = &*sheets else { return };
-        tallies.press_waiting.up();
+        tallies.compress_waiting.up();
         if let Err(TrySendError::Full(sheet) | TrySendError::Disconnected(sheet)) =
             sender.try_send(sheet)
         {
-            tallies.press_waiting.down();
-            tallies.press_refused.up();
+            tallies.compress_waiting.down();
+            tallies.compress_refused.up();
             self.office.outbox.answer_kept(sheet.asker, sheet.ask.refusal(Status::S503));
         }
     }
@@ -71,13 +71,13 @@ impl Presses {
 
 fn work(sheets: &Receiver<Sheet>, office: &Office) {
     for Sheet { asker, ask } in sheets {
-        office.tallies.press_waiting.down();
+        office.tallies.compress_waiting.down();
         let Errand::Press(press) = ask.errand() else {
             unreachable!("the clerk sends what is to be pressed");
         };
         let answer = press.run();
         drop(ask);
-        office.tallies.pressed.up();
+        office.tallies.compressed.up();
         office.outbox.answer(asker, answer);
         office.help();
     }

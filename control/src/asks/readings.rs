@@ -6,7 +6,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::{Kind, Reading};
-use serde_json::{Map, Value};
 
 /// A number that many threads write.
 #[derive(Debug, Default)]
@@ -49,15 +48,20 @@ impl Tally {
 pub(crate) struct AsksReadings(Vec<Reading>);
 
 impl AsksReadings {
+    /// Every number that is declared, at zero.
+    pub(crate) fn declared() -> impl Iterator<Item = Reading> {
+        Tallies::default().readings().0.into_iter()
+    }
+
+    /// Tells `deploy/counters.sh` which numbers a test has moved.
+    #[cfg(test)]
+    pub(crate) fn note_moved(&self) {
+        sim::moved::note_readings(self.iter().copied());
+    }
+
     /// In the order of declaration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Reading> {
         self.0.iter()
-    }
-
-    /// As the statistics document has them.
-    pub(crate) fn document(&self) -> Value {
-        let pairs = self.iter().map(|reading| (reading.name.into(), reading.value.into()));
-        Value::Object(pairs.collect::<Map<_, _>>())
     }
 }
 
@@ -84,53 +88,53 @@ macro_rules! tallies {
 tallies! {
     /// The numbers of everything that answers asks. Written by all its threads.
     pub(crate) struct Tallies {
-        asks_postgres: Total, "asks for a statement of PostgreSQL taken from workers, cache hits included";
-        asks_sqlite: Total, "asks for a statement of SQLite taken from workers, cache hits included";
-        asks_press: Total, "asks for a compressed body taken from workers";
-        asks_refused: Total, "asks answered 400, 404 or 422 because of their parameters";
-        answers: Total, "answers handed to workers";
-        answers_delayed: Total, "answers that found the ring of their worker full and were tried again";
-        answers_lost: Total, "answers given up because the ring of their worker stayed full";
-        lent_answers: Level, "answers that workers may still be sending";
-        lent_octets: Level, "octets of their bodies; a body in several answers counts for each";
-        cache_hits: Total, "asks answered from the cache";
-        cache_misses: Total, "asks of routes with a cache that had to be run";
-        cache_stored: Total, "answers put into the cache";
-        cache_overtaken: Total, "answers not put into the cache because a write went by meanwhile";
-        cache_too_large: Total, "answers not put into the cache because of their size";
-        cache_invalidated: Total, "answers taken out of the cache by another route, or by a reload";
-        cache_evicted: Total, "answers taken out of the cache to make room";
-        cache_entries: Level, "answers in the cache, expired ones included";
-        cache_octets: Level, "octets of their bodies and keys";
+        offloads_postgres: Total, "offloads for a statement of PostgreSQL taken from workers, cache hits included";
+        offloads_sqlite: Total, "offloads for a statement of SQLite taken from workers, cache hits included";
+        offloads_compress: Total, "offloads for a compressed body taken from workers";
+        offloads_rejected: Total, "offloads answered 400, 404 or 422 because of their parameters";
+        completions: Total, "responses handed to workers";
+        completions_delayed: Total, "responses that found the ring of their worker full and were tried again";
+        completions_lost: Total, "responses given up because the ring of their worker stayed full";
+        responses_lent: Level, "responses that workers may still be sending";
+        response_bytes_lent: Level, "bytes of the bodies that workers may still be sending; a body in several responses counts for each";
+        cache_hits: Total, "offloads answered from the cache";
+        cache_misses: Total, "offloads of routes with a cache that had to be run";
+        cache_stored: Total, "responses put into the cache";
+        cache_overtaken: Total, "responses not put into the cache because a write went by meanwhile";
+        cache_too_large: Total, "responses not put into the cache because of their size";
+        cache_invalidated: Total, "responses taken out of the cache by another route, or by a reload";
+        cache_evicted: Total, "responses taken out of the cache to make room";
+        cache_entries: Level, "responses in the cache, expired ones included";
+        cache_bytes: Level, "bytes of the bodies and keys in the cache";
         postgres_connections_up: Level, "connections to PostgreSQL that are up";
         postgres_connections_wanted: Level, "connections that the load has asked for so far";
         postgres_connects: Total, "connections made";
         postgres_connect_failures: Total, "attempts to connect that failed";
         postgres_connections_lost: Total, "connections that ended without being told to";
         postgres_connections_replaced: Total, "connections closed because they stopped answering";
-        postgres_waiting: Level, "asks that wait for room on a connection";
-        postgres_under_way: Level, "asks that are with the server";
-        postgres_refused: Total, "asks answered 503 because as many as allowed were waiting";
-        postgres_unavailable: Total, "asks answered as unavailable";
-        postgres_timed_out: Total, "of those, asks whose time was up";
-        postgres_retried: Total, "asks sent once more";
+        postgres_waiting: Level, "offloads that wait for room on a connection";
+        postgres_under_way: Level, "offloads that are with the server";
+        postgres_refused: Total, "offloads answered 503 because as many as allowed were waiting";
+        postgres_unavailable: Total, "offloads answered as unavailable";
+        postgres_timed_out: Total, "offloads answered as unavailable because their time was up";
+        postgres_retried: Total, "offloads sent once more";
         postgres_cancels: Total, "requests to cancel what runs too long";
         postgres_prepared: Total, "statements prepared";
-        postgres_conflicts: Total, "asks answered 409: a unique or foreign key says no";
-        postgres_bad_data: Total, "asks answered 422: a check, a type or a range says no";
-        postgres_errors: Total, "asks answered 500: the server refuses the statement";
-        postgres_misfits: Total, "asks answered 500: the statement does not have the columns its route wants";
-        sqlite_waiting: Level, "asks that wait for a thread";
-        sqlite_under_way: Level, "asks that a thread runs";
-        sqlite_refused: Total, "asks answered 503 because as many as allowed were waiting";
-        sqlite_unavailable: Total, "asks answered as unavailable";
-        sqlite_timed_out: Total, "of those, asks whose time was up";
+        postgres_conflicts: Total, "offloads answered 409: a unique or foreign key says no";
+        postgres_bad_data: Total, "offloads answered 422: a check, a type or a range says no";
+        postgres_errors: Total, "offloads answered 500: the server refuses the statement";
+        postgres_schema_changed: Total, "offloads answered 500: the statement does not have the columns its route wants";
+        sqlite_waiting: Level, "offloads that wait for a thread";
+        sqlite_under_way: Level, "offloads that a thread runs";
+        sqlite_refused: Total, "offloads answered 503 because as many as allowed were waiting";
+        sqlite_unavailable: Total, "offloads answered as unavailable";
+        sqlite_timed_out: Total, "offloads answered as unavailable because their time was up";
         sqlite_opened: Total, "times a thread opened a database file";
-        sqlite_errors: Total, "asks answered 500: the file is damaged or refuses the statement";
-        sqlite_misfits: Total, "asks answered 500: the statement does not have the columns its route wants";
-        press_waiting: Level, "asks that wait for a compute thread";
-        press_refused: Total, "asks answered 503 because as many as allowed were waiting";
-        pressed: Total, "bodies compressed";
+        sqlite_errors: Total, "offloads answered 500: the file is damaged or refuses the statement";
+        sqlite_schema_changed: Total, "offloads answered 500: the statement does not have the columns its route wants";
+        compress_waiting: Level, "offloads that wait for a compute thread";
+        compress_refused: Total, "offloads answered 503 because as many as allowed were waiting";
+        compressed: Total, "bodies compressed";
     }
 }
 
@@ -142,18 +146,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_has_every_number_by_name() {
+    fn readings_have_every_number_by_name() {
         let tallies = Tallies::default();
-        tallies.answers.add(3);
-        tallies.answers.up();
-        tallies.lent_answers.add(5);
-        tallies.lent_answers.sub(2);
-        tallies.lent_answers.down();
+        tallies.completions.add(3);
+        tallies.completions.up();
+        tallies.responses_lent.add(5);
+        tallies.responses_lent.sub(2);
+        tallies.responses_lent.down();
         let readings = tallies.readings();
-        let document = readings.document();
-        assert_eq!(document["answers"], 4);
-        assert_eq!(document["lent_answers"], 2);
-        assert_eq!(document.as_object().map(Map::len), Some(readings.iter().count()));
+        let value = |name| readings.iter().find(|reading| reading.name == name).map(|r| r.value);
+        assert_eq!((value("completions"), value("responses_lent")), (Some(4), Some(2)));
         assert!(readings.iter().all(|reading| !reading.help.is_empty()));
     }
 

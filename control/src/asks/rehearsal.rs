@@ -133,6 +133,7 @@ impl Rehearsal {
     #[track_caller]
     pub(super) fn reading(&self, name: &str) -> u64 {
         let readings = self.asks.readings();
+        readings.note_moved();
         let found = readings.iter().find(|reading| reading.name == name);
         found.unwrap_or_else(|| panic!("there is no {name}")).value
     }
@@ -150,6 +151,7 @@ impl Rehearsal {
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
+        self.asks.readings().note_moved();
         self.asks.stop();
     }
 }

@@ -79,8 +79,8 @@ fn answers_are_let_go_when_they_were_sent() {
         thread::sleep(LIFETIME);
     }
     // The shelf that is looked at least often is looked at about once a second.
-    stage.wait_for("lent_answers", |level| level == 0);
-    assert_eq!((stage.reading("lent_octets"), stage.reading("answers")), (0, 300));
+    stage.wait_for("responses_lent", |level| level == 0);
+    assert_eq!((stage.reading("response_bytes_lent"), stage.reading("completions")), (0, 300));
 }
 
 /// A data set whose bodies are compressed for each request.
@@ -120,7 +120,7 @@ fn bodies_are_compressed_beside_the_core() {
         "{plain:.80}"
     );
     assert!(plain.ends_with(r#""count":2000}"#));
-    assert_eq!((stage.reading("asks_press"), stage.reading("pressed")), (1, 1));
+    assert_eq!((stage.reading("offloads_compress"), stage.reading("compressed")), (1, 1));
 }
 
 #[test]
@@ -129,11 +129,11 @@ fn more_bodies_than_can_wait_are_refused() {
     let waiting: Vec<_> = (0..50).map(|_| stage.begin(PRESSED)).collect();
     let answers: Vec<_> = waiting.into_iter().map(|waiting| stage.end(waiting)).collect();
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
-    assert_eq!(refused.len() as u64, stage.reading("press_refused"));
+    assert_eq!(refused.len() as u64, stage.reading("compress_refused"));
     assert!(!refused.is_empty() && refused.len() < 50, "{} of 50", refused.len());
     assert!(refused.iter().all(|answer| answer.field("Retry-After") == Some("1")));
     assert!(answers.iter().all(|answer| [200, 503].contains(&answer.status)));
-    assert_eq!(stage.reading("press_waiting"), 0);
+    assert_eq!(stage.reading("compress_waiting"), 0);
 }
 
 #[test]

@@ -72,7 +72,9 @@ keys! {
     MemoryPages = "memory.pages", "huge";
     StatsFile = "stats.file", "";
     StatsEvery = "stats.every", "1s";
+    MetricsListen = "metrics.listen", "127.0.0.1:9464";
     AdminName = "admin.name", "pollux";
+    AdminDirectory = "admin.directory", "/run/pollux";
     LogLevel = "log.level", "info";
     LogFormat = "log.format", "text";
 }
@@ -133,6 +135,6 @@ mod tests {
             assert_eq!(key.path().matches('.').count(), 1, "{}", key.path());
             assert_eq!(Key::find(key.path()), Some(*key));
         }
-        assert_eq!(Key::sections().len(), 14);
+        assert_eq!(Key::sections().len(), 15);
     }
 }

@@ -4,7 +4,7 @@
 mod reader;
 mod services;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use super::{Config, ConfigError, Key, Routes};
 use crate::admin;
 use crate::cores::{self, HostCores};
 use crate::link::LinkSpec;
+use crate::logs::LogLevel;
 use reader::Reader;
 
 pub(crate) use services::{ComputePlan, PostgresPlan, SqlitePlan};
@@ -74,12 +75,16 @@ pub(crate) struct Plan {
     pub(crate) stats: Option<PathBuf>,
     /// How often.
     pub(crate) stats_every: Duration,
+    /// Where metrics are served, if anywhere.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Least severe level that is logged.
     pub(crate) log_level: tracing::Level,
     /// Form of the log.
     pub(crate) log_format: LogFormat,
-    /// Name of the socket that an operator speaks to.
+    /// Name of the admin socket, without its ending.
     pub(crate) admin_name: String,
+    /// Directory of the admin socket.
+    pub(crate) admin_directory: PathBuf,
 }
 
 /// What one core holds.
@@ -111,16 +116,16 @@ pub(crate) enum Idling {
     Auto,
     /// Asks again at once: least latency, a whole core.
     Poll,
-    /// Sleeps for a moment after many empty turns.
+    /// Naps after many empty turns, and waits for its link after a while without work, where it can.
     Adaptive,
 }
 
-/// When and how long an adaptive worker sleeps.
+/// When and how long an adaptive worker naps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// Empty turns in a row before the first sleep.
+    /// Empty turns in a row before the first nap.
     pub(crate) after: u32,
-    /// One sleep.
+    /// One nap.
     pub(crate) sleep: Duration,
 }
 
@@ -186,11 +191,13 @@ impl Plan {
             pages: read.with(Key::MemoryPages, pages)?,
             stats: read.path(Key::StatsFile),
             stats_every: read.time(Key::StatsEvery, STATS_EVERY)?,
+            metrics: read.with(Key::MetricsListen, metrics_listen)?,
             log_level: read.with(Key::LogLevel, |text| {
-                text.parse().map_err(|_| Expected("error, warn, info, debug or trace"))
+                LogLevel::parse(text).ok_or(Expected(LogLevel::FORMS))
             })?,
             log_format: read.with(Key::LogFormat, log_format)?,
             admin_name: read.with(Key::AdminName, admin_name)?,
+            admin_directory: read.with(Key::AdminDirectory, admin_directory)?,
         })
     }
 }
@@ -346,8 +353,24 @@ fn log_format(text: &str) -> Result<LogFormat, Expected> {
     }
 }
 
+/// A socket address of the kernel's; the empty one is none.
+fn metrics_listen(text: &str) -> Result<Option<SocketAddr>, Expected> {
+    const EXPECTED: Expected =
+        Expected("an address and a port such as \"127.0.0.1:9464\", or \"\" for no metrics");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().ok().filter(|at: &SocketAddr| at.port() != 0).map(Some).ok_or(EXPECTED)
+}
+
 fn admin_name(text: &str) -> Result<String, Expected> {
     if admin::is_name(text) { Ok(text.to_owned()) } else { Err(Expected(admin::NAME)) }
+}
+
+fn admin_directory(text: &str) -> Result<PathBuf, Expected> {
+    Some(PathBuf::from(text))
+        .filter(|path| path.is_absolute())
+        .ok_or(Expected("a directory from the root, such as \"/run/pollux\""))
 }
 
 const KIB: u64 = 1 << 10;

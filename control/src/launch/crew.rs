@@ -1,6 +1,7 @@
 //! Hires the workers: gives each its core, queue, edition, memory, secret and link to control, and waits
 //! until all turn.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use engine::{CorePlan, Nic, spread};
 use handlers::Edition;
 
 use super::error::LaunchError;
+use super::idle::{Sleep, Sources};
 use super::need::{Need, buffers_len};
 use super::spreading::Spreading;
 use super::worker::{self, Parts, Report};
@@ -42,7 +44,7 @@ pub(crate) fn staff(
     wall: &Arc<WallClock>,
     post: &Post,
     queues: Vec<QueuePair>,
-) -> Result<Team, LaunchError> {
+) -> Result<(Team, Tsc), LaunchError> {
     let (report, reports) = mpsc::channel();
     let mut crew = Crew {
         plan,
@@ -55,7 +57,7 @@ pub(crate) fn staff(
         backing: Backing::Huge,
     };
     let hired = crew.hire_all(post.spreading, editions, queues);
-    let Crew { report, team, backing, .. } = crew;
+    let Crew { report, team, backing, tsc, .. } = crew;
     drop(report);
     let turning = hired.and_then(|()| await_reports(&team, &reports));
     if let Err(error) = turning {
@@ -64,7 +66,7 @@ pub(crate) fn staff(
         return Err(error);
     }
     tell_memory(plan, &post.need, backing);
-    Ok(team)
+    Ok((team, tsc))
 }
 
 /// Workers being hired.
@@ -91,15 +93,23 @@ impl Crew<'_> {
         let mut seats = self.plan.cores.iter().copied().zip(editions);
         for queue in queues {
             let Some(seat) = seats.next() else { break };
+            let descriptors = queue.poll_descriptors().map_err(LaunchError::Descriptor)?;
+            // Without any, what the link receives would not end a wait.
+            let descriptors = Some(descriptors).filter(|some| !some.is_empty());
+            let sleep = Sleep::new().map_err(LaunchError::Descriptor)?;
             if let Spreading::Software { spokes } = spreading {
-                let (hub, spokes) =
-                    spread::split(queue, usize::from(spokes), spread::LENT, secret()?);
-                self.hire(seat, hub)?;
-                for (seat, spoke) in seats.by_ref().zip(spokes) {
-                    self.hire(seat, spoke)?;
+                let sleeps = (0..spokes).map(|_| Sleep::new()).collect::<Result<Vec<_>, _>>();
+                let sleeps = sleeps.map_err(LaunchError::Descriptor)?;
+                let wakers: Vec<_> =
+                    [&sleep].into_iter().chain(&sleeps).map(|s| s.waker.clone()).collect();
+                let (hub, spokes) = spread::split(queue, &wakers, spread::LENT, secret()?);
+                self.hire(seat, hub, sleep, descriptors)?;
+                for (seat, (spoke, sleep)) in seats.by_ref().zip(spokes.into_iter().zip(sleeps)) {
+                    // All it gets comes from others, who wake it.
+                    self.hire(seat, spoke, sleep, Some(Vec::new()))?;
                 }
             } else {
-                self.hire(seat, queue)?;
+                self.hire(seat, queue, sleep, descriptors)?;
             }
         }
         Ok(())
@@ -109,12 +119,14 @@ impl Crew<'_> {
         &mut self,
         (core, edition): (usize, &Arc<Edition>),
         nic: N,
+        Sleep { flag, waker, event }: Sleep,
+        descriptors: Option<Vec<OwnedFd>>,
     ) -> Result<(), LaunchError> {
         let arena = Arena::reserve(buffers_len(&self.plan.tally)).map_err(LaunchError::Buffers)?;
         if arena.backing() == Backing::Ordinary {
             self.backing = Backing::Ordinary;
         }
-        let (control, link) = link::pair(self.wall, parked(self.plan));
+        let (control, link) = link::pair_with_sleep(self.wall, parked(self.plan), (flag, waker));
         let parts = Parts {
             core,
             plan: self.core_plan()?,
@@ -123,6 +135,7 @@ impl Crew<'_> {
             arena,
             tsc: self.tsc,
             pause: self.pause,
+            sources: descriptors.map(|descriptors| Sources { descriptors, event }),
         };
         let thread = worker::spawn(parts, nic, self.report.clone())
             .map_err(|cause| LaunchError::Thread { core, cause })?;

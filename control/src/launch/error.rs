@@ -84,6 +84,9 @@ pub(crate) enum LaunchError {
         /// Why.
         cause: io::Error,
     },
+    /// No file descriptor for a worker to wait on.
+    #[error("no file descriptor for a worker: {0}; raise the limit of open files (ulimit -n)")]
+    Descriptor(io::Error),
     /// A worker's thread could not be bound to its core.
     #[error("{0}; choose other cores with --cores")]
     Adopt(AdoptError),

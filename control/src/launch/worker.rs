@@ -11,6 +11,7 @@ use engine::link::WorkerEnd;
 use engine::{Buffer, CorePlan, Nic, Now, Worker};
 use handlers::Edition;
 
+use super::idle::{Sources, Waiter};
 use super::need::BUFFER_ALIGN;
 use crate::config::Pause;
 
@@ -29,8 +30,10 @@ pub(crate) struct Parts {
     pub(crate) arena: Arena,
     /// The clock.
     pub(crate) tsc: Tsc,
-    /// When it sleeps. `None`: never.
+    /// When it naps. `None`: never, and it never waits either.
     pub(crate) pause: Option<Pause>,
+    /// What ends a wait. `None`: it only naps.
+    pub(crate) sources: Option<Sources>,
 }
 
 /// What a thread says once: that its worker turns, or why it cannot.
@@ -53,7 +56,7 @@ where
 }
 
 fn work<N: Nic>(parts: Parts, nic: N, report: &Sender<Report>) {
-    let Parts { core, plan, edition, link, mut arena, tsc, pause } = parts;
+    let Parts { core, plan, edition, link, mut arena, tsc, pause, sources } = parts;
     let adopted = match dpdk::adopt_thread(core) {
         Ok(adopted) => adopted,
         Err(error) => {
@@ -82,10 +85,14 @@ fn work<N: Nic>(parts: Parts, nic: N, report: &Sender<Report>) {
     };
     let worker = Worker::new(plan, nic, edition, link, &mut buffers, clock());
     let _ = report.send((core, Ok(())));
-    let nic = worker.run(clock, |empty_turns| match pause {
-        Some(pause) if empty_turns >= pause.after => thread::sleep(pause.sleep),
-        _ => hint::spin_loop(),
+    let mut waiter = pause.map(|pause| Waiter::new(pause, sources.as_ref()));
+    let nic = worker.run(clock, |idle| match &mut waiter {
+        Some(waiter) => waiter.on_empty_turn(idle),
+        None => hint::spin_loop(),
     });
+    // What keeps the driver's sockets open goes before the queue.
+    drop(waiter);
+    drop(sources);
     // The queue goes before the thread's registration: it gives buffers back through it.
     drop(nic);
     drop(adopted);

@@ -18,6 +18,11 @@ impl Rights {
         Self::parse(&fs::read_to_string("/proc/self/status").unwrap_or_default())
     }
 
+    /// Whether RLIMIT_MEMLOCK does not bind it.
+    pub(crate) fn may_lock_memory(self) -> bool {
+        self.0 & IPC_LOCK.0 != 0
+    }
+
     fn parse(status: &str) -> Self {
         let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
         let bits = line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
@@ -51,6 +56,7 @@ struct Right(u64, &'static str);
 
 const NET_ADMIN: Right = Right(1 << 12, "CAP_NET_ADMIN");
 const NET_RAW: Right = Right(1 << 13, "CAP_NET_RAW");
+const IPC_LOCK: Right = Right(1 << 14, "CAP_IPC_LOCK");
 /// Before Linux 5.8 it was part of CAP_SYS_ADMIN, and still is.
 const BPF: Right = Right(1 << 39 | 1 << 21, "CAP_BPF");
 
@@ -61,6 +67,7 @@ mod tests {
     #[test]
     fn each_kind_needs_its_own() {
         let rights = Rights::parse("Name:\tx\nCapEff:\t0000000000001000\n");
+        assert!(!rights.may_lock_memory() && Rights::ALL.may_lock_memory());
         assert_eq!(rights.lacking(LinkKind::Tap), None);
         assert_eq!(rights.lacking(LinkKind::Memif), None);
         assert_eq!(

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use handlers::{Edition, FormPool};
+use handlers::{Edition, FormPool, Traffic};
 
 use crate::content::Content;
 
@@ -27,6 +27,11 @@ impl Snapshot {
         };
         let editions = forms.iter().map(edition).collect();
         Self { content, editions }
+    }
+
+    /// What each worker counts its requests in.
+    pub(crate) fn traffic(&self) -> Vec<Arc<Traffic>> {
+        self.editions.iter().map(|edition| Arc::clone(edition.traffic())).collect()
     }
 
     /// Gives up the editions that no worker has any more. Whether nobody has anything of this.

@@ -4,7 +4,7 @@
 //! the second kind keep the value they have in the running process whatever the file says meanwhile:
 //! the site is built for the limits that hold, and the answer names the keys that wait.
 
-use crate::config::{Config, ConfigError, Key, Plan};
+use crate::config::{Config, ConfigError, Effective, Key, Plan};
 use crate::cores::HostCores;
 
 /// The configuration of the running process.
@@ -19,6 +19,8 @@ pub(crate) struct Standing {
 pub(crate) struct Fit {
     /// What a site is to be made for.
     pub(crate) plan: Plan,
+    /// The configuration that holds with it.
+    pub(crate) effective: Effective,
     /// Keys whose new value takes effect at a restart.
     pub(crate) waiting: Vec<Key>,
 }
@@ -27,6 +29,15 @@ impl Standing {
     /// `config` is what was served first, on `host`.
     pub(crate) fn new(config: Config, host: HostCores) -> Self {
         Self { config, host }
+    }
+
+    /// The configuration that was served first.
+    ///
+    /// # Panics
+    /// If it cannot be served.
+    pub(crate) fn effective(&self) -> Effective {
+        let plan = Plan::check(&self.config, &self.host).expect("it is served");
+        Effective::of(&self.config, &plan)
     }
 
     /// As much of `wanted` as takes effect without a restart.
@@ -53,7 +64,8 @@ impl Standing {
             !Plan::check(&alone, &self.host).is_ok_and(|alone| alone == plan)
         };
         let waiting = differ.into_iter().filter(matters).collect();
-        Ok(Fit { plan, waiting })
+        let effective = Effective::of(&running, &plan);
+        Ok(Fit { plan, effective, waiting })
     }
 }
 
@@ -94,7 +106,7 @@ mod tests {
     #[test]
     fn what_needs_a_restart_waits_and_the_rest_takes_effect() {
         let after = "data.directory = \"/b\"\nlisten.port = 81\n[limits]\nhead = \"8KiB\"\n";
-        let Fit { plan, waiting } = fit("data.directory = \"/a\"", after);
+        let Fit { plan, waiting, .. } = fit("data.directory = \"/a\"", after);
         assert_eq!(waiting, [Key::ListenPort, Key::LimitsHead]);
         assert_eq!(plan.data.as_deref(), Some(Path::new("/b")));
         assert_eq!(plan.port, 8080);

@@ -92,7 +92,7 @@ impl Stage {
 
     /// Counts as the workers do when they take everything that is ever sent.
     fn take_all(&self) {
-        self.ends.iter().for_each(|end| end.stats().snapshots_installed.add(1_000));
+        self.ends.iter().for_each(|end| end.stats().sites_installed.add(1_000));
     }
 
     /// Puts snapshots on the shelf until no more may be alive; returns what holds them there.
@@ -178,13 +178,13 @@ async fn a_server_on_its_way_down_is_not_reloaded() {
 #[tokio::test]
 async fn a_worker_that_does_not_turn_is_named() {
     let mut stage = Stage::new(2);
-    stage.ends[0].stats().snapshots_installed.add(1);
+    stage.ends[0].stats().sites_installed.add(1);
     stage.reloader.install(content());
     let short = Duration::from_millis(20);
     let error = stage.reloader.settle(short).await.expect_err("one is deaf").to_string();
     assert!(error.starts_with("cores [1]: "), "{error}");
     // What it will find in its ring stays alive, and so does what it still serves with.
-    stage.ends[1].stats().snapshots_installed.add(1);
+    stage.ends[1].stats().sites_installed.add(1);
     stage.reloader.settle(short).await.expect("it has taken it now");
 }
 
@@ -206,7 +206,7 @@ async fn there_is_an_end_to_what_may_be_alive() {
     let mut held = stage.crowd();
     let error = stage.reloader.reload().await.expect_err("is refused");
     assert!(matches!(error, ReloadError::Crowded), "{error}");
-    assert_eq!(stage.desk.readings().editions_retired, 7);
+    assert_eq!(stage.desk.readings().sites_retired, 7);
     held.pop();
     let reloaded = stage.reloader.reload().await.expect("there is room for one again");
     assert_eq!(reloaded.routes, 1);

@@ -9,7 +9,13 @@ pub(crate) struct Stats(Value);
 impl Stats {
     /// Reads the document.
     pub(crate) fn parse(text: &str) -> Self {
-        Self(serde_json::from_str(text).expect("the counters are JSON"))
+        let stats = Self(serde_json::from_str(text).expect("the counters are JSON"));
+        for section in ["total", "offload", "reload"] {
+            let counters = stats.0[section].as_object().expect("counters by name");
+            let value = |value: &Value| value.as_u64().unwrap_or_default();
+            sim::moved::note(counters.iter().map(|(name, number)| (name.as_str(), value(number))));
+        }
+        stats
     }
 
     /// A counter, over all cores.
@@ -34,8 +40,8 @@ impl Stats {
 
     /// A number of what answers asks: databases, their cache, compression.
     #[track_caller]
-    pub(crate) fn asks(&self, name: &str) -> u64 {
-        self.0["asks"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of the asks"))
+    pub(crate) fn offload(&self, name: &str) -> u64 {
+        self.0["offload"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of the asks"))
     }
 
     /// Totals that are not zero and whose name begins like this.

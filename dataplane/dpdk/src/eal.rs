@@ -193,7 +193,9 @@ fn call_init(arguments: Vec<String>) -> Result<(), Errno> {
     Err(Errno::from_raw(unsafe { dpdk_sys::shim_errno() }))
 }
 
-fn version() -> String {
+/// The release of the DPDK libraries that this process is linked with: `DPDK 22.11.11`. DPDK need not
+/// have been started.
+pub fn version() -> String {
     // SAFETY: the call has no precondition.
     let text = unsafe { dpdk_sys::rte_version() };
     // SAFETY: it returned a terminated string in a static buffer, written once.

@@ -15,11 +15,12 @@ mod port;
 mod queue;
 mod thread;
 mod tsc;
+mod wait;
 mod xdp;
 
 pub use arena::{Arena, ArenaError, Backing, HugeBytes};
 pub use device::{Device, DeviceError, LinkKind, MemifRole};
-pub use eal::{Eal, EalError, EalPlan, Memory};
+pub use eal::{Eal, EalError, EalPlan, Memory, version};
 pub use mbuf::{Blank, RxFrame};
 pub use pool::{Pool, PoolError};
 pub use port::{

@@ -10,7 +10,7 @@ use std::{
     collections::BTreeSet,
     ffi::{CStr, CString},
     fs, io,
-    os::unix::net::UnixStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -27,6 +27,7 @@ use crate::{
     Device, Eal, LinkKind, Pool, log,
     pool::{CACHE_MAX, PoolPlan},
     queue::{PENDING_MAX, QueuePair, STASH_MAX},
+    wait::OpenFiles,
     xdp::Attachment,
 };
 
@@ -94,6 +95,7 @@ impl Port<Stopped> {
         let name = CString::new(device.name())?;
         let argument = CString::new(device.to_string())?;
         let mut owned = owned();
+        let files = OpenFiles::now();
         if device.kind() != LinkKind::Pci {
             // SAFETY: a terminated string, which DPDK copies; it is initialised, as an `Eal` shows,
             // and nobody else is at its list of devices, as `owned` shows.
@@ -112,8 +114,14 @@ impl Port<Stopped> {
         if !owned.insert(id) {
             return Err(OpenError::AlreadyOpen { device: device.clone() });
         }
+        let probed = match device.kind() {
+            LinkKind::AfPacket => files.opened_since(LinkKind::AfPacket),
+            // Theirs come with their queues.
+            _ => Vec::new(),
+        };
         drop(owned); // which closing takes, should anything below fail
-        let open = Open { id, device: device.clone(), name, phase: Phase::Probed, pool: None, xdp };
+        let phase = Phase::Probed;
+        let open = Open { id, device: device.clone(), name, phase, probed, pool: None, xdp };
         let (info, offloads) =
             info::of_port(id, device.kind()).map_err(|(call, errno)| failed(call, errno))?;
         Ok(Self { state: Stopped { open, offloads }, info })
@@ -132,7 +140,8 @@ impl Port<Stopped> {
             .map_err(|cause| StartError::Pool { device: open.device.clone(), cause })?;
         let pool = Arc::new(pool);
         open.pool = Some(Arc::clone(&pool));
-        open.queues(&pool, plan.queues, info.socket, rx, tx)
+        let sockets = open
+            .queues(&pool, plan.queues, info.socket, rx, tx)
             .map_err(|(call, errno)| open.failed(call, errno))?;
         open.start().map_err(|errno| open.failed(Call::Start, errno))?;
         pool.keep();
@@ -142,9 +151,10 @@ impl Port<Stopped> {
             tx_checksum_offload: info.tx_checksum_offload,
             ip_mtu: usize::from(plan.ip_mtu),
         };
-        let queue =
-            |queue| QueuePair::new(Arc::clone(&open), Arc::clone(&pool), queue, capabilities);
-        let queues = (0..plan.queues).map(queue).collect();
+        let queue = |(queue, sockets)| {
+            QueuePair::new(Arc::clone(&open), Arc::clone(&pool), queue, capabilities, sockets)
+        };
+        let queues = (0..plan.queues).zip(sockets).map(queue).collect();
         Ok((Port { state: Running { open, pool }, info }, queues))
     }
 }
@@ -191,6 +201,8 @@ pub(crate) struct Open {
     /// The device's name, for DPDK.
     name: CString,
     phase: Phase,
+    /// What the driver opened when probed that can be polled.
+    probed: Vec<OwnedFd>,
     /// A share, so that the pool outlives the queues that take from it.
     pool: Option<Arc<Pool>>,
     xdp: Option<Attachment>,
@@ -262,16 +274,19 @@ impl Open {
         }
     }
 
+    /// Sets the queues up. What can be polled for each; empty where the driver has nothing of the kind.
     fn queues(
-        &self,
+        &mut self,
         pool: &Pool,
         queues: u16,
         socket: Option<u32>,
         rx: u16,
         tx: u16,
-    ) -> Result<(), (Call, Errno)> {
+    ) -> Result<Vec<Vec<OwnedFd>>, (Call, Errno)> {
         let socket = socket.unwrap_or(SOCKET_ANY);
+        let mut sockets = Vec::new();
         for queue in 0..queues {
+            let files = OpenFiles::now();
             // SAFETY: the port is configured with this queue; the pool outlives the port, which
             // `Open` owns a share of; no queue configuration means the driver's own.
             let result = unsafe {
@@ -290,8 +305,14 @@ impl Open {
                 )
             };
             errno_of(result).map_err(|errno| (Call::RxQueue, errno))?;
+            sockets.push(files.opened_since(self.device.kind()));
         }
-        Ok(())
+        if let [alone] = &mut sockets[..] {
+            alone.append(&mut self.probed);
+        }
+        // Of several queues it is not known which has which.
+        self.probed.clear();
+        Ok(sockets)
     }
 
     fn start(&mut self) -> Result<(), Errno> {

@@ -4,7 +4,7 @@
 //! blanks come from `stash`, refilled with one call. Nothing here allocates from the heap or makes a
 //! system call of its own (what a virtual link's driver does inside a burst is its own affair).
 
-use std::sync::Arc;
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use arrayvec::ArrayVec;
 use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxChecksums};
@@ -36,6 +36,7 @@ pub struct QueuePair {
     capabilities: Capabilities,
     losses: NicLosses,
     pool: Arc<Pool>,
+    sockets: Vec<OwnedFd>,
     /// Keeps the port started.
     #[expect(dead_code, reason = "held for its drop")]
     open: Arc<Open>,
@@ -48,6 +49,7 @@ impl QueuePair {
         pool: Arc<Pool>,
         queue: u16,
         capabilities: Capabilities,
+        sockets: Vec<OwnedFd>,
     ) -> Self {
         Self {
             pending: Pending(ArrayVec::new()),
@@ -57,6 +59,7 @@ impl QueuePair {
             capabilities,
             losses: NicLosses::default(),
             pool,
+            sockets,
             open,
         }
     }
@@ -64,6 +67,17 @@ impl QueuePair {
     /// The number of this queue on its port, from 0.
     pub fn queue(&self) -> u16 {
         self.queue
+    }
+
+    /// Descriptors of this queue that poll(2) reports as readable when the queue has received something,
+    /// and until it was taken: the driver's AF_XDP or AF_PACKET socket, or its end of the TAP interface.
+    /// Empty where the driver has none. They are duplicates, which may be polled and nothing else; what
+    /// outlives the queue keeps the socket open.
+    ///
+    /// # Errors
+    /// The process may have no more descriptors.
+    pub fn poll_descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(OwnedFd::try_clone).collect()
     }
 
     /// Sends what is pending, as far as the ring takes it. Returns whether all of it went.

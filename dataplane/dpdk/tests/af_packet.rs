@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dpdk::{Device, Memory, OpenError, Port, PortPlan, Spread, StartError};
 use engine::Nic;
-use world::{Netns, Raw, eal, exchange};
+use world::{Netns, Raw, can_be_polled, eal, exchange};
 
 #[test]
 fn af_packet_exchanges_frames_without_hugepages() {
@@ -35,6 +35,7 @@ fn af_packet_exchanges_frames_without_hugepages() {
     assert_eq!(queue.capabilities().ip_mtu, 1500);
     let pool = Arc::clone(port.pool());
     exchange(queue, &Raw::on("pollux-host"));
+    can_be_polled(queue, &Raw::on("pollux-host"));
     assert!(port.link().expect("a link").up);
     drop(queues);
     port.stop().expect("a clean stop");

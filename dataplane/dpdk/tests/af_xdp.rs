@@ -17,8 +17,8 @@ use dpdk::{
 use engine::{Burst, Nic};
 use nix::sys::signal::{Signal, raise};
 use world::{
-    Hugepages, Netns, Raw, eal, exchange, frame, hugepages, hugepages_are_back, is_ours, run,
-    submit, wait_until,
+    Hugepages, Netns, Raw, can_be_polled, eal, exchange, frame, hugepages, hugepages_are_back,
+    is_ours, run, submit, wait_until,
 };
 
 const PART: &str = "POLLUX_TEST_AF_XDP_PART";
@@ -87,6 +87,7 @@ fn one_queue() {
     exchange(&mut queues[0], &Raw::on("pollux-host"));
     let stats = port.stats().expect("counters");
     assert_eq!((stats.rx_frames, stats.tx_frames), (200, 200));
+    can_be_polled(&mut queues[0], &Raw::on("pollux-host"));
     let error = port.stop().expect_err("a queue pair is in use");
     assert!(matches!(error, StopError::InUse { queues: 1, .. }), "{error}");
     assert!(run("ip", &["link", "show", "pollux0"]).contains("prog/xdp"), "it still runs");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dpdk::{Device, Memory, Port, PortPlan, QueuePair, Spread};
 use engine::{Burst, Frame, Nic, RxChecksums, TxChecksums};
 use nix::net::if_::if_nametoindex;
-use world::{Netns, Raw, eal, exchange, run, wait_until};
+use world::{Netns, Raw, can_be_polled, eal, exchange, run, wait_until};
 
 #[test]
 fn tap_exchanges_frames_and_takes_its_interface_along() {
@@ -22,6 +22,7 @@ fn tap_exchanges_frames_and_takes_its_interface_along() {
         port.start(&PortPlan::default()).unwrap_or_else(|error| panic!("{error}"));
     run("ip", &["link", "set", "pollux0", "up"]);
     exchange(&mut queues[0], &Raw::on("pollux0"));
+    can_be_polled(&mut queues[0], &Raw::on("pollux0"));
     checksums_are_offloaded(&mut queues[0], &Raw::on("pollux0"));
     let pool = Arc::clone(port.pool());
     drop(queues);

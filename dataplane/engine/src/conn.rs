@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http1::{Service, Waiting};
 
-use crate::Buffer;
 use crate::ethernet::ReplyHeader;
+use crate::latency::Exchange;
 use crate::link::ConnId;
 use crate::loss::Loss;
 use crate::plan::Deadlines;
@@ -13,6 +13,7 @@ use crate::recovery::Recovery;
 use crate::segment::{ACK, FIN, RST, SYN, Segment, is_after};
 use crate::stack::Tcp;
 use crate::tuple::Tuple;
+use crate::{Buffer, CoreStats};
 
 /// One connection: its TCP half, its HTTP half, and what joins them.
 pub(crate) struct Conn<S: Service> {
@@ -24,6 +25,12 @@ pub(crate) struct Conn<S: Service> {
     pub(crate) link: ReplyHeader,
     pub(crate) tuple: Tuple,
     pub(crate) stage: Stage,
+    /// The request under way; none: between requests, or it was refused.
+    pub(crate) exchange: Option<Exchange>,
+    /// When it was handed to control, in cycles.
+    pub(crate) parked: u64,
+    /// The state it is counted in.
+    counted: ConnState,
     /// Whether it is on the ready list.
     pub(crate) queued: bool,
     /// How many connections and asks this slot has seen.
@@ -83,6 +90,9 @@ impl<S: Service> Conn<S> {
             link: ReplyHeader::new([0; 6], [0; 6], None, 0),
             tuple: Tuple { addresses: 0, ports: 0 },
             stage: Stage::Free,
+            exchange: None,
+            parked: 0,
+            counted: ConnState::HalfOpen,
             queued: false,
             life: 0,
             waiting: Waiting::Idle,
@@ -104,6 +114,7 @@ impl<S: Service> Conn<S> {
         self.progress = micros;
         self.acknowledged = 0;
         self.body_octets = 0;
+        self.exchange = None;
         self.enter(Stage::HalfOpen, micros);
     }
 
@@ -174,6 +185,23 @@ impl<S: Service> Conn<S> {
             return silent(Loss::BeyondWindow);
         }
         None
+    }
+
+    /// What it is doing. A free slot has no state; asked of one, it says half-open.
+    fn state(&self) -> ConnState {
+        match (self.stage, self.waiting) {
+            (Stage::Free | Stage::HalfOpen, _) => ConnState::HalfOpen,
+            (Stage::Closing, _) => ConnState::Closing,
+            (Stage::Open, Waiting::Idle) => ConnState::Idle,
+            (Stage::Open, Waiting::Head | Waiting::Body) => ConnState::Reading,
+            (Stage::Open, Waiting::Answer) => ConnState::Waiting,
+            (Stage::Open, Waiting::Output | Waiting::Closed) => ConnState::Sending,
+        }
+    }
+
+    /// Whether the payload of `segment` came before an earlier one.
+    pub(crate) fn is_early(&self, segment: &Segment) -> bool {
+        segment.payload_len > 0 && is_after(segment.sequence, self.tcp.expected())
     }
 
     /// A name for what is asked now; an answer to anything earlier does not have it.
@@ -258,10 +286,31 @@ impl From<Deadlines> for Micros {
     }
 }
 
+/// What a connection is doing, as statistics tell it. Each has a level in [`CoreStats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnState {
+    HalfOpen,
+    /// Between requests.
+    Idle,
+    /// A head or a body is not complete.
+    Reading,
+    /// A completion is awaited.
+    Waiting,
+    /// A response has found no room yet.
+    Sending,
+    Closing,
+}
+
+impl ConnState {
+    const COUNT: usize = 6;
+}
+
 /// The slots of one core. Invariant: a slot is in `free` exactly when its stage is [`Stage::Free`].
 pub(crate) struct Conns<S: Service> {
     slots: Vec<Conn<S>>,
     free: Vec<u32>,
+    /// Slots in use by [`ConnState`].
+    by_state: [u64; ConnState::COUNT],
 }
 
 impl<S: Service> Conns<S> {
@@ -275,7 +324,7 @@ impl<S: Service> Conns<S> {
         let slots = (0..count).map(|_| Conn::new(buffers(receive), buffers(transmit))).collect();
         // Taken from the end: the slots used last are the warmest.
         let free = (0..count).rev().filter_map(|slot| u32::try_from(slot).ok()).collect();
-        Self { slots, free }
+        Self { slots, free, by_state: [0; ConnState::COUNT] }
     }
 
     /// Takes a slot for the connection that `syn` opens; `None` if every one is in use.
@@ -287,7 +336,10 @@ impl<S: Service> Conns<S> {
         micros: u64,
     ) -> Option<u32> {
         let slot = self.free.pop()?;
-        self.slots[slot as usize].open(syn, link, port, micros);
+        let conn = &mut self.slots[slot as usize];
+        conn.open(syn, link, port, micros);
+        conn.counted = ConnState::HalfOpen;
+        self.by_state[ConnState::HalfOpen as usize] += 1;
         Some(slot)
     }
 
@@ -296,6 +348,7 @@ impl<S: Service> Conns<S> {
         let conn = &mut self.slots[slot as usize];
         debug_assert_ne!(conn.stage, Stage::Free);
         conn.stage = Stage::Free;
+        self.by_state[conn.counted as usize] -= 1;
         // Whatever it held of control's is counted back now, not when the slot is used again.
         conn.http = http1::Conn::new();
         conn.service = None;
@@ -305,6 +358,32 @@ impl<S: Service> Conns<S> {
     /// The connection in `slot`.
     pub(crate) fn conn(&mut self, slot: u32) -> &mut Conn<S> {
         &mut self.slots[slot as usize]
+    }
+
+    /// Counts the connection in `slot`, which may have moved on, in the state it is in now.
+    pub(crate) fn recount(&mut self, slot: u32) {
+        let conn = &mut self.slots[slot as usize];
+        let state = conn.state();
+        if state != conn.counted {
+            self.by_state[conn.counted as usize] -= 1;
+            self.by_state[state as usize] += 1;
+            conn.counted = state;
+        }
+    }
+
+    /// Publishes how many connections are in each state.
+    pub(crate) fn publish(&self, stats: &CoreStats) {
+        stats.connections_open.set(self.open() as u64);
+        for (state, level) in [
+            (ConnState::HalfOpen, &stats.connections_half_open),
+            (ConnState::Idle, &stats.connections_idle),
+            (ConnState::Reading, &stats.connections_reading),
+            (ConnState::Waiting, &stats.connections_waiting),
+            (ConnState::Sending, &stats.connections_sending),
+            (ConnState::Closing, &stats.connections_closing),
+        ] {
+            level.set(self.by_state[state as usize]);
+        }
     }
 
     /// Slots in use.

@@ -67,6 +67,12 @@ pub trait Nic {
     /// Appends received frames to `burst` (which is empty), oldest first, as many as fit.
     fn receive(&mut self, burst: &mut Burst<Self::Frame>);
 
+    /// Whether the last [`receive`](Self::receive) moved frames that are not this core's own: then its
+    /// turn was not an idle one.
+    fn has_steered(&self) -> bool {
+        false
+    }
+
     /// Whether the next [`blank`](Self::blank) is sure to succeed.
     fn ready(&mut self) -> bool;
 

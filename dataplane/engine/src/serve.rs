@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use http1::{Context, HttpDate, Limits, Next, Observer, Out, Reject, Service, Status, Waiting};
+use http1::{
+    Class, Context, HttpDate, Limits, Next, Observer, Out, Reject, Service, Status, Waiting,
+};
 
 use crate::CoreStats;
 use crate::conn::Conn;
+use crate::latency::{Exchange, Finished};
 use crate::limits::SCRATCH_LEN;
 use crate::link::WorkerEnd;
 
@@ -59,10 +62,16 @@ impl<S: Service> Desk<S> {
     }
 
     /// Serves the connection in `slot` as far as its input and its room allow.
-    pub(crate) fn serve(&mut self, conn: &mut Conn<S>, slot: u32, link: &WorkerEnd<S>) -> Served {
+    pub(crate) fn serve(
+        &mut self,
+        conn: &mut Conn<S>,
+        slot: u32,
+        link: &WorkerEnd<S>,
+        finished: &mut Finished,
+    ) -> Served {
         let stats: &CoreStats = &link.stats;
         let mut served = Served::default();
-        let mut tally = Tally { stats, requests: 0 };
+        let mut tally = Tally { stats, finished, exchange: conn.exchange, requests: 0 };
         loop {
             let step = if conn.http.waiting() == Waiting::Body {
                 self.take_body(conn, &mut tally)
@@ -70,14 +79,15 @@ impl<S: Service> Desk<S> {
                 self.exchange(conn, &mut tally)
             };
             served.consumed += step.consumed;
-            stats.request_octets.add(step.consumed as u64);
-            stats.response_octets.add(step.written as u64);
+            stats.request_bytes.add(step.consumed as u64);
+            stats.response_bytes.add(step.written as u64);
             if conn.service.is_some() && conn.http.waiting() == Waiting::Idle {
                 // The exchange of before a reload is over; the next one begins with what is new.
                 conn.service = None;
                 continue;
             }
             if let Some(ask) = conn.http.take_ask() {
+                conn.parked = tally.finished.turn();
                 self.post(conn, slot, ask, link);
                 continue;
             }
@@ -91,6 +101,7 @@ impl<S: Service> Desk<S> {
             }
         }
         self.keep_service(conn);
+        conn.exchange = tally.exchange;
         served.requests = tally.requests;
         served
     }
@@ -99,10 +110,10 @@ impl<S: Service> Desk<S> {
     fn post(&self, conn: &mut Conn<S>, slot: u32, ask: S::Ask, link: &WorkerEnd<S>) {
         let id = conn.next_id(slot);
         if link.ask(id, ask).is_ok() {
-            link.stats.asks.add(1);
+            link.stats.offloads_submitted.add(1);
             return;
         }
-        link.stats.asks_refused.add(1);
+        link.stats.offloads_refused.add(1);
         let service = conn.service.as_ref().unwrap_or(&self.service);
         let answered = conn.http.answer(service.refuse(Status::S503));
         debug_assert!(answered.is_ok(), "it asked just now");
@@ -201,11 +212,15 @@ struct Step {
 
 struct Tally<'a> {
     stats: &'a CoreStats,
+    finished: &'a mut Finished,
+    /// The request under way.
+    exchange: Option<Exchange>,
     requests: u64,
 }
 
 impl Observer for Tally<'_> {
-    fn on_request(&mut self) {
+    fn on_request(&mut self, class: Class) {
+        self.exchange = Some(Exchange { class, began: self.finished.turn() });
         self.requests += 1;
         self.stats.requests.add(1);
     }
@@ -218,6 +233,12 @@ impl Observer for Tally<'_> {
             _ => &self.stats.responses_5xx,
         };
         counter.add(1);
+    }
+
+    fn on_response_end(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.finished.push(exchange);
+        }
     }
 
     fn on_reject(&mut self, _: Reject) {

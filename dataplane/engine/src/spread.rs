@@ -15,6 +15,7 @@ use crossbeam::queue::ArrayQueue;
 use crate::ethernet::{self, LinkHeader};
 use crate::nic::{Burst, Capabilities, Nic, NicLosses, TxChecksums};
 use crate::segment::{self, IP_LEN};
+use crate::sleep::Waker;
 use crate::tuple::{HashKey, Tuple};
 
 /// Frames that may wait for one spoke.
@@ -29,6 +30,7 @@ pub struct Hub<N: Nic> {
     key: HashKey,
     lent: usize,
     rx_ring_full: u64,
+    has_steered: bool,
 }
 
 /// The end of a core without a queue of its own.
@@ -36,6 +38,10 @@ pub struct Spoke<N: Nic> {
     lane: Arc<Lane<N>>,
     capabilities: Capabilities,
     no_blank: u64,
+    /// Wakes the hub's worker.
+    hub: Waker,
+    /// Whether the hub has to be told of filled buffers.
+    filled: bool,
 }
 
 /// The rings between the hub and one spoke.
@@ -46,6 +52,8 @@ struct Lane<N: Nic> {
     blanks: ArrayQueue<N::Blank>,
     /// Written by the spoke, read by the hub.
     filled: ArrayQueue<Filled<N::Blank>>,
+    /// Wakes the spoke's worker.
+    spoke: Waker,
 }
 
 struct Filled<B> {
@@ -54,29 +62,48 @@ struct Filled<B> {
     checksums: TxChecksums,
 }
 
-/// Splits one queue among `1 + spokes` cores, lending `lent` transmit buffers to each spoke. The queue's
-/// pool must hold more than `spokes * lent`, or the hub has none for itself. The hub's worker must keep
-/// turning: nothing reaches the others without it.
-pub fn split<N: Nic>(nic: N, spokes: usize, lent: usize, seed: [u8; 16]) -> (Hub<N>, Vec<Spoke<N>>)
+/// Splits one queue among as many cores as there are `wakers`, the hub's first, lending `lent` transmit
+/// buffers to each spoke. The queue's pool must hold more than `lent` for each spoke, or the hub has none
+/// for itself. The hub's worker must keep turning, or sleep where what arrives ends the sleep: nothing
+/// reaches the others without it.
+///
+/// # Panics
+/// If `wakers` is empty.
+pub fn split<N: Nic>(
+    nic: N,
+    wakers: &[Waker],
+    lent: usize,
+    seed: [u8; 16],
+) -> (Hub<N>, Vec<Spoke<N>>)
 where
     N::Frame: Send,
     N::Blank: Send,
 {
+    let (hub, spokes) = wakers.split_first().expect("the hub has a waker");
     let capabilities = nic.capabilities();
-    let lanes: Vec<_> = (0..spokes)
-        .map(|_| {
+    let lanes: Vec<_> = spokes
+        .iter()
+        .map(|spoke| {
             Arc::new(Lane {
                 frames: ArrayQueue::new(WAITING_MAX),
                 blanks: ArrayQueue::new(lent),
                 filled: ArrayQueue::new(lent + 1),
+                spoke: spoke.clone(),
             })
         })
         .collect();
     let ends = lanes
         .iter()
-        .map(|lane| Spoke { lane: Arc::clone(lane), capabilities, no_blank: 0 })
+        .map(|lane| Spoke {
+            lane: Arc::clone(lane),
+            capabilities,
+            no_blank: 0,
+            hub: hub.clone(),
+            filled: false,
+        })
         .collect();
-    let mut hub = Hub { nic, lanes, key: HashKey::new(seed), lent, rx_ring_full: 0 };
+    let mut hub =
+        Hub { nic, lanes, key: HashKey::new(seed), lent, rx_ring_full: 0, has_steered: false };
     hub.lend();
     (hub, ends)
 }
@@ -97,14 +124,17 @@ impl<N: Nic> Hub<N> {
         })
     }
 
-    /// Takes what the spokes have filled.
-    fn collect(&mut self) {
+    /// Takes what the spokes have filled. Whether there was any.
+    fn collect(&mut self) -> bool {
+        let mut any = false;
         for lane in &self.lanes {
             while self.nic.ready() {
                 let Some(filled) = lane.filled.pop() else { break };
                 self.nic.submit(filled.blank, filled.len, filled.checksums);
+                any = true;
             }
         }
+        any
     }
 
     /// Gives the spokes blanks again.
@@ -131,6 +161,7 @@ impl<N: Nic> Nic for Hub<N> {
     fn receive(&mut self, burst: &mut Burst<N::Frame>) {
         let mut all = Burst::new();
         self.nic.receive(&mut all);
+        let mut dealt = false;
         for frame in all {
             match self.core_of(frame.as_ref()) {
                 0 => burst.push(frame),
@@ -138,11 +169,19 @@ impl<N: Nic> Nic for Hub<N> {
                     if self.lanes[core - 1].frames.push(frame).is_err() {
                         self.rx_ring_full += 1;
                     }
+                    dealt = true;
                 }
             }
         }
-        self.collect();
+        if dealt {
+            self.lanes.iter().filter(|lane| !lane.frames.is_empty()).for_each(|l| l.spoke.wake());
+        }
+        self.has_steered = self.nic.has_steered() | dealt | self.collect();
         self.lend();
+    }
+
+    fn has_steered(&self) -> bool {
+        self.has_steered
     }
 
     fn ready(&mut self) -> bool {
@@ -197,10 +236,14 @@ impl<N: Nic> Nic for Spoke<N> {
     fn submit(&mut self, blank: N::Blank, len: usize, checksums: TxChecksums) {
         let pushed = self.lane.filled.push(Filled { blank, len, checksums });
         assert!(pushed.is_ok(), "no more is lent than the ring takes back");
+        self.filled = true;
     }
 
     fn flush(&mut self) {
-        // The hub collects in its own time.
+        // The hub collects in its own time, unless it sleeps.
+        if std::mem::take(&mut self.filled) {
+            self.hub.wake();
+        }
     }
 
     fn losses(&self) -> NicLosses {

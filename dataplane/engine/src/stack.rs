@@ -363,7 +363,7 @@ impl<N: Nic> TxToken for Outbound<'_, N> {
             self.stats.retransmits.add(1);
         }
         self.stats.tx_frames.add(1);
-        self.stats.tx_octets.add((l2_len + len) as u64);
+        self.stats.tx_bytes.add((l2_len + len) as u64);
         self.nic.submit(blank, l2_len + len, checksums);
         result
     }

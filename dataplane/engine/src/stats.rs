@@ -75,14 +75,15 @@ counters! {
     /// The numbers of one core. Written by its worker, read by control.
     pub struct CoreStats {
         turns: Total, "turns of the worker loop";
-        turns_busy: Total, "turns that moved at least one frame or served a connection";
+        turns_busy: Total, "turns that moved at least one frame, for this core or another, or served a connection";
+        turns_receiving: Total, "turns that found frames of this core's own: rx_frames over these is the burst";
         cycles_busy: Total, "TSC cycles spent in busy turns";
         cycles_idle: Total, "TSC cycles spent in turns that found nothing to do, sleep included";
         rx_frames: Total, "frames taken from the NIC";
-        rx_octets: Total, "octets of those frames, without FCS";
+        rx_bytes: Total, "bytes of the frames taken from the NIC, without FCS";
         rx_delivered: Total, "frames handed to a connection, answered (ARP, ping, reset) or taken as a new one";
         tx_frames: Total, "frames handed to the NIC";
-        tx_octets: Total, "octets of those frames, without FCS";
+        tx_bytes: Total, "bytes of the frames handed to the NIC, without FCS";
         arp_replies: Total, "ARP requests for our address answered";
         echo_replies: Total, "ICMP echo requests answered";
         drop_runt: Total, "dropped: shorter than its own headers say";
@@ -104,20 +105,25 @@ counters! {
         drop_stray_reset: Total, "dropped: RST of a connection that is not there";
         drop_syn_on_connection: Total, "dropped: SYN on a connection that is there (challenged, unless it repeats the first)";
         drop_reset_guess: Total, "dropped: RST whose sequence number is not the next (challenged if in the window)";
-        drop_ack_unsent: Total, "dropped: acknowledges octets that were never sent";
+        drop_ack_unsent: Total, "dropped: acknowledges bytes that were never sent";
         drop_beyond_window: Total, "dropped: data beyond the receive window that smoltcp would take wrongly";
         drop_time_wait: Total, "dropped: segment of a connection in TIME-WAIT that needs no answer";
         drop_half_open_full: Total, "dropped: SYN while as many as allowed were half-open";
         drop_connections_full: Total, "dropped: SYN while every connection slot was in use";
         drop_draining: Total, "dropped and reset: SYN while draining";
-        drop_no_blank: Total, "dropped: no transmit buffer for the answer a frame may need";
-        drop_reply_no_blank: Total, "answers of our own (reset, ARP, ping) not sent for want of a transmit buffer";
+        drop_no_tx_buffer: Total, "dropped: no transmit buffer for the answer a frame may need";
+        reply_no_tx_buffer: Total, "answers of our own (reset, ARP, ping) not sent for want of a transmit buffer";
         nic_rx_multi_segment: Total, "dropped below the worker: frame in several buffers";
         nic_rx_ring_full: Total, "dropped below the worker: ring between cores full";
         nic_tx_pool_empty: Total, "times the transmit pool was found empty";
         nic_tx_ring_full: Total, "times the transmit ring was found full";
         connections_open: Level, "connections held now, TIME-WAIT aside";
         connections_half_open: Level, "of those, not yet established";
+        connections_idle: Level, "of those, between requests";
+        connections_reading: Level, "of those, with a request head or body that is not complete";
+        connections_waiting: Level, "of those, with a request that waits for a completion";
+        connections_sending: Level, "of those, with a response that has found no room yet";
+        connections_closing: Level, "of those, with everything said and the close under way";
         connections_opened: Total, "connections that a SYN opened";
         connections_established: Total, "connections whose handshake completed";
         connections_closed: Total, "connections that ended with FIN both ways";
@@ -128,6 +134,7 @@ counters! {
         time_wait_reused: Total, "SYNs admitted on a tuple in TIME-WAIT";
         time_wait_acked: Total, "retransmitted FINs acknowledged in TIME-WAIT";
         time_wait_evicted: Total, "TIME-WAIT records that made room before their time";
+        rx_out_of_order: Total, "TCP segments with payload that came before an earlier one";
         retransmits: Total, "TCP segments sent again";
         recoveries: Total, "acknowledgements repeated to smoltcp to hasten a retransmission";
         deadline_head: Total, "requests whose head came too slowly (408)";
@@ -137,18 +144,18 @@ counters! {
         deadline_stall: Total, "connections reset because their peer took no more of a reply";
         deadline_close: Total, "connections reset because their close did not complete";
         requests: Total, "valid request heads";
-        request_octets: Total, "octets of requests taken in, heads and bodies";
+        request_bytes: Total, "bytes of requests taken in, heads and bodies";
         responses_2xx: Total, "responses of class 2xx";
         responses_3xx: Total, "responses of class 3xx";
         responses_4xx: Total, "responses of class 4xx";
         responses_5xx: Total, "responses of class 5xx";
-        response_octets: Total, "octets of responses handed to TCP";
-        asks: Total, "requests that control was asked to answer";
-        asks_refused: Total, "requests answered 503 because the ring of asks was full";
-        answers: Total, "answers of control that a request waited for";
-        answers_late: Total, "dropped: answers of control that nobody waited for any more";
-        parked: Level, "requests that wait for an answer of control now";
-        snapshots_installed: Total, "services installed in place of the one before";
+        response_bytes: Total, "bytes of responses handed to TCP";
+        offloads_submitted: Total, "requests that control was asked to answer";
+        offloads_refused: Total, "requests answered 503 because the submission ring was full";
+        offloads_completed: Total, "completions that a request waited for";
+        offloads_late: Total, "dropped: completions that nobody waited for any more";
+        parked: Level, "requests that wait for a completion now";
+        sites_installed: Total, "sites installed in place of the one before";
         rejects: Total, "requests refused by the protocol (in responses_4xx or 5xx too)";
     }
 }

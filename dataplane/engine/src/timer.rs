@@ -84,6 +84,16 @@ impl Wheel {
         None
     }
 
+    /// When the next timer is due, if one is within `within` microseconds of the last
+    /// [`poll_due`](Self::poll_due): it fires at that microsecond, not before. Looks at one bucket for
+    /// each tick of `within`.
+    pub(crate) fn next_due(&self, within: u64) -> Option<u64> {
+        let ticks = (within >> TICK_SHIFT).min(BUCKETS_U64 - 1);
+        (self.tick..=self.tick + ticks)
+            .find(|&tick| self.heads[bucket_of(tick)] != NONE)
+            .map(|tick| tick << TICK_SHIFT)
+    }
+
     fn entry(&self, slot: u32) -> Entry {
         self.entries[slot as usize]
     }
@@ -160,6 +170,25 @@ mod tests {
             let left: Vec<u32> = (0..3).filter(|&slot| slot != gone).collect();
             assert_eq!(due(&mut wheel, 10_000), left);
         }
+    }
+
+    #[test]
+    fn the_next_timer_is_known_as_far_as_one_looks() {
+        let mut wheel = Wheel::new(2, 0);
+        assert_eq!(wheel.next_due(u64::MAX), None);
+        wheel.arm(0, 60_000);
+        wheel.arm(1, 8_000);
+        let next = wheel.next_due(10_000).expect("one is near");
+        assert!((8_000..8_000 + 1_024).contains(&next), "{next}");
+        assert_eq!(due(&mut wheel, next - 1), []);
+        assert_eq!(due(&mut wheel, next), [1]);
+        assert_eq!(wheel.next_due(10_000), None, "too far ahead");
+        assert!(wheel.next_due(60_000).is_some());
+        wheel.arm(1, 60_000_000);
+        wheel.disarm(0);
+        assert!(wheel.next_due(u64::MAX).is_some_and(|next| next < 4_300_000), "the horizon");
+        wheel.disarm(1);
+        assert_eq!(wheel.next_due(u64::MAX), None);
     }
 
     #[test]

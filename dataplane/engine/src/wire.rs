@@ -71,9 +71,9 @@ impl<N: Nic> Wire<N> {
         match queued {
             Some(octets) => {
                 stats.tx_frames.add(1);
-                stats.tx_octets.add(octets as u64);
+                stats.tx_bytes.add(octets as u64);
             }
-            None => stats.drop_reply_no_blank.add(1),
+            None => stats.reply_no_tx_buffer.add(1),
         }
     }
 }

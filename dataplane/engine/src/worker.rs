@@ -12,11 +12,14 @@ use crate::conn::{Conns, Expiry, Micros, Stage};
 use crate::ethernet::ReplyHeader;
 use crate::flow::{FlowTable, Owner};
 use crate::guard::{Arrival, Guard};
+use crate::latency::Finished;
 use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS, TIME_WAIT_MAX, TIME_WAIT_MICROS};
 use crate::link::{Command, Event, WorkerEnd};
 use crate::loss::Loss;
+use crate::run_queue::RunQueue;
 use crate::segment::{self, ACK, Bare, FIN, RST, SYN, Segment};
 use crate::serve::Desk;
+use crate::sleep::Idle;
 use crate::stack::{Egress, Stack, State};
 use crate::time_wait::{Record, TimeWait};
 use crate::timer::Wheel;
@@ -32,7 +35,7 @@ pub struct Worker<N: Nic, S: Service> {
     conns: Conns<S>,
     registry: Registry,
     timers: Wheel,
-    ready: Ready,
+    ready: RunQueue,
     desk: Desk<S>,
     deadlines: Micros,
     link: Link<S>,
@@ -52,13 +55,6 @@ struct Registry {
     time_wait: TimeWait,
 }
 
-/// Connections that have something to do this turn. A connection is in it at most once
-/// (`Conn::queued`), so the list never outgrows the slots.
-struct Ready {
-    now: Vec<u32>,
-    next: Vec<u32>,
-}
-
 /// The link to control, and what it asked of us.
 struct Link<S: Service> {
     end: WorkerEnd<S>,
@@ -68,6 +64,7 @@ struct Link<S: Service> {
     owed: u64,
     /// Connections that wait for an answer.
     parked: u64,
+    finished: Finished,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,14 +113,18 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 time_wait: TimeWait::new(TIME_WAIT_MAX, TIME_WAIT_MICROS),
             },
             timers: Wheel::new(conns.capacity(), now.micros),
-            ready: Ready {
-                now: Vec::with_capacity(conns.capacity()),
-                next: Vec::with_capacity(conns.capacity()),
-            },
+            ready: RunQueue::new(conns.capacity()),
             conns,
             desk: Desk::new(service, plan.limits, link.wall.unix()),
             deadlines: Micros::from(plan.deadlines),
-            link: Link { end: link, mode: Mode::Serving, turns: 0, owed: 0, parked: 0 },
+            link: Link {
+                finished: Finished::new(plan.connections, now.cycles),
+                end: link,
+                mode: Mode::Serving,
+                turns: 0,
+                owed: 0,
+                parked: 0,
+            },
         };
         worker.wire.announce(&worker.link.end.stats);
         worker
@@ -131,17 +132,20 @@ impl<N: Nic, S: Service> Worker<N, S> {
 
     /// Turns until control says stop, and gives the queue pair back.
     ///
-    /// `clock` is read once a turn; `idle` is called after the n-th empty turn in a row, with n.
-    pub fn run(mut self, mut clock: impl FnMut() -> Now, mut idle: impl FnMut(u32)) -> N {
+    /// `clock` is read once a turn; `idle` is called after each empty turn, and may block as [`Idle`] says.
+    pub fn run(mut self, mut clock: impl FnMut() -> Now, mut idle: impl FnMut(&Idle<'_>)) -> N {
         let mut now = clock();
         let mut empty_turns = 0u32;
         while self.link.mode != Mode::Stopped {
+            let announced = self.link.end.sleep.is_set();
             let busy = self.turn(now);
             if busy {
                 empty_turns = 0;
+                self.link.end.sleep.clear();
             } else {
                 empty_turns = empty_turns.saturating_add(1);
-                idle(empty_turns);
+                let (timers, flag) = (&self.timers, &self.link.end.sleep);
+                idle(&Idle { empty_turns, now, timers, flag, announced });
             }
             let after = clock();
             let cycles = after.cycles.wrapping_sub(now.cycles);
@@ -156,15 +160,16 @@ impl<N: Nic, S: Service> Worker<N, S> {
     pub fn turn(&mut self, now: Now) -> bool {
         self.desk.tick(self.link.end.wall.unix());
         self.stack.tick(now);
-        let arrived = self.ingress(now) | self.take_answers();
+        self.link.finished.begin_turn(now.cycles, &self.link.end.latencies);
+        let arrived = self.ingress(now) | self.take_answers(now);
         self.expire(now);
         let settled = self.settle_ready(now);
         self.wire.nic.flush();
         self.link.turns += 1;
-        if self.link.turns & (HOUSEKEEPING_TURNS - 1) == 0 {
-            self.housekeeping();
-        }
-        let busy = arrived || settled;
+        // A turn before a sleep is the last look at everything: commands too.
+        let due = self.link.turns & (HOUSEKEEPING_TURNS - 1) == 0 || self.link.end.sleep.is_set();
+        let commanded = due && self.housekeeping();
+        let busy = arrived || settled || commanded;
         self.link.end.stats.turns.add(1);
         self.link.end.stats.turns_busy.add(u64::from(busy));
         busy
@@ -175,20 +180,22 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let mut burst = Burst::new();
         self.wire.nic.receive(&mut burst);
         let arrived = !burst.is_empty();
+        self.link.end.stats.turns_receiving.add(u64::from(arrived));
+        let steered = self.wire.nic.has_steered();
         for frame in burst {
             let stats = &self.link.end.stats;
             stats.rx_frames.add(1);
-            stats.rx_octets.add(frame.as_ref().len() as u64);
+            stats.rx_bytes.add(frame.as_ref().len() as u64);
             match self.on_frame(&frame, now) {
                 Ok(()) => self.link.end.stats.rx_delivered.add(1),
                 Err(loss) => loss.counter(&self.link.end.stats).add(1),
             }
         }
-        arrived
+        arrived | steered
     }
 
     /// Takes what control answered; an answer that nobody waits for any more is dropped and counted.
-    fn take_answers(&mut self) -> bool {
+    fn take_answers(&mut self, now: Now) -> bool {
         let mut taken = false;
         while self.link.owed > 0
             && let Some((id, reply)) = self.link.end.poll_answer()
@@ -198,10 +205,14 @@ impl<N: Nic, S: Service> Worker<N, S> {
             let stats = &self.link.end.stats;
             let conn = self.conns.conn(id.slot);
             if conn.awaits(id) && conn.http.answer(reply).is_ok() {
-                stats.answers.add(1);
+                stats.offloads_completed.add(1);
+                if let Some(exchange) = conn.exchange {
+                    let waited = now.cycles.wrapping_sub(conn.parked);
+                    self.link.end.latencies.offload(exchange.class).record(waited, 1);
+                }
                 self.ready.push(id.slot, &mut conn.queued);
             } else {
-                stats.answers_late.add(1);
+                stats.offloads_late.add(1);
             }
         }
         taken
@@ -304,6 +315,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             self.retire(slot);
             return Ok(());
         }
+        stats.rx_out_of_order.add(u64::from(conn.is_early(segment)));
         let again = conn.on_segment(segment, *header, now.micros);
         stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
         stats.recoveries.add(u64::from(again > 0));
@@ -380,10 +392,10 @@ impl<N: Nic, S: Service> Worker<N, S> {
 
     /// Serves, sends and files away every connection that has something to do.
     fn settle_ready(&mut self, now: Now) -> bool {
-        self.ready.begin();
+        self.ready.begin_turn();
         let mut settled = false;
-        for at in 0..self.ready.now.len() {
-            let slot = self.ready.now[at];
+        for at in 0..self.ready.len() {
+            let slot = self.ready.slot(at);
             let conn = self.conns.conn(slot);
             conn.queued = false;
             if conn.stage != Stage::Free {
@@ -408,10 +420,10 @@ impl<N: Nic, S: Service> Worker<N, S> {
             }
         }
         if conn.stage == Stage::Open {
-            let (asks, was_parked) = (stats.asks.value(), conn.is_parked());
-            let served = desk.serve(conn, slot, &link.end);
+            let (asks, was_parked) = (stats.offloads_submitted.value(), conn.is_parked());
+            let served = desk.serve(conn, slot, &link.end, &mut link.finished);
             conn.on_served(served.consumed, served.requests > 0, now.micros);
-            link.owed += stats.asks.value() - asks;
+            link.owed += stats.offloads_submitted.value() - asks;
             link.parked += u64::from(conn.is_parked());
             link.parked -= u64::from(was_parked);
             if served.closed {
@@ -419,6 +431,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 conn.enter(Stage::Closing, now.micros);
             }
         }
+        conns.recount(slot);
+        let conn = conns.conn(slot);
         if conn.stage == Stage::Closing {
             conn.tcp.consume(conn.tcp.received());
         }
@@ -481,15 +495,18 @@ impl<N: Nic, S: Service> Worker<N, S> {
         self.conns.release(slot);
     }
 
-    /// What is not urgent: commands, levels.
-    fn housekeeping(&mut self) {
+    /// What is not urgent: commands, levels. Whether there was a command.
+    fn housekeeping(&mut self) -> bool {
+        let mut commanded = false;
         while let Some(command) = self.link.end.commands.pop() {
+            commanded = true;
             match command {
                 Command::Install(service) => {
                     self.desk.install(service);
-                    self.link.end.stats.snapshots_installed.add(1);
+                    self.link.end.stats.sites_installed.add(1);
                 }
                 Command::Drain => self.drain(),
+                Command::Resume => self.resume(),
                 Command::Stop => self.stop(),
             }
         }
@@ -498,12 +515,12 @@ impl<N: Nic, S: Service> Worker<N, S> {
             self.link.mode = if told { Mode::Drained } else { Mode::Draining };
         }
         self.publish();
+        commanded
     }
 
     fn publish(&self) {
         let stats: &CoreStats = &self.link.end.stats;
-        stats.connections_open.set(self.conns.open() as u64);
-        stats.connections_half_open.set(self.door.half_open as u64);
+        self.conns.publish(stats);
         stats.parked.set(self.link.parked);
         stats.time_wait_open.set(self.registry.time_wait.live() as u64);
         stats.publish_losses(self.wire.nic.losses());
@@ -521,6 +538,12 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 self.ready.push(slot, &mut conn.queued);
             }
         }
+    }
+
+    fn resume(&mut self) {
+        self.link.mode = Mode::Serving;
+        let told = self.link.end.events.push(Event::Resumed).is_ok();
+        debug_assert!(told, "control reads events before it sends the next command");
     }
 
     fn stop(&mut self) {
@@ -546,22 +569,6 @@ impl<N: Nic, S: Service> fmt::Debug for Worker<N, S> {
             .field("connections", &conns.open())
             .field("mode", &link.mode)
             .finish_non_exhaustive()
-    }
-}
-
-impl Ready {
-    fn push(&mut self, slot: u32, queued: &mut bool) {
-        if !*queued {
-            *queued = true;
-            debug_assert!(self.next.len() < self.next.capacity());
-            self.next.push(slot);
-        }
-    }
-
-    /// What was pushed is to be done now; what is pushed from here on, next turn.
-    fn begin(&mut self) {
-        std::mem::swap(&mut self.now, &mut self.next);
-        self.next.clear();
     }
 }
 

@@ -12,8 +12,8 @@ use crate::body::{Body, Chunks};
 use crate::frame::{self, Framed};
 use crate::head::{self, Head, Scan};
 use crate::{
-    BodyLen, Connection, Context, FIELDS_MAX, HEAD_OUT_MAX, HeadContext, Method, Next, Observer,
-    Out, Outcome, Progress, Reject, Service, Status, Verdict, Waiting,
+    BodyLen, Class, Connection, Context, FIELDS_MAX, HEAD_OUT_MAX, HeadContext, Method, Next,
+    Observer, Out, Outcome, Progress, Reject, Service, Status, Verdict, Waiting,
 };
 
 /// Protocol state of one connection.
@@ -371,9 +371,10 @@ impl<W, R, A> Phase<W, R, A> {
             Ok(framed) => framed,
             Err(reject) => return Flow::On(Self::refuse(reject, content, cx)),
         };
-        cx.observer.on_request();
         let manner = Manner { content: Content::of(request.method()), connection };
-        let verdict = cx.service.accept(&request);
+        let mut class = Class::default();
+        let verdict = cx.service.accept(&request, &mut class);
+        cx.observer.on_request(class);
         let body = match request.body_len() {
             BodyLen::None | BodyLen::Length(0) => {
                 let outcome = match verdict {
@@ -504,10 +505,11 @@ impl<W, R, A> Phase<W, R, A> {
         len: u64,
         after: After,
         io: &mut Io<'_, '_, '_>,
-        cx: &Context<'_, S, O>,
+        cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
         S: Service<Work = W, Reply = R, Ask = A>,
+        O: Observer,
     {
         while sent < len {
             let left = usize::try_from(len - sent).unwrap_or(usize::MAX);
@@ -522,6 +524,7 @@ impl<W, R, A> Phase<W, R, A> {
             io.out.advance(written);
             sent += written as u64;
         }
+        cx.observer.on_response_end();
         match after {
             After::NextRequest if cx.one_exchange => {
                 Flow::Stop(Self::Head(Scan::default()), Next::More)

@@ -44,6 +44,6 @@ pub use progress::{Context, Next, Progress, Waiting};
 pub use reject::Reject;
 pub use reply::{Connection, HEAD_OUT_MAX, HeadContext};
 pub use request::{BodyLen, Request, Version};
-pub use service::{Outcome, Service, Verdict};
+pub use service::{Class, Outcome, Service, Verdict};
 pub use status::Status;
 pub use target::Target;

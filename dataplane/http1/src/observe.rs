@@ -1,20 +1,23 @@
 //! What a caller may count.
 
-use crate::{Reject, Status};
+use crate::{Class, Reject, Status};
 
 /// Told of every exchange, in the order of the connection. `()` counts nothing.
 pub trait Observer {
-    /// A request head was complete and valid, framing included.
-    fn on_request(&mut self);
+    /// A request head was complete and valid, framing included, and the service has put it in `class`.
+    fn on_request(&mut self, class: Class);
     /// The head of a final answer was written. Interim answers are not told.
     fn on_response(&mut self, status: Status);
+    /// The last byte of a final answer was written, head or body.
+    fn on_response_end(&mut self);
     /// The protocol refused a request; [`on_response`](Self::on_response) follows unless the
     /// connection is lost before the answer finds room.
     fn on_reject(&mut self, reject: Reject);
 }
 
 impl Observer for () {
-    fn on_request(&mut self) {}
+    fn on_request(&mut self, _class: Class) {}
     fn on_response(&mut self, _status: Status) {}
+    fn on_response_end(&mut self) {}
     fn on_reject(&mut self, _reject: Reject) {}
 }

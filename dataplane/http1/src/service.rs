@@ -20,8 +20,9 @@ pub trait Service {
     /// What has to be asked of somebody else before there is an answer.
     type Ask;
 
-    /// A request head is complete and its framing is valid.
-    fn accept(&self, request: &Request<'_>) -> Verdict<Self::Work, Self::Reply>;
+    /// A request head is complete and its framing is valid. A service that tells classes of requests apart
+    /// puts this one's into `class`. (An argument, since a larger result costs a copy a request.)
+    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Self::Work, Self::Reply>;
 
     /// The next piece of the request body, transfer coding removed. Never empty; cut anywhere.
     fn on_body(&self, work: &mut Self::Work, piece: &[u8]);
@@ -49,6 +50,10 @@ pub trait Service {
     /// A pure function of its arguments: it is called again at any offset.
     fn body_into(&self, reply: &Self::Reply, at: u64, out: &mut [u8]) -> usize;
 }
+
+/// A class of requests whose latency is measured together. The service numbers them, from zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Class(pub u8);
 
 /// What a service says of a request head.
 #[derive(Debug)]

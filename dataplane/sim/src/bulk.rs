@@ -7,7 +7,7 @@
 
 use core::fmt::Write;
 
-use http1::{HeadContext, Method, Outcome, Request, Service, Status, Verdict};
+use http1::{Class, HeadContext, Method, Outcome, Request, Service, Status, Verdict};
 
 /// The service. Its edition shows in every octet of a download that it begins.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +93,7 @@ impl Service for Bulk {
     /// The number in the path.
     type Ask = u64;
 
-    fn accept(&self, request: &Request<'_>) -> Verdict<BulkWork, BulkReply> {
+    fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<BulkWork, BulkReply> {
         let path = str::from_utf8(request.target().path()).unwrap_or_default();
         if let Some(number) = path.strip_prefix("/ask/").and_then(|text| text.parse().ok()) {
             return Verdict::Read(BulkWork::Ask(number));

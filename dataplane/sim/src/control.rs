@@ -1,7 +1,7 @@
 //! Control's side of the workers in a world.
 
-use engine::CoreStats;
 use engine::link::{Command, ControlEnd, Event};
+use engine::{CoreStats, Latencies};
 use http1::Service;
 
 /// Plays control beside one worker: called at every step of the world with the time in microseconds;
@@ -12,12 +12,16 @@ pub type Clerk<S> = Box<dyn FnMut(&ControlEnd<S>, u64)>;
 pub trait Control {
     /// Drain: see [`Command::Drain`].
     fn drain(&self);
+    /// Resume: see [`Command::Resume`].
+    fn resume(&self);
     /// Stop: see [`Command::Stop`].
     fn stop(&self);
     /// The next event.
     fn poll_event(&self) -> Option<Event>;
     /// The worker's counters.
     fn stats(&self) -> &CoreStats;
+    /// The worker's histograms.
+    fn latencies(&self) -> &Latencies;
     /// It is `micros`: whoever plays control has its turn.
     fn tend(&mut self, micros: u64);
 }
@@ -33,6 +37,10 @@ impl<S: Service> Control for Desk<S> {
         assert!(self.end.send(Command::Drain).is_ok(), "the command ring has room");
     }
 
+    fn resume(&self) {
+        assert!(self.end.send(Command::Resume).is_ok(), "the command ring has room");
+    }
+
     fn stop(&self) {
         assert!(self.end.send(Command::Stop).is_ok(), "the command ring has room");
     }
@@ -43,6 +51,10 @@ impl<S: Service> Control for Desk<S> {
 
     fn stats(&self) -> &CoreStats {
         self.end.stats()
+    }
+
+    fn latencies(&self) -> &Latencies {
+        self.end.latencies()
     }
 
     fn tend(&mut self, micros: u64) {

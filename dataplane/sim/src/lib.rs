@@ -11,6 +11,7 @@ mod checksum;
 mod control;
 mod dialog;
 mod host;
+pub mod moved;
 mod network;
 mod nic;
 pub mod raw;

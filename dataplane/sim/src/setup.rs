@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 use std::sync::Arc;
 
 use engine::link::{self, ControlEnd, WallClock};
+use engine::sleep::Waker;
 use engine::{Buffer, CorePlan, Deadlines, Nic, Now, Worker, spread};
 use http1::{HEAD_OUT_MAX, Limits, Service};
 
@@ -134,7 +135,8 @@ impl Setup {
         if self.workers == 1 {
             hire(self.worker(nic, service, &wall, now));
         } else {
-            let (hub, spokes) = spread::split(nic, self.workers - 1, self.lent(), self.core.seed);
+            let wakers = vec![Waker::never(); self.workers];
+            let (hub, spokes) = spread::split(nic, &wakers, self.lent(), self.core.seed);
             hire(self.worker(hub, service, &wall, now));
             for spoke in spokes {
                 hire(self.worker(spoke, service, &wall, now));

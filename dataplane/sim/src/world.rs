@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use engine::link::{Event, WallClock};
-use engine::{Nic, Now, Worker};
+use engine::{Latencies, Nic, Now, Worker};
 use http1::Service;
 
 use crate::answer::Answer;
 use crate::capture::Capture;
 use crate::control::Control;
 use crate::host::{Host, HostPlan, LineId, Phase, Reading};
+use crate::moved;
 use crate::network::{Network, Port};
 use crate::nic::Wire;
 use crate::raw::{Address, Heard};
@@ -444,6 +445,11 @@ impl World {
         self.controls.iter().for_each(|control| control.drain());
     }
 
+    /// Tells every worker to accept connections again.
+    pub fn resume(&mut self) {
+        self.controls.iter().for_each(|control| control.resume());
+    }
+
     /// Tells every worker to stop.
     pub fn stop(&mut self) {
         self.controls.iter().for_each(|control| control.stop());
@@ -469,11 +475,17 @@ impl World {
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for control in &self.controls {
+            moved::note_readings(control.stats().readings());
             for reading in control.stats().readings() {
                 *counts.entry(reading.name).or_default() += reading.value;
             }
         }
         counts
+    }
+
+    /// The histograms of each worker.
+    pub fn latencies(&self) -> impl Iterator<Item = &Latencies> {
+        self.controls.iter().map(|control| control.latencies())
     }
 
     /// Every reason for which frames were dropped, with their number.
@@ -504,7 +516,7 @@ impl World {
                     "rx_frames" => frames += reading.value,
                     "rx_delivered" => fates += reading.value,
                     // An answer of ours that could not leave: its frame was counted by what it was.
-                    "drop_reply_no_blank" => {}
+                    "reply_no_tx_buffer" => {}
                     name if name.starts_with("drop_") => fates += reading.value,
                     _ => {}
                 }

@@ -204,7 +204,7 @@ fn asks_answers_and_installs() {
         assert_eq!(world.answer(client).body.len(), round * 1_000);
     }
     world.run_for(100_000);
-    assert_eq!(world.count("snapshots_installed"), 20);
+    assert_eq!(world.count("sites_installed"), 20);
 }
 
 /// Every kind of route, each twice: rendered, stored, asked for, refused, and without a form.

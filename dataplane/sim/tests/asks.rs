@@ -105,7 +105,9 @@ fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
     give(&shared, of_first, 40_000);
     expect_download(&mut world, first, 40_000);
     world.run_for(10 * MILLI);
-    for (name, count) in [("asks", 2), ("answers", 2), ("answers_late", 0), ("parked", 0)] {
+    for (name, count) in
+        [("offloads_submitted", 2), ("offloads_completed", 2), ("offloads_late", 0), ("parked", 0)]
+    {
         assert_eq!(world.count(name), count, "{name}");
     }
     world.check_balance();
@@ -150,7 +152,7 @@ fn an_answer_to_a_connection_that_is_gone_hits_nobody() {
     give(&shared, late, 1);
     world.run_for(50 * MILLI);
     assert!(world.received(next).is_empty());
-    assert_eq!((world.count("answers"), world.count("answers_late")), (0, 1));
+    assert_eq!((world.count("offloads_completed"), world.count("offloads_late")), (0, 1));
     give(&shared, id, 2);
     expect_download(&mut world, next, 2);
 }
@@ -178,7 +180,7 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     give(&shared, late, 1);
     world.run_for(50 * MILLI);
     assert!(world.received(client).is_empty(), "the late answer is not for this request");
-    assert_eq!(world.count("answers_late"), 1);
+    assert_eq!(world.count("offloads_late"), 1);
     give(&shared, id, 2);
     expect_download(&mut world, client, 2);
     world.check_balance();
@@ -196,7 +198,7 @@ fn a_full_ring_is_answered_503_and_counted() {
     }
     let answer = world.answer(clients[2]);
     assert_eq!((answer.status, answer.closes()), (503, false));
-    assert_eq!((world.count("asks"), world.count("asks_refused")), (2, 1));
+    assert_eq!((world.count("offloads_submitted"), world.count("offloads_refused")), (2, 1));
     shared.borrow_mut().asleep = false;
     for client in &clients[..2] {
         let (id, _) = asked(&mut world, &shared);
@@ -251,7 +253,7 @@ fn a_body_under_way_ends_as_it_began_and_the_next_is_of_the_new_service() {
     let new = Arc::new(Bulk { salt: 0x5a });
     shared.borrow_mut().fresh.push_back(Arc::clone(&new));
     world.run_for(100 * MILLI);
-    assert_eq!(world.count("snapshots_installed"), 1);
+    assert_eq!(world.count("sites_installed"), 1);
     assert_eq!(Arc::strong_count(&old), 2, "the body under way holds it");
     world.send(idle, get("/down/3"));
     let salted = |at: u64| download_octet(at) ^ 0x5a;

@@ -9,6 +9,8 @@ use sim::{APPLIANCE, Bulk, Dialog, HTTP_PORT, Phase, RawId, Setup, World};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
+/// Quiet workers look for commands every 64 turns.
+const NOTICED: u64 = SECOND;
 
 const GET: &[u8] = b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -222,6 +224,62 @@ fn draining_lets_go_of_handshakes() {
     world.run_for(10 * SECOND);
     assert_eq!(world.count("connections_handshake_expired"), 1);
     assert_eq!(world.events(), [Event::Drained]);
+    world.end();
+}
+
+/// A drain that is taken back: a SYN is reset while it lasts and served after it; a connection that was
+/// told to close closes all the same.
+#[test]
+fn resuming_takes_new_connections_and_closes_the_old() {
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
+    let host = world.host();
+    let posting = world.client();
+    world.send(posting, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    world.run_for(2 * MILLI);
+    world.drain();
+    world.run_for(NOTICED);
+    let early = world.connect(host);
+    world.expect_phase(early, Phase::Reset);
+    world.resume();
+    world.run_for(NOTICED);
+    assert_eq!(world.count("drop_draining"), 1);
+    assert_eq!(world.events(), [Event::Resumed], "the drain never ended");
+    let late = world.connect(host);
+    world.send(late, GET);
+    assert_eq!(world.answer(late).status, 200, "served again");
+    world.send(posting, b"def");
+    let answer = world.answer(posting);
+    assert_eq!((answer.status, answer.closes()), (200, true), "what was told to close closes");
+    world.finish(posting);
+    world.send(late, GET);
+    assert_eq!(world.answer(late).status, 200, "what came later stays open");
+    world.finish(late);
+    world.end();
+}
+
+/// Every drain that ends says so, however often it is taken back.
+#[test]
+fn a_drained_worker_resumes_as_often_as_it_is_told_to() {
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
+    let host = world.host();
+    for _ in 0..3 {
+        let client = world.connect(host);
+        world.send(client, GET);
+        assert_eq!(world.answer(client).status, 200);
+        world.drain();
+        world.expect_phase(client, Phase::Finished);
+        world.finish(client);
+        world.run_for(NOTICED);
+        assert_eq!(world.events(), [Event::Drained]);
+        let early = world.connect(host);
+        world.expect_phase(early, Phase::Reset);
+        world.resume();
+        world.run_for(NOTICED);
+        assert_eq!(world.events(), [Event::Resumed]);
+    }
+    world.resume();
+    world.run_for(NOTICED);
+    assert_eq!(world.events(), [Event::Resumed], "said even where there was no drain");
     world.end();
 }
 

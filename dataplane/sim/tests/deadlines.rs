@@ -153,8 +153,8 @@ fn a_reply_that_nobody_takes() {
     let mut moved = world.count("tx_frames");
     while world.count("deadline_stall") == 0 {
         world.run_for(MILLI);
-        if world.count("response_octets") != moved {
-            (moved, since) = (world.count("response_octets"), world.elapsed());
+        if world.count("response_bytes") != moved {
+            (moved, since) = (world.count("response_bytes"), world.elapsed());
         }
         assert!(world.elapsed() < 60 * SECOND, "the reply stalls for ever");
     }

@@ -1,12 +1,14 @@
 //! Two workers on two threads and the real clock, as they ship: the spreader's rings, the link to
-//! control, and the way back of the queue pair.
+//! control, sleeping and waking, and the way back of the queue pair.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::link::{self, Command, ControlEnd, Event, WallClock};
+use engine::sleep::{self, SleepFlag, Waker};
 use engine::{Buffer, Nic, Now, Worker, spread};
 use sim::raw::Address;
 use sim::{
@@ -16,6 +18,9 @@ use sim::{
 
 /// Real time that a test may take.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a worker sleeps that nobody wakes.
+const SHORT: Duration = Duration::from_micros(100);
 
 /// Answers that each connection asks for.
 const ROUNDS: usize = 60;
@@ -75,9 +80,11 @@ fn start<N: Nic + Send + 'static>(
     nic: N,
     wall: &Arc<WallClock>,
     began: Instant,
+    rest: Rest,
     returned: mpsc::Sender<N>,
 ) -> ControlEnd<Bulk> {
-    let (control, worker_end) = link::pair(wall, 1);
+    let Rest { flag, waker, rung, limit } = rest;
+    let (control, worker_end) = link::pair_with_sleep(wall, 1, (flag, waker));
     let mut core = Setup::new(1).core;
     (core.connections, core.half_open_max) = (256, 256);
     thread::spawn(move || {
@@ -85,14 +92,39 @@ fn start<N: Nic + Send + 'static>(
         let mut buffers = |len| Buffer::Owned(vec![0; len]);
         let worker =
             Worker::new(core, nic, Arc::new(Bulk::PLAIN), worker_end, &mut buffers, clock());
-        let nic = worker.run(clock, |empty_turns| {
-            if empty_turns > 16 {
-                thread::yield_now();
+        let nic = worker.run(clock, |idle| {
+            if idle.may_sleep() {
+                // Whether it was woken or has slept enough, the next turn finds out why.
+                let longest = Duration::from_micros(idle.sleep_micros());
+                let _ = rung.recv_timeout(longest.min(limit));
+                idle.awake();
+            } else if idle.empty_turns > 16 {
+                idle.announce_sleep();
             }
         });
         returned.send(nic)
     });
     control
+}
+
+/// How a worker sleeps.
+struct Rest {
+    flag: SleepFlag,
+    waker: Waker,
+    rung: mpsc::Receiver<()>,
+    limit: Duration,
+}
+
+/// With a worker that sleeps no longer than `limit`; what wakes it is counted.
+fn rest(limit: Duration, woken: &Arc<AtomicU64>) -> Rest {
+    let (bell, rung) = mpsc::sync_channel(1);
+    let woken = Arc::clone(woken);
+    let (flag, waker) = sleep::pair(move || {
+        woken.fetch_add(1, Ordering::Relaxed);
+        // A bell that rings already is enough.
+        let _ = bell.try_send(());
+    });
+    Rest { flag, waker, rung, limit }
 }
 
 fn total(controls: &[ControlEnd<Bulk>; 2], name: &str) -> u64 {
@@ -108,12 +140,20 @@ fn two_threads_serve_drain_and_stop() {
     let began = Instant::now();
     let plan = NicPlan { transmit_pool: 300, ..NicPlan::default() };
     let (nic, wire) = plan.build();
-    let (hub, mut spokes) = spread::split(nic, 1, 100, [7; 16]);
+    let woken = Arc::new(AtomicU64::new(0));
+    // Nothing wakes the hub for what is on its wire, here: it looks now and then. What is for the spoke
+    // wakes it.
+    let (hub_rest, spoke_rest) = (rest(SHORT, &woken), rest(LIMIT, &woken));
+    let wakers = [hub_rest.waker.clone(), spoke_rest.waker.clone()];
+    let (hub, mut spokes) = spread::split(nic, &wakers, 100, [7; 16]);
     let spoke = spokes.pop().expect("one spoke was asked for");
     let wall = WallClock::new(UNIX_START);
     let (hub_back, hub_returned) = mpsc::channel();
     let (spoke_back, spoke_returned) = mpsc::channel();
-    let controls = [start(hub, &wall, began, hub_back), start(spoke, &wall, began, spoke_back)];
+    let controls = [
+        start(hub, &wall, began, hub_rest, hub_back),
+        start(spoke, &wall, began, spoke_rest, spoke_back),
+    ];
 
     let mut bench = Bench::new(wire, began);
     let lines: Vec<LineId> =
@@ -161,4 +201,5 @@ fn two_threads_serve_drain_and_stop() {
     drop(hub.into_inner());
     while bench.wire.collect(|_| ()) {}
     assert_eq!(bench.wire.away(), (0, 0), "every buffer is home");
+    assert!(woken.load(Ordering::Relaxed) > 0, "somebody slept and was woken");
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use assert_no_alloc::{assert_no_alloc, violation_count};
 use handlers::{Ask, Blueprint, Edition, Errand, FormPool, Rendered, Reply, Site, Work};
 use http1::{
-    Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Outcome, Request,
+    Class, Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Outcome, Request,
     Service, Status, Verdict,
 };
 
@@ -217,8 +217,8 @@ impl Service for Spy<'_> {
     type Reply = Reply;
     type Ask = Ask;
 
-    fn accept(&self, request: &Request<'_>) -> Verdict<Work, Reply> {
-        let verdict = self.site.accept(request);
+    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Reply> {
+        let verdict = self.site.accept(request, class);
         if let Verdict::Reply(reply) = &verdict {
             self.last.replace(Some(reply.clone()));
         }

@@ -169,7 +169,7 @@ impl Connection {
         };
         for (placeholder, (value, ty)) in arguments.iter().zip(statement.params()).enumerate() {
             if let Some(problem) = Argument(value).problem(ty) {
-                self.office.tallies.asks_refused.up();
+                self.office.tallies.offloads_rejected.up();
                 return Ok(Verdict::Other(query.refuse(placeholder, &problem)));
             }
         }
@@ -274,7 +274,7 @@ impl Connection {
     }
 
     fn misfit(&self, query: &Query, problem: &str) -> Verdict {
-        self.office.tallies.postgres_misfits.up();
+        self.office.tallies.postgres_schema_changed.up();
         self.tell_misfit(query, problem);
         Verdict::Other(query.failed(Status::S500, FAILED))
     }

@@ -166,7 +166,7 @@ fn run_on(file: &File, job: &Job, office: &Office) -> Result<Verdict, Error> {
     Ok(match problem {
         None => Verdict::Rows(rows.finish(job.accepted())),
         Some(problem) => {
-            office.tallies.sqlite_misfits.up();
+            office.tallies.sqlite_schema_changed.up();
             let text = format!("statement \"{}\": {problem}", query.statement());
             if office.misfits.is_new(&text) {
                 tracing::error!("SQLite: {text}");

@@ -57,8 +57,8 @@ fn rows_become_json() {
     );
     assert_eq!(stage.get("/items?min=3&max=9").text(), r#"{"rows":[]}"#);
     assert_eq!(stage.get("/items?min=x&max=9").status, 400);
-    assert_eq!((stage.reading("asks_sqlite"), stage.reading("asks_refused")), (3, 1));
-    assert_eq!(stage.reading("answers"), 3);
+    assert_eq!((stage.reading("offloads_sqlite"), stage.reading("offloads_rejected")), (3, 1));
+    assert_eq!(stage.reading("completions"), 3);
     assert_eq!((stage.reading("sqlite_waiting"), stage.reading("sqlite_under_way")), (0, 0));
 }
 
@@ -81,7 +81,7 @@ fn what_does_not_fit_is_the_operators_and_told_once() {
         let answer = stage.get(path);
         assert_eq!((answer.status, answer.text()), (500, "500 Internal Server Error\n"), "{path}");
     }
-    assert_eq!((stage.reading("sqlite_misfits"), stage.reading("sqlite_errors")), (2, 2));
+    assert_eq!((stage.reading("sqlite_schema_changed"), stage.reading("sqlite_errors")), (2, 2));
     assert_eq!(stage.get("/items?min=0&max=9").status, 200, "the file is fine");
 }
 

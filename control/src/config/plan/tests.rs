@@ -51,6 +51,7 @@ fn defaults_are_those_of_the_crates_that_obey_them() {
     assert_eq!((plan.data, plan.stats), (None, None));
     assert_eq!((plan.parked, plan.form, plan.cache_entries), (4_096, 4_096, 65_536));
     assert_eq!(plan.admin_name, "pollux");
+    assert_eq!(plan.admin_directory, Path::new("/run/pollux"));
     let seconds = Duration::from_secs;
     assert_eq!(
         plan.postgres,
@@ -77,6 +78,23 @@ fn the_example_file_gives_every_key_its_default() {
     assert_eq!(given, Key::ALL, "every key stands in the example, once");
     let plan = Plan::check(&config, &host()).expect("the example holds");
     assert_eq!(plan, check("").expect("defaults hold"));
+}
+
+#[test]
+fn metrics_have_an_address_or_none() {
+    let metrics = |text: &str| check(text).expect("holds").metrics;
+    assert_eq!(metrics(""), "127.0.0.1:9464".parse().ok());
+    assert_eq!(metrics("metrics.listen = \"[::1]:9000\""), "[::1]:9000".parse().ok());
+    assert_eq!(metrics("metrics.listen = \"\""), None);
+    for wrong in ["9464", "localhost:9464", "127.0.0.1:0", "off"] {
+        assert_eq!(
+            message(&format!("metrics.listen = {wrong:?}")),
+            format!(
+                "p.toml:1: metrics.listen = {wrong:?}: not understood; write an address and a port \
+                 such as \"127.0.0.1:9464\", or \"\" for no metrics"
+            )
+        );
+    }
 }
 
 #[test]

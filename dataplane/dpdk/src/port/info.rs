@@ -51,11 +51,11 @@ pub struct PortStats {
     /// Frames received.
     pub rx_frames: u64,
     /// Octets received.
-    pub rx_octets: u64,
+    pub rx_bytes: u64,
     /// Frames sent.
     pub tx_frames: u64,
     /// Octets sent.
-    pub tx_octets: u64,
+    pub tx_bytes: u64,
     /// Frames lost because no receive descriptor was free.
     pub rx_missed: u64,
     /// Frames received damaged.
@@ -141,9 +141,9 @@ pub(crate) fn stats(id: u16) -> Result<PortStats, Errno> {
     errno_of(unsafe { dpdk_sys::rte_eth_stats_get(id, &raw mut raw) })?;
     Ok(PortStats {
         rx_frames: raw.ipackets,
-        rx_octets: raw.ibytes,
+        rx_bytes: raw.ibytes,
         tx_frames: raw.opackets,
-        tx_octets: raw.obytes,
+        tx_bytes: raw.obytes,
         rx_missed: raw.imissed,
         rx_errors: raw.ierrors,
         rx_no_buffer: raw.rx_nombuf,

@@ -12,7 +12,7 @@
 
 use std::{
     fs,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     process::{self, Command},
     thread,
@@ -21,6 +21,7 @@ use std::{
 
 use dpdk::{Eal, EalPlan, Memory, QueuePair};
 use engine::{Burst, Nic, NicLosses, TxChecksums};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, bind, recv,
     send, socket,
@@ -264,4 +265,33 @@ pub fn exchange(queue: &mut QueuePair, kernel: &Raw) {
         assert!(arrived == frames, "batch {batch} leaves as it was submitted");
     }
     assert_eq!(queue.losses(), NicLosses::default());
+}
+
+/// What the queue says can be polled is readable from when a frame has arrived until it was taken.
+pub fn can_be_polled(queue: &mut QueuePair, kernel: &Raw) {
+    let descriptors = queue.poll_descriptors().expect("there are descriptors to spare");
+    assert!(!descriptors.is_empty(), "the driver's socket is found");
+    let readable = |timeout: u16| {
+        let fds = descriptors.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+        let mut fds: Vec<_> = fds.collect();
+        poll(&mut fds, PollTimeout::from(timeout)).expect("they can be polled") > 0
+    };
+    let mut burst = Burst::new();
+    for number in 0..3 {
+        // Whatever else the kernel says on a new link.
+        wait_until("silence", || {
+            queue.receive(&mut burst);
+            burst.clear();
+            !readable(0)
+        });
+        kernel.send(&frame(number));
+        wait_until("a readable descriptor", || readable(100));
+        assert!(readable(0), "it stays readable");
+        wait_until("the frame", || {
+            queue.receive(&mut burst);
+            let got = burst.iter().any(|got| got.as_ref() == frame(number));
+            burst.clear();
+            got
+        });
+    }
 }

@@ -1,6 +1,6 @@
 //! A small appliance that says back what it was asked.
 
-use http1::{HEAD_OUT_MAX, HeadContext, Outcome, Request, Service, Status, Verdict};
+use http1::{Class, HEAD_OUT_MAX, HeadContext, Outcome, Request, Service, Status, Verdict};
 
 /// Says back what it was asked. `/early*` is answered 404 without wanting the body, `/204` and
 /// `/304` without content, `/big/N` with N octets; everything else with a description, which for
@@ -46,7 +46,7 @@ impl Service for Mirror {
     /// The description.
     type Ask = String;
 
-    fn accept(&self, request: &Request<'_>) -> Verdict<Asked, Answer> {
+    fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<Asked, Answer> {
         let path = String::from_utf8_lossy(request.target().path()).into_owned();
         if path.starts_with("/early") {
             return Verdict::Reply(Answer::text(Status::S404, "early"));

@@ -4,8 +4,8 @@
 //! way of offering room.
 
 use http1::{
-    Conn, Context, HEAD_OUT_MAX, HttpDate, Limits, Next, Observer, Out, Progress, Reject, Status,
-    Waiting,
+    Class, Conn, Context, HEAD_OUT_MAX, HttpDate, Limits, Next, Observer, Out, Progress, Reject,
+    Status, Waiting,
 };
 
 use crate::mirror::{Answer, Mirror};
@@ -22,12 +22,13 @@ pub(crate) enum Event {
 struct Log<'a>(&'a mut Vec<Event>);
 
 impl Observer for Log<'_> {
-    fn on_request(&mut self) {
+    fn on_request(&mut self, _: Class) {
         self.0.push(Event::Request);
     }
     fn on_response(&mut self, status: Status) {
         self.0.push(Event::Response(status));
     }
+    fn on_response_end(&mut self) {}
     fn on_reject(&mut self, reject: Reject) {
         self.0.push(Event::Reject(reject));
     }

@@ -155,5 +155,5 @@ fn parameters_take_the_type_of_their_placeholder() {
     }
     let text = stage.get("/integer?v=3000000000");
     assert!(text.text().contains("\"v\"") && text.text().contains("2147483647"), "{}", text.text());
-    assert_eq!((stage.reading("postgres_bad_data"), stage.reading("asks_refused")), (3, 3));
+    assert_eq!((stage.reading("postgres_bad_data"), stage.reading("offloads_rejected")), (3, 3));
 }

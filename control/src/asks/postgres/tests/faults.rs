@@ -64,7 +64,10 @@ fn a_statement_that_does_not_fit_its_route_is_answered_500_and_found_by_a_check(
         assert_eq!((answer.status, answer.text()), (500, "500 Internal Server Error\n"), "{path}");
     }
     assert_eq!(stage.get("/one").text(), ONE);
-    assert_eq!((stage.reading("postgres_misfits"), stage.reading("postgres_errors")), (3, 1));
+    assert_eq!(
+        (stage.reading("postgres_schema_changed"), stage.reading("postgres_errors")),
+        (3, 1)
+    );
     // It is there a moment later.
     server.query("CREATE TABLE nothing (id integer)");
     std::thread::sleep(Duration::from_millis(1100));
@@ -72,7 +75,8 @@ fn a_statement_that_does_not_fit_its_route_is_answered_500_and_found_by_a_check(
     server.query("DROP TABLE nothing");
 
     let site = crate::asks::rehearsal::site(routes.map(QueryRoute::route).into());
-    let error = check::vet_with(&parts(&server), &site).expect_err("four are wrong");
+    let error =
+        check::vet_with(&parts(&server), &site, check::REACH_PATIENCE).expect_err("four are wrong");
     let found: Vec<_> = error.faults().iter().map(|fault| (fault.route, &*fault.problem)).collect();
     assert_eq!(
         found,
@@ -87,10 +91,11 @@ fn a_statement_that_does_not_fit_its_route_is_answered_500_and_found_by_a_check(
     assert_eq!(statement, "column");
     let mut parts = parts(&server);
     drop(server);
-    let warnings = check::vet_with(&parts, &site).expect("a server that is down is no fault");
+    let warnings = check::vet_with(&parts, &site, check::REACH_PATIENCE)
+        .expect("a server that is down is no fault");
     assert!(warnings[0].contains("cannot be reached"), "{warnings:?}");
     parts.postgres.server = None;
-    let warnings = check::vet_with(&parts, &site).expect("nor is none");
+    let warnings = check::vet_with(&parts, &site, check::REACH_PATIENCE).expect("nor is none");
     assert!(warnings[0].contains("DATABASE_URL"), "{warnings:?}");
 }
 

@@ -1,0 +1,127 @@
+//! Limits of this process, which a server started in its place would have.
+
+use dpdk::LinkKind;
+
+use super::host::{Host, field};
+use super::report::{Check, Finding};
+use crate::config::Plan;
+use crate::launch::Need;
+
+/// Memory that the kernel or a NIC holds in place: RLIMIT_MEMLOCK.
+pub(super) fn memlock(host: &Host, need: Need, kind: LinkKind, may_exceed: bool) -> Finding {
+    let check = Check::Memlock;
+    if !matches!(kind, LinkKind::AfXdp | LinkKind::Pci) {
+        return Finding::ok(check, "this link locks no memory");
+    }
+    if may_exceed {
+        return Finding::ok(check, "no limit: this process has CAP_IPC_LOCK");
+    }
+    let bytes = super::spell_size(need.frames);
+    match soft_limit(host, "Max locked memory") {
+        Err(why) => Finding::unknown(check, why),
+        Ok(limit) if limit >= need.frames => Finding::ok(check, format!("at least {bytes}")),
+        Ok(limit) => {
+            let limit = super::spell_size(limit);
+            let found = format!("{limit} may be locked, frames take {bytes}");
+            let fix = "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)";
+            Finding::warn(check, found, fix)
+        }
+    }
+}
+
+/// Open files against what control opens; a connection of a client is none.
+pub(super) fn open_files(host: &Host, plan: &Plan, sqlite_files: usize) -> Finding {
+    let check = Check::OpenFiles;
+    let databases = plan.postgres.connections + plan.sqlite.threads * sqlite_files;
+    let wanted =
+        (FILES_BASE + FILES_PER_WORKER * plan.cores.len() + ADMIN_CLIENTS + databases) as u64;
+    match soft_limit(host, "Max open files") {
+        Err(why) => Finding::unknown(check, why),
+        Ok(limit) => {
+            let spelled = if limit == u64::MAX { "no limit".into() } else { limit.to_string() };
+            let found = format!("{spelled}; databases and admin clients take up to {wanted}");
+            if limit >= wanted {
+                Finding::ok(check, found)
+            } else {
+                let fix = format!("ulimit -n {wanted} (LimitNOFILE={wanted} in a systemd unit)");
+                Finding::warn(check, found, fix)
+            }
+        }
+    }
+}
+
+fn soft_limit(host: &Host, name: &str) -> Result<u64, String> {
+    let file = "proc/self/limits";
+    let text = host.text(file)?.ok_or_else(|| format!("there is no /{file}"))?;
+    let soft = field(&text, name).and_then(|rest| rest.split_whitespace().next());
+    match soft {
+        Some("unlimited") => Ok(u64::MAX),
+        Some(number) => number.parse().map_err(|_| format!("/{file} says {name} {number}")),
+        None => Err(format!("/{file} does not tell {name}")),
+    }
+}
+
+/// Standard streams, sockets, eventfds, DPDK's own.
+const FILES_BASE: usize = 64;
+/// Sockets, maps, memory segments.
+const FILES_PER_WORKER: usize = 64;
+/// As many as the admin socket takes at once.
+const ADMIN_CLIENTS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::super::captured::{Captured, expect_one};
+    use super::super::report::State;
+    use super::*;
+    use crate::doctor::tests::plan;
+    use crate::memory::HugepagePool;
+
+    fn limits(text: &str) -> Captured {
+        Captured::new().file("proc/self/limits", text)
+    }
+
+    const NEED: Need = Need {
+        frames: 26 << 20,
+        buffers: 0,
+        answers: 0,
+        pool: HugepagePool { page: 0, total: 0, free: 0 },
+    };
+
+    #[test]
+    fn locked_memory_counts_for_links_that_lock() {
+        let captured = limits("Max locked memory         8388608    8388608    bytes\n");
+        let host = captured.host();
+        let finding = memlock(&host, NEED, LinkKind::AfXdp, false);
+        let fix = "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)";
+        expect_one(&[finding], State::Warn, &["8 MiB", "26 MiB"], Some(fix));
+        expect_one(&[memlock(&host, NEED, LinkKind::AfXdp, true)], State::Ok, &[], None);
+        expect_one(&[memlock(&host, NEED, LinkKind::Tap, false)], State::Ok, &[], None);
+        let captured = limits("Max locked memory         unlimited  unlimited  bytes\n");
+        expect_one(&[memlock(&captured.host(), NEED, LinkKind::Pci, false)], State::Ok, &[], None);
+    }
+
+    #[test]
+    fn files_are_for_databases() {
+        let plan = plan(&[
+            ("cores.workers", "1"),
+            ("postgres.connections", "100"),
+            ("sqlite.threads", "2"),
+        ]);
+        let captured = limits("Max open files            256        1024       files\n");
+        let fix = "ulimit -n 250 (LimitNOFILE=250 in a systemd unit)";
+        expect_one(&[open_files(&captured.host(), &plan, 3)], State::Ok, &["256; "], None);
+        let captured = limits("Max open files            128        1024       files\n");
+        expect_one(&[open_files(&captured.host(), &plan, 3)], State::Warn, &["to 250"], Some(fix));
+    }
+
+    #[test]
+    fn odd_limits_are_unknown() {
+        let plan = plan(&[]);
+        for text in ["", "Max open files\n", "Max open files  lots  lots\n"] {
+            let findings = [open_files(&limits(text).host(), &plan, 0)];
+            expect_one(&findings, State::Warn, &["unknown: /proc/self/limits"], None);
+        }
+        let none = [open_files(&Captured::new().host(), &plan, 0)];
+        expect_one(&none, State::Warn, &["unknown: there is no"], None);
+    }
+}

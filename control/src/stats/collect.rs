@@ -1,0 +1,259 @@
+//! Takes a [`Report`]: loads of every counter, once.
+
+use std::fs;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use dpdk::{Port, PortStats, Running};
+use engine::{CoreStats, Latencies};
+use handlers::RouteKind;
+
+use super::latency::{LatencyReport, Merged, Part};
+use super::report::{CoreReport, Counters, Ratios, Report, RouteReport, ServerReport, VERSION};
+use crate::asks::AsksReadings;
+use crate::memory::{HugepagePool, MemoryUse};
+use crate::reload::ReloadReadings;
+
+/// What one core is read from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoreReadings<'a> {
+    /// The core.
+    pub(crate) core: usize,
+    /// Its worker's counters.
+    pub(crate) stats: &'a CoreStats,
+    /// Its worker's histograms.
+    pub(crate) latencies: &'a Latencies,
+    /// Requests in its submission ring and completions in its completion ring.
+    pub(crate) rings: (usize, usize),
+    /// Requests it answered 503 for want of a request buffer.
+    pub(crate) request_buffers_refused: u64,
+    /// Request buffers that are free.
+    pub(crate) request_buffers_free: usize,
+}
+
+/// What is below the workers: the ports of the process together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NicReadings {
+    /// What the drivers count.
+    pub(crate) ports: PortStats,
+    /// Packet buffers in all.
+    pub(crate) mbufs: u64,
+    /// Of those, buffers that nobody holds.
+    pub(crate) mbufs_free: u64,
+    /// Frames that the kernel dropped before our queues, where a kernel interface is below: its
+    /// AF_XDP driver does not count a full ring itself.
+    pub(crate) kernel_rx_dropped: u64,
+}
+
+impl NicReadings {
+    /// Adds what `port` says. A driver that keeps no counters adds none.
+    pub(crate) fn add(&mut self, port: &Port<Running>) {
+        let stats = port.stats().unwrap_or_default();
+        self.ports.rx_frames += stats.rx_frames;
+        self.ports.rx_bytes += stats.rx_bytes;
+        self.ports.tx_frames += stats.tx_frames;
+        self.ports.tx_bytes += stats.tx_bytes;
+        self.ports.rx_missed += stats.rx_missed;
+        self.ports.rx_errors += stats.rx_errors;
+        self.ports.rx_no_buffer += stats.rx_no_buffer;
+        self.ports.tx_errors += stats.tx_errors;
+        self.mbufs += u64::from(port.pool().size());
+        self.mbufs_free += u64::from(port.pool().available());
+        self.kernel_rx_dropped += port.interface().map_or(0, kernel_drops);
+    }
+
+    fn counters(&self) -> Counters {
+        let Self { ports, mbufs, mbufs_free, kernel_rx_dropped } = *self;
+        named([
+            ("rx_frames", ports.rx_frames),
+            ("rx_bytes", ports.rx_bytes),
+            ("tx_frames", ports.tx_frames),
+            ("tx_bytes", ports.tx_bytes),
+            ("rx_missed", ports.rx_missed),
+            ("rx_errors", ports.rx_errors),
+            ("rx_no_buffer", ports.rx_no_buffer),
+            ("tx_errors", ports.tx_errors),
+            ("mbufs", mbufs),
+            ("mbufs_free", mbufs_free),
+            ("kernel_rx_dropped", kernel_rx_dropped),
+        ])
+    }
+}
+
+/// What the kernel says it dropped on the way in from `interface`.
+fn kernel_drops(interface: &str) -> u64 {
+    let path = format!("/sys/class/net/{interface}/statistics/rx_dropped");
+    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// What does not change while a server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerFacts {
+    /// `admin.name`.
+    pub(crate) name: String,
+    /// Where it answers.
+    pub(crate) url: String,
+    /// The link it took.
+    pub(crate) link: String,
+    /// When it began to serve.
+    pub(crate) since: Instant,
+    /// TSC cycles per second.
+    pub(crate) tsc_hz: u64,
+}
+
+/// Everything a report is made from.
+#[derive(Debug)]
+pub(crate) struct Sources<'a> {
+    /// The server.
+    pub(crate) server: &'a ServerFacts,
+    /// `serving`, `draining` ..
+    pub(crate) state: &'static str,
+    /// The cores that are asked for.
+    pub(crate) cores: &'a [CoreReadings<'a>],
+    /// Requests by route, of these cores.
+    pub(crate) routes: Vec<RouteReport>,
+    /// The ports.
+    pub(crate) nic: NicReadings,
+    /// What is answered beside the cores.
+    pub(crate) offload: &'a AsksReadings,
+    /// Reloads.
+    pub(crate) reload: ReloadReadings,
+}
+
+impl Sources<'_> {
+    /// The report.
+    pub(crate) fn report(self) -> Report {
+        let hz = self.server.tsc_hz;
+        let cores: Vec<_> = self.cores.iter().map(|core| core_report(core, hz)).collect();
+        let mut total = Counters::new();
+        for (name, value) in cores.iter().flat_map(|core| &core.counters) {
+            let sum = total.entry(name.clone()).or_default();
+            *sum = sum.wrapping_add(*value);
+        }
+        let ServerFacts { name, url, link, since, tsc_hz } = self.server;
+        let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Report {
+            version: VERSION,
+            unix_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            server: ServerReport {
+                name: name.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                state: self.state.to_owned(),
+                uptime_seconds: since.elapsed().as_secs(),
+                url: url.clone(),
+                link: link.clone(),
+                tsc_hz: *tsc_hz,
+            },
+            ratios: Ratios::of(&total),
+            total,
+            routes: self.routes,
+            latency: latency(self.cores, hz),
+            cores,
+            nic: self.nic.counters(),
+            memory: memory(),
+            offload: named(self.offload.iter().map(|reading| (reading.name, reading.value))),
+            reload: named([
+                ("reloads", self.reload.reloads),
+                ("reloads_refused", self.reload.reloads_refused),
+                ("sites_retired", self.reload.sites_retired),
+            ]),
+        }
+    }
+}
+
+fn core_report(core: &CoreReadings<'_>, tsc_hz: u64) -> CoreReport {
+    let (submission_ring, completion_ring) = core.rings;
+    let counted = core.stats.readings().map(|reading| (reading.name, reading.value));
+    let counters = named(counted.chain([
+        ("submission_ring", submission_ring as u64),
+        ("completion_ring", completion_ring as u64),
+        ("request_buffers_refused", core.request_buffers_refused),
+        ("request_buffers_free", core.request_buffers_free as u64),
+    ]));
+    let mut latency = latency(&[*core], tsc_hz);
+    latency.iter_mut().for_each(|report| report.buckets.clear());
+    CoreReport { core: core.core, ratios: Ratios::of(&counters), counters, latency }
+}
+
+/// The latencies of `cores` together, by class.
+fn latency(cores: &[CoreReadings<'_>], tsc_hz: u64) -> Vec<LatencyReport> {
+    let mut reports = Vec::new();
+    for kind in RouteKind::ALL {
+        let (mut response, mut offload) = (Merged::default(), Merged::default());
+        for core in cores {
+            response.add(core.latencies.response(kind.class()));
+            offload.add(core.latencies.offload(kind.class()));
+        }
+        reports.extend(response.report(kind.name(), Part::Response, tsc_hz));
+        reports.extend(offload.report(kind.name(), Part::Offload, tsc_hz));
+    }
+    reports
+}
+
+fn memory() -> Counters {
+    let (used, pool) = (MemoryUse::read(), HugepagePool::read());
+    named([
+        ("resident_bytes", used.resident),
+        ("hugepages_bytes", used.hugepages),
+        ("host_hugepage_bytes", pool.page),
+        ("host_hugepages_total", pool.total),
+        ("host_hugepages_free", pool.free),
+    ])
+}
+
+fn named<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> Counters {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::link::{self, WallClock};
+    use handlers::Edition;
+
+    use super::*;
+
+    #[test]
+    fn the_total_is_the_sum_of_the_cores() {
+        let wall = WallClock::new(0);
+        let ends = [link::pair::<Edition>(&wall, 1), link::pair::<Edition>(&wall, 1)];
+        let [(a, _), (b, _)] = &ends;
+        a.stats().requests.add(3);
+        b.stats().requests.add(4);
+        b.stats().connections_open.set(2);
+        let cores = [(1, a), (2, b)].map(|(core, end)| CoreReadings {
+            core,
+            stats: end.stats(),
+            latencies: end.latencies(),
+            rings: end.ring_levels(),
+            request_buffers_refused: 5,
+            request_buffers_free: 7,
+        });
+        let ports = PortStats { rx_missed: 7, ..PortStats::default() };
+        let server = ServerFacts {
+            name: "a".into(),
+            url: "http://198.18.0.2:8080/".into(),
+            link: "none".into(),
+            since: Instant::now(),
+            tsc_hz: 1,
+        };
+        let report = Sources {
+            server: &server,
+            state: "serving",
+            cores: &cores,
+            routes: Vec::new(),
+            nic: NicReadings { ports, mbufs_free: 8, ..NicReadings::default() },
+            offload: &AsksReadings::default(),
+            reload: ReloadReadings { reloads: 9, ..ReloadReadings::default() },
+        }
+        .report();
+        assert_eq!(report.cores[0].core, 1);
+        assert_eq!((report.cores[0].counters["requests"], report.total["requests"]), (3, 7));
+        assert_eq!(report.total["connections_open"], 2);
+        assert_eq!(report.total["request_buffers_refused"], 10);
+        assert_eq!((report.nic["rx_missed"], report.nic["mbufs_free"]), (7, 8));
+        assert_eq!(report.reload["reloads"], 9);
+        assert_eq!(report.server.pid, std::process::id());
+        assert!(report.memory["resident_bytes"] > 0);
+        assert!(report.latency.is_empty(), "nothing was measured");
+    }
+}

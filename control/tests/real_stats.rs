@@ -1,0 +1,215 @@
+//! `pollux stats` against the client's own count: requests, connections, bytes, routes, latencies.
+#![forbid(unsafe_code)]
+
+mod real;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use real::{APPLIANCE, Client, PATIENCE, PORT, Rig, RigPlan, SampleSite, ServerPlan, Tool, binary};
+use serde_json::Value;
+
+/// What one connection asks for, in this order: request line, body, the status it is answered with.
+const REQUESTS: &[(&str, &str, u16)] = &[
+    ("GET /pipeline", "", 200),
+    ("POST /baseline11?a=13&b=42", "20", 200),
+    ("GET /json/3?m=2", "", 200),
+    ("GET /nowhere", "", 404),
+    ("GET /static/app.js", "", 200),
+    ("GET /db?min=10&max=50", "", 200),
+    ("DELETE /pipeline", "", 405),
+    ("GET /pipeline", "", 200),
+];
+const CONNECTIONS: u64 = 40;
+
+/// Bytes of the client: sent, and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Traffic {
+    sent: u64,
+    received: u64,
+}
+
+/// Sends [`REQUESTS`] on one connection, pipelined, and reads until the server closes it.
+fn converse() -> Traffic {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((APPLIANCE, PORT)), PATIENCE)
+        .expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    let mut request = String::new();
+    for (at, (line, body, _)) in REQUESTS.iter().enumerate() {
+        let close = if at + 1 == REQUESTS.len() { "Connection: close\r\n" } else { "" };
+        let length = if body.is_empty() {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
+        request += &format!("{line} HTTP/1.1\r\nHost: a\r\n{close}{length}\r\n{body}");
+    }
+    stream.write_all(request.as_bytes()).expect("is taken");
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).expect("ends with FIN");
+    let answered = answers.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
+    assert_eq!(answered, REQUESTS.len(), "{}", String::from_utf8_lossy(&answers));
+    Traffic { sent: request.len() as u64, received: answers.len() as u64 }
+}
+
+/// Runs `pollux` for the server of `rig`; what it printed.
+fn pollux(rig: &Rig, arguments: &[&str]) -> String {
+    let binary = binary();
+    let program = binary.to_str().expect("a path in UTF-8");
+    Tool::new(60, program, &[arguments, &["--name", &rig.name]].concat()).text()
+}
+
+/// The report, once all is over that was begun.
+fn report(rig: &Rig) -> Value {
+    let start = Instant::now();
+    loop {
+        let text = pollux(rig, &["stats", "--json"]);
+        let report: Value = serde_json::from_str(&text).expect("is JSON");
+        // Levels are published every few turns; TIME-WAIT is the client's.
+        if report["total"]["connections_open"] == 0 || start.elapsed() > PATIENCE {
+            return report;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn sum(values: &Value, name: &str) -> u64 {
+    let values = values.as_array().expect("a list");
+    values.iter().map(|value| value[name].as_u64().expect("a number")).sum()
+}
+
+#[test]
+fn the_numbers_are_those_of_the_client() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let site = SampleSite::write(rig.scratch.path());
+        let data = site.directory.to_str().expect("a path in UTF-8");
+        // Two workers on one queue: the first steers for the second.
+        let server = ServerPlan::new("af_xdp:pollux0", "0,1").with(&["--data", data]).serve(rig);
+        let mut traffic = Traffic::default();
+        for _ in 0..CONNECTIONS {
+            let Traffic { sent, received } = converse();
+            traffic.sent += sent;
+            traffic.received += received;
+        }
+        // One that the client resets, and one that is refused.
+        let mut refused = Client::open();
+        let nonsense = "nonsense\r\n\r\n";
+        refused.send(nonsense);
+        assert_eq!(refused.answer().status, 400);
+        drop(refused);
+
+        let report = report(rig);
+        let total = |name: &str| report["total"][name].as_u64().unwrap_or_else(|| panic!("{name}"));
+        let requests = CONNECTIONS * REQUESTS.len() as u64;
+        assert_eq!(total("requests"), requests);
+        assert_eq!((total("connections_opened"), total("connections_open")), (CONNECTIONS + 1, 0));
+        assert_eq!(total("connections_established"), CONNECTIONS + 1);
+        let of_class = |class: u16| {
+            REQUESTS.iter().filter(|(.., status)| status / 100 == class).count() as u64
+                * CONNECTIONS
+        };
+        assert_eq!((total("responses_2xx"), total("responses_5xx")), (of_class(2), 0));
+        assert_eq!((total("responses_4xx"), total("rejects")), (of_class(4) + 1, 1));
+        assert_eq!(total("request_bytes"), traffic.sent + nonsense.len() as u64);
+        let refusal = total("response_bytes") - traffic.received;
+        assert!((100..1_000).contains(&refusal), "a 400 of {refusal} bytes");
+
+        for (name, value) in report["total"].as_object().expect("counters by name") {
+            assert_eq!(Some(sum(&report["cores"], name)), value.as_u64(), "{name}");
+        }
+        let busy = report["cores"].as_array().expect("two").iter().map(|core| &core["requests"]);
+        assert!(busy.into_iter().all(|requests| requests.as_u64() > Some(0)), "both had some");
+
+        let routes = report["routes"].as_array().expect("a list");
+        let of_route = |methods: &str, path: &str| {
+            let found = routes.iter().find(|r| r["methods"] == methods && r["path"] == path);
+            found.unwrap_or_else(|| panic!("no {methods} {path}: {routes:?}"))["requests"].clone()
+        };
+        assert_eq!(of_route("GET", "/pipeline"), 2 * CONNECTIONS);
+        assert_eq!(of_route("GET", "/json/{count}"), CONNECTIONS);
+        assert_eq!(of_route("", ""), 2 * CONNECTIONS, "404 and 405 are of no route");
+        assert_eq!(sum(&report["routes"], "requests"), requests);
+
+        let latencies = report["latency"].as_array().expect("a list");
+        let measured = |part: &str| {
+            let of_part = latencies.iter().filter(|latency| latency["part"] == part);
+            of_part.map(|latency| latency["count"].as_u64().expect("a number")).sum::<u64>()
+        };
+        assert_eq!((measured("response"), measured("offload")), (requests, CONNECTIONS));
+        assert_eq!(total("offloads_submitted"), CONNECTIONS);
+        for latency in latencies {
+            let q = ["p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns"]
+                .map(|name| latency[name].as_u64().expect("a number"));
+            assert!(q[0] > 0 && q.is_sorted(), "{latency}");
+        }
+
+        let core = report["cores"][1]["core"].to_string();
+        let text = pollux(rig, &["stats", "--json", "--core", &core]);
+        let of_core: Value = serde_json::from_str(&text).expect("is JSON");
+        assert_eq!(of_core["total"]["requests"], report["cores"][1]["requests"]);
+        assert_eq!(of_core["cores"].as_array().map(Vec::len), Some(1));
+        assert_eq!(sum(&of_core["routes"], "requests"), of_core["total"]["requests"]);
+
+        let text = pollux(rig, &["stats"]);
+        for words in
+            ["serving at http://198.18.0.2:8080/ on af_xdp:pollux0", "cycles/request", "p99.9"]
+        {
+            assert!(text.contains(words), "{words}:\n{text}");
+        }
+        let line = text.lines().find(|line| line.starts_with("GET /pipeline")).expect("a route");
+        assert!(line.ends_with(&(2 * CONNECTIONS).to_string()), "{line}");
+        server.stop(rig);
+    });
+}
+
+#[test]
+fn rates_are_watched_until_the_server_goes() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let server = ServerPlan::af_xdp().serve(rig);
+        let mut watch = Command::new(binary())
+            .args(["stats", "--watch", "0.2", "--name", &rig.name])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut client = Client::open();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(1_500) {
+            client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(client.answer().body, b"ok");
+        }
+        drop(client);
+        server.stop(rig);
+        let start = Instant::now();
+        while watch.try_wait().expect("a child of ours").is_none() {
+            assert!(start.elapsed() < PATIENCE, "it watches a server that is gone");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = watch.wait_with_output().expect("it has ended");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("no server listens there"), "{said}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("; rates over 0."), "{text}");
+        let rates = text.lines().filter(|line| line.starts_with("GET /pipeline"));
+        assert!(rates.count() >= 2, "{text}");
+    });
+}
+
+#[test]
+fn a_core_without_a_worker_is_named() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let server = ServerPlan::af_xdp().serve(rig);
+        let binary = binary();
+        let program = binary.to_str().expect("a path in UTF-8");
+        let output =
+            Tool::new(60, program, &["stats", "--core", "77", "--name", &rig.name]).output();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.trim(), "pollux: no worker runs on core 77; workers run on 1");
+        server.stop(rig);
+    });
+}
