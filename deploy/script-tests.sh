@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deploy/script-tests.sh: tests of hugepages.sh, link.sh and quickstart.sh themselves, as root.
+# deploy/script-tests.sh: tests of hugepages.sh, link.sh, quickstart.sh and counters.sh themselves, as root.
 #
 #   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
@@ -21,6 +21,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 QUICKSTART=$here/quickstart.sh
 HUGEPAGES=$here/../hugepages.sh
 LINK=$here/link.sh
+COUNTERS=$here/counters.sh
 BPFFS=/sys/fs/bpf
 XDP_OBJECT=/usr/lib/x86_64-linux-gnu/bpf/xsk_def_xdp_prog.o
 PAGES=/sys/devices/system/node/node0/hugepages/hugepages-2048kB
@@ -454,6 +455,27 @@ test_quickstart_misuse() {
     expect_fails 2 "whole number" "$QUICKSTART" --port http
     expect_fails 2 "wants a value" "$QUICKSTART" --netns
     expect_says "--detach" "$QUICKSTART" --help
+}
+
+# --- counters.sh ---
+
+test_counters_moved_and_not() {
+    local all=$scratch/counters
+    mkdir "$all"
+    seq -f 'declared counter_%g' 200 >"$all/1"
+    seq -f 'moved counter_%g' 150 >>"$all/1"
+    seq -f 'moved counter_%g' 151 200 >"$all/2"
+    expect_says '200 passed, 0 failed' "$COUNTERS" "$all" || return 1
+    # What is declared in one process may be moved in another; a level need not be.
+    printf 'declared a_level\nlevel a_level\n' >>"$all/2"
+    expect_says '200 passed, 0 failed' "$COUNTERS" "$all" || return 1
+    echo 'declared idle' >>"$all/2"
+    expect_fails 1 'no test has moved idle' "$COUNTERS" "$all" || return 1
+    expect_fails 1 '200 passed, 1 failed' "$COUNTERS" "$all" || return 1
+    rm "$all/1"
+    expect_fails 1 'did all tests run?' "$COUNTERS" "$all" || return 1
+    rm -rf "$all"
+    expect_fails 2 'name the directory' "$COUNTERS"
 }
 
 # --- what the tests say ---

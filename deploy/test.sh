@@ -4,8 +4,8 @@
 #   test.sh
 #
 # Formatting, lints, the Rust tests (those of the real binary make links in namespaces of their own),
-# the tests of the scripts, whether all tests together moved every counter, and one short round of the bench. A failing step does not stop the others;
-# the end says which failed, then "N passed, N failed" over all tests. Links and hugepages are given back
+# the tests of the scripts, whether all tests together moved every counter, and one short round of the bench.
+# A failing step does not stop the others; the end says which failed, then "N passed, N failed" over all tests. Links and hugepages are given back
 # at the end, whatever happens.
 # CARGO_TARGET_DIR is respected. POLLUX_HUGEPAGES is how many 2 MiB pages must be to be had (default 768).
 # The tests of the real binary find it by POLLUX_BIN; without it the test-release profile is built.
@@ -26,7 +26,7 @@ HUGEPAGES=${POLLUX_HUGEPAGES:-768}
 # The tests of the real binary reserve under this owner, holding the lock of this name.
 TESTS=tests
 # All steps together; CI ends a run after 90 minutes.
-LIMIT_SECONDS=$((45 * 60))
+LIMIT_SECONDS=$((38 * 60))
 STEPS_ENDED='all steps have ended'
 
 main() {

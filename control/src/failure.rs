@@ -65,14 +65,9 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Content(_) | Self::Top(TopError::NotATerminal) => 2,
-            Self::Remote(error) => {
-                if error.is_timeout() {
-                    3
-                } else {
-                    1
-                }
-            }
-            Self::Socket(_)
+            Self::Remote(error) if error.is_timeout() => 3,
+            Self::Remote(_)
+            | Self::Socket(_)
             | Self::Manual(_)
             | Self::Top(TopError::Terminal(_))
             | Self::Asks(_)

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 /// What a server does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     /// Accepts connections.
+    #[default]
     Serving,
     /// Accepts none, and finishes those that are open.
     Draining,
@@ -21,6 +22,10 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// All of them, in their order.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Serving, Self::Draining, Self::Drained, Self::Stopping];
+
     /// The word for it, as in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_protocol() {
-        for state in [State::Serving, State::Draining, State::Drained, State::Stopping] {
+        for state in State::ALL {
             assert_eq!(serde_json::json!(state), state.name());
         }
     }

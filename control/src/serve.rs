@@ -112,7 +112,7 @@ async fn run(plan: Plan, source: Source, workshop: Workshop, log: LogLevel) -> R
     );
     started.set();
     let besides = Besides { asks, reload, reloader, admin, requests, queries };
-    Ok(Watch::new(plan, appliance, besides).run(&mut signals).await?)
+    Ok(Watch::new(plan, appliance, besides, began).run(&mut signals).await?)
 }
 
 /// The admin socket. A server that cannot have one serves all the same; a second server of its name

@@ -140,13 +140,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches over `appliance` and what is beside it.
-    pub(crate) fn new(plan: Plan, appliance: Appliance, besides: Besides) -> Self {
+    /// Watches over `appliance` and what is beside it, in a process that began to start at `began`.
+    pub(crate) fn new(plan: Plan, appliance: Appliance, besides: Besides, began: Instant) -> Self {
         let facts = ServerFacts {
             name: plan.admin_name.clone(),
             url: format!("http://{}:{}/", plan.address, plan.port),
             link: appliance.link.clone(),
-            since: Instant::now(),
+            began,
             tsc_hz: appliance.tsc_hz,
         };
         Self {
@@ -354,7 +354,7 @@ impl Watch {
         }
         Sources {
             server: &self.facts,
-            state: self.state.name(),
+            state: self.state,
             cores: &cores,
             routes: self.besides.reload.routes(worker),
             nic,

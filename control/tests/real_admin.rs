@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use real::{Client, PATIENCE, Rig, RigPlan, Server, ServerPlan, Tool, binary, wrk};
+use real::{Client, PATIENCE, Rig, RigPlan, Server, ServerPlan, binary, wrk};
 use serde_json::Value;
 
 /// How a command of the command line ended.
@@ -26,9 +26,7 @@ struct Ended {
 
 /// Runs `pollux` for the server of `rig`.
 fn pollux(rig: &Rig, arguments: &[&str]) -> Ended {
-    let binary = binary();
-    let program = binary.to_str().expect("a path in UTF-8");
-    let output = Tool::new(60, program, &[arguments, &["--name", &rig.name]].concat()).output();
+    let output = rig.pollux(arguments).output();
     Ended {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use real::{Client, Kind, Rig, RigPlan, Server, ServerPlan};
+use real::{Client, Kind, Rig, RigPlan, Server, ServerPlan, counting_route};
 
 #[test]
 fn af_xdp_costs_nothing_idle() {
@@ -120,24 +120,14 @@ fn polling_time(server: &Server) -> Duration {
     Duration::from_nanos(polling.iter().map(|task| nanos(task)).sum())
 }
 
-/// Writes a configuration whose route /word answers `word`, and whose route /count is answered by a
-/// database: it counts to the number asked for.
+/// Writes a configuration whose route /word answers `word`, and whose route /count is answered by a database.
 fn configure(scratch: &Path, word: &str) -> PathBuf {
-    let database = scratch.join("empty.db");
-    if !database.exists() {
-        let connection = rusqlite::Connection::open(&database).expect("writable");
-        connection.execute_batch("CREATE TABLE shelf (place INTEGER)").expect("is SQL");
-    }
     let file = scratch.join("pollux.toml");
     let text = format!(
-        "[data]\ndirectory = \"{}\"\n\
-         [statements]\ncount = \"WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 \
-         FROM numbers WHERE i < ?1) SELECT count(*) AS n FROM numbers\"\n\
-         [[route]]\npath = \"/word\"\nkind = \"fixed\"\ntype = \"text/plain\"\nbody = \"{word}\"\n\
-         [[route]]\npath = \"/count\"\nkind = \"sqlite\"\ndatabase = \"empty.db\"\n\
-         statement = \"count\"\narguments = [\"to\"]\nrow = '{{\"n\": n}}'\n\
-         [route.parameters]\nto = {{ from = \"query\", type = \"integer\" }}\n",
-        scratch.display()
+        "[data]\ndirectory = \"{}\"\n{}\
+         [[route]]\npath = \"/word\"\nkind = \"fixed\"\ntype = \"text/plain\"\nbody = \"{word}\"\n",
+        scratch.display(),
+        counting_route(scratch, "n")
     );
     fs::write(&file, text).expect("writable");
     file

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use real::{Client, LISTEN, Rig, RigPlan, Scrape, ServerPlan, Tool, binary, probe, script};
+use real::{Client, LISTEN, Rig, RigPlan, Scrape, ServerPlan, probe, script};
 use serde_json::Value;
 
 const CONNECTIONS: usize = 16;
@@ -160,9 +160,9 @@ fn readiness_follows_the_life_of_the_server() {
         Scrape::when(rig, "a body on its way", |scrape| {
             scrape.sum("pollux_connections", &[("state", "reading")]) == 1.0
         });
-        pollux(rig, &["drain", "--no-wait"]);
+        rig.pollux(&["drain", "--no-wait"]).text();
         expect_state(rig, "draining", (503, "draining\n"));
-        pollux(rig, &["resume"]);
+        rig.pollux(&["resume"]).text();
         expect_state(rig, "serving", (200, "ready\n"));
         server.signal(Signal::SIGTERM);
         let start = Instant::now();
@@ -189,14 +189,6 @@ fn expect_state(rig: &Rig, state: &str, expected: (u16, &str)) {
         assert_eq!(is_in, known == state, "{known}: {scrape:?}");
     }
     assert_eq!(probe("/readyz"), (expected.0, expected.1.into()));
-}
-
-/// Runs `pollux` for the server of `rig`.
-#[track_caller]
-fn pollux(rig: &Rig, arguments: &[&str]) {
-    let binary = binary();
-    let program = binary.to_str().expect("a path in UTF-8");
-    Tool::new(60, program, &[arguments, &["--name", &rig.name]].concat()).text();
 }
 
 #[test]

@@ -10,11 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use real::{Client, Rig, RigPlan, Server, ServerPlan};
-
-/// Counts to the number that is asked for: as slow as one likes.
-const COUNT: &str = "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers \
-                     WHERE i < ?1) SELECT count(*) AS n FROM numbers";
+use real::{Client, Rig, RigPlan, Server, ServerPlan, counting_route};
 
 #[test]
 fn a_query_outlives_the_site_it_was_asked_of() {
@@ -94,21 +90,14 @@ fn more_than_may_wait_are_refused_and_counted() {
     });
 }
 
-/// Writes a configuration whose route /count answers `{"WORD": N}`, and its empty database.
+/// Writes a configuration whose route /count answers `{"WORD": N}`.
 fn configure(scratch: &Path, word: &str) -> PathBuf {
-    let database = scratch.join("empty.db");
-    if !database.exists() {
-        let connection = rusqlite::Connection::open(&database).expect("writable");
-        connection.execute_batch("CREATE TABLE shelf (place INTEGER)").expect("is SQL");
-    }
     let file = scratch.join("pollux.toml");
-    let directory = scratch.display();
     let text = format!(
-        "[data]\ndirectory = \"{directory}\"\n[sqlite]\ntimeout = \"20s\"\n[deadlines]\n\
-         answer = \"30s\"\ndrain = \"20s\"\n[statements]\ncount = \"{COUNT}\"\n\
-         [[route]]\npath = \"/count\"\nkind = \"sqlite\"\ndatabase = \"empty.db\"\n\
-         statement = \"count\"\narguments = [\"to\"]\nrow = '{{\"{word}\": n}}'\n\
-         [route.parameters]\nto = {{ from = \"query\", type = \"integer\" }}\n"
+        "[data]\ndirectory = \"{}\"\n[sqlite]\ntimeout = \"20s\"\n[deadlines]\nanswer = \"30s\"\n\
+         drain = \"20s\"\n{}",
+        scratch.display(),
+        counting_route(scratch, word)
     );
     fs::write(&file, text).expect("writable");
     file

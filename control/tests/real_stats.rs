@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use real::{APPLIANCE, Client, PATIENCE, PORT, Rig, RigPlan, SampleSite, ServerPlan, Tool, binary};
+use real::{APPLIANCE, Client, PATIENCE, PORT, Rig, RigPlan, SampleSite, ServerPlan, binary};
 use serde_json::Value;
 
 /// What one connection asks for, in this order: request line, body, the status it is answered with.
@@ -54,18 +54,11 @@ fn converse() -> Traffic {
     Traffic { sent: request.len() as u64, received: answers.len() as u64 }
 }
 
-/// Runs `pollux` for the server of `rig`; what it printed.
-fn pollux(rig: &Rig, arguments: &[&str]) -> String {
-    let binary = binary();
-    let program = binary.to_str().expect("a path in UTF-8");
-    Tool::new(60, program, &[arguments, &["--name", &rig.name]].concat()).text()
-}
-
 /// The report, once all is over that was begun.
 fn report(rig: &Rig) -> Value {
     let start = Instant::now();
     loop {
-        let text = pollux(rig, &["stats", "--json"]);
+        let text = rig.pollux(&["stats", "--json"]).text();
         let report: Value = serde_json::from_str(&text).expect("is JSON");
         // Levels are published every few turns; TIME-WAIT is the client's.
         if report["total"]["connections_open"] == 0 || start.elapsed() > PATIENCE {
@@ -146,13 +139,13 @@ fn the_numbers_are_those_of_the_client() {
         }
 
         let core = report["cores"][1]["core"].to_string();
-        let text = pollux(rig, &["stats", "--json", "--core", &core]);
+        let text = rig.pollux(&["stats", "--json", "--core", &core]).text();
         let of_core: Value = serde_json::from_str(&text).expect("is JSON");
         assert_eq!(of_core["total"]["requests"], report["cores"][1]["requests"]);
         assert_eq!(of_core["cores"].as_array().map(Vec::len), Some(1));
         assert_eq!(sum(&of_core["routes"], "requests"), of_core["total"]["requests"]);
 
-        let text = pollux(rig, &["stats"]);
+        let text = rig.pollux(&["stats"]).text();
         for words in
             ["serving at http://198.18.0.2:8080/ on af_xdp:pollux0", "cycles/request", "p99.9"]
         {
@@ -203,10 +196,7 @@ fn rates_are_watched_until_the_server_goes() {
 fn a_core_without_a_worker_is_named() {
     Rig::run(RigPlan::VETH, |rig| {
         let server = ServerPlan::af_xdp().serve(rig);
-        let binary = binary();
-        let program = binary.to_str().expect("a path in UTF-8");
-        let output =
-            Tool::new(60, program, &["stats", "--core", "77", "--name", &rig.name]).output();
+        let output = rig.pollux(&["stats", "--core", "77"]).output();
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(said.trim(), "pollux: no worker runs on core 77; workers run on 1");

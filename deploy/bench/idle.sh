@@ -8,8 +8,8 @@
 #   --requests N  requests timed after 100 ms of silence each; ten times as many back to back (default 50)
 #
 # Every link is measured with cores.idle = adaptive and poll, one worker on core 1, client on core 0, in
-# a network namespace of its own. Prints one line each: the share of a core that the worker takes while
-# nothing comes (its thread's time on the processor), and the median latency of a request on an open
+# a network namespace of its own. Prints one line each: the share of a core that the process takes while
+# nothing comes (the time of all its threads on a processor), and the median latency of a request on an open
 # connection back to back and after silence. With "poll" the worker is always awake: what its latency
 # grows by after silence is the client's own waking.
 # POLLUX_BIN names a binary to measure instead of building one.
@@ -97,9 +97,9 @@ measure() {
         die "no answer on http://$ADDRESS:$PORT/pipeline over $name: see above"
     fi
     sleep "$SETTLE_SECONDS"
-    before=$(worker_nanos)
+    before=$(process_nanos)
     sleep "$3"
-    after=$(worker_nanos)
+    after=$(process_nanos)
     busy=$(time_requests back-to-back $(($4 * 10)))
     spaced=$(time_requests spaced "$4")
     awk -v link="$1" -v idle="$2" -v nanos=$((after - before)) -v seconds="$3" -v busy="$busy" -v spaced="$spaced" \
@@ -111,11 +111,10 @@ measure() {
 
 answers() { [[ $(ip netns exec "$namespace" curl --silent --max-time 5 "http://$ADDRESS:$PORT/pipeline") == ok ]]; }
 
-# Nanoseconds that the workers have been on a processor.
-worker_nanos() {
+# Nanoseconds that the threads of the server have been on a processor.
+process_nanos() {
     local task total=0 nanos
     for task in /proc/"$pid"/task/*; do
-        [[ $(<"$task/comm") == worker-* ]] || continue
         read -r nanos _ <"$task/schedstat"
         total=$((total + nanos))
     done

@@ -54,24 +54,23 @@ impl CommandHandler {
     pub(crate) async fn answer(&self, line: &[u8]) -> Result<Value, String> {
         let request = Request::parse(line).map_err(|error| format!("{error}; {}", list()))?;
         match request.command.as_str() {
-            name::LOG => return self.log(&request),
-            name::STATS => return self.stats(&request).await,
-            known if name::ALL.contains(&known) => refuse_arguments(&request)?,
-            other => return Err(format!("unknown command {other:?}; {}", list())),
-        }
-        match request.command.as_str() {
             name::RELOAD => {
+                refuse_arguments(&request)?;
                 let reloaded = self.reload.reload().await.map_err(|error| error.to_string())?;
                 Ok(json!(reloaded))
             }
             name::CONFIG => {
+                refuse_arguments(&request)?;
                 let level = self.log.get().map_err(|error| error.to_string())?;
                 Ok(json!(self.reload.config().with_log_level(level)))
             }
-            name::DRAIN => self.lifecycle(Action::Drain).await,
-            name::RESUME => self.lifecycle(Action::Resume).await,
-            name::STOP => self.lifecycle(Action::Stop).await,
-            _ => self.lifecycle(Action::Report).await,
+            name::STATS => self.stats(&request).await,
+            name::LOG => self.log(&request),
+            name::STATUS => self.lifecycle(&request, Action::Report).await,
+            name::DRAIN => self.lifecycle(&request, Action::Drain).await,
+            name::RESUME => self.lifecycle(&request, Action::Resume).await,
+            name::STOP => self.lifecycle(&request, Action::Stop).await,
+            other => Err(format!("unknown command {other:?}; {}", list())),
         }
     }
 
@@ -88,7 +87,8 @@ impl CommandHandler {
         Ok(json!(report))
     }
 
-    async fn lifecycle(&self, action: Action) -> Result<Value, String> {
+    async fn lifecycle(&self, request: &Request, action: Action) -> Result<Value, String> {
+        refuse_arguments(request)?;
         let status = self.lifecycle.request(action).await.map_err(|error| error.to_string())?;
         Ok(json!(self.process.status(status)))
     }
@@ -237,6 +237,14 @@ mod tests {
         let settings = result["settings"].as_array().expect("a list");
         let level = settings.iter().find(|s| s["key"] == "log.level").expect("every key is there");
         assert_eq!((&level["value"], &level["source"]), (&json!("trace"), &json!("command")));
+    }
+
+    #[tokio::test]
+    async fn every_name_is_a_command() {
+        let handler = CommandHandler::for_tests();
+        for name in name::ALL {
+            answer(&handler, &Request::new(name).line()).await.expect("is carried out");
+        }
     }
 
     #[tokio::test]

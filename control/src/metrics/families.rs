@@ -7,6 +7,7 @@ use super::family::{Families, FamilyKind, Value};
 use super::help::Help;
 use super::names::{self, Name};
 use super::process;
+use crate::lifecycle::State;
 use crate::stats::{Counters, Part, Report, RouteReport, ServerReport};
 
 /// The families of `report`.
@@ -66,12 +67,11 @@ fn add_server(families: &mut Families, server: &ServerReport) {
         FamilyKind::Gauge,
         "1 for the state that the server is in",
     );
-    let is_other = !STATES.contains(&server.state.as_str());
-    for name in STATES.iter().copied().chain(is_other.then_some(server.state.as_str())) {
-        state.number(vec![info("state", name)], u64::from(name == server.state));
+    for known in State::ALL {
+        state.number(vec![info("state", known.name())], u64::from(known == server.state));
     }
     families
-        .family("pollux_uptime_seconds", FamilyKind::Gauge, "since the server began to serve")
+        .family("pollux_uptime_seconds", FamilyKind::Gauge, "since the process started")
         .number(Vec::new(), server.uptime_seconds);
     families
         .family("pollux_tsc_hertz", FamilyKind::Gauge, "TSC cycles a second")
@@ -113,8 +113,6 @@ fn add_latencies(families: &mut Families, report: &Report) {
     }
 }
 
-/// States of a server, in their order.
-const STATES: &[&str] = &["serving", "draining", "drained", "stopping"];
 const DURATION_HELP: &str = "from the last byte of a request head taken to the last byte of its response queued, \
                              by kind of route";
 const WAIT_HELP: &str = "the part of a request's duration spent waiting for what runs beside the \
@@ -168,13 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_is_new_is_shown_too() {
-        let server = ServerReport { state: "hatching".into(), ..ServerReport::default() };
+    fn one_state_is_on_and_the_others_are_there() {
+        let server = ServerReport { state: State::Drained, ..ServerReport::default() };
         let families = of_report(&Report { server, ..Report::default() });
         let (_, family) =
             families.iter().find(|(name, _)| *name == "pollux_server_state").expect("is there");
+        assert_eq!(family.samples.len(), State::ALL.len());
         let on: Vec<_> = family.samples.iter().filter(|(_, v)| *v == Value::Level(1)).collect();
         assert_eq!(on.len(), 1);
-        assert_eq!(on[0].0, [("state", "hatching".to_owned())]);
+        assert_eq!(on[0].0, [("state", "drained".to_owned())]);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::lifecycle::State;
 use crate::stats::{Report, StatsHandle};
 
 /// Whether the start is over. Clones are the same.
@@ -44,8 +45,8 @@ pub(super) async fn check(stats: &StatsHandle, started: &Started) -> Result<(), 
     let deadline = Instant::now() + TURN_TIMEOUT;
     let mut now = first.clone();
     loop {
-        if now.server.state != SERVING {
-            return Err(NotReady(now.server.state));
+        if now.server.state != State::Serving {
+            return Err(word(now.server.state.name()));
         }
         if every_core_turned(&first, &now) {
             return Ok(());
@@ -67,8 +68,6 @@ fn word(word: &str) -> NotReady {
     NotReady(word.to_owned())
 }
 
-/// The state of a server that takes new connections.
-const SERVING: &str = "serving";
 /// The counter that moves as long as a worker runs.
 const TURNS: &str = "turns";
 /// The supervisor answers within milliseconds, unless it is blocked.
@@ -92,7 +91,7 @@ mod tests {
             ..CoreReport::default()
         };
         Report {
-            server: ServerReport { state: SERVING.into(), ..ServerReport::default() },
+            server: ServerReport { state: State::Serving, ..ServerReport::default() },
             cores: vec![core(1, turns[0]), core(2, turns[1])],
             ..Report::default()
         }
@@ -122,7 +121,7 @@ mod tests {
         let moving = StatsHandle::answering(|_| Ok(serving([1, 1])));
         assert_eq!(check_when(false, moving).await, Err(word("starting")));
         let draining = StatsHandle::answering(|_| {
-            let server = ServerReport { state: "draining".into(), ..ServerReport::default() };
+            let server = ServerReport { state: State::Draining, ..ServerReport::default() };
             Ok(Report { server, ..serving([1, 1]) })
         });
         assert_eq!(check_when(true, draining).await, Err(word("draining")));

@@ -34,7 +34,6 @@ pub(super) fn full_report() -> Report {
         server: ServerReport {
             name: "a".into(),
             version: "0.1.0".into(),
-            state: "serving".into(),
             link: "quote \" backslash \\ line\nend".into(),
             ..ServerReport::default()
         },

@@ -10,6 +10,7 @@ use handlers::RouteKind;
 use super::latency::{LatencyReport, Merged, Part};
 use super::report::{CoreReport, Counters, Ratios, Report, RouteReport, ServerReport, VERSION};
 use crate::asks::AsksReadings;
+use crate::lifecycle::State;
 use crate::memory::{HugepagePool, MemoryUse};
 use crate::reload::ReloadReadings;
 
@@ -94,8 +95,8 @@ pub(crate) struct ServerFacts {
     pub(crate) url: String,
     /// The link it took.
     pub(crate) link: String,
-    /// When it began to serve.
-    pub(crate) since: Instant,
+    /// When the process began to start.
+    pub(crate) began: Instant,
     /// TSC cycles per second.
     pub(crate) tsc_hz: u64,
 }
@@ -105,8 +106,8 @@ pub(crate) struct ServerFacts {
 pub(crate) struct Sources<'a> {
     /// The server.
     pub(crate) server: &'a ServerFacts,
-    /// `serving`, `draining` ..
-    pub(crate) state: &'static str,
+    /// What it does.
+    pub(crate) state: State,
     /// The cores that are asked for.
     pub(crate) cores: &'a [CoreReadings<'a>],
     /// Requests by route, of these cores.
@@ -129,7 +130,7 @@ impl Sources<'_> {
             let sum = total.entry(name.clone()).or_default();
             *sum = sum.wrapping_add(*value);
         }
-        let ServerFacts { name, url, link, since, tsc_hz } = self.server;
+        let ServerFacts { name, url, link, began, tsc_hz } = self.server;
         let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Report {
             version: VERSION,
@@ -138,8 +139,8 @@ impl Sources<'_> {
                 name: name.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
-                state: self.state.to_owned(),
-                uptime_seconds: since.elapsed().as_secs(),
+                state: self.state,
+                uptime_seconds: began.elapsed().as_secs(),
                 url: url.clone(),
                 link: link.clone(),
                 tsc_hz: *tsc_hz,
@@ -233,12 +234,12 @@ mod tests {
             name: "a".into(),
             url: "http://198.18.0.2:8080/".into(),
             link: "none".into(),
-            since: Instant::now(),
+            began: Instant::now(),
             tsc_hz: 1,
         };
         let report = Sources {
             server: &server,
-            state: "serving",
+            state: State::Serving,
             cores: &cores,
             routes: Vec::new(),
             nic: NicReadings { ports, mbufs_free: 8, ..NicReadings::default() },

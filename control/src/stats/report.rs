@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::latency::LatencyReport;
+use crate::lifecycle::State;
 
 /// The version of the report's form. Members may be added within a version; none changes its meaning.
 pub(crate) const VERSION: u32 = 1;
@@ -50,9 +51,9 @@ pub(crate) struct ServerReport {
     pub(crate) version: String,
     /// Process id.
     pub(crate) pid: u32,
-    /// `serving`, `draining`, `drained` or `stopping`.
-    pub(crate) state: String,
-    /// Since it began to serve.
+    /// What it does.
+    pub(crate) state: State,
+    /// Since the process started, as `pollux version` has it.
     pub(crate) uptime_seconds: u64,
     /// Where it answers.
     pub(crate) url: String,

@@ -109,7 +109,7 @@ impl Model {
         let silence = (age > controls.interval * 2 + SILENCE_MAX).then_some(age.as_secs());
         let header = Header {
             name,
-            state: server.state.clone(),
+            state: server.state.name(),
             silence,
             pid: server.pid,
             version: server.version.clone(),

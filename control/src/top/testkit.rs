@@ -1,5 +1,6 @@
 //! Reports for tests.
 
+use crate::lifecycle::State;
 use crate::stats::{
     CoreReport, Counters, LatencyReport, Part, Quantiles, Report, RouteReport, ServerReport,
 };
@@ -41,10 +42,10 @@ pub(super) fn report(seconds: u64, cores: &[usize]) -> Report {
     Report {
         unix_ms: seconds * 1_000,
         server: ServerReport {
+            state: State::Serving,
             name: "pollux".into(),
             version: "0.1.0".into(),
             pid: 4_711,
-            state: "serving".into(),
             uptime_seconds: seconds,
             url: "http://198.18.0.2:8080/".into(),
             link: "af_xdp:pollux0".into(),

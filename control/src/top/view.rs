@@ -26,7 +26,8 @@ pub(super) struct Absence {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Header {
     pub(super) name: String,
-    pub(super) state: String,
+    /// The name of it.
+    pub(super) state: &'static str,
     /// For how many seconds no report has come, where one should have.
     pub(super) silence: Option<u64>,
     pub(super) pid: u32,

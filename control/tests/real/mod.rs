@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports, reason = "every test binary uses its own part of this")]
 
 mod client;
+mod counting;
 mod curl;
 mod driver;
 mod load;
@@ -23,6 +24,7 @@ mod stats;
 mod tmux;
 
 pub(crate) use client::{Client, PATIENCE};
+pub(crate) use counting::counting_route;
 pub(crate) use curl::{Curl, Shown};
 pub(crate) use driver::{Drive, Driven, Exchange, Tally, Template};
 pub(crate) use load::{Load, h2load, wrk};

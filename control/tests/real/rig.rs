@@ -9,7 +9,7 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::machine::{Hugepages, Tool, Turn, script};
+use super::machine::{Hugepages, Tool, Turn, binary, script};
 
 /// Address of the appliance.
 pub(crate) const APPLIANCE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
@@ -111,6 +111,13 @@ impl Rig {
     /// `deploy/link.sh exec` in this namespace: what comes before the command.
     pub(crate) fn exec_arguments(&self) -> [String; 4] {
         ["exec".into(), "--netns".into(), self.name.clone(), "--".into()]
+    }
+
+    /// `pollux` with these arguments, for the server of this test.
+    pub(crate) fn pollux(&self, arguments: &[&str]) -> Tool {
+        let binary = binary();
+        let program = binary.to_str().expect("a path in UTF-8");
+        Tool::new(60, program, &[arguments, &["--name", &self.name]].concat())
     }
 
     /// Id of the XDP program on the appliance's interface, if there is one. A tap has none.

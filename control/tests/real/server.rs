@@ -78,6 +78,8 @@ impl ServerPlan {
         // Whatever becomes of the test, its server does not outlive it: setpriv(1).
         let mut command = Command::new("setpriv");
         command.env_remove("DATABASE_URL").env_remove("DATABASE_MAX_CONN").envs(self.environment);
+        // What it has there when it is killed goes with the test.
+        command.env("TMPDIR", rig.scratch.path());
         command.args(["--pdeathsig", "KILL", "--"]).arg(script("deploy/link.sh"));
         command.args(rig.exec_arguments()).args(&self.before);
         if !self.before.is_empty() {

@@ -7,6 +7,7 @@ use super::Palette;
 use super::format::{clip, fit, scope};
 use crate::config::spell_time;
 use crate::human;
+use crate::lifecycle::State;
 use crate::top::controls::Controls;
 use crate::top::view::{Absence, Header};
 
@@ -14,8 +15,8 @@ use crate::top::view::{Absence, Header};
 pub(super) fn lines(header: &Header, width: u16, palette: &Palette) -> Vec<Line<'static>> {
     let state = match header.silence {
         Some(seconds) => (format!("no reply for {}", human::uptime(seconds)), palette.bad),
-        None if header.state == "serving" => (header.state.clone(), palette.good),
-        None => (header.state.clone(), palette.warning),
+        None if header.state == State::Serving.name() => (header.state.to_owned(), palette.good),
+        None => (header.state.to_owned(), palette.warning),
     };
     let plain = Style::new();
     let who = vec![
