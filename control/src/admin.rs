@@ -15,6 +15,6 @@ mod status;
 pub(crate) use client::{Client, ClientError, request};
 pub(crate) use commands::{CommandHandler, name};
 pub(crate) use protocol::Request;
-pub(crate) use server::serve;
+pub(crate) use server::{CLIENTS_MAX, serve};
 pub(crate) use socket::{NAME, Socket, SocketError, is_name, path};
 pub(crate) use status::{Process, ServerStatus};

@@ -27,6 +27,7 @@ use crate::stats::StatsHandle;
 use endpoints::Endpoints;
 
 pub(crate) use readiness::Started;
+pub(crate) use server::CONNECTIONS_MAX;
 
 /// Listens on `listen`, if there is an address, until the runtime ends. Readiness is `starting` until the
 /// value returned is told otherwise. An address that cannot be bound is a warning: the server serves without.

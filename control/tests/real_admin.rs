@@ -264,8 +264,10 @@ fn the_configuration_hides_the_password() {
 fn clients_that_are_killed_leave_nothing_behind() {
     Rig::run(RigPlan::VETH, |rig| {
         let server = ServerPlan::af_xdp().serve(rig);
-        let commands: [&[&str]; 6] = [
+        let commands: [&[&str]; 8] = [
             &["reload"],
+            &["stats"],
+            &["stats", "--watch", "0.1"],
             &["drain"],
             &["version"],
             &["config", "show"],

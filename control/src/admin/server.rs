@@ -83,7 +83,7 @@ async fn send(to: &mut (impl AsyncWriteExt + Unpin), line: &str) -> io::Result<(
 }
 
 /// Clients at once.
-const CLIENTS_MAX: usize = 128;
+pub(crate) const CLIENTS_MAX: usize = 128;
 /// Bytes of one request, with the end of its line.
 const LINE_MAX: u64 = 64 << 10;
 /// A client may take this long to send a line.

@@ -4,8 +4,10 @@ use dpdk::LinkKind;
 
 use super::host::{Host, field};
 use super::report::{Check, Finding};
+use crate::admin;
 use crate::config::Plan;
 use crate::launch::Need;
+use crate::metrics;
 
 /// Memory that the kernel or a NIC holds in place: RLIMIT_MEMLOCK.
 pub(super) fn memlock(host: &Host, need: Need, kind: LinkKind, may_exceed: bool) -> Finding {
@@ -34,12 +36,13 @@ pub(super) fn open_files(host: &Host, plan: &Plan, sqlite_files: usize) -> Findi
     let check = Check::OpenFiles;
     let databases = plan.postgres.connections + plan.sqlite.threads * sqlite_files;
     let wanted =
-        (FILES_BASE + FILES_PER_WORKER * plan.cores.len() + ADMIN_CLIENTS + databases) as u64;
+        (FILES_BASE + FILES_PER_WORKER * plan.cores.len() + OPERATORS_MAX + databases) as u64;
     match soft_limit(host, "Max open files") {
         Err(why) => Finding::unknown(check, why),
         Ok(limit) => {
             let spelled = if limit == u64::MAX { "no limit".into() } else { limit.to_string() };
-            let found = format!("{spelled}; databases and admin clients take up to {wanted}");
+            let found =
+                format!("{spelled}; databases, admin and metrics clients take up to {wanted}");
             if limit >= wanted {
                 Finding::ok(check, found)
             } else {
@@ -65,8 +68,8 @@ fn soft_limit(host: &Host, name: &str) -> Result<u64, String> {
 const FILES_BASE: usize = 64;
 /// Sockets, maps, memory segments.
 const FILES_PER_WORKER: usize = 64;
-/// As many as the admin socket takes at once.
-const ADMIN_CLIENTS: usize = 16;
+/// Clients of the admin socket and of the metrics listener.
+const OPERATORS_MAX: usize = admin::CLIENTS_MAX + metrics::CONNECTIONS_MAX;
 
 #[cfg(test)]
 mod tests {

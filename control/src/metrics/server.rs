@@ -72,7 +72,8 @@ async fn converse(stream: TcpStream, endpoints: &Endpoints, timeouts: Timeouts) 
     }
 }
 
-const CONNECTIONS_MAX: usize = 32;
+/// Connections at once.
+pub(crate) const CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request head.
 const HEAD_LEN_MAX: usize = 16 << 10;
 /// After a connection that could not be accepted (no file descriptors, say).
