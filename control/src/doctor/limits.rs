@@ -110,11 +110,12 @@ mod tests {
             ("postgres.connections", "100"),
             ("sqlite.threads", "2"),
         ]);
-        let captured = limits("Max open files            256        1024       files\n");
-        let fix = "ulimit -n 250 (LimitNOFILE=250 in a systemd unit)";
-        expect_one(&[open_files(&captured.host(), &plan, 3)], State::Ok, &["256; "], None);
-        let captured = limits("Max open files            128        1024       files\n");
-        expect_one(&[open_files(&captured.host(), &plan, 3)], State::Warn, &["to 250"], Some(fix));
+        let captured = limits("Max open files            394        1024       files\n");
+        // 64 of the process, 64 of the worker, 160 operators, 100 connections, 2 threads by 3 files.
+        let fix = "ulimit -n 394 (LimitNOFILE=394 in a systemd unit)";
+        expect_one(&[open_files(&captured.host(), &plan, 3)], State::Ok, &["394; "], None);
+        let captured = limits("Max open files            393        1024       files\n");
+        expect_one(&[open_files(&captured.host(), &plan, 3)], State::Warn, &["to 394"], Some(fix));
     }
 
     #[test]
