@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deploy/script-tests.sh: tests of hugepages.sh, link.sh, quickstart.sh and counters.sh themselves, as root.
+# deploy/script-tests.sh: tests of hugepages.sh, link.sh, quickstart.sh, counters.sh and bench/instructions.sh themselves, as root.
 #
 #   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
@@ -22,6 +22,7 @@ QUICKSTART=$here/quickstart.sh
 HUGEPAGES=$here/../hugepages.sh
 LINK=$here/link.sh
 COUNTERS=$here/counters.sh
+INSTRUCTIONS=$here/bench/instructions.sh
 BPFFS=/sys/fs/bpf
 XDP_OBJECT=/usr/lib/x86_64-linux-gnu/bpf/xsk_def_xdp_prog.o
 PAGES=/sys/devices/system/node/node0/hugepages/hugepages-2048kB
@@ -476,6 +477,23 @@ test_counters_moved_and_not() {
     expect_fails 1 'did all tests run?' "$COUNTERS" "$all" || return 1
     rm -rf "$all"
     expect_fails 2 'name the directory' "$COUNTERS"
+}
+
+# --- bench/instructions.sh ---
+
+test_instructions_that_rise_fail() {
+    local old=$scratch/old new=$scratch/new
+    printf '# counts; rustc 1\none 1000\ntwo 2000\nthree 3000\nfour 4000\nfive 5000\n' | tee "$old" >"$new"
+    expect_says '5 passed, 0 failed' "$INSTRUCTIONS" --compare "$old" "$new" || return 1
+    sed -i 's/^two .*/two 2040/; s/^five .*/five 1/' "$new"
+    expect_says '5 passed, 0 failed' "$INSTRUCTIONS" --compare "$old" "$new" || return 1
+    sed -i 's/^two .*/two 2041/' "$new"
+    expect_fails 1 'FAILED: more than 2 % above' "$INSTRUCTIONS" --compare "$old" "$new" || return 1
+    expect_fails 1 '4 passed, 1 failed' "$INSTRUCTIONS" --compare "$old" "$new" || return 1
+    sed -i '/^two/d' "$new"
+    expect_fails 1 '4 passed, 1 failed' "$INSTRUCTIONS" --compare "$old" "$new" || return 1
+    sed -i 's/rustc 1/rustc 2/' "$new"
+    expect_says "skipped: the counts are of 'rustc 1', here is 'rustc 2'" "$INSTRUCTIONS" --compare "$old" "$new"
 }
 
 # --- what the tests say ---

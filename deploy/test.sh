@@ -96,6 +96,7 @@ run_steps() {
     step "tests of the scripts" deploy/script-tests.sh
     POLLUX_COUNTERS=$counters step "tests" cargo test --workspace --locked --no-fail-fast
     step "counters" deploy/counters.sh "$counters"
+    step "instructions a request" deploy/bench/instructions.sh
     step "bench, one short round" deploy/bench.sh --quick
     say "$STEPS_ENDED"
 }

@@ -1,0 +1,74 @@
+//! The site that is served: one route for each profile.
+
+use std::sync::Arc;
+
+use handlers::blueprint::{
+    Compress, DatasetPlan, Kind, Outside, Parameter, RoutePlan, Source, Value, ValueKind,
+};
+use handlers::{Blueprint, Edition, FormPool, Methods, Site, SourceFile, sample};
+use http1::Status;
+
+/// The workload's smallest response, a list of items made per request, and a file of 16 KiB.
+pub(crate) fn edition() -> Arc<Edition> {
+    let blueprint = Blueprint {
+        routes: vec![
+            route("/pipeline", pipeline()),
+            route("/json/{count}", Kind::Dataset(items())),
+            RoutePlan { below: true, ..route("/static/", file()) },
+        ],
+    };
+    let site = Site::build(&blueprint, |len| Box::new(vec![0; len])).expect("all routes differ");
+    Arc::new(Edition::new(Arc::new(site), Arc::new(FormPool::new(1, 64))))
+}
+
+fn route(path: &str, kind: Kind) -> RoutePlan {
+    RoutePlan {
+        name: None,
+        path: path.into(),
+        below: false,
+        methods: Methods::GET,
+        headers: Vec::new(),
+        compress: Compress::Off,
+        kind,
+    }
+}
+
+fn pipeline() -> Kind {
+    Kind::Fixed {
+        status: Status::S200,
+        media_type: "text/plain".into(),
+        body: "ok".into(),
+        etag: None,
+    }
+}
+
+fn items() -> DatasetPlan {
+    let integer = |name: &str, from| Parameter {
+        name: name.into(),
+        from,
+        kind: ValueKind::Integer,
+        default: Some(Value::Integer(1)),
+        bounds: None,
+        outside: Outside::Refuse,
+    };
+    let count =
+        Parameter { default: None, bounds: Some((1.0, 50.0)), ..integer("count", Source::Path) };
+    DatasetPlan {
+        items: sample::dataset(),
+        computed: vec![("total".into(), "price * quantity * m".into())],
+        count: Some("count".into()),
+        parameters: vec![count, integer("m", Source::Query)],
+        body: r#"{"items": rows, "count": count}"#.into(),
+    }
+}
+
+fn file() -> Kind {
+    let file = SourceFile {
+        name: "file.bin".into(),
+        bytes: vec![b'x'; 16 * 1_024],
+        modified_unix: 0,
+        brotli: None,
+        gzip: None,
+    };
+    Kind::Files { files: vec![file], index: None, cache_control: None }
+}
