@@ -23,6 +23,7 @@ const FUNCTIONS: [&str; 20] = [
     "rte_eal_hotplug_remove",
     "rte_eal_init",
     "rte_eth_dev_adjust_nb_rx_tx_desc",
+    "rte_eth_allmulticast_enable",
     "rte_eth_dev_close",
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_socket_id",
