@@ -17,7 +17,7 @@ const RELEASE: &str = "22.11";
 /// Libraries of which a symbol is used; `pkg-config --libs` names seventy.
 const LIBRARIES: [&str; 5] = ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring"];
 
-const FUNCTIONS: [&str; 20] = [
+const FUNCTIONS: [&str; 21] = [
     "rte_dev_probe",
     "rte_eal_get_runtime_dir",
     "rte_eal_hotplug_remove",

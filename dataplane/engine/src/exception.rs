@@ -276,7 +276,9 @@ impl<F> fmt::Debug for WorkerEnd<F> {
 
 impl<F> fmt::Debug for KernelEnd<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KernelEnd").field("waiting", &self.rings.frames.len()).finish_non_exhaustive()
+        f.debug_struct("KernelEnd")
+            .field("waiting", &self.rings.frames.len())
+            .finish_non_exhaustive()
     }
 }
 

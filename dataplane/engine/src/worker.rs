@@ -224,9 +224,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// Sends what the kernel has to send. Whether there was anything.
     fn send_for_kernel(&mut self) -> bool {
         let Self { exception, wire, link, .. } = self;
-        exception
-            .as_mut()
-            .is_some_and(|exception| exception.send(&mut wire.nic, &link.end.stats))
+        exception.as_mut().is_some_and(|exception| exception.send(&mut wire.nic, &link.end.stats))
     }
 
     /// Takes what control answered; an answer that nobody waits for any more is dropped and counted.

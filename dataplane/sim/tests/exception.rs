@@ -224,9 +224,7 @@ fn damaged_frames_and_those_of_other_stations_are_dropped() {
     expect_dropped("drop_not_for_us_l2", |from| {
         changed(udp(from), |frame| frame[..6].copy_from_slice(&STRANGER))
     });
-    expect_dropped("drop_not_for_us_l2", |from| {
-        changed(udp(from), |frame| frame[6] |= 1)
-    });
+    expect_dropped("drop_not_for_us_l2", |from| changed(udp(from), |frame| frame[6] |= 1));
     // Our own broadcast comes back: IPv6 would take it for a duplicate of its address.
     expect_dropped("drop_ethertype", |from| {
         changed(udp(from), |frame| {
@@ -313,8 +311,9 @@ fn frames_longer_than_the_link_takes_are_counted() {
     world.end();
 }
 
+/// A kernel that takes nothing costs its own frames and nothing else.
 #[test]
-fn a_kernel_that_takes_nothing_costs_frames_and_nothing_else() {
+fn drop_exception_ring_full() {
     const MAX: usize = engine::exception::FRAMES_MAX;
     let nic = NicPlan { receive_pool: MAX + 600, ..NicPlan::default() };
     let (mut world, raw) = quiet(&Setup { nic, ..setup() });
