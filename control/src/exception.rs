@@ -11,9 +11,21 @@ mod tap;
 use std::io;
 use std::net::Ipv4Addr;
 
+use dpdk::LinkKind;
+
 pub(crate) use forward::Forwarder;
-pub(crate) use preflight::{is_interface_name, preflight};
+pub(crate) use preflight::{is_interface_name, preflight, unreserved};
 pub(crate) use tap::{Tap, TapPlan};
+
+/// Whether the kernel gets the frames of a link of this kind besides us. With our address it would then
+/// reset our connections.
+pub(crate) fn is_shared(kind: LinkKind) -> bool {
+    matches!(kind, LinkKind::AfPacket | LinkKind::Tap)
+}
+
+/// What is wrong with such a link.
+pub(crate) const SHARED: &str =
+    "leaves its interface to the kernel, which with our address would reset HTTP connections";
 
 /// Why there is no exception interface.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +53,14 @@ pub(crate) enum ExceptionError {
         prefix: u32,
         /// Who has it.
         interface: String,
+    },
+    /// The link leaves its interface to the kernel as well.
+    #[error("link.exception = {name:?}: {link} {SHARED}; use af_xdp:IFACE or pci:ADDRESS")]
+    Shared {
+        /// Name of the exception interface.
+        name: String,
+        /// The link.
+        link: String,
     },
     /// There is no `/dev/net/tun`.
     #[error(

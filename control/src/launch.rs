@@ -18,7 +18,7 @@ use engine::link::WallClock;
 use handlers::{Edition, FormPool};
 
 use crate::config::{Idling, Pages, Plan};
-use crate::exception::{self, Forwarder, Tap, TapPlan};
+use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
 use crate::link::{HostLinks, Link, LinkSpec, choose};
 use crate::team::Team;
 use crew::Staff;
@@ -110,6 +110,10 @@ fn start_workers(
     let mtu = queues.first().map_or(0, |queue| queue.capabilities().ip_mtu);
     let path = plan.exception.as_deref().map(|name| {
         let Plan { address, prefix, .. } = *plan;
+        if exception::is_shared(post.kind) {
+            let (name, link) = (name.to_owned(), plan.link.to_string());
+            return Err(ExceptionError::Shared { name, link }.into());
+        }
         let tap = Tap::make(&TapPlan { name, mac: post.mac, mtu, address, prefix })?;
         tracing::info!(
             "made {name}, {address}/{prefix}: what is not for port {} is the kernel's",

@@ -220,11 +220,16 @@ impl Reader<'_> {
         if name.is_empty() {
             return Ok(None);
         }
-        let own = match link {
-            LinkSpec::Named(link) => link.device().interface(),
+        let device = match link {
+            LinkSpec::Named(link) => Some(link.device()),
             LinkSpec::Auto => None,
         };
-        if own == Some(&name) {
+        if device.is_some_and(|device| exception::is_shared(device.kind())) {
+            let problem = format!("link.device {link} {}", exception::SHARED);
+            let fix = "use af_xdp:IFACE or pci:ADDRESS, or no exception interface";
+            return Err(self.refuse(Key::LinkException, problem, fix));
+        }
+        if device.and_then(|device| device.interface()) == Some(&name) {
             let problem = "the interface of link.device itself, which carries HTTP too";
             let fix = "write a name that no interface has: it is made at start";
             return Err(self.refuse(Key::LinkException, problem, fix));

@@ -51,7 +51,7 @@ fn owner_of(address: Ipv4Addr) -> Option<(String, u32)> {
 
 /// What is to be said if the kernel may choose `port`, which is answered here, as the local port of a
 /// connection of its own: the answers would never reach it. `sysctls` is `/proc/sys/net/ipv4`.
-fn unreserved(port: u16, sysctls: &Path) -> Option<String> {
+pub(crate) fn unreserved(port: u16, sysctls: &Path) -> Option<String> {
     let read = |name: &str| fs::read_to_string(sysctls.join(name)).unwrap_or_default();
     let range = read("ip_local_port_range");
     let mut ends = range.split_whitespace().map_while(|end| end.parse().ok());
