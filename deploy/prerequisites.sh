@@ -11,8 +11,8 @@ BUILD_PACKAGES=(build-essential ca-certificates curl ethtool iproute2 libclang-d
     util-linux)
 # What the tests call on top of that, and what the bench does.
 # shellcheck disable=SC2034
-TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx postgresql python3-prometheus-client shellcheck
-    tmux valgrind wrk)
+TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx openssh-server postgresql
+    python3-prometheus-client shellcheck tmux valgrind wrk)
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(nginx postgresql python3-venv wrk)
 

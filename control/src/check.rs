@@ -77,6 +77,9 @@ fn report(
             line("", format!("here: {verdict}"));
         }
     }
+    if let Some(name) = &plan.exception {
+        line("kernel", exception_line(plan, name));
+    }
     let beside = cores::list(&host.beside(&plan.cores));
     line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
     let octets = mebibytes(content.octets as u64);
@@ -101,6 +104,11 @@ fn report(
         line("note", warning.clone());
     }
     text
+}
+
+fn exception_line(plan: &Plan, name: &str) -> String {
+    let Plan { address, prefix, port, .. } = plan;
+    format!("{name}, {address}/{prefix}: what is not for TCP port {port} is the kernel's")
 }
 
 fn limits(plan: &Plan) -> String {

@@ -181,6 +181,9 @@ pub(crate) struct Options {
     /// Port to take [default: auto]
     #[arg(long, value_name = "DEV", long_help = link_help())]
     link: Option<String>,
+    /// Kernel interface to make for what is not for the TCP port: SSH, DNS, IPv6 [default: none]
+    #[arg(long, value_name = "NAME")]
+    exception: Option<String>,
     /// Our address and its prefix length [default: 198.18.0.2/24]
     #[arg(long, value_name = "CIDR")]
     address: Option<String>,
@@ -220,6 +223,7 @@ impl Options {
         config.heed(Environment::read()?);
         let options = [
             (Key::LinkDevice, "--link", &self.link),
+            (Key::LinkException, "--exception", &self.exception),
             (Key::ListenAddress, "--address", &self.address),
             (Key::ListenPort, "--port", &self.port),
             (Key::CoresWorkers, "--cores", &self.cores),

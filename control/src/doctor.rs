@@ -10,6 +10,7 @@ mod captured;
 mod cores;
 mod data;
 mod driver;
+mod exception;
 mod host;
 mod hugepages;
 mod interfaces;
@@ -99,6 +100,7 @@ fn with_plan(host: &Host, plan: &Plan, report: &mut Report) -> Option<LinkKind> 
     let answered = !server.is_live() && address::answers(plan, &interfaces);
     report.add([address::examine(plan, &interfaces, &server, answered)]);
     let links = HostLinks::read();
+    report.add(exception::examine(host, plan, &interfaces, &links, &server));
     match link::chosen(plan, &links, &server) {
         Ok((link, said)) => {
             report.add(said);

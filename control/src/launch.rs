@@ -12,16 +12,20 @@ mod worker;
 
 use std::sync::Arc;
 
-use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, Running};
+use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, QueuePair, Running};
+use engine::Nic;
 use engine::link::WallClock;
 use handlers::{Edition, FormPool};
 
 use crate::config::{Idling, Pages, Plan};
+use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
 use crate::link::{HostLinks, Link, LinkSpec, choose};
 use crate::team::Team;
+use crew::Staff;
 use port::Taken;
 
 pub(crate) use error::LaunchError;
+pub(crate) use idle::Sleep;
 pub(crate) use need::Need;
 pub(crate) use port::release;
 
@@ -30,6 +34,8 @@ pub(crate) use port::release;
 pub(crate) struct Appliance {
     /// Its workers.
     pub(crate) team: Team,
+    /// Moves frames between its workers and the exception interface, if there is one.
+    pub(crate) exception: Option<Forwarder>,
     /// Its ports.
     pub(crate) ports: Vec<Port<Running>>,
     /// The name of its link.
@@ -60,6 +66,9 @@ pub(crate) fn launch(
     wall: &Arc<WallClock>,
 ) -> Result<Appliance, LaunchError> {
     let host = HostLinks::read();
+    if let Some(name) = &plan.exception {
+        exception::preflight(name, plan, &host)?;
+    }
     let links = candidates(&plan.link, &host)?;
     let eal = start_dpdk(plan, &links, need)?;
     tracing::info!("{} with {}", eal.version(), spell(plan.pages));
@@ -79,13 +88,49 @@ pub(crate) fn launch(
     let checked = check_wire(plan, &mut taken);
     let Taken { link, kind, info, ports, spreading, queues } = taken;
     let post = crew::Post { mac: info.mac, spreading, need, kind };
-    match checked.and_then(|()| crew::staff(plan, editions, wall, &post, queues)) {
-        Ok((team, tsc)) => Ok(Appliance { team, ports, link, tsc_hz: tsc.hz() }),
+    match checked.and_then(|()| start_workers(plan, editions, wall, &post, queues)) {
+        Ok((team, exception, tsc_hz)) => Ok(Appliance { team, exception, ports, link, tsc_hz }),
         Err(error) => {
             if let Err(error) = release(ports) {
                 tracing::warn!("{error}");
             }
             Err(error)
+        }
+    }
+}
+
+/// Starts the workers and, where the plan has one, their exception path.
+fn start_workers(
+    plan: &Plan,
+    editions: &[Arc<Edition>],
+    wall: &Arc<WallClock>,
+    post: &crew::Post,
+    queues: Vec<QueuePair>,
+) -> Result<(Team, Option<Forwarder>, u64), LaunchError> {
+    let mtu = queues.first().map_or(0, |queue| queue.capabilities().ip_mtu);
+    let path = plan.exception.as_deref().map(|name| {
+        let Plan { address, prefix, .. } = *plan;
+        if exception::is_shared(post.kind) {
+            let (name, link) = (name.to_owned(), plan.link.to_string());
+            return Err(ExceptionError::Shared { name, link }.into());
+        }
+        let tap = Tap::make(&TapPlan { name, mac: post.mac, mtu, address, prefix })?;
+        tracing::info!(
+            "made {name}, {address}/{prefix}: what is not for port {} is the kernel's",
+            plan.port
+        );
+        Ok::<_, LaunchError>((tap, Sleep::new().map_err(LaunchError::Descriptor)?))
+    });
+    let path = path.transpose()?;
+    let waker = path.as_ref().map(|(_, sleep)| sleep.waker.clone());
+    let Staff { team, tsc, kernel_ports } = crew::staff(plan, editions, wall, post, waker, queues)?;
+    let forwarder = path.map(|(tap, sleep)| Forwarder::start(tap, kernel_ports, sleep));
+    match forwarder.transpose() {
+        Ok(forwarder) => Ok((team, forwarder, tsc.hz())),
+        Err(error) => {
+            // A worker that cannot be stopped keeps the port open, and the process ends with the error.
+            let _ = team.stop();
+            Err(error.into())
         }
     }
 }

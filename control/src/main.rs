@@ -16,6 +16,7 @@ mod content;
 mod cores;
 mod data;
 mod doctor;
+mod exception;
 mod failure;
 mod human;
 mod launch;

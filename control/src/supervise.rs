@@ -373,7 +373,9 @@ pub(crate) fn give_back(
     appliance: Appliance,
     stopped: Result<(), Vec<usize>>,
 ) -> Result<(), RunError> {
-    let Appliance { ports, link, .. } = appliance;
+    let Appliance { exception, ports, link, .. } = appliance;
+    // The exception interface goes with it, before the port that it speaks through.
+    drop(exception);
     stopped.map_err(|cores| RunError::Stuck { cores })?;
     launch::release(ports)?;
     tracing::info!("released {link}");

@@ -42,6 +42,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("rusqlite", &["control"]),
     ("tokio-postgres", &["control"]),
     ("tracing", &["control"]),
+    ("tun-rs", &["control"]),
     ("hyper", &["control"]),
     ("prometheus-client", &["control"]),
     ("hugepage-rs", &["dpdk"]),

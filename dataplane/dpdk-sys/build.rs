@@ -17,12 +17,13 @@ const RELEASE: &str = "22.11";
 /// Libraries of which a symbol is used; `pkg-config --libs` names seventy.
 const LIBRARIES: [&str; 5] = ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring"];
 
-const FUNCTIONS: [&str; 20] = [
+const FUNCTIONS: [&str; 21] = [
     "rte_dev_probe",
     "rte_eal_get_runtime_dir",
     "rte_eal_hotplug_remove",
     "rte_eal_init",
     "rte_eth_dev_adjust_nb_rx_tx_desc",
+    "rte_eth_allmulticast_enable",
     "rte_eth_dev_close",
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_socket_id",

@@ -18,6 +18,7 @@ use super::units::{self, Expected};
 use super::{Config, ConfigError, Key, Routes};
 use crate::admin;
 use crate::cores::{self, HostCores};
+use crate::exception;
 use crate::link::LinkSpec;
 use crate::logs::LogLevel;
 use reader::Reader;
@@ -29,6 +30,8 @@ pub(crate) use services::{ComputePlan, PostgresPlan, SqlitePlan};
 pub(crate) struct Plan {
     /// The port to take.
     pub(crate) link: LinkSpec,
+    /// Name of the kernel's interface for what is not for our TCP port, if there is to be one.
+    pub(crate) exception: Option<String>,
     /// Our address.
     pub(crate) address: Ipv4Addr,
     /// Bits of it that name the network.
@@ -166,8 +169,10 @@ impl Plan {
         let limits = read.limits()?;
         let tally = read.tally(cores.len(), connections, &limits)?;
         let (parked, form) = read.parked(connections)?;
+        let link = read.link()?;
         Ok(Self {
-            link: read.link()?,
+            exception: read.exception(&link)?,
+            link,
             address,
             prefix,
             port: read.with(Key::ListenPort, port)?,
@@ -207,6 +212,34 @@ impl Reader<'_> {
         LinkSpec::parse(&self.0.given(Key::LinkDevice).text).map_err(|error| {
             self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMS))
         })
+    }
+
+    /// The empty name is none.
+    fn exception(&self, link: &LinkSpec) -> Result<Option<String>, ConfigError> {
+        let name = self.0.given(Key::LinkException).text;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let device = match link {
+            LinkSpec::Named(link) => Some(link.device()),
+            LinkSpec::Auto => None,
+        };
+        if device.is_some_and(|device| exception::is_shared(device.kind())) {
+            let problem = format!("link.device {link} {}", exception::SHARED);
+            let fix = "use af_xdp:IFACE or pci:ADDRESS, or no exception interface";
+            return Err(self.refuse(Key::LinkException, problem, fix));
+        }
+        if device.and_then(|device| device.interface()) == Some(&name) {
+            let problem = "the interface of link.device itself, which carries HTTP too";
+            let fix = "write a name that no interface has: it is made at start";
+            return Err(self.refuse(Key::LinkException, problem, fix));
+        }
+        if exception::is_interface_name(&name) {
+            Ok(Some(name))
+        } else {
+            let fix = "write 1 to 15 letters, digits, and signs other than / : % and quotes";
+            Err(self.refuse(Key::LinkException, "no name for an interface", fix))
+        }
     }
 
     fn cores(&self, host: &HostCores) -> Result<Vec<usize>, ConfigError> {

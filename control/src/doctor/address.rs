@@ -21,7 +21,12 @@ pub(super) fn examine(
     let own = interfaces
         .iter()
         .find_map(|interface| Some((&interface.name, interface.prefix_of(IpAddr::V4(*address))?)));
+    let is_exception = |name: &str| plan.exception.as_deref() == Some(name);
     match own {
+        Some((name, _)) if server.is_live() && is_exception(name) => {
+            let held = format!("{address} port {port} is held by the server");
+            Finding::ok(check, format!("{held}, everything else by the kernel on {name}"))
+        }
         Some((name, prefix)) => {
             let found = format!("{address} is this kernel's own, on {name}: it would answer too");
             Finding::fail(check, found, format!("ip address del {address}/{prefix} dev {name}"))
@@ -64,6 +69,17 @@ mod tests {
     #[test]
     fn an_address_of_this_kernel_is_a_failure() {
         let plan = plan(&[("listen.address", "198.18.0.1/24")]);
+        let finding = examine(&plan, &interfaces(VETH), &Server::Absent, false);
+        let fix = "ip address del 198.18.0.1/24 dev pollux-host";
+        expect_one(&[finding], State::Fail, &["this kernel's own"], Some(fix));
+    }
+
+    #[test]
+    fn a_live_server_may_have_it_on_its_exception_interface() {
+        let plan = plan(&[("listen.address", "198.18.0.1/24"), ("link.exception", "pollux-host")]);
+        let live = Server::Live { process: None };
+        let finding = examine(&plan, &interfaces(VETH), &live, true);
+        expect_one(&[finding], State::Ok, &["held by the server", "on pollux-host"], None);
         let finding = examine(&plan, &interfaces(VETH), &Server::Absent, false);
         let fix = "ip address del 198.18.0.1/24 dev pollux-host";
         expect_one(&[finding], State::Fail, &["this kernel's own"], Some(fix));

@@ -66,6 +66,7 @@ checks! {
     Promiscuity = "promiscuity",
     Xdp = "xdp",
     Address = "address",
+    Exception = "exception",
     Records = "records",
     HugepageFiles = "hugepage-files",
     RuntimeDirectories = "runtime-directories",

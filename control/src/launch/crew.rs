@@ -7,7 +7,9 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use dpdk::{Arena, Backing, LinkKind, QueuePair, Tsc};
+use engine::exception::{self, KernelPort};
 use engine::link::{self, WallClock};
+use engine::sleep::Waker;
 use engine::{CorePlan, Nic, spread};
 use handlers::Edition;
 
@@ -34,7 +36,18 @@ pub(crate) struct Post {
     pub(crate) kind: LinkKind,
 }
 
-/// Starts a worker on each core of `plan`, with its own of `editions`. When this returns, all turn.
+/// Workers that turn.
+pub(crate) struct Staff {
+    /// The workers.
+    pub(crate) team: Team,
+    /// Their clock.
+    pub(crate) tsc: Tsc,
+    /// The kernel's end of each one's exception path, in their order; empty where there is none.
+    pub(crate) kernel_ports: Vec<Box<dyn KernelPort>>,
+}
+
+/// Starts a worker on each core of `plan`, with its own of `editions`. When this returns, all turn. With
+/// `kernel`, which wakes whoever moves frames to the kernel, each has an exception path.
 ///
 /// # Errors
 /// One could not be started; the others have been stopped again.
@@ -43,8 +56,9 @@ pub(crate) fn staff(
     editions: &[Arc<Edition>],
     wall: &Arc<WallClock>,
     post: &Post,
+    kernel: Option<Waker>,
     queues: Vec<QueuePair>,
-) -> Result<(Team, Tsc), LaunchError> {
+) -> Result<Staff, LaunchError> {
     let (report, reports) = mpsc::channel();
     let mut crew = Crew {
         plan,
@@ -55,9 +69,11 @@ pub(crate) fn staff(
         report,
         team: Team::default(),
         backing: Backing::Huge,
+        kernel,
+        kernel_ports: Vec::new(),
     };
     let hired = crew.hire_all(post.spreading, editions, queues);
-    let Crew { report, team, backing, tsc, .. } = crew;
+    let Crew { report, team, backing, tsc, kernel_ports, .. } = crew;
     drop(report);
     let turning = hired.and_then(|()| await_reports(&team, &reports));
     if let Err(error) = turning {
@@ -66,7 +82,7 @@ pub(crate) fn staff(
         return Err(error);
     }
     tell_memory(plan, &post.need, backing);
-    Ok((team, tsc))
+    Ok(Staff { team, tsc, kernel_ports })
 }
 
 /// Workers being hired.
@@ -80,6 +96,10 @@ struct Crew<'a> {
     team: Team,
     /// Of the worst-placed worker's buffers.
     backing: Backing,
+    /// Wakes whoever moves frames to the kernel; `None`: there is no exception path.
+    kernel: Option<Waker>,
+    /// The kernel's end of each worker's path.
+    kernel_ports: Vec<Box<dyn KernelPort>>,
 }
 
 impl Crew<'_> {
@@ -121,15 +141,27 @@ impl Crew<'_> {
         nic: N,
         Sleep { flag, waker, event }: Sleep,
         descriptors: Option<Vec<OwnedFd>>,
-    ) -> Result<(), LaunchError> {
+    ) -> Result<(), LaunchError>
+    where
+        N::Frame: Send,
+    {
         let arena = Arena::reserve(buffers_len(&self.plan.tally)).map_err(LaunchError::Buffers)?;
         if arena.backing() == Backing::Ordinary {
             self.backing = Backing::Ordinary;
         }
-        let (control, link) = link::pair_with_sleep(self.wall, parked(self.plan), (flag, waker));
+        let plan = self.core_plan()?;
+        let woken = (flag, waker.clone());
+        let (control, link) = link::pair_with_sleep(self.wall, parked(self.plan), woken);
+        let exception = self.kernel.clone().map(|kernel| {
+            let ip_mtu = nic.capabilities().ip_mtu;
+            let (port, end) = exception::pair(&plan, &link, ip_mtu, kernel, waker);
+            self.kernel_ports.push(Box::new(port));
+            end
+        });
         let parts = Parts {
             core,
-            plan: self.core_plan()?,
+            plan,
+            exception,
             edition: Arc::clone(edition),
             link,
             arena,

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 
 use super::need::Need;
+use crate::exception::ExceptionError;
 use crate::link::{NoLink, QueueMismatch};
 
 /// A start that failed. Whatever had been taken is released.
@@ -17,6 +18,9 @@ pub(crate) enum LaunchError {
     /// Queues and workers do not fit.
     #[error(transparent)]
     Queues(#[from] QueueMismatch),
+    /// There is no exception interface.
+    #[error(transparent)]
+    Exception(#[from] ExceptionError),
     /// DPDK did not start.
     #[error("{0}")]
     Eal(EalError),

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use engine::exception;
+
 use crate::config::{CoreTally, Plan};
 use crate::memory::{HugepagePool, mebibytes};
 
@@ -24,7 +26,7 @@ impl Need {
     pub(crate) fn of(plan: &Plan, answers: usize, pool: HugepagePool) -> Self {
         let workers = plan.cores.len() as u64;
         Self {
-            frames: workers * FRAMES_PER_WORKER * FRAME_LEN,
+            frames: workers * frames_per_worker(plan) * FRAME_LEN,
             buffers: workers * buffers_len(&plan.tally) as u64,
             answers: answers as u64,
             pool,
@@ -60,6 +62,11 @@ pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
     let pair = tally.receive_buffer.next_multiple_of(BUFFER_ALIGN)
         + tally.transmit_buffer.next_multiple_of(BUFFER_ALIGN);
     tally.connections * pair
+}
+
+fn frames_per_worker(plan: &Plan) -> u64 {
+    let lent = if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
+    FRAMES_PER_WORKER + lent
 }
 
 /// A cache line: two buffers never share one.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use dpdk::{Eal, LinkKind, Port, PortInfo, PortPlan, QueuePair, Running, StartError, StopError};
 
+use engine::exception::FRAMES_MAX;
+
 use super::error::LaunchError;
 use super::need::Need;
 use super::spreading::Spreading;
@@ -78,7 +80,8 @@ fn start(
     let spreading = Spreading::decide(&info, ports, workers);
     let port_plan = PortPlan {
         queues: spreading.queues(),
-        frames_held: spreading.frames_held(),
+        frames_held: spreading.frames_held() + exception_frames(plan, spreading),
+        multicast: plan.exception.is_some(),
         ..PortPlan::default()
     };
     let mut taken = Taken {
@@ -100,6 +103,12 @@ fn start(
         taken.queues.extend(queues);
     }
     Ok(taken)
+}
+
+/// Frames of each port's queue that the exception path holds, at most.
+fn exception_frames(plan: &Plan, spreading: Spreading) -> u32 {
+    let each = u32::try_from(FRAMES_MAX).unwrap_or(u32::MAX);
+    if plan.exception.is_some() { each * spreading.workers_of_queue() } else { 0 }
 }
 
 /// Stops and closes `ports`, all of them, and tells of the first that did not close as it should.

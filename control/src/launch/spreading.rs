@@ -50,6 +50,14 @@ impl Spreading {
         }
     }
 
+    /// Workers whose frames come from one queue.
+    pub(crate) fn workers_of_queue(self) -> u32 {
+        match self {
+            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } => 1,
+            Self::Software { spokes } => u32::from(spokes) + 1,
+        }
+    }
+
     /// In words, with `cores` in the order of the workers.
     pub(crate) fn spell(self, cores: &[usize]) -> String {
         let hub = cores.first().copied().unwrap_or_default();
@@ -123,6 +131,8 @@ mod tests {
         assert_eq!(Spreading::Rss { queues: 2 }.frames_held(), 0);
         assert_eq!(Spreading::Software { spokes: 2 }.frames_held(), 2 * SPOKE_FRAMES);
         assert_eq!(Spreading::Software { spokes: 2 }.queues(), 1);
+        assert_eq!(Spreading::Software { spokes: 2 }.workers_of_queue(), 3);
+        assert_eq!(Spreading::Rss { queues: 2 }.workers_of_queue(), 1);
         assert_eq!(
             Spreading::Software { spokes: 1 }.spell(&[1, 3]),
             "software spreader on core 1, 2 workers on cores 1,3"

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use dpdk::{AdoptError, Arena, Backing, Tsc};
 use engine::link::WorkerEnd;
-use engine::{Buffer, CorePlan, Nic, Now, Worker};
+use engine::{Buffer, CorePlan, Nic, Now, Worker, exception};
 use handlers::Edition;
 
 use super::idle::{Sources, Waiter};
@@ -17,7 +17,7 @@ use crate::config::Pause;
 
 /// What a worker is made from.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct Parts<F> {
     /// Its core.
     pub(crate) core: usize,
     /// What it is told.
@@ -26,6 +26,8 @@ pub(crate) struct Parts {
     pub(crate) edition: Arc<Edition>,
     /// Its end of the link to control.
     pub(crate) link: WorkerEnd<Edition>,
+    /// Its end of the exception path, if there is one.
+    pub(crate) exception: Option<exception::WorkerEnd<F>>,
     /// Memory for its socket buffers, measured for `plan`.
     pub(crate) arena: Arena,
     /// The clock.
@@ -44,19 +46,20 @@ pub(crate) type Report = (usize, Result<(), AdoptError>);
 /// # Errors
 /// The system has no thread to give.
 pub(crate) fn spawn<N>(
-    parts: Parts,
+    parts: Parts<N::Frame>,
     nic: N,
     report: Sender<Report>,
 ) -> std::io::Result<JoinHandle<()>>
 where
     N: Nic + Send + 'static,
+    N::Frame: Send,
 {
     let name = format!("worker-{}", parts.core);
     thread::Builder::new().name(name).spawn(move || work(parts, nic, &report))
 }
 
-fn work<N: Nic>(parts: Parts, nic: N, report: &Sender<Report>) {
-    let Parts { core, plan, edition, link, mut arena, tsc, pause, sources } = parts;
+fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
+    let Parts { core, plan, edition, link, exception, mut arena, tsc, pause, sources } = parts;
     let adopted = match dpdk::adopt_thread(core) {
         Ok(adopted) => adopted,
         Err(error) => {
@@ -83,7 +86,10 @@ fn work<N: Nic>(parts: Parts, nic: N, report: &Sender<Report>) {
         }
         Buffer::Lent(buffer)
     };
-    let worker = Worker::new(plan, nic, edition, link, &mut buffers, clock());
+    let mut worker = Worker::new(plan, nic, edition, link, &mut buffers, clock());
+    if let Some(end) = exception {
+        worker = worker.with_exception(end);
+    }
     let _ = report.send((core, Ok(())));
     let mut waiter = pause.map(|pause| Waiter::new(pause, sources.as_ref()));
     let nic = worker.run(clock, |idle| match &mut waiter {

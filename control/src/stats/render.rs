@@ -71,6 +71,7 @@ pub(crate) fn render(report: &Report, numbers: Numbers) -> String {
         endings(report, numbers),
         frames(report, numbers),
         drops(report, numbers),
+        named("EXCEPTION PATH", &exception(report), numbers),
         named("OFFLOAD", &offload(report), numbers),
         named("NIC", &report.nic, numbers),
         named("RELOAD", &report.reload, numbers),
@@ -240,6 +241,13 @@ fn offload(report: &Report) -> Counters {
     of_cores.chain(&report.offload).map(|(name, value)| (name.clone(), *value)).collect()
 }
 
+/// What the kernel got and sent.
+fn exception(report: &Report) -> Counters {
+    let is_ours = |(name, _): &(&String, &u64)| name.starts_with("exception_");
+    let ours = report.total.iter().filter(is_ours);
+    ours.map(|(name, value)| (name.trim_start_matches("exception_").to_owned(), *value)).collect()
+}
+
 /// Counters that are not zero.
 fn named(title: &'static str, counters: &Counters, numbers: Numbers) -> Table {
     let mut table = Table::new(title, &[&format!("count{}", numbers.per()), "now"]);
@@ -366,6 +374,18 @@ mod tests {
         for begin in ["offloads submitted ", "offloads late ", "parked ", "cache hits "] {
             line(&text, begin);
         }
+    }
+
+    #[test]
+    fn the_exception_path_has_its_table_where_there_is_one() {
+        let mut report = report();
+        report.total.insert("exception_write_failed".into(), 3);
+        let text = render(&report, Numbers::Totals);
+        assert!(line(&text, "EXCEPTION PATH").contains("count"));
+        let words: Vec<_> = line(&text, "write failed ").split_whitespace().collect();
+        assert_eq!(words, ["write", "failed", "3", "-"]);
+        report.total.retain(|name, _| !name.starts_with("exception_"));
+        assert!(!render(&report, Numbers::Totals).contains("EXCEPTION"));
     }
 
     #[test]

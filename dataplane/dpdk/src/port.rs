@@ -66,12 +66,22 @@ pub struct PortPlan {
     /// Frames and blanks that cores hold at a time beyond a burst in hand: what is in the rings of
     /// the software spreader, for one.
     pub frames_held: u32,
+    /// Whether frames to any group of stations are received, not only broadcasts. Drivers that cannot
+    /// choose receive what they always do.
+    pub multicast: bool,
 }
 
 impl Default for PortPlan {
     /// One queue, Ethernet's MTU.
     fn default() -> Self {
-        Self { queues: 1, rx_descriptors: 4096, tx_descriptors: 1024, ip_mtu: 1500, frames_held: 0 }
+        Self {
+            queues: 1,
+            rx_descriptors: 4096,
+            tx_descriptors: 1024,
+            ip_mtu: 1500,
+            frames_held: 0,
+            multicast: false,
+        }
     }
 }
 
@@ -144,6 +154,9 @@ impl Port<Stopped> {
             .queues(&pool, plan.queues, info.socket, rx, tx)
             .map_err(|(call, errno)| open.failed(call, errno))?;
         open.start().map_err(|errno| open.failed(Call::Start, errno))?;
+        if plan.multicast {
+            open.receive_multicast().map_err(|errno| open.failed(Call::Multicast, errno))?;
+        }
         pool.keep();
 
         let open = Arc::new(open);
@@ -320,6 +333,16 @@ impl Open {
         errno_of(unsafe { dpdk_sys::rte_eth_dev_start(self.id) })?;
         self.phase = Phase::Started;
         Ok(())
+    }
+
+    /// Receives what is sent to any group of stations.
+    fn receive_multicast(&self) -> Result<(), Errno> {
+        // SAFETY: the port is started; the call has no other argument.
+        match errno_of(unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.id) }) {
+            // A driver without such a filter.
+            Err(Errno::ENOTSUP) => Ok(()),
+            result => result,
+        }
     }
 
     /// Undoes everything, as far as it goes, and reports the first failure.

@@ -11,6 +11,7 @@ mod checksum;
 mod conn;
 mod echo;
 mod ethernet;
+pub mod exception;
 mod flow;
 mod guard;
 pub mod latency;

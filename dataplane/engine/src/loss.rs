@@ -4,7 +4,7 @@ use crate::stats::{CoreStats, Counter};
 
 macro_rules! losses {
     ($($variant:ident => $counter:ident,)*) => {
-        /// Why a frame was dropped. Each has a counter of its own in [`CoreStats`], described there.
+        /// Why a frame was dropped, or left to the [exception path](crate::exception). Each has a counter of its own in [`CoreStats`], described there.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Loss { $($variant,)* }
 

@@ -12,7 +12,7 @@ use crate::NicLosses;
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds `n`. Only the worker that owns the block may call this.
+    /// Adds `n`. Only the writer of this counter may call this: two would lose additions.
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
@@ -72,7 +72,9 @@ macro_rules! counters {
 }
 
 counters! {
-    /// The numbers of one core. Written by its worker, read by control.
+    /// The numbers of one core. Written by its worker, read by control; `exception_write_failed`,
+    /// `exception_tx_ring_full` and `exception_tx_too_long` are written by the kernel's end of the
+    /// exception path.
     pub struct CoreStats {
         turns: Total, "turns of the worker loop";
         turns_busy: Total, "turns that moved at least one frame, for this core or another, or served a connection";
@@ -111,8 +113,17 @@ counters! {
         drop_half_open_full: Total, "dropped: SYN while as many as allowed were half-open";
         drop_connections_full: Total, "dropped: SYN while every connection slot was in use";
         drop_draining: Total, "dropped and reset: SYN while draining";
+        drop_exception_ring_full: Total, "dropped: for the kernel, while the exception path held as many frames as it may";
         drop_no_tx_buffer: Total, "dropped: no transmit buffer for the answer a frame may need";
         reply_no_tx_buffer: Total, "answers of our own (reset, ARP, ping) not sent for want of a transmit buffer";
+        exception_rx_frames: Total, "frames that are not for our TCP port, handed to the exception path for the kernel";
+        exception_rx_bytes: Total, "bytes of the frames handed to the exception path, without FCS";
+        exception_write_failed: Total, "of those frames, not taken by the exception interface: lost";
+        exception_tx_frames: Total, "frames of the kernel sent through the port";
+        exception_tx_bytes: Total, "bytes of the frames of the kernel sent through the port, without FCS";
+        exception_tx_waits: Total, "turns that found no transmit buffer for a frame of the kernel, which then waited";
+        exception_tx_ring_full: Total, "frames of the kernel dropped: as many as may wait for the worker did";
+        exception_tx_too_long: Total, "frames of the kernel dropped: longer than the port's MTU";
         nic_rx_multi_segment: Total, "dropped below the worker: frame in several buffers";
         nic_rx_ring_full: Total, "dropped below the worker: ring between cores full";
         nic_tx_pool_empty: Total, "times the transmit pool was found empty";

@@ -3,6 +3,8 @@
 //! Owns everything of its core and shares nothing but the link to control. Never blocks, locks,
 //! logs, allocates after [`Worker::new`], or makes a system call; time comes in with each turn.
 
+mod commands;
+
 use core::fmt;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use http1::Service;
 
 use crate::conn::{Conns, Expiry, Micros, Stage};
 use crate::ethernet::ReplyHeader;
+use crate::exception;
 use crate::flow::{FlowTable, Owner};
 use crate::guard::{Arrival, Guard};
 use crate::latency::Finished;
@@ -39,6 +42,8 @@ pub struct Worker<N: Nic, S: Service> {
     desk: Desk<S>,
     deadlines: Micros,
     link: Link<S>,
+    /// Where frames go that are not for our port; `None`: nowhere.
+    exception: Option<exception::WorkerEnd<N::Frame>>,
 }
 
 /// Who may come in.
@@ -125,9 +130,16 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 owed: 0,
                 parked: 0,
             },
+            exception: None,
         };
         worker.wire.announce(&worker.link.end.stats);
         worker
+    }
+
+    /// The same worker with an exception path: what is not for its TCP port goes to the kernel.
+    #[must_use]
+    pub fn with_exception(self, end: exception::WorkerEnd<N::Frame>) -> Self {
+        Self { exception: Some(end), ..self }
     }
 
     /// Turns until control says stop, and gives the queue pair back.
@@ -164,12 +176,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let arrived = self.ingress(now) | self.take_answers(now);
         self.expire(now);
         let settled = self.settle_ready(now);
+        let forwarded = self.send_for_kernel();
         self.wire.nic.flush();
         self.link.turns += 1;
         // A turn before a sleep is the last look at everything: commands too.
         let due = self.link.turns & (HOUSEKEEPING_TURNS - 1) == 0 || self.link.end.sleep.is_set();
         let commanded = due && self.housekeeping();
-        let busy = arrived || settled || commanded;
+        let busy = arrived || settled || forwarded || commanded;
         self.link.end.stats.turns.add(1);
         self.link.end.stats.turns_busy.add(u64::from(busy));
         busy
@@ -188,10 +201,30 @@ impl<N: Nic, S: Service> Worker<N, S> {
             stats.rx_bytes.add(frame.as_ref().len() as u64);
             match self.on_frame(&frame, now) {
                 Ok(()) => self.link.end.stats.rx_delivered.add(1),
-                Err(loss) => loss.counter(&self.link.end.stats).add(1),
+                Err(loss) => self.on_loss(frame, loss),
             }
         }
+        if let Some(exception) = &mut self.exception {
+            exception.end_burst();
+        }
         arrived | steered
+    }
+
+    /// A frame that is of no use here: the kernel's, or dropped with its reason.
+    fn on_loss(&mut self, frame: N::Frame, loss: Loss) {
+        let stats = &self.link.end.stats;
+        match &mut self.exception {
+            Some(exception) if exception.wants(frame.as_ref(), loss) => {
+                exception.hand_over(frame, stats);
+            }
+            _ => loss.counter(stats).add(1),
+        }
+    }
+
+    /// Sends what the kernel has to send. Whether there was anything.
+    fn send_for_kernel(&mut self) -> bool {
+        let Self { exception, wire, link, .. } = self;
+        exception.as_mut().is_some_and(|exception| exception.send(&mut wire.nic, &link.end.stats))
     }
 
     /// Takes what control answered; an answer that nobody waits for any more is dropped and counted.
@@ -254,12 +287,16 @@ impl<N: Nic, S: Service> Worker<N, S> {
         now: Now,
     ) -> Result<u32, Loss> {
         let stats = &self.link.end.stats;
-        if !opens(segment) || segment.tuple.ports & 0xffff != u32::from(self.door.port) {
+        let ours = segment.tuple.ports & 0xffff == u32::from(self.door.port);
+        if !opens(segment) || !ours {
+            if !ours && self.exception.is_some() {
+                // The kernel answers, whatever it is.
+                return Err(Loss::ClosedPort);
+            }
             if segment.has(RST) {
                 return Err(Loss::StrayReset);
             }
             self.wire.submit(&Bare::reset(segment), header, stats);
-            let ours = segment.tuple.ports & 0xffff == u32::from(self.door.port);
             return Err(if ours { Loss::NoConnection } else { Loss::ClosedPort });
         }
         if self.link.mode != Mode::Serving {
@@ -514,6 +551,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
             let told = self.link.end.events.push(Event::Drained).is_ok();
             self.link.mode = if told { Mode::Drained } else { Mode::Draining };
         }
+        if let Some(exception) = &mut self.exception {
+            exception.reclaim();
+        }
         self.publish();
         commanded
     }
@@ -524,41 +564,6 @@ impl<N: Nic, S: Service> Worker<N, S> {
         stats.parked.set(self.link.parked);
         stats.time_wait_open.set(self.registry.time_wait.live() as u64);
         stats.publish_losses(self.wire.nic.losses());
-    }
-
-    fn drain(&mut self) {
-        if self.link.mode != Mode::Serving {
-            return;
-        }
-        self.link.mode = Mode::Draining;
-        for slot in self.slots_in_use() {
-            let conn = self.conns.conn(slot);
-            if conn.stage == Stage::Open {
-                conn.http.drain();
-                self.ready.push(slot, &mut conn.queued);
-            }
-        }
-    }
-
-    fn resume(&mut self) {
-        self.link.mode = Mode::Serving;
-        let told = self.link.end.events.push(Event::Resumed).is_ok();
-        debug_assert!(told, "control reads events before it sends the next command");
-    }
-
-    fn stop(&mut self) {
-        for slot in self.slots_in_use() {
-            if self.conns.conn(slot).stage != Stage::Free {
-                self.abort(slot);
-                self.wire.nic.flush();
-            }
-        }
-        self.publish();
-        self.link.mode = Mode::Stopped;
-    }
-
-    fn slots_in_use(&self) -> impl Iterator<Item = u32> + use<N, S> {
-        (0..self.conns.capacity()).filter_map(|slot| u32::try_from(slot).ok())
     }
 }
 

@@ -11,6 +11,7 @@ mod checksum;
 mod control;
 mod dialog;
 mod host;
+mod kernel;
 pub mod moved;
 mod network;
 mod nic;

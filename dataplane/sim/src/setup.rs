@@ -3,6 +3,7 @@
 use core::net::Ipv4Addr;
 use std::sync::Arc;
 
+use engine::exception::{self, KernelPort};
 use engine::link::{self, ControlEnd, WallClock};
 use engine::sleep::Waker;
 use engine::{Buffer, CorePlan, Deadlines, Nic, Now, Worker, spread};
@@ -43,6 +44,8 @@ pub struct Setup {
     pub workers: usize,
     /// Requests of one worker that may wait for control.
     pub parked: usize,
+    /// Whether workers have an exception path; the test is the kernel's end of it.
+    pub exception: bool,
     /// Octets of the socket buffers of clients.
     pub client_buffer: usize,
     /// Put around every turn of a worker.
@@ -76,6 +79,7 @@ impl Setup {
             stalls: false,
             workers: 1,
             parked: 64,
+            exception: false,
             client_buffer: 65_535,
             seal: |turn| turn(),
             origin: 1_000_000 + seed * 7_919,
@@ -128,9 +132,11 @@ impl Setup {
         let now = now_at(self.origin);
         let mut workers: Vec<Box<dyn Turn>> = Vec::new();
         let mut controls: Vec<Box<dyn Control>> = Vec::new();
-        let mut hire = |(worker, end): (Box<dyn Turn>, ControlEnd<S>)| {
-            workers.push(worker);
-            controls.push(Box::new(Desk { end, clerk: clerk() }));
+        let mut kernels = Vec::new();
+        let mut hire = |hired: Hired<S>| {
+            workers.push(hired.worker);
+            kernels.extend(hired.kernel);
+            controls.push(Box::new(Desk { end: hired.end, clerk: clerk() }));
         };
         if self.workers == 1 {
             hire(self.worker(nic, service, &wall, now));
@@ -142,7 +148,9 @@ impl Setup {
                 hire(self.worker(spoke, service, &wall, now));
             }
         }
-        World::new(self, wire, workers, controls, wall)
+        let mut world = World::new(self, wire, workers, controls, wall);
+        world.kernels = kernels;
+        world
     }
 
     /// Transmit buffers to lend to each spoke: half of the pool stays with the hub.
@@ -156,13 +164,34 @@ impl Setup {
         service: &Arc<S>,
         wall: &Arc<WallClock>,
         now: Now,
-    ) -> (Box<dyn Turn>, ControlEnd<S>) {
-        let (control, worker_end) = link::pair(wall, self.parked);
+    ) -> Hired<S>
+    where
+        N::Frame: Send,
+    {
+        let (end, worker_end) = link::pair(wall, self.parked);
         let mut buffers = |len| Buffer::Owned(vec![0; len]);
         let core = self.core.clone();
+        let path = self.exception.then(|| {
+            let (kernel, worker) = (Waker::never(), Waker::never());
+            exception::pair(&core, &worker_end, self.nic.ip_mtu, kernel, worker)
+        });
         let worker = Worker::new(core, nic, Arc::clone(service), worker_end, &mut buffers, now);
-        (Box::new(worker), control)
+        match path {
+            None => Hired { worker: Box::new(worker), end, kernel: None },
+            Some((kernel, path)) => Hired {
+                worker: Box::new(worker.with_exception(path)),
+                end,
+                kernel: Some(Box::new(kernel)),
+            },
+        }
     }
+}
+
+/// A worker with what belongs to it.
+struct Hired<S: Service> {
+    worker: Box<dyn Turn>,
+    end: ControlEnd<S>,
+    kernel: Option<Box<dyn KernelPort>>,
 }
 
 /// Seconds since 1970 when a world starts: 2026-01-01T00:00:00Z.

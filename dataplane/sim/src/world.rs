@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use engine::exception::KernelPort;
 use engine::link::{Event, WallClock};
 use engine::{Latencies, Nic, Now, Worker};
 use http1::Service;
@@ -66,6 +67,7 @@ pub struct World {
     wire: Wire,
     workers: Vec<Box<dyn Turn>>,
     controls: Vec<Box<dyn Control>>,
+    pub(crate) kernels: Vec<Box<dyn KernelPort>>,
     wall: Arc<WallClock>,
     places: Vec<Place>,
     hosts: Vec<(Port, Host)>,
@@ -117,6 +119,7 @@ impl World {
             wire,
             workers,
             controls,
+            kernels: Vec::new(),
             wall,
             places: vec![Place::Appliance],
             hosts: Vec::new(),
@@ -504,7 +507,7 @@ impl World {
         self.controls.iter().map(|control| value(&**control)).collect()
     }
 
-    /// Checks that every frame is accounted for: taken = delivered + dropped, on every worker; every
+    /// Checks that every frame is accounted for: taken = delivered + dropped + the kernel's, on every worker; every
     /// frame the NIC took was taken by a worker or counted as lost between cores; every frame sent left.
     #[track_caller]
     pub fn check_balance(&mut self) {
@@ -514,7 +517,7 @@ impl World {
             for reading in control.stats().readings() {
                 match reading.name {
                     "rx_frames" => frames += reading.value,
-                    "rx_delivered" => fates += reading.value,
+                    "rx_delivered" | "exception_rx_frames" => fates += reading.value,
                     // An answer of ours that could not leave: its frame was counted by what it was.
                     "reply_no_tx_buffer" => {}
                     name if name.starts_with("drop_") => fates += reading.value,
@@ -561,6 +564,7 @@ impl World {
             }
         }
         self.workers.clear();
+        self.kernels.clear();
         while self.wire.collect(|_| ()) {}
         if self.wire.away() != (0, 0) {
             self.fail(format!("buffers (receive, transmit) not home: {:?}", self.wire.away()));

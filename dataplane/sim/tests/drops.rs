@@ -583,7 +583,7 @@ fn strangers_wait_for_a_blank_too() {
 #[test]
 fn every_reason_has_its_test() {
     let (world, _) = world();
-    let tests = include_str!("drops.rs");
+    let tests = [include_str!("drops.rs"), include_str!("exception.rs")].concat();
     for name in world.counts().keys().filter(|name| name.starts_with("drop_")) {
         assert!(tests.contains(&format!("fn {name}()")), "{name} has no test");
     }

@@ -319,3 +319,22 @@ fn mistakes_of_the_file_and_of_values_are_told_together() {
 }
 
 const EXAMPLE: &str = include_str!("../../../pollux.example.toml");
+
+#[test]
+fn an_exception_interface_has_a_name_of_its_own() {
+    assert_eq!(check("").expect("holds").exception, None);
+    let plan = check("[link]\ndevice = \"af_xdp:eth1\"\nexception = \"pollux1\"\n");
+    assert_eq!(plan.expect("holds").exception.as_deref(), Some("pollux1"));
+    let same = message("[link]\ndevice = \"af_xdp:eth1\"\nexception = \"eth1\"\n");
+    assert!(same.starts_with("p.toml:3: link.exception = \"eth1\": the interface of"), "{same}");
+    let long = message("link.exception = \"sixteen_letters_\"\n");
+    assert!(long.contains("no name for an interface; write 1 to 15 letters"), "{long}");
+}
+
+#[test]
+fn a_link_that_the_kernel_has_too_takes_no_exception_interface() {
+    for device in ["af_packet:eth1", "tap:eth1", "net_af_packet0,iface=eth1"] {
+        let shared = message(&format!("[link]\ndevice = {device:?}\nexception = \"pollux1\"\n"));
+        assert!(shared.contains("would reset HTTP connections; use af_xdp"), "{shared}");
+    }
+}

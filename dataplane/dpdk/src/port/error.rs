@@ -28,6 +28,8 @@ pub enum Call {
     TxQueue,
     /// rte_eth_dev_start
     Start,
+    /// rte_eth_allmulticast_enable
+    Multicast,
     /// rte_eth_dev_stop
     Stop,
     /// rte_eth_dev_close

@@ -1,0 +1,45 @@
+//! What control's commands do to a worker: drain, resume, stop.
+
+use http1::Service;
+
+use super::{Mode, Worker};
+use crate::Nic;
+use crate::conn::Stage;
+use crate::link::Event;
+
+impl<N: Nic, S: Service> Worker<N, S> {
+    pub(super) fn drain(&mut self) {
+        if self.link.mode != Mode::Serving {
+            return;
+        }
+        self.link.mode = Mode::Draining;
+        for slot in self.slots_in_use() {
+            let conn = self.conns.conn(slot);
+            if conn.stage == Stage::Open {
+                conn.http.drain();
+                self.ready.push(slot, &mut conn.queued);
+            }
+        }
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.link.mode = Mode::Serving;
+        let told = self.link.end.events.push(Event::Resumed).is_ok();
+        debug_assert!(told, "control reads events before it sends the next command");
+    }
+
+    pub(super) fn stop(&mut self) {
+        for slot in self.slots_in_use() {
+            if self.conns.conn(slot).stage != Stage::Free {
+                self.abort(slot);
+                self.wire.nic.flush();
+            }
+        }
+        self.publish();
+        self.link.mode = Mode::Stopped;
+    }
+
+    fn slots_in_use(&self) -> impl Iterator<Item = u32> + use<N, S> {
+        (0..self.conns.capacity()).filter_map(|slot| u32::try_from(slot).ok())
+    }
+}
