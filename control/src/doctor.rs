@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_machine_of_which_nothing_is_known_is_examined() {
-        let captured = captured::Captured::new();
+        let captured = crate::host::captured::Captured::new();
         let mut report = Report::default();
         with_plan(&captured.host(), &plan(&[("link.device", "af_xdp:no-such")]), &mut report);
         report.add(leftovers::examine(&captured.host()));

@@ -21,6 +21,8 @@ mod report;
 mod restore;
 mod rule;
 mod snapshot;
+#[cfg(test)]
+mod testkit;
 mod unbind;
 mod watchdog;
 

@@ -213,3 +213,105 @@ fn server_in(argument: &str) -> Option<IpAddr> {
 
 /// More processes than there are between a login and a command.
 const ANCESTORS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::captured::Captured;
+    use crate::nic::ports::{HERE, Port};
+    use crate::nic::testkit::{NIC, link};
+
+    fn taken(captured: &Captured, links: Vec<NetLink>) -> Snapshot {
+        let here = Namespace { name: HERE.into(), links, ..Namespace::default() };
+        let way_to = |peer: IpAddr| (peer == IpAddr::from([10, 0, 0, 1])).then_some(2);
+        capture(&captured.host(), vec![here], Vec::new(), &way_to).expect("readable")
+    }
+
+    fn root_of(captured: Captured) -> Option<NetworkRoot> {
+        taken(&captured, vec![link(3, "eth1", "")]).network_root
+    }
+
+    #[test]
+    fn a_virtio_nic_is_read_from_sysfs() {
+        let directory = pci::directory(NIC);
+        let captured = Captured::new()
+            .file(&format!("{directory}/class"), "0x020000\n")
+            .file(&format!("{directory}/vendor"), "0x1af4\n")
+            .file(&format!("{directory}/device"), "0x1041\n")
+            .file(&format!("{directory}/numa_node"), "-1\n")
+            .file(&format!("{directory}/driver_override"), "(null)\n")
+            .symlink(&format!("{directory}/driver"), "../../../bus/pci/drivers/virtio-pci")
+            .symlink(&format!("{directory}/iommu_group"), "../../kernel/iommu_groups/12")
+            .folder(&format!("{directory}/virtio3/net/eth0"))
+            .file("sys/class/net/eth0/speed", "25000\n")
+            .symlink("sys/class/net/eth0/device", "../../../virtio3")
+            .symlink("sys/class/net/eth0/upper_br0", "../br0")
+            .symlink("sys/class/net/eth0/master", "../br0");
+        let snapshot = taken(&captured, vec![link(2, "eth0", "")]);
+        let device = &snapshot.devices[0];
+        assert!(device.is_nic() && !device.is_bridge());
+        assert_eq!((device.vendor, device.model), (0x1af4, 0x1041));
+        assert_eq!(device.driver.as_deref(), Some("virtio-pci"));
+        assert_eq!((&device.driver_override, device.numa_node), (&None, None));
+        assert_eq!(device.iommu_group, Some(12));
+        let (_, eth0) = Port::new(&snapshot, device).own().next().expect("its interface");
+        assert_eq!((eth0.speed, &eth0.uppers[..]), (Some(25000), &["br0".to_owned()][..]));
+    }
+
+    #[test]
+    fn ssh_sessions_are_those_of_ancestors_and_of_any_sshd() {
+        let own = std::process::id();
+        let tcp = "  sl  local_address rem_address   st\n   \
+                   0: 0500000A:0016 0707070A:C350 01 0:0 00:0 0 0 0 4242 1\n   \
+                   1: 0500000A:0016 0808080A:C350 01 0:0 00:0 0 0 0 4243 1\n   \
+                   2: 0500000A:0016 0909090A:C350 06 0:0 00:0 0 0 0 4244 1\n";
+        let mapped = "  sl\n   0: 0000000000000000FFFF00000500000A:0016 \
+                      0000000000000000FFFF00000606060A:C350 01 0:0 00:0 0 0 0 4245 1\n";
+        let captured = Captured::new()
+            .file(&format!("proc/{own}/environ"), "A=B\0")
+            .file(&format!("proc/{own}/status"), "Name:\tx\nPPid:\t4000000\n")
+            .file("proc/4000000/environ", "SSH_CONNECTION=10.0.0.1 50000 10.0.0.5 22\0X=y\0")
+            .file("proc/4000001/comm", "sshd-session\n")
+            .symlink("proc/4000001/fd/3", "socket:[4242]")
+            .symlink("proc/4000001/fd/4", "socket:[4244]")
+            .symlink("proc/4000001/fd/5", "socket:[4245]")
+            .file("proc/4000002/comm", "nginx\n")
+            .symlink("proc/4000002/fd/3", "socket:[4243]")
+            .file("proc/net/tcp", tcp)
+            .file("proc/net/tcp6", mapped);
+        let sessions = taken(&captured, Vec::new()).sessions;
+        let found: Vec<_> = sessions
+            .iter()
+            .map(|session| format!("{} {} {:?}", session.local, session.peer, session.over))
+            .collect();
+        let expected =
+            ["10.0.0.5 10.0.0.1 Some(2)", "10.0.0.5 10.6.6.6 None", "10.0.0.5 10.7.7.7 None"];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_root_on_the_network_is_known_by_mounts_and_arguments() {
+        let mounted = |line: &str| Captured::new().file("proc/mounts", line);
+        let booted = |line: &str| Captured::new().file("proc/cmdline", line);
+        assert!(root_of(Captured::new()).is_none());
+        assert!(root_of(mounted("/dev/sda1 / ext4 rw 0 0\nh:/x /mnt nfs rw 0 0\n")).is_none());
+        assert!(root_of(booted("root=/dev/sda1 ip=dhcp quiet")).is_none());
+        let root = root_of(mounted("h:/x / nfs4 rw,addr=10.0.0.1 0 0\n")).expect("is NFS");
+        assert_eq!(root.over, Some(2));
+        let root = root_of(mounted("/dev/nbd0 / ext4 rw 0 0\n")).expect("is a block device");
+        assert_eq!(root.over, None);
+        for line in [
+            "root=/dev/nfs nfsroot=10.0.0.1:/srv,tcp",
+            "netroot=iscsi:@10.0.0.1::3260::iqn.x",
+            "rd.iscsi.initiator=x netroot=iscsi:u:p@10.0.0.1::3260::iqn.x",
+            "root=nfs:10.0.0.1:/srv",
+        ] {
+            let root = root_of(booted(line)).expect(line);
+            assert_eq!(root.over, Some(2), "{line}: {}", root.why);
+        }
+        let root = root_of(booted("root=/dev/nfs ip=::::host:eth1:dhcp")).expect("is NFS");
+        assert_eq!(root.over, Some(3), "{}", root.why);
+        let root = root_of(booted("root=/dev/nfs ip=dhcp")).expect("is NFS");
+        assert_eq!((root.over, root.why.contains("root=/dev/nfs")), (None, true));
+    }
+}

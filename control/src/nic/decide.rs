@@ -238,3 +238,6 @@ fn siblings<'a>(
             && other.driver.as_ref().is_some_and(busy)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -348,3 +348,6 @@ const MAIN_TABLE: u32 = 254;
 const FOR_EVER: u32 = u32::MAX;
 /// This kernel does not know the family.
 const EOPNOTSUPP: i32 = nix::errno::Errno::EOPNOTSUPP as i32;
+
+#[cfg(test)]
+mod tests;

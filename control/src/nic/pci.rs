@@ -75,3 +75,20 @@ fn read(host: &Host, address: &str) -> PciDevice {
         children,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_be_short() {
+        let full = Some("0000:01:00.0".to_owned());
+        for text in ["0000:01:00.0", "01:00.0"] {
+            assert_eq!(full_address(text), full, "{text}");
+        }
+        assert_eq!(full_address("0000:AF:1f.7").as_deref(), Some("0000:af:1f.7"));
+        for text in ["eth0", "", "1:0", "01:00", "0000:01:00", "01:00.0.", "01.00:0", "g1:00.0"] {
+            assert_eq!(full_address(text), None, "{text}");
+        }
+    }
+}

@@ -261,3 +261,74 @@ const INTERFACE_WAIT: Duration = Duration::from_secs(10);
 const NAME_WAIT: Duration = Duration::from_secs(2);
 /// The kernel makes such addresses itself, from a router's advertisement.
 const IFA_F_TEMPORARY: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::{MAC, address, link};
+    use super::*;
+    use crate::nic::record::RouteRecord;
+
+    fn record() -> InterfaceRecord {
+        let now = link(2, "eth0", "");
+        InterfaceRecord {
+            name: now.name,
+            up: true,
+            mac: MAC.to_vec(),
+            ..InterfaceRecord::default()
+        }
+    }
+
+    #[test]
+    fn an_interface_that_is_as_it_was_is_left_alone() {
+        let now = NetLink { mac: MAC.to_vec(), ..link(9, "eth0", "") };
+        let wanted = InterfaceRecord { addresses: vec![address(2, "10.0.0.5/24")], ..record() };
+        assert_eq!(changes(&wanted, &now, &[address(9, "10.0.0.5/24")], 0, true), []);
+        let missing = changes(&wanted, &now, &[address(8, "10.0.0.5/24")], 0, true);
+        assert_eq!(missing, [Change::Address(address(2, "10.0.0.5/24"))]);
+    }
+
+    #[test]
+    fn name_and_hardware_address_are_changed_while_it_is_down() {
+        let now = NetLink { mac: vec![9; 6], promiscuous: false, ..link(9, "eth7", "") };
+        let wanted = InterfaceRecord { promiscuous: true, ..record() };
+        let expected = [
+            Change::Up(false),
+            Change::Name("eth0".into()),
+            Change::Mac(MAC.to_vec()),
+            Change::Promiscuous,
+            Change::Up(true),
+        ];
+        assert_eq!(changes(&wanted, &now, &[], 0, true), expected);
+        // What was down stays down.
+        let wanted = InterfaceRecord { up: false, ..record() };
+        let now = NetLink { up: false, mac: MAC.to_vec(), ..now };
+        assert_eq!(changes(&wanted, &now, &[], 0, true), [Change::Name("eth0".into())]);
+        assert_eq!(changes(&wanted, &now, &[], 0, false), []);
+    }
+
+    #[test]
+    fn leases_go_on_and_end() {
+        let now = NetLink { mac: MAC.to_vec(), ..link(9, "eth0", "") };
+        let lease = NetAddress { lifetimes: Some((100, 60)), ..address(2, "10.0.0.5/24") };
+        let temporary = NetAddress { flags: IFA_F_TEMPORARY, ..address(2, "fd00::77/64") };
+        let wanted = InterfaceRecord { addresses: vec![lease.clone(), temporary], ..record() };
+        let left = NetAddress { lifetimes: Some((20, 0)), ..lease };
+        assert_eq!(changes(&wanted, &now, &[], 80, true), [Change::Address(left)]);
+        assert_eq!(changes(&wanted, &now, &[], 100, true), []);
+    }
+
+    #[test]
+    fn routes_through_a_gateway_come_last() {
+        let now = NetLink { mac: MAC.to_vec(), ..link(9, "eth0", "") };
+        let route = |text: &str| RouteRecord { text: text.into(), message: String::new() };
+        let routes = vec![route("default via 10.9.0.1"), route("10.9.0.0/16")];
+        let wanted = InterfaceRecord { routes, index: 2, ..record() };
+        let texts: Vec<_> = changes(&wanted, &now, &[], 0, true)
+            .into_iter()
+            .map(|change| spell(&change, &wanted))
+            .collect();
+        let expected =
+            ["eth0 has the route `10.9.0.0/16`", "eth0 has the route `default via 10.9.0.1`"];
+        assert_eq!(texts, expected);
+    }
+}

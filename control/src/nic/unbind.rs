@@ -155,3 +155,6 @@ fn noiommu_back(
 /// Takes a device from every driver.
 const STUB: &str = "pci-stub";
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests;
