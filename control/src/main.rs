@@ -18,6 +18,7 @@ mod data;
 mod doctor;
 mod exception;
 mod failure;
+mod host;
 mod human;
 mod launch;
 mod lifecycle;
@@ -26,6 +27,7 @@ mod logs;
 mod manual;
 mod memory;
 mod metrics;
+mod nic;
 mod reload;
 mod remote;
 mod sample;
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
+        Command::Nic(command) => nic::nic(command),
         Command::Sample { directory, force } => write_sample(&directory, force),
         Command::Man { directory } => manual::write_pages(&directory).map_err(Failure::Manual),
         Command::Completions { shell } => manual::print_completions(shell),
