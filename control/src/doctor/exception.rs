@@ -1,11 +1,11 @@
 //! The exception interface: whether it can be made, or is there.
 
-use super::host::Host;
 use super::interfaces::Interface;
 use super::report::{Check, Finding};
 use super::server::Server;
 use crate::config::Plan;
 use crate::exception::unreserved;
+use crate::host::Host;
 use crate::link::HostLinks;
 
 /// Judges `link.exception` of `plan`; nothing where there is none.
@@ -45,11 +45,11 @@ pub(super) fn examine(
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::interfaces::tests::{VETH, interfaces};
-    use super::super::report::State;
+    use super::super::report::{State, expect_one};
     use super::*;
     use crate::doctor::tests::plan;
+    use crate::host::captured::Captured;
 
     fn judged(name: &str, tun: bool, server: &Server) -> Vec<Finding> {
         let links = HostLinks { tun, ..HostLinks::default() };
