@@ -11,6 +11,7 @@ use crate::link::LinkSpec;
 use crate::manual::CompletedShell;
 use crate::stats::StatsArgs;
 use crate::top::TopArgs;
+use crate::tune::TuneCommand;
 
 /// What was asked for.
 #[derive(Debug, Parser)]
@@ -74,6 +75,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Keep other work off the dataplane cores, and put back what was found
+    #[command(subcommand)]
+    Tune(TuneCommand),
     /// Write the built-in sample data into a directory, the same octets every time
     #[command(after_help = EXIT_CODES)]
     Sample {
@@ -205,6 +209,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Those that name a file and cores, and nothing else.
+    pub(crate) fn of_cores(config: Option<PathBuf>, cores: Option<String>) -> Self {
+        Self { config, cores, ..Self::default() }
+    }
+
     /// The file, if one was named, with the environment and the options over it.
     ///
     /// # Errors

@@ -23,6 +23,10 @@ const COMMANDS: &[&str] = &[
     "version",
     "check",
     "doctor",
+    "tune",
+    "tune show",
+    "tune apply",
+    "tune revert",
     "sample",
     "man",
     "completions",
@@ -78,7 +82,9 @@ fn every_command_has_a_page() {
 #[test]
 fn every_command_of_the_help_is_known_here() {
     let mut all = listed(&[]);
-    all.extend(listed(&["config"]).into_iter().map(|name| format!("config {name}")));
+    for group in ["config", "tune"] {
+        all.extend(listed(&[group]).into_iter().map(|name| format!("{group} {name}")));
+    }
     all.sort();
     let mut known: Vec<_> = COMMANDS.to_vec();
     known.sort_unstable();
