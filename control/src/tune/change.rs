@@ -118,14 +118,15 @@ fn put_back(machine: &Machine, change: &Change) -> Option<Outcome> {
 fn set(machine: &Machine, change: &Change, value: &str) -> Outcome {
     let change = change.clone();
     if let Err(error) = machine.write(&change.file, value) {
-        // What the kernel says of managed and per-CPU interrupts, whoever asks.
-        let managed = error.raw_os_error() == Some(Errno::EIO as i32);
-        return if managed {
-            Outcome::Fixed(change, "the kernel manages it itself (EIO)".into())
-        } else if error.kind() == ErrorKind::NotFound {
-            Outcome::Fixed(change, "is gone".into())
-        } else {
-            Outcome::Failed(change, error.to_string())
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        return match errno {
+            // Of managed and per-CPU interrupts, whoever asks: EIO, EPERM on newer kernels. A lack of rights is
+            // EACCES or EROFS there.
+            Some(errno @ (Errno::EIO | Errno::EPERM)) if change.file.starts_with(INTERRUPTS) => {
+                Outcome::Fixed(change, format!("the kernel manages it itself ({errno:?})"))
+            }
+            _ if error.kind() == ErrorKind::NotFound => Outcome::Fixed(change, "is gone".into()),
+            _ => Outcome::Failed(change, error.to_string()),
         };
     }
     match machine.text(&change.file) {
@@ -155,13 +156,14 @@ pub(super) fn judge(outcomes: &[Outcome]) -> Result<(), TuneError> {
     if count == 0 { Ok(()) } else { Err(TuneError::Failed { count, of: outcomes.len() }) }
 }
 
+const INTERRUPTS: &str = "proc/irq/";
 const EARLIER_BOOT: &str =
     "the record is of an earlier boot, and what it changed ended with that: dropped";
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::os::unix::fs::symlink;
 
     use super::super::cpus::Form;
     use super::*;
@@ -338,15 +340,20 @@ mod tests {
     }
 
     #[test]
-    fn this_kernel_refuses_what_it_manages() {
-        let machine = Machine::at(Path::new("/"));
-        let change = Change {
-            setting: "x".into(),
-            file: "proc/irq/none/smp_affinity_list".into(),
-            form: Form::List,
-            found: "0".into(),
-            wanted: "0".into(),
-        };
-        assert_eq!(set(&machine, &change, "0"), Outcome::Fixed(change.clone(), "is gone".into()));
+    fn what_the_kernel_does_not_let_move_is_no_failure() {
+        let rig = rig();
+        let mut plan = rig.plan();
+        // The one file that says EIO to a write as a managed interrupt does: nothing is mapped at 0.
+        fs::create_dir_all(rig.root.path().join("proc/irq/7")).expect("writable");
+        let file = "proc/irq/7/smp_affinity_list";
+        symlink("/proc/self/mem", rig.root.path().join(file)).expect("writable");
+        plan.changes[0].file = file.into();
+        let outcomes = apply(&rig.machine, &rig.store, &plan).expect("can be applied");
+        assert!(
+            matches!(&outcomes[0], Outcome::Fixed(change, why) if change.file == file && why.contains("EIO")),
+            "{outcomes:?}"
+        );
+        assert!(judge(&outcomes).is_ok());
+        assert_eq!(rig.get("b"), "1", "the others are changed");
     }
 }
