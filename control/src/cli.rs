@@ -64,7 +64,14 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Read configuration and data, say what would be served on what; touch no device
     #[command(after_help = EXIT_CODES)]
-    Check(Options),
+    Check {
+        /// The server that is looked at.
+        #[command(flatten)]
+        options: Options,
+        /// Print instead what memory this takes for several numbers of connections
+        #[arg(long)]
+        sizing: bool,
+    },
     /// Find out why a server does not start here, or is slow; change nothing
     #[command(after_help = DOCTOR_HELP)]
     Doctor {
@@ -376,7 +383,7 @@ mod tests {
 
     fn config(arguments: &[&str]) -> Config {
         let all = ["pollux", "check"].iter().chain(arguments);
-        let Command::Check(options) = Cli::parse_from(all).command else {
+        let Command::Check { options, .. } = Cli::parse_from(all).command else {
             panic!("check is check");
         };
         options.config().expect("is a configuration")

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Command::Version(args) => remote::version(&args),
         Command::Top(args) => top::top(&args).map_err(Failure::Top),
         Command::Tune(command) => tune::tune(command),
-        Command::Check(options) => check::check(options),
+        Command::Check { options, sizing } => check::check(options, sizing),
         Command::Doctor { options, json } => match doctor::doctor(&options, json) {
             Ok(code) => return code,
             Err(failure) => Err(failure),

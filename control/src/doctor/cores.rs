@@ -77,7 +77,7 @@ fn governor(host: &Host, workers: &[usize]) -> Finding {
         let file = format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor");
         match host.text(&file) {
             Ok(Some(governor)) if governor == "performance" => known += 1,
-            Ok(Some(governor)) => slow.push((core, governor, file)),
+            Ok(Some(governor)) => slow.push((core, governor)),
             Ok(None) => {}
             Err(why) => return Finding::unknown(Check::Governor, why),
         }
@@ -90,10 +90,9 @@ fn governor(host: &Host, workers: &[usize]) -> Finding {
         };
         return Finding::ok(Check::Governor, found);
     }
-    let spelled = slow.iter().map(|(core, governor, _)| format!("core {core} is on {governor}"));
+    let spelled = slow.iter().map(|(core, governor)| format!("core {core} is on {governor}"));
     let found = spelled.collect::<Vec<_>>().join(", ");
-    let files: Vec<_> = slow.iter().map(|(_, _, file)| format!("/{file}")).collect();
-    let fix = format!("echo performance | tee {}", files.join(" "));
+    let fix = format!("pollux tune apply --cores {} --yes", list(workers));
     Finding::warn(Check::Governor, found, fix)
 }
 
@@ -182,9 +181,9 @@ mod tests {
     fn powersave_is_named_with_its_core() {
         let file = format!("{CPU}/cpu1/cpufreq/scaling_governor");
         let captured = Captured::new().file(&file, "powersave\n");
-        let fix = format!("echo performance | tee /{file}");
+        let fix = "pollux tune apply --cores 0,1 --yes";
         let findings = [governor(&captured.host(), &[0, 1])];
-        expect_one(&findings, State::Warn, &["core 1 is on powersave"], Some(&fix));
+        expect_one(&findings, State::Warn, &["core 1 is on powersave"], Some(fix));
         let captured = Captured::new().file(&file, "performance\n");
         expect_one(&[governor(&captured.host(), &[1])], State::Ok, &["performance"], None);
         let captured = Captured::new().folder(&file);
