@@ -1,5 +1,6 @@
 //! `pollux check`: what would be served on what, without touching a device.
 
+mod sizing;
 mod table;
 
 use std::fmt::Write as _;
@@ -14,18 +15,24 @@ use crate::launch::Need;
 use crate::link::{HostLinks, LinkSpec, choose};
 use crate::memory::{HugepagePool, mebibytes};
 
-/// Reads configuration and data and prints what they come to. What this machine lacks is said, but
+/// Reads configuration and data and prints what they come to; with `sizing`, only what memory they take for
+/// several numbers of connections. What this machine lacks is said, but
 /// is no error: the configuration may be meant for another one.
 ///
 /// # Errors
 /// Configuration or data is wrong; everything that is.
-pub(crate) fn check(options: Options) -> Result<(), Failure> {
+pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let host = HostCores::read().map_err(Failure::Cores)?;
     let (plan, mistakes) = Plan::survey(&options.config()?, &host);
     let sample = Sample::default();
     let (plan, content, warnings) = judge(plan, mistakes, &sample)?;
-    let need = Need::of(&plan, content.octets, HugepagePool::read());
-    let text = report(&plan, &content, &warnings, need, &host, &HostLinks::read());
+    let pool = HugepagePool::read();
+    let need = Need::of(&plan, content.octets, pool);
+    let text = if sizing {
+        sizing::table(&plan, content.octets, pool)
+    } else {
+        report(&plan, &content, &warnings, need, &host, &HostLinks::read())
+    };
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
 }
 

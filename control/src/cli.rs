@@ -12,6 +12,7 @@ use crate::manual::CompletedShell;
 use crate::nic::NicCommand;
 use crate::stats::StatsArgs;
 use crate::top::TopArgs;
+use crate::tune::TuneCommand;
 
 /// What was asked for.
 #[derive(Debug, Parser)]
@@ -64,7 +65,14 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Read configuration and data, say what would be served on what; touch no device
     #[command(after_help = EXIT_CODES)]
-    Check(Options),
+    Check {
+        /// The server that is looked at.
+        #[command(flatten)]
+        options: Options,
+        /// Print instead what memory this takes for several numbers of connections
+        #[arg(long)]
+        sizing: bool,
+    },
     /// Find out why a server does not start here, or is slow; change nothing
     #[command(after_help = DOCTOR_HELP)]
     Doctor {
@@ -78,6 +86,9 @@ pub(crate) enum Command {
     /// Give a NIC to DPDK and back to the kernel: list, bind, confirm, unbind, status
     #[command(subcommand)]
     Nic(NicCommand),
+    /// Keep other work off the dataplane cores, and put back what was found
+    #[command(subcommand)]
+    Tune(TuneCommand),
     /// Write the built-in sample data into a directory, the same octets every time
     #[command(after_help = EXIT_CODES)]
     Sample {
@@ -212,6 +223,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Those that name a file and cores, and nothing else.
+    pub(crate) fn of_cores(config: Option<PathBuf>, cores: Option<String>) -> Self {
+        Self { config, cores, ..Self::default() }
+    }
+
     /// The file, if one was named, with the environment and the options over it.
     ///
     /// # Errors
@@ -375,7 +391,7 @@ mod tests {
 
     fn config(arguments: &[&str]) -> Config {
         let all = ["pollux", "check"].iter().chain(arguments);
-        let Command::Check(options) = Cli::parse_from(all).command else {
+        let Command::Check { options, .. } = Cli::parse_from(all).command else {
             panic!("check is check");
         };
         options.config().expect("is a configuration")

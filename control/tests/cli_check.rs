@@ -94,3 +94,38 @@ fn serving_without_a_port_says_what_to_do() {
     assert!(last.contains("there is no interface no-such-if"), "{last}");
     assert!(last.contains("deploy/link.sh up"), "{last}");
 }
+
+/// The page has the table for the defaults, which depends on the size of hugepages here.
+#[test]
+fn the_table_of_the_page_is_what_check_prints() {
+    let meminfo = fs::read_to_string("/proc/meminfo").expect("/proc is mounted");
+    let size = meminfo.lines().find_map(|line| line.strip_prefix("Hugepagesize:"));
+    if size.is_some_and(|size| size.trim() != "2048 kB") {
+        println!("skipped: hugepages of this machine are not of 2 MiB");
+        return;
+    }
+    let printed = pollux(&["check", "--sizing"]);
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/README.md");
+    let page = fs::read_to_string(path).expect("readable");
+    let (_, section) = page.split_once("\n## Sizing\n").expect("the page has a section Sizing");
+    let (_, rest) = section.split_once("```text\n").expect("with a block");
+    let (table, _) = rest.split_once("```").expect("that ends");
+    assert_eq!(table, printed.stdout, "put the output of `pollux check --sizing` there");
+}
+
+#[test]
+fn more_cores_take_more_buffers_and_the_own_number_is_a_row() {
+    let arguments = ["check", "--sizing", "--set", "limits.connections=20000", "--cores", "0-1"];
+    let printed = pollux(&arguments);
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    let rows: Vec<Vec<&str>> =
+        printed.stdout.lines().skip(3).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.len(), 6, "{}", printed.stdout);
+    let own = rows.iter().find(|row| row[0] == "20000").expect("the own number");
+    let one = pollux(&["check", "--sizing", "--set", "limits.connections=20000"]).stdout;
+    let one = one.lines().find(|line| line.trim_start().starts_with("20000 ")).expect("a row");
+    let mbufs = |cell: &str| cell.parse::<u64>().expect("a number");
+    let alone: Vec<_> = one.split_whitespace().collect();
+    assert_eq!(mbufs(own[1]), 2 * mbufs(alone[1]), "{one}");
+}

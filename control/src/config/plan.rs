@@ -153,6 +153,12 @@ impl Plan {
         Ok(plan.expect("there is a plan where there is no mistake"))
     }
 
+    /// This plan with room for so many connections, of all cores together.
+    pub(crate) fn with_connections(&self, connections: usize) -> Self {
+        let tally = CoreTally { connections: share(connections, self.cores.len()), ..self.tally };
+        Self { connections, tally, ..self.clone() }
+    }
+
     /// As [`check`](Self::check), with a plan even if there are mistakes, for finding more of them.
     pub(crate) fn survey(config: &Config, host: &HostCores) -> (Option<Self>, Vec<ConfigError>) {
         let mut mistakes = config.mistakes().to_vec();

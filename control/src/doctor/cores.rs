@@ -2,7 +2,7 @@
 //! NIC.
 
 use super::report::{Check, Finding};
-use crate::cores::{list, parse_list};
+use crate::cores::{list, named_by, parse_list};
 use crate::host::Host;
 
 /// Cores of one NUMA node.
@@ -51,10 +51,10 @@ fn isolation(host: &Host, workers: &[usize]) -> Vec<Finding> {
             Err(why) => return Finding::unknown(check, why),
         };
         let mut set = parse_list(&said).unwrap_or_default();
-        set.extend(argument(&arguments, option));
+        set.extend(named_by(&arguments, option));
         if check == Check::RcuCores {
             // nohz_full moves the callbacks of its cores as well.
-            set.extend(argument(&arguments, "nohz_full"));
+            set.extend(named_by(&arguments, "nohz_full"));
         }
         let missing: Vec<usize> =
             workers.iter().copied().filter(|core| !set.contains(core)).collect();
@@ -70,14 +70,6 @@ fn isolation(host: &Host, workers: &[usize]) -> Vec<Finding> {
     kinds.into_iter().map(judge).collect()
 }
 
-/// Cores that an argument of the kernel's command line names, past flags such as `managed_irq,`.
-fn argument(arguments: &str, name: &str) -> Vec<usize> {
-    let given = |word: &str| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
-    let values = arguments.split_whitespace().filter_map(given);
-    let parts = values.flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>());
-    parts.filter_map(|part| parse_list(&part)).flatten().collect()
-}
-
 fn governor(host: &Host, workers: &[usize]) -> Finding {
     let mut slow = Vec::new();
     let mut known = 0;
@@ -85,7 +77,7 @@ fn governor(host: &Host, workers: &[usize]) -> Finding {
         let file = format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor");
         match host.text(&file) {
             Ok(Some(governor)) if governor == "performance" => known += 1,
-            Ok(Some(governor)) => slow.push((core, governor, file)),
+            Ok(Some(governor)) => slow.push((core, governor)),
             Ok(None) => {}
             Err(why) => return Finding::unknown(Check::Governor, why),
         }
@@ -98,10 +90,9 @@ fn governor(host: &Host, workers: &[usize]) -> Finding {
         };
         return Finding::ok(Check::Governor, found);
     }
-    let spelled = slow.iter().map(|(core, governor, _)| format!("core {core} is on {governor}"));
+    let spelled = slow.iter().map(|(core, governor)| format!("core {core} is on {governor}"));
     let found = spelled.collect::<Vec<_>>().join(", ");
-    let files: Vec<_> = slow.iter().map(|(_, _, file)| format!("/{file}")).collect();
-    let fix = format!("echo performance | tee {}", files.join(" "));
+    let fix = format!("pollux tune apply --cores {} --yes", list(workers));
     Finding::warn(Check::Governor, found, fix)
 }
 
@@ -191,9 +182,9 @@ mod tests {
     fn powersave_is_named_with_its_core() {
         let file = format!("{CPU}/cpu1/cpufreq/scaling_governor");
         let captured = Captured::new().file(&file, "powersave\n");
-        let fix = format!("echo performance | tee /{file}");
+        let fix = "pollux tune apply --cores 0,1 --yes";
         let findings = [governor(&captured.host(), &[0, 1])];
-        expect_one(&findings, State::Warn, &["core 1 is on powersave"], Some(&fix));
+        expect_one(&findings, State::Warn, &["core 1 is on powersave"], Some(fix));
         let captured = Captured::new().file(&file, "performance\n");
         expect_one(&[governor(&captured.host(), &[1])], State::Ok, &["performance"], None);
         let captured = Captured::new().folder(&file);

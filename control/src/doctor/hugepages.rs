@@ -92,7 +92,10 @@ fn judge(host: &Host, node: &Node, several: bool, need: Need, holders: &[Holder]
     // The script takes the total of what is ours, and keeps a number for each node.
     let pages = ours(host, number) + wanted.saturating_sub(usable);
     let on_node = number.filter(|_| several).map(|node| format!(" --node {node}"));
-    let fix = format!("./hugepages.sh reserve {pages}{}", on_node.unwrap_or_default());
+    let wish = format!("{pages}{}", on_node.unwrap_or_default());
+    let fix = format!(
+        "./hugepages.sh reserve {wish}; ./hugepages.sh persist {wish} does it at every boot"
+    );
     let finding = if usable >= wanted {
         Finding::ok(CHECK, found)
     } else if usable >= frames {
@@ -185,7 +188,7 @@ mod tests {
     /// 10 pages of frames, 90 of buffers.
     fn need() -> Need {
         let pool = HugepagePool { page: 2 << 20, total: 0, free: 0 };
-        Need { frames: 20 << 20, buffers: 170 << 20, answers: 10 << 20, pool }
+        Need { mbufs: 8_000, frames: 20 << 20, buffers: 170 << 20, answers: 10 << 20, pool }
     }
 
     fn found(captured: &Captured, cores: &str, server: &Server) -> Vec<Finding> {
@@ -198,7 +201,12 @@ mod tests {
             pages(Captured::new(), NODE0, "0", "0").file(&format!("{NODE0}/cpulist"), "0-3");
         let findings = found(&captured, "1", &Server::Absent);
         let words = ["0 pages of 2 MiB", "the plan needs 100"];
-        expect_one(&findings, State::Fail, &words, Some("./hugepages.sh reserve 100"));
+        expect_one(
+            &findings,
+            State::Fail,
+            &words,
+            Some("./hugepages.sh reserve 100; ./hugepages.sh persist 100 does it at every boot"),
+        );
         assert_eq!(findings[0].node, Some(0));
     }
 
@@ -214,7 +222,12 @@ mod tests {
             .file("proc/77/comm", "postgres\n");
         let findings = found(&captured, "1", &Server::Absent);
         let words = ["32 count", "held by postgres (process 77): 24", "ordinary pages"];
-        expect_one(&findings, State::Warn, &words, Some("./hugepages.sh reserve 118"));
+        expect_one(
+            &findings,
+            State::Warn,
+            &words,
+            Some("./hugepages.sh reserve 118; ./hugepages.sh persist 118 does it at every boot"),
+        );
     }
 
     #[test]
@@ -225,7 +238,12 @@ mod tests {
         let findings = found(&captured, "1,2", &Server::Absent);
         let states: Vec<_> = findings.iter().map(|f| (f.node, f.state)).collect();
         assert_eq!(states, [(Some(0), State::Ok), (Some(1), State::Fail)]);
-        assert_eq!(findings[1].fix.as_deref(), Some("./hugepages.sh reserve 50 --node 1"));
+        assert_eq!(
+            findings[1].fix.as_deref(),
+            Some(
+                "./hugepages.sh reserve 50 --node 1; ./hugepages.sh persist 50 --node 1 does it at every boot"
+            )
+        );
     }
 
     #[test]
@@ -245,7 +263,8 @@ mod tests {
             .file("run/pollux/hugepages/pollux", "\n\n0\nx y\n")
             .file("proc/5/status", "HugetlbPages:\t kB\n")
             .folder("sys/kernel/mm/hugepages/hugepages-bigkB");
-        let fix = Some("./hugepages.sh reserve 100");
+        let fix =
+            Some("./hugepages.sh reserve 100; ./hugepages.sh persist 100 does it at every boot");
         expect_one(&found(&captured, "1", &Server::Absent), State::Fail, &["needs 100"], fix);
     }
 }

@@ -85,6 +85,7 @@ mod tests {
     }
 
     const NEED: Need = Need {
+        mbufs: 8_000,
         frames: 26 << 20,
         buffers: 0,
         answers: 0,

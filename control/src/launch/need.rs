@@ -3,14 +3,18 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use dpdk::{LinkKind, PortPlan};
 use engine::exception;
 
+use super::spreading::Spreading;
 use crate::config::{CoreTally, Plan};
 use crate::memory::{HugepagePool, mebibytes};
 
 /// What a plan needs, in octets, beside the hugepages of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
+    /// Buffers for frames (mbufs): an estimate from above, since the link may need fewer.
+    pub(crate) mbufs: u64,
     /// Frames: an estimate from above, since drivers round.
     pub(crate) frames: u64,
     /// Socket buffers of all cores.
@@ -24,9 +28,14 @@ pub(crate) struct Need {
 impl Need {
     /// Of a plan with `answers` octets of answers, on a host with `pool`.
     pub(crate) fn of(plan: &Plan, answers: usize, pool: HugepagePool) -> Self {
-        let workers = plan.cores.len() as u64;
+        let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
+        let lent = if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
+        let mbufs = mbufs(workers) + u64::from(workers) * lent;
+        let frame_len = PortPlan::default().buffer_len(LinkKind::AfXdp);
+        let workers = u64::from(workers);
         Self {
-            frames: workers * frames_per_worker(plan) * FRAME_LEN,
+            mbufs,
+            frames: mbufs * u64::from(frame_len) + workers * PORT_LEN,
             buffers: workers * buffers_len(&plan.tally) as u64,
             answers: answers as u64,
             pool,
@@ -64,18 +73,22 @@ pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
     tally.connections * pair
 }
 
-fn frames_per_worker(plan: &Plan) -> u64 {
-    let lent = if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
-    FRAMES_PER_WORKER + lent
-}
-
 /// A cache line: two buffers never share one.
 pub(crate) const BUFFER_ALIGN: usize = 64;
 
-/// Rings of 4,096 and 1,024 entries, AF_XDP's own of 2,048 twice, caches, bursts in hand, the spreader's rings.
-const FRAMES_PER_WORKER: u64 = 11_520;
-/// Data room of 2 KiB, headroom, and what DPDK keeps of each frame.
-const FRAME_LEN: u64 = 2_048 + 128 + 192;
+/// Buffers (mbufs) for `workers` workers: from above, since the link is not known yet. AF_XDP takes the most, with
+/// a port for each worker or with one and the software spreader.
+fn mbufs(workers: u16) -> u64 {
+    let alone = PortPlan::default();
+    let spokes = workers.saturating_sub(1);
+    let frames_held = Spreading::Software { spokes }.frames_held();
+    let spread = PortPlan { frames_held, ..alone };
+    let each = u64::from(alone.buffers(LinkKind::AfXdp)) * u64::from(workers);
+    each.max(u64::from(spread.buffers(LinkKind::AfXdp)))
+}
+
+/// What DPDK keeps for each port beside its buffers: rings of descriptors and of the pool, caches.
+const PORT_LEN: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -84,6 +97,7 @@ mod tests {
     #[test]
     fn the_need_says_what_to_type() {
         let need = Need {
+            mbufs: 8_000,
             frames: 20 << 20,
             buffers: 512 << 20,
             answers: 3 << 20,
@@ -95,6 +109,24 @@ mod tests {
             "This plan takes about 268 hugepages of 2.0 MiB (20.0 MiB for frames, 512.0 MiB for \
              socket buffers, 3.0 MiB for answers) and 64 are free: `./hugepages.sh reserve 268`"
         );
+    }
+
+    #[test]
+    fn every_way_to_spread_has_its_buffers() {
+        let alone = u64::from(PortPlan::default().buffers(LinkKind::AfXdp));
+        assert_eq!(mbufs(1), alone);
+        for workers in [2, 8, 64] {
+            let spread = PortPlan {
+                frames_held: Spreading::Software { spokes: workers - 1 }.frames_held(),
+                ..PortPlan::default()
+            };
+            let rss = PortPlan { queues: workers, ..PortPlan::default() };
+            for kind in [LinkKind::Pci, LinkKind::AfXdp, LinkKind::AfPacket] {
+                assert!(mbufs(workers) >= u64::from(spread.buffers(kind)), "{workers} spread");
+                assert!(mbufs(workers) >= u64::from(rss.buffers(kind)), "{workers} by RSS");
+            }
+            assert!(mbufs(workers) >= alone * u64::from(workers), "{workers} ports");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Pool {
 }
 
 /// What a buffer takes beyond its data room: mempool header, `rte_mbuf`.
-const MBUF_OVERHEAD: u32 = 64 + 128;
+pub(crate) const MBUF_OVERHEAD: u32 = 64 + 128;
 
 // SAFETY: DPDK's default pools are multi-producer and multi-consumer, whichever thread made them.
 unsafe impl Send for Pool {}

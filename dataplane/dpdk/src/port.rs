@@ -3,6 +3,7 @@
 //!
 //! The device closes when the last of port and queue pairs is gone, in whichever order that happens.
 
+mod buffers;
 mod error;
 mod info;
 
@@ -15,7 +16,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use engine::{BURST_MAX, Capabilities};
+use engine::Capabilities;
 use nix::errno::Errno;
 
 use self::info::{Offloads, errno_of};
@@ -24,10 +25,7 @@ pub use self::{
     info::{Link, PortInfo, PortStats, Spread},
 };
 use crate::{
-    Device, Eal, LinkKind, Pool, log,
-    pool::{CACHE_MAX, PoolPlan},
-    queue::{PENDING_MAX, QueuePair, STASH_MAX},
-    wait::OpenFiles,
+    Device, Eal, LinkKind, Pool, log, pool::PoolPlan, queue::QueuePair, wait::OpenFiles,
     xdp::Attachment,
 };
 
@@ -265,25 +263,13 @@ impl Open {
     }
 
     fn pool_plan(&self, plan: &PortPlan, socket: Option<u32>, rx: u16, tx: u16) -> PoolPlan {
-        let in_driver = match self.device.kind() {
-            // Its fill and completion rings have 2,048 entries each, whatever is asked for.
-            LinkKind::AfXdp => 2 * AF_XDP_RING + u32::from(rx) + u32::from(tx),
-            _ => u32::from(rx) + u32::from(tx),
-        };
-        let in_hand = u32_of(BURST_MAX + PENDING_MAX + 2 * STASH_MAX);
-        let per_queue = in_driver + in_hand + plan.frames_held + CACHE_MAX;
-        // A cache more for the thread that closes the port, or looks at it.
-        let mbufs = per_queue * u32::from(plan.queues) + CACHE_MAX;
-        let frame = L2_LEN_MAX + u32::from(plan.ip_mtu);
-        let frame = match self.device.kind() {
-            LinkKind::AfXdp => frame + XDP_PACKET_HEADROOM,
-            _ => frame,
-        };
+        let kind = self.device.kind();
+        let taken = PortPlan { rx_descriptors: rx, tx_descriptors: tx, ..*plan };
         PoolPlan {
-            mbufs,
-            data_len: frame.max(DATA_LEN_MIN).next_multiple_of(DATA_LEN_STEP),
+            mbufs: taken.buffers(kind),
+            data_len: taken.data_len(kind),
             socket,
-            dense: !self.device.kind().may_do_dma(),
+            dense: !kind.may_do_dma(),
         }
     }
 
@@ -438,23 +424,6 @@ fn remove_stale_socket(device: &Device) {
         let _ = fs::remove_file(socket);
     }
 }
-
-fn u32_of(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Ethernet header and one VLAN tag.
-const L2_LEN_MAX: u32 = 18;
-
-/// What the kernel keeps free before each frame of an AF_XDP socket (linux/bpf.h).
-const XDP_PACKET_HEADROOM: u32 = 256;
-
-/// Entries of an AF_XDP fill or completion ring (`XSK_RING_PROD__DEFAULT_NUM_DESCS`).
-const AF_XDP_RING: u32 = 2048;
-
-/// NICs take receive buffers in steps of 1 KiB, and split a full-sized frame over smaller ones.
-const DATA_LEN_MIN: u32 = 2048;
-const DATA_LEN_STEP: u32 = 1024;
 
 /// DPDK's `SOCKET_ID_ANY`, -1.
 const SOCKET_ANY: u32 = u32::MAX;
