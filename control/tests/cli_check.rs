@@ -38,6 +38,15 @@ fn options_win_over_the_file() {
 }
 
 #[test]
+fn the_exception_interface_is_shown() {
+    let checked = pollux(&["check", "--link", "af_xdp:eth1", "--exception", "pollux1"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let line = "kernel   pollux1, 198.18.0.2/24: what is not for TCP port 8080 is the kernel's\n";
+    assert!(checked.stdout.contains(line), "{}", checked.stdout);
+    assert!(!pollux(&["check"]).stdout.contains("kernel   "), "only where there is one");
+}
+
+#[test]
 fn a_wrong_configuration_is_exit_code_2_and_one_line() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let file = directory.path().join("p.toml");

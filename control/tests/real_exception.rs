@@ -148,7 +148,7 @@ fn one_port_serves_http_and_is_still_the_kernels() {
         let stopped = server.stop(rig);
         assert!(!is_there(), "{NAME} is gone with the server");
         let total = |name: &str| stopped.stats.total(name);
-        println!("{:?}", stopped.stats.nonzero("exception_"));
+        println!("{:?}, lost {:?}", stopped.stats.nonzero("exception_"), stopped.stats.losses());
         assert!(total("exception_rx_bytes") > 10 * MIB as u64, "bulk came in");
         assert!(total("exception_tx_bytes") > 10 * MIB as u64, "bulk went out");
         assert!(total("echo_replies") >= 3, "pings are answered by the worker");

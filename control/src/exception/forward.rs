@@ -71,7 +71,7 @@ struct Ends {
 impl Ends {
     fn forward(mut self) {
         while !self.stopping.load(Ordering::Acquire) {
-            if self.to_kernel() | self.to_port() {
+            if self.feed_kernel() | self.feed_port() {
                 continue;
             }
             self.sleep.flag.set();
@@ -84,7 +84,7 @@ impl Ends {
     }
 
     /// Hands at most [`BATCH`] frames of each worker to the kernel. Whether there was any.
-    fn to_kernel(&mut self) -> bool {
+    fn feed_kernel(&mut self) -> bool {
         let Self { tap, ports, is_gone, .. } = self;
         let mut any = false;
         for port in ports {
@@ -99,7 +99,7 @@ impl Ends {
     }
 
     /// Hands at most [`BATCH`] frames of the kernel to the first worker. Whether there was any.
-    fn to_port(&mut self) -> bool {
+    fn feed_port(&mut self) -> bool {
         let Self { tap, ports, is_gone, .. } = self;
         let Some(first) = ports.first_mut() else { return false };
         let mut failed: Option<io::Error> = None;
