@@ -45,6 +45,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tun-rs", &["control"]),
     ("hyper", &["control"]),
     ("prometheus-client", &["control"]),
+    ("netlink-packet-core", &["control"]),
+    ("netlink-packet-route", &["control"]),
+    ("netlink-sys", &["control"]),
     ("hugepage-rs", &["dpdk"]),
     ("bindgen", &["dpdk-sys"]),
 ];

@@ -198,7 +198,7 @@ fn booted_root(arguments: &str) -> Option<(String, Option<IpAddr>)> {
     };
     // One that names the server is worth more than `root=/dev/nfs`.
     let words: Vec<_> = arguments.split_whitespace().filter(remote).collect();
-    let word = words.iter().find(|word| server_in(word).is_some()).or(words.first())?;
+    let word = words.iter().find(|word| server_in(word).is_some()).or_else(|| words.first())?;
     Some((format!("{word} on the kernel's command line"), server_in(word)))
 }
 

@@ -61,7 +61,7 @@ pub(crate) enum NicError {
     Step { address: String, step: String, why: String },
     /// A step failed, and so did going back.
     #[error("{cause}\n{address}: nor was it given back: {undo}; try `pollux nic unbind {address}`")]
-    Undo { address: String, cause: Box<NicError>, undo: Box<NicError> },
+    Undo { address: String, cause: Box<Self>, undo: Box<Self> },
     /// Somebody uses it.
     #[error(
         "{address}: {node} is held open by {holder}; end it (a server: `pollux stop`) and unbind again"

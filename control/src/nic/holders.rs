@@ -1,7 +1,7 @@
 //! Processes that have a device of vfio open.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::pci;
 use crate::host::Host;
@@ -32,5 +32,5 @@ pub(crate) fn of(host: &Host, address: &str) -> Option<Holders> {
 fn holds(host: &Host, process: u32, node: &str) -> bool {
     let directory = format!("proc/{process}/fd");
     let open = |name: &String| fs::read_link(host.path(format!("{directory}/{name}")));
-    host.names(&directory).iter().any(|name| open(name).is_ok_and(|to| to == PathBuf::from(node)))
+    host.names(&directory).iter().any(|name| open(name).is_ok_and(|to| to == Path::new(node)))
 }

@@ -53,7 +53,7 @@ pub(crate) fn interfaces(
     let mut lost = Vec::new();
     for (at, interface) in wanted.iter().enumerate() {
         let of_mac = found.iter().find(|now| now.link.mac == interface.mac);
-        let Some(now) = of_mac.or(found.get(at)) else { continue };
+        let Some(now) = of_mac.or_else(|| found.get(at)) else { continue };
         one(machine, address, interface, now, elapsed, done, &mut lost)?;
     }
     if lost.is_empty() {
