@@ -136,7 +136,7 @@ impl Port<Stopped> {
         check(plan, &info, &open.device)?;
         open.configure(plan, offloads).map_err(|(call, errno)| open.failed(call, errno))?;
         let (rx, tx) = open.descriptors(plan).map_err(|(call, errno)| open.failed(call, errno))?;
-        let pool = Pool::new(&open.pool_plan(plan, info.socket, rx, tx))
+        let pool = Pool::new(&open.pool_plan(plan, &info, rx, tx))
             .map_err(|cause| StartError::Pool { device: open.device.clone(), cause })?;
         let pool = Arc::new(pool);
         open.pool = Some(Arc::clone(&pool));
@@ -251,8 +251,11 @@ impl Open {
         Ok((rx, tx))
     }
 
-    fn pool_plan(&self, plan: &PortPlan, socket: Option<u32>, rx: u16, tx: u16) -> PoolPlan {
+    fn pool_plan(&self, plan: &PortPlan, info: &PortInfo, rx: u16, tx: u16) -> PoolPlan {
         let in_driver = match self.device.kind() {
+            // It fills both rings of a receive queue, the one for a frame's first buffer and the one for
+            // further buffers, and does not start unless both are full.
+            LinkKind::Pci if info.driver == "net_vmxnet3" => 2 * u32::from(rx) + u32::from(tx),
             // Its fill and completion rings have 2,048 entries each, whatever is asked for.
             LinkKind::AfXdp => 2 * AF_XDP_RING + u32::from(rx) + u32::from(tx),
             _ => u32::from(rx) + u32::from(tx),
@@ -269,7 +272,7 @@ impl Open {
         PoolPlan {
             mbufs,
             data_len: frame.max(DATA_LEN_MIN).next_multiple_of(DATA_LEN_STEP),
-            socket,
+            socket: info.socket,
             dense: !self.device.kind().may_do_dma(),
         }
     }
