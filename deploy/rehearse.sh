@@ -81,7 +81,7 @@ rehearse() {
     console=$work/$model.console
     read_model "$model"
     say "$model: seed $seed, console in $console"
-    make_taps
+    make_link
     start_machine "$model" "$seed"
     attend
     remove_machine

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Sourced: the kernel of the virtual machine and what it boots into. Needs say.sh and prerequisites.sh.
+# shellcheck disable=SC2154 # set by rehearse.sh, which sources this file
 
 DOWNLOAD_SECONDS=300
 PMDS=/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0
@@ -9,7 +10,7 @@ PMD_NAMES=(bus_pci bus_vdev mempool_ring net_virtio net_e1000 net_vmxnet3 net_ta
 # by whoever needs it.
 MODULES=(virtio_pci virtio_net e1000e vmxnet3 vfio-pci vfio_iommu_type1 vhost_net tun af_packet bonding)
 # Programs beside busybox's: what hugepages.sh and pollux call, as Debian has them.
-PROGRAMS=(bash ip ethtool modprobe flock)
+PROGRAMS=(bash curl ip ethtool modprobe flock)
 FILE_SIZES=(2 100 1459 1460 1461 4096 65535 65536 1048576 10485760)
 
 # provide_kernel: sets `kernel` to a directory with boot/vmlinuz-* and lib/modules of Debian's newest kernel.
@@ -38,7 +39,7 @@ kernel_package() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^
 fetch_kernel() {
     local -a fetch=(timeout "$DOWNLOAD_SECONDS" apt-get -q -o APT::Sandbox::User=root download "$1")
     (
-        cd "$kernel"
+        cd "$kernel" || exit 1
         "${fetch[@]}" >/dev/null || { apt_quietly update && "${fetch[@]}" >&2; } || exit 1
         dpkg -x ./*.deb . && rm -f ./*.deb
         depmod --basedir . "$(ls lib/modules)"
@@ -52,7 +53,7 @@ make_image() {
     served=$tree/srv/www
     image=$work/initramfs
     rm -rf "$tree"
-    mkdir -p "$tree"/{dev,proc,sys,run,tmp,var/lib,root,rehearsal,usr/bin,usr/lib,usr/lib64} "$served"
+    mkdir -p "$tree"/{dev,proc,sys,run,tmp,etc/sysctl.d,var/lib,root,rehearsal,usr/bin,usr/lib,usr/lib64} "$served"
     ln -s usr/bin usr/lib usr/lib64 "$tree/"
     ln -s usr/bin "$tree/sbin"
     ln -s bin "$tree/usr/sbin"
@@ -122,6 +123,23 @@ put_scripts() {
     cp "$root"/deploy/*.sh "$root"/deploy/*.toml "$1/opt/pollux/deploy/"
     cp "$root"/deploy/rehearse/inside/* "$1/rehearsal/"
     ln -s rehearsal/init "$1/init"
+    mkdir "$1/rehearsal/page"
+    put_page "$1/rehearsal/page"
+}
+
+# put_page DIRECTORY: each block of commands of the page's section is a file, named by number and step.
+put_page() {
+    awk -v directory="$1" '
+        /^## / { section = $0 == "## Bare metal, step by step" }
+        !section { next }
+        /^\*\*[0-9]+\. / { title = $0; sub(/^\*\*[0-9]+\. /, "", title); sub(/[.*,].*/, "", title); gsub(/ /, "-", title) }
+        /^```/ {
+            if (file != "") { close(file); file = "" }
+            else if ($0 == "```sh") { file = sprintf("%s/%02d-%s", directory, count++, title == "" ? "variables" : title) }
+            next
+        }
+        file != "" { print > file }' "$root/deploy/README.md"
+    [[ $(find "$1" -type f | wc -l) -gt 1 ]] || die "deploy/README.md has no commands under \"Bare metal, step by step\""
 }
 
 # Bytes that do not repeat, so that a piece in a wrong place is seen.

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # Sourced: the machine and its two NICs, whose other ends are taps in a namespace of this run, and the line
 # on which the inside says what it has done and asks the outside to do something. Needs say.sh, process.sh.
+# shellcheck disable=SC2154 # set by rehearse.sh, which sources this file
 
 # QEMU's own emulation, never the processor's: a guest's kernel may not run where this script does.
 ACCELERATOR=tcg,thread=multi
 MEMORY_MIB=1536
-BOOT_SECONDS=60
 # Of one model, from the start of the machine to its end.
 MODEL_SECONDS=240
 # The port Pollux takes, and the NIC that stays the kernel's.
@@ -17,17 +17,25 @@ KERNEL_CLIENT_CIDR=198.19.0.1/24
 # inside COMMAND...: runs it in this run's namespace.
 inside() { ip netns exec "$netns" "$@"; }
 
-# make_taps: a multi-queue tap "port" where the model's device has several queues.
-make_taps() {
+# make_link: the port's tap and, over a bridge, the interface "client"; and the tap of the kernel's NIC. The
+# bridge hands its frames on as a wire would: checksums filled in, nothing longer than the MTU. The tap is
+# multi-queue where the model's device has several queues.
+make_link() {
+    local queues=''
+    [[ $device != *mq=on* ]] || queues=multi_queue
     ip netns add "$netns"
     inside ip link set lo up
-    # shellcheck disable=SC2046 # one word or none
-    inside ip tuntap add port mode tap $([[ $device != *mq=on* ]] || echo multi_queue)
+    inside ip tuntap add port mode tap ${queues:+"$queues"}
     inside ip tuntap add kernel mode tap
-    inside ip address add "$CLIENT_CIDR" dev port
+    inside ip link add bridge type bridge
+    inside ip link add client type veth peer name wire
+    inside ip link set port master bridge
+    inside ip link set wire master bridge
+    inside ethtool -K wire tx off tso off gso off >/dev/null
+    inside ip address add "$CLIENT_CIDR" dev client
     inside ip address add "$KERNEL_CLIENT_CIDR" dev kernel
-    inside ip link set port up
-    inside ip link set kernel up
+    local name
+    for name in port kernel bridge wire client; do inside ip link set "$name" up; done
 }
 
 # start_machine MODEL SEED: sets `machine`, its process, and the descriptors `heard` and `spoken`.
@@ -37,11 +45,12 @@ start_machine() {
     vmlinuz=$(echo "$kernel"/boot/vmlinuz-*)
     mkfifo "$scratch/line.in" "$scratch/line.out"
     exec {heard}<>"$scratch/line.out" {spoken}<>"$scratch/line.in"
+    # shellcheck disable=SC2054 # QEMU's commas
     local -a command=(qemu-system-x86_64 -name "$netns" -nodefaults -no-user-config -display none -no-reboot
         -machine q35,kernel-irqchip=split -accel "$ACCELERATOR" -cpu max -smp 2 -m "$MEMORY_MIB"
         -device intel-iommu,intremap=on
         -kernel "$vmlinuz" -initrd "$image"
-        -append "console=ttyS0 quiet panic=-1 intel_iommu=on rehearsal=$1 seed=$2 workers=$workers receive_queues=$receive_queues kernel_driver=$kernel_driver"
+        -append "console=ttyS0 quiet panic=-1 intel_iommu=on rehearsal=$1 seed=$2 workers=$workers spread_over=$spread_over kernel_driver=$kernel_driver"
         -chardev "file,id=console,path=$console" -serial chardev:console
         -chardev "pipe,id=line,path=$scratch/line" -serial chardev:line
         -netdev "tap,id=port,ifname=port,script=no,downscript=no,queues=$queues"
@@ -79,8 +88,11 @@ attend() {
     [[ -n $ended ]] || fails "the machine did not come to its end within $MODEL_SECONDS s"
 }
 
-# remove_machine: ends QEMU and takes the namespace away, with the taps.
+# remove_machine: ends QEMU and what captures, and takes the namespace away, with the taps.
 remove_machine() {
+    local pid
+    for pid in "${captures[@]+"${captures[@]}"}"; do end_process "$pid" 5; done
+    captures=()
     if [[ -n ${machine:-} ]]; then
         end_process "$machine" 5
         machine=''
