@@ -9,6 +9,7 @@ use crate::admin;
 use crate::config::{Config, ConfigError, Environment, Key, Place, parse_time};
 use crate::link::LinkSpec;
 use crate::manual::CompletedShell;
+use crate::nic::NicCommand;
 use crate::stats::StatsArgs;
 use crate::top::TopArgs;
 
@@ -74,6 +75,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Give a NIC to DPDK and back to the kernel: list, bind, confirm, unbind, status
+    #[command(subcommand)]
+    Nic(NicCommand),
     /// Write the built-in sample data into a directory, the same octets every time
     #[command(after_help = EXIT_CODES)]
     Sample {

@@ -5,12 +5,9 @@
 //! cannot be read is a finding as well, never an end.
 
 mod address;
-#[cfg(test)]
-mod captured;
 mod cores;
 mod data;
 mod driver;
-mod host;
 mod hugepages;
 mod interfaces;
 mod leftovers;
@@ -26,7 +23,6 @@ use std::process::ExitCode;
 
 use dpdk::LinkKind;
 
-use self::host::Host;
 use self::interfaces::Interface;
 use self::report::{Check, Finding, Report};
 use self::server::Server;
@@ -34,6 +30,7 @@ use crate::cli::Options;
 use crate::config::Plan;
 use crate::cores::HostCores;
 use crate::failure::Failure;
+use crate::host::Host;
 use crate::launch::Need;
 use crate::link::{HostLinks, Link, devices_for};
 use crate::memory::HugepagePool;
@@ -197,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_machine_of_which_nothing_is_known_is_examined() {
-        let captured = captured::Captured::new();
+        let captured = crate::host::captured::Captured::new();
         let mut report = Report::default();
         with_plan(&captured.host(), &plan(&[("link.device", "af_xdp:no-such")]), &mut report);
         report.add(leftovers::examine(&captured.host()));

@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::content::ContentError;
 use crate::launch::LaunchError;
 use crate::manual::ManualError;
+use crate::nic::NicError;
 use crate::remote::RemoteError;
 use crate::sample::SampleError;
 use crate::supervise::RunError;
@@ -27,6 +28,9 @@ pub(crate) enum Failure {
     /// A command for a running server was not carried out, or not to its end.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// A NIC was not looked at, bound or given back.
+    #[error(transparent)]
+    Nic(#[from] NicError),
     /// Manual pages were not written.
     #[error(transparent)]
     Manual(#[from] ManualError),
@@ -65,9 +69,11 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Content(_) | Self::Top(TopError::NotATerminal) => 2,
+            Self::Nic(error) if error.is_input() => 2,
             Self::Remote(error) if error.is_timeout() => 3,
             Self::Remote(_)
             | Self::Socket(_)
+            | Self::Nic(_)
             | Self::Manual(_)
             | Self::Top(TopError::Terminal(_))
             | Self::Asks(_)

@@ -17,6 +17,7 @@ mod cores;
 mod data;
 mod doctor;
 mod failure;
+mod host;
 mod human;
 mod launch;
 mod lifecycle;
@@ -25,6 +26,7 @@ mod logs;
 mod manual;
 mod memory;
 mod metrics;
+mod nic;
 mod reload;
 mod remote;
 mod sample;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
+        Command::Nic(command) => nic::nic(command),
         Command::Sample { directory, force } => write_sample(&directory, force),
         Command::Man { directory } => manual::write_pages(&directory).map_err(Failure::Manual),
         Command::Completions { shell } => manual::print_completions(shell),

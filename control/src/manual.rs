@@ -44,7 +44,7 @@ pub(crate) fn write_pages(directory: &Path) -> Result<(), ManualError> {
 
 /// Writes the page of `command`, and those of its subcommands.
 fn write_page(command: &Command, directory: &Path) -> io::Result<()> {
-    for subcommand in command.get_subcommands() {
+    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         write_page(subcommand, directory)?;
     }
     let page = Man::new(command.clone()).source(SOURCE).manual(MANUAL);

@@ -23,6 +23,12 @@ const COMMANDS: &[&str] = &[
     "version",
     "check",
     "doctor",
+    "nic",
+    "nic list",
+    "nic status",
+    "nic bind",
+    "nic confirm",
+    "nic unbind",
     "sample",
     "man",
     "completions",
@@ -79,6 +85,7 @@ fn every_command_has_a_page() {
 fn every_command_of_the_help_is_known_here() {
     let mut all = listed(&[]);
     all.extend(listed(&["config"]).into_iter().map(|name| format!("config {name}")));
+    all.extend(listed(&["nic"]).into_iter().map(|name| format!("nic {name}")));
     all.sort();
     let mut known: Vec<_> = COMMANDS.to_vec();
     known.sort_unstable();

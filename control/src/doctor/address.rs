@@ -55,9 +55,9 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::expect_one;
     use super::super::interfaces::tests::{VETH, interfaces};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
     use crate::doctor::tests::plan;
 

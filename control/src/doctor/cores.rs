@@ -1,9 +1,9 @@
 //! The workers' cores: kept free of other work, at full speed, not sharing a physical core, and near the
 //! NIC.
 
-use super::host::Host;
 use super::report::{Check, Finding};
 use crate::cores::{list, parse_list};
+use crate::host::Host;
 
 /// Cores of one NUMA node.
 pub(super) struct NodeCores {
@@ -149,9 +149,10 @@ pub(super) fn nearness(host: &Host, workers: &[usize], device: &str) -> Finding 
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
+    use crate::host::captured::Captured;
 
     const CPU: &str = "sys/devices/system/cpu";
 

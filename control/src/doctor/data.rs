@@ -97,8 +97,8 @@ const REACH_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::expect_one;
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
     use crate::doctor::tests::plan;
 

@@ -2,8 +2,8 @@
 
 use dpdk::LinkKind;
 
-use super::host::Host;
 use super::report::{Check, Finding};
+use crate::host::Host;
 use crate::link::{HostLinks, Link};
 
 /// Judges all of it for `link`.
@@ -185,9 +185,10 @@ const PLUGINS: &str = "pmds-23.0";
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
+    use crate::host::captured::Captured;
 
     const NIC: &str = "sys/bus/pci/devices/0000:01:00.0";
 

@@ -1,10 +1,10 @@
 //! Hugepages of each NUMA node against what the plan needs there, and who holds those that are taken.
 
 use super::cores::NodeCores;
-use super::host::{Host, field};
 use super::report::{Check, Finding};
 use super::server::Server;
 use crate::config::{Pages, Plan};
+use crate::host::{Host, field};
 use crate::launch::Need;
 
 /// Judges the pool. `need` is that of the whole plan, worked out with the pool's page size.
@@ -165,10 +165,11 @@ const CHECK: Check = Check::Hugepages;
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
     use crate::doctor::tests::plan;
+    use crate::host::captured::Captured;
     use crate::memory::HugepagePool;
 
     const NODE0: &str = "sys/devices/system/node/node0";

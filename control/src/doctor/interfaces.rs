@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::host::Host;
+use crate::host::Host;
 
 /// One interface. What `ip` leaves out has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,8 +105,8 @@ impl Interface {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::captured::Captured;
     use super::*;
+    use crate::host::captured::Captured;
 
     /// What `ip` is called with.
     pub(in super::super) const IP: &str = "ip -json -details address show";

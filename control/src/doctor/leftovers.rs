@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::host::{Host, field, quoted};
 use super::report::{Check, Finding};
+use crate::host::{Host, field, quoted};
 
 /// Judges all of it.
 pub(super) fn examine(host: &Host) -> Vec<Finding> {
@@ -127,9 +127,10 @@ fn is_of_dead(host: &Host, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
+    use crate::host::captured::Captured;
 
     const BOOT: &str = "proc/sys/kernel/random/boot_id";
 

@@ -2,10 +2,10 @@
 
 use dpdk::LinkKind;
 
-use super::host::{Host, field};
 use super::report::{Check, Finding};
 use crate::admin;
 use crate::config::Plan;
+use crate::host::{Host, field};
 use crate::launch::Need;
 use crate::metrics;
 
@@ -73,10 +73,11 @@ const OPERATORS_MAX: usize = admin::CLIENTS_MAX + metrics::CONNECTIONS_MAX;
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
     use crate::doctor::tests::plan;
+    use crate::host::captured::Captured;
     use crate::memory::HugepagePool;
 
     fn limits(text: &str) -> Captured {

@@ -2,11 +2,11 @@
 
 use dpdk::LinkKind;
 
-use super::host::Host;
 use super::interfaces::Interface;
 use super::report::{Check, Finding};
 use super::server::Server;
 use crate::config::Plan;
+use crate::host::Host;
 use crate::link::{HostLinks, Link, LinkSpec, choose};
 
 /// The link that a server would take now, and what was said of each where `auto` chose it.
@@ -155,11 +155,12 @@ const MTU: u32 = 1_500;
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::interfaces::tests::{VETH, interfaces};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
     use crate::doctor::tests::plan;
+    use crate::host::captured::Captured;
 
     fn link(text: &str) -> Link {
         Link::parse(text).expect(text)

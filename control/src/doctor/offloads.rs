@@ -1,9 +1,9 @@
 //! Offloads of the link's interfaces. Whoever reads raw frames wants them as they would be on a wire:
 //! checksums filled in, no longer than the MTU.
 
-use super::host::Host;
 use super::interfaces::Interface;
 use super::report::{Check, Finding};
+use crate::host::Host;
 
 /// Judges both ends of a link; the other one where it is seen.
 pub(super) fn examine(host: &Host, ends: &[&Interface]) -> Vec<Finding> {
@@ -45,10 +45,11 @@ const SENDING: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::interfaces::tests::{VETH, interfaces};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
+    use crate::host::captured::Captured;
 
     const ON: &str = "Features for pollux-host:\nrx-checksumming: on\ntx-checksumming: on\n\
         \ttx-checksum-ip-generic: on\ngeneric-segmentation-offload: off\n\

@@ -186,6 +186,18 @@ impl Report {
 /// The version of the JSON.
 const VERSION: u32 = 1;
 
+/// The only finding must be so: its state, words that it has, and its fix.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn expect_one(findings: &[Finding], state: State, words: &[&str], fix: Option<&str>) {
+    let [finding] = findings else { panic!("not one finding: {findings:#?}") };
+    assert_eq!(finding.state, state, "{finding:#?}");
+    for word in words {
+        assert!(finding.found.contains(word), "lacks {word:?}: {finding:#?}");
+    }
+    assert_eq!(finding.fix.as_deref(), fix, "{finding:#?}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 use tokio::runtime;
 
-use super::host::{Host, quoted};
 use super::report::{Check, Finding};
 use crate::admin;
+use crate::host::{Host, quoted};
 
 /// The server of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,9 +111,10 @@ fn connect(path: &Path) -> Server {
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use super::super::captured::{Captured, expect_one};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
+    use crate::host::captured::Captured;
 
     #[test]
     fn a_socket_tells_whether_its_server_lives() {

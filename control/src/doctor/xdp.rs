@@ -1,9 +1,9 @@
 //! XDP programs: whose is the one on the link, and which were left by processes that have ended.
 
-use super::host::{Host, field};
 use super::interfaces::{Interface, Program};
 use super::report::{Check, Finding};
 use super::server::Server;
+use crate::host::{Host, field};
 
 /// Judges the program on `ours`, the link's interface, and what is left on others.
 pub(super) fn examine(
@@ -95,10 +95,11 @@ const LIBXDP: &str = "xsk_def";
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::{Captured, expect_one};
     use super::super::interfaces::tests::{VETH, interfaces};
     use super::super::report::State;
+    use super::super::report::expect_one;
     use super::*;
+    use crate::host::captured::Captured;
 
     fn found(captured: &Captured, ours: Option<&str>, server: &Server) -> Vec<Finding> {
         examine(&captured.host(), ours, &interfaces(VETH), server)

@@ -1,5 +1,8 @@
-//! What the checks read this machine through: its files below a root, and the output of a few tools.
+//! What `pollux doctor` and `pollux nic` read this machine through: its files below a root, and the output of a few tools.
 //! Only reads. A test roots it at a directory with captured files.
+
+#[cfg(test)]
+pub(crate) mod captured;
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -7,19 +10,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A machine to look at.
-pub(super) struct Host {
+pub(crate) struct Host {
     root: PathBuf,
     run: Box<Run>,
 }
 
 impl Host {
     /// This one.
-    pub(super) fn here() -> Self {
+    pub(crate) fn here() -> Self {
         Self::at("/", run)
     }
 
     /// One whose files are below `root`, where `run` gives the output of tools.
-    pub(super) fn at(
+    pub(crate) fn at(
         root: impl Into<PathBuf>,
         run: impl Fn(&str, &[&str]) -> Result<String, String> + 'static,
     ) -> Self {
@@ -27,7 +30,7 @@ impl Host {
     }
 
     /// Where `path`, which does not begin with `/`, really is.
-    pub(super) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join(path)
     }
 
@@ -35,7 +38,7 @@ impl Host {
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub(super) fn text(&self, path: &str) -> Result<Option<String>, String> {
+    pub(crate) fn text(&self, path: &str) -> Result<Option<String>, String> {
         let read = File::open(self.path(path)).and_then(|file| {
             let mut bytes = Vec::new();
             file.take(TEXT_LEN_MAX).read_to_end(&mut bytes)?;
@@ -49,12 +52,12 @@ impl Host {
     }
 
     /// The number that a file consists of.
-    pub(super) fn number(&self, path: &str) -> Option<u64> {
+    pub(crate) fn number(&self, path: &str) -> Option<u64> {
         self.text(path).ok()??.parse().ok()
     }
 
     /// Names in a directory, sorted; none where it cannot be read.
-    pub(super) fn names(&self, path: &str) -> Vec<String> {
+    pub(crate) fn names(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(path)).into_iter().flatten().flatten();
         let mut names: Vec<_> =
             entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -63,12 +66,12 @@ impl Host {
     }
 
     /// Whether there is something.
-    pub(super) fn exists(&self, path: &str) -> bool {
+    pub(crate) fn exists(&self, path: &str) -> bool {
         fs::symlink_metadata(self.path(path)).is_ok()
     }
 
     /// The last component of what a symbolic link points to.
-    pub(super) fn target(&self, path: &str) -> Option<String> {
+    pub(crate) fn target(&self, path: &str) -> Option<String> {
         let target = fs::read_link(self.path(path)).ok()?;
         Some(target.file_name()?.to_string_lossy().into_owned())
     }
@@ -77,22 +80,22 @@ impl Host {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         (self.run)(program, arguments)
     }
 
     /// Ids of the processes there are.
-    pub(super) fn processes(&self) -> Vec<u32> {
+    pub(crate) fn processes(&self) -> Vec<u32> {
         self.names("proc").iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     /// Whether a process of this id runs.
-    pub(super) fn runs(&self, process: u32) -> bool {
+    pub(crate) fn runs(&self, process: u32) -> bool {
         self.exists(&format!("proc/{process}"))
     }
 
     /// A process for messages: `pollux (process 12)`.
-    pub(super) fn spell_process(&self, process: u32) -> String {
+    pub(crate) fn spell_process(&self, process: u32) -> String {
         let name = self.text(&format!("proc/{process}/comm")).ok().flatten().unwrap_or_default();
         let name = if name.is_empty() { "a program" } else { &name };
         format!("{name} (process {process})")
@@ -120,12 +123,12 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// The value after `name` at the start of a line.
-pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 /// A path for a shell: quoted where it has to be.
-pub(super) fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-@+:,=".contains(c);
     if text.chars().all(plain) {
@@ -140,7 +143,7 @@ const TEXT_LEN_MAX: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
-    use super::super::captured::Captured;
+    use super::captured::Captured;
     use super::*;
 
     #[test]
