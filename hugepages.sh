@@ -4,14 +4,20 @@
 #   hugepages.sh show                                  what each NUMA node has, and what is ours
 #   hugepages.sh reserve N [--node K] [--owner NAME]   have N pages of ours, spread over the nodes
 #   hugepages.sh release [--owner NAME]                give back what this script reserved
+#   hugepages.sh persist N [--node K]                  have N pages reserved at every boot from now on
+#   hugepages.sh unpersist                             no longer
 #
-#   --node K      all N pages on node K; what is ours on other nodes stays as it is
+#   --node K      all N pages on node K; what is ours (or persisted) on other nodes stays as it is
 #   --owner NAME  whose pages these are (default: pollux). Each owner's are counted apart.
 #
 # N is a total, not an addition: to reserve N twice leaves N. Pages that something else reserved are
 # never counted as ours and never taken away. What is ours is written down under
 # /run/pollux/hugepages. A release gives back only pages that nobody uses; it says how many are still
 # in use, and then ends with status 1.
+#
+# persist and unpersist change files below /etc and no page of this boot: a sysctl drop-in, or with --node
+# one of systemd-tmpfiles, since sysctl has no key for a node. Pages reserved at boot are in no owner's
+# record: they stay until the next boot. A file of that name that this script did not write is refused.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,24 +28,28 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 NODES=/sys/devices/system/node
 MIB_PER_PAGE=2
+ETC=/etc
+SYSCTL_FILE=sysctl.d/60-pollux-hugepages.conf
+TMPFILES_FILE=tmpfiles.d/pollux-hugepages.conf
+MARK='# Written by hugepages.sh of Pollux; hugepages.sh unpersist removes this file.'
 
 main() {
     local verb=${1-} count='' node='' owner=pollux
     case $verb in
         -h | --help | help) show_help && exit ;;
-        show | release) shift ;;
-        reserve)
-            [[ $# -ge 2 ]] || misuse "reserve wants a number of pages"
-            need_number reserve "$2"
+        show | release | unpersist) shift ;;
+        reserve | persist)
+            [[ $# -ge 2 ]] || misuse "$verb wants a number of pages"
+            need_number "$verb" "$2"
             count=$((10#$2))
             shift 2
             ;;
-        *) misuse "say show, reserve N or release; '$verb' is none of them" ;;
+        *) misuse "say show, reserve N, release, persist N or unpersist; '$verb' is none of them" ;;
     esac
     while [[ $# -gt 0 ]]; do
         [[ $# -ge 2 ]] || misuse "'$1' is not understood, or lacks its value"
         case $verb:$1 in
-            reserve:--node) need_number --node "$2" && node=$((10#$2)) ;;
+            reserve:--node | persist:--node) need_number --node "$2" && node=$((10#$2)) ;;
             reserve:--owner | release:--owner) owner=$2 ;;
             *) misuse "'$1' does not belong to $verb" ;;
         esac
@@ -56,6 +66,11 @@ main() {
         release)
             begin "$owner"
             release
+            ;;
+        persist | unpersist)
+            need_root
+            lock hugepages
+            "$verb" "$count" "$node"
             ;;
     esac
 }
@@ -95,6 +110,7 @@ show() {
     done
     printf 'Pages are of %d MiB. ' "$MIB_PER_PAGE"
     mounts_line
+    at_boot
 }
 
 # owners_on NODE: "512 pollux, 64 tests", or "none".
@@ -238,6 +254,124 @@ keep() {
     else
         for node in "${nodes[@]}"; do printf '%s %s\n' "$node" "${ours[node]}"; done | write_record "$record"
     fi
+}
+
+# persist COUNT NODE: NODE is empty for the machine's pages. One of the two files holds what is persisted:
+# the other one, if it is ours, goes.
+persist() {
+    local other
+    [[ $1 -gt 0 ]] || misuse "to persist no pages, say unpersist"
+    must_be_ours "$SYSCTL_FILE"
+    must_be_ours "$TMPFILES_FILE"
+    check_persisted "$1" "$2"
+    if [[ -n $2 ]]; then
+        other=$SYSCTL_FILE
+        persist_on_node "$1" "$2"
+    else
+        other=$TMPFILES_FILE
+        printf 'vm.nr_hugepages = %d\n' "$1" | write_drop_in "$SYSCTL_FILE"
+    fi
+    [[ ! -e $ETC/$other ]] || remove_drop_in "$other"
+    at_boot
+    say "pages of 1 GiB can only be had at boot, from the kernel's command line. On Debian, add" \
+        "'default_hugepagesz=1G hugepagesz=1G hugepages=$((($1 * MIB_PER_PAGE + 1023) / 1024))' to GRUB_CMDLINE_LINUX in" \
+        "/etc/default/grub, run update-grub, say '$0 unpersist', and restart"
+}
+
+# check_persisted COUNT NODE: refuses what could not come true at boot.
+check_persisted() {
+    local total_mib default path
+    total_mib=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
+    [[ $(($1 * MIB_PER_PAGE)) -lt $total_mib ]] ||
+        die "$1 pages are $(($1 * MIB_PER_PAGE)) MiB, and this machine has $total_mib MiB: persist fewer"
+    if [[ -n $2 ]]; then
+        [[ " ${nodes[*]} " == *" $2 "* ]] || die "there is no NUMA node $2 with 2 MiB pages: nodes are ${nodes[*]}"
+        return
+    fi
+    default=$(awk '/^Hugepagesize:/ { print $2 }' /proc/meminfo)
+    [[ $default -eq $((MIB_PER_PAGE * 1024)) ]] ||
+        die "this kernel's default hugepages are of $default kB, which is what sysctl counts:" \
+            "use hugepages=N on the kernel's command line, or name a node for pages of 2 MiB (--node ${nodes[0]})"
+    for path in "$ETC"/sysctl.conf "$ETC"/sysctl.d/*.conf; do
+        [[ $path != "$ETC/$SYSCTL_FILE" ]] || continue
+        ! grep -qsE '^[[:space:]]*-?vm[./]nr_hugepages[[:space:]]*=' "$path" ||
+            die "$path sets vm.nr_hugepages as well, and one of the two would be lost: take it out there"
+    done
+}
+
+# persist_on_node COUNT NODE: lines of other nodes stay.
+persist_on_node() {
+    local setting=$NODES/node$2/hugepages/hugepages-2048kB/nr_hugepages
+    {
+        settings "$TMPFILES_FILE" | awk -v setting="$setting" '$2 != setting'
+        printf 'w %s - - - - %d\n' "$setting" "$1"
+    } | sort | write_drop_in "$TMPFILES_FILE"
+}
+
+unpersist() {
+    local file found=''
+    must_be_ours "$SYSCTL_FILE"
+    must_be_ours "$TMPFILES_FILE"
+    for file in "$SYSCTL_FILE" "$TMPFILES_FILE"; do
+        [[ -e $ETC/$file ]] || continue
+        found=yes
+        remove_drop_in "$file"
+    done
+    if [[ -z $found ]]; then
+        say "nothing is persisted"
+    else
+        say "pages that were reserved at boot stay until the next one"
+    fi
+}
+
+# What is reserved at boot, in a line.
+at_boot() {
+    local file line='' first key value
+    for file in "$SYSCTL_FILE" "$TMPFILES_FILE"; do
+        [[ -e $ETC/$file ]] || continue
+        if ! is_ours "$file"; then
+            line+="${line:+; }$ETC/$file is not of hugepages.sh"
+            continue
+        fi
+        while read -r first key value; do
+            case $first in
+                w) key=${key#"$NODES/node"} line+="${line:+; }${value##* } pages on node ${key%%/*} ($ETC/$file)" ;;
+                *) line+="${line:+; }$value pages ($ETC/$file)" ;;
+            esac
+        done < <(settings "$file")
+    done
+    printf 'At boot: %s.\n' "${line:-nothing is persisted}"
+}
+
+# settings FILE: its lines but comments; nothing where there is no file.
+settings() { sed '/^#/d' "$ETC/$1" 2>/dev/null || true; }
+
+# write_drop_in FILE: the lines on standard input become the file, under our mark, whole or not at all.
+write_drop_in() {
+    local path=$ETC/$1
+    mkdir -p "${path%/*}"
+    { printf '%s\n' "$MARK" && cat; } >"$path.new"
+    chmod 644 "$path.new"
+    if cmp -s "$path.new" "$path"; then
+        rm "$path.new"
+        say "$path: nothing to change"
+    else
+        mv "$path.new" "$path"
+        say "wrote $path"
+    fi
+}
+
+remove_drop_in() { rm "$ETC/$1" && say "removed $ETC/$1"; }
+
+is_ours() {
+    local first=''
+    { IFS= read -r first <"$ETC/$1"; } 2>/dev/null || true
+    [[ $first == "$MARK" ]]
+}
+
+must_be_ours() {
+    [[ ! -e $ETC/$1 ]] || is_ours "$1" ||
+        die "$ETC/$1 was not written by hugepages.sh: look into it, and move it away if it is not needed"
 }
 
 # pages NODE nr|free|surplus

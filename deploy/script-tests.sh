@@ -72,7 +72,7 @@ run_tests() {
     prepare
     for name in $(declare -F | sed -n "s/^declare -f test_//p" | grep -- "$1" || true); do
         before=$(footprint)
-        rm -rf "$scratch/nodes" "$scratch/records"
+        rm -rf "$scratch/nodes" "$scratch/records" "$scratch/machine"
         if timeout --foreground --kill-after 5 "$TEST_SECONDS" "$0" --test "$name" >"$scratch/said" 2>&1; then
             after=$(footprint)
             if [[ $before == "$after" ]]; then
@@ -214,7 +214,79 @@ test_hugepages_misuse() {
     expect_fails 2 "does not belong" "$HUGEPAGES" release --node 0
     expect_fails 2 "plain name" "$HUGEPAGES" release --owner ../x
     expect_fails 1 "no NUMA node 99" "$HUGEPAGES" reserve 1 --node 99
+    expect_fails 2 "whole number" "$HUGEPAGES" persist many
+    expect_fails 2 "say unpersist" "$HUGEPAGES" persist 0
+    expect_fails 2 "does not belong" "$HUGEPAGES" persist 1 --owner other
+    expect_fails 2 "does not belong" "$HUGEPAGES" unpersist --node 0
     expect_says "reserve N" "$HUGEPAGES" --help
+}
+
+# The file is what the tools that read it at boot take: that they say so is the test. No page is touched.
+test_hugepages_persisted_for_the_machine() {
+    local file=$scratch/machine/sysctl.d/60-pollux-hugepages.conf
+    fake_nodes 10 10
+    expect_says "At boot: nothing is persisted." on_fake_nodes show
+    expect_says "hugepages=2' to GRUB_CMDLINE_LINUX" on_fake_nodes persist 600
+    equal "$(tail -n +2 "$file")" "vm.nr_hugepages = 600"
+    sysctl --dry-run -p "$file" | grep -qx "vm.nr_hugepages = 600"
+    expect_says "At boot: 600 pages ($file)." on_fake_nodes show
+    expect_says "nothing to change" on_fake_nodes persist 600
+    on_fake_nodes persist 700
+    expect_says "At boot: 700 pages" on_fake_nodes show
+    equal "$(counts)" "10 10"
+    expect_says "removed $file" on_fake_nodes unpersist
+    expect_says "nothing is persisted" on_fake_nodes unpersist
+    equal "$(find "$scratch/machine" -type f)" ""
+}
+
+test_hugepages_persisted_by_node() {
+    local file=$scratch/machine/tmpfiles.d/pollux-hugepages.conf
+    fake_nodes 10 10
+    on_fake_nodes persist 6
+    expect_says "removed $scratch/machine/sysctl.d" on_fake_nodes persist 3 --node 0
+    on_fake_nodes persist 5 --node 1
+    on_fake_nodes persist 4 --node 1
+    expect_says "At boot: 3 pages on node 0 ($file); 4 pages on node 1 ($file)." on_fake_nodes show
+    # What systemd-tmpfiles does at boot, on nodes that are files, which unlike sysfs keep what is not overwritten;
+    # it writes no line end.
+    truncate --size 0 "$scratch"/nodes/node*/hugepages/hugepages-2048kB/nr_hugepages
+    systemd-tmpfiles --create "$file"
+    equal "$(counts)" "34"
+    expect_says "removed $file" on_fake_nodes persist 6
+    on_fake_nodes unpersist
+    equal "$(find "$scratch/machine" -type f)" ""
+}
+
+test_hugepages_persisted_by_others_stay() {
+    local file=$scratch/machine/sysctl.d/60-pollux-hugepages.conf
+    fake_nodes 10
+    mkdir -p "${file%/*}"
+    echo "vm.nr_hugepages = 7" >"$file"
+    expect_fails 1 "was not written by hugepages.sh" on_fake_nodes persist 5
+    expect_fails 1 "was not written by hugepages.sh" on_fake_nodes unpersist
+    expect_says "is not of hugepages.sh" on_fake_nodes show
+    equal "$(<"$file")" "vm.nr_hugepages = 7"
+    mv "$file" "${file%/*}/10-database.conf"
+    expect_fails 1 "10-database.conf sets vm.nr_hugepages as well" on_fake_nodes persist 5
+    equal "$(find "$scratch/machine" -type f)" "${file%/*}/10-database.conf"
+}
+
+test_hugepages_persisted_must_fit() {
+    fake_nodes 10
+    expect_fails 1 "persist fewer" on_fake_nodes persist 99999999
+    expect_fails 1 "no NUMA node 9" on_fake_nodes persist 5 --node 9
+    equal "$(find "$scratch" -path '*/machine/*' -type f)" ""
+}
+
+# The real /etc of this machine, in whose place a file system of this test's is mounted.
+test_hugepages_persisted_below_the_real_etc() {
+    mkdir -p "$scratch/sysctl.d"
+    mount --bind "$scratch/sysctl.d" /etc/sysctl.d
+    expect_says "wrote /etc/sysctl.d/60-pollux-hugepages.conf" "$HUGEPAGES" persist 5
+    expect_says "At boot: 5 pages" "$HUGEPAGES" show
+    "$HUGEPAGES" unpersist
+    equal "$(ls /etc/sysctl.d)" ""
+    umount /etc/sysctl.d
 }
 
 # --- link.sh ---
@@ -500,6 +572,7 @@ on_fake_nodes() {
         shift
         NODES=$scratch/nodes
         RECORDS=$scratch/records
+        ETC=$scratch/machine
         unpromised() { echo 1000; }
         set_pages() {
             local dir=$NODES/node$1/hugepages/hugepages-2048kB count=$(($2 < MOST ? $2 : MOST))

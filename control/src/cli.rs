@@ -12,6 +12,7 @@ use crate::manual::CompletedShell;
 use crate::nic::NicCommand;
 use crate::stats::StatsArgs;
 use crate::top::TopArgs;
+use crate::tune::TuneCommand;
 
 /// What was asked for.
 #[derive(Debug, Parser)]
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     /// Give a NIC to DPDK and back to the kernel: list, bind, confirm, unbind, status
     #[command(subcommand)]
     Nic(NicCommand),
+    /// Keep other work off the dataplane cores, and put back what was found
+    #[command(subcommand)]
+    Tune(TuneCommand),
     /// Write the built-in sample data into a directory, the same octets every time
     #[command(after_help = EXIT_CODES)]
     Sample {
@@ -209,6 +213,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Those that name a file and cores, and nothing else.
+    pub(crate) fn of_cores(config: Option<PathBuf>, cores: Option<String>) -> Self {
+        Self { config, cores, ..Self::default() }
+    }
+
     /// The file, if one was named, with the environment and the options over it.
     ///
     /// # Errors

@@ -68,6 +68,14 @@ pub(crate) fn parse_list(text: &str) -> Option<Vec<usize>> {
     Some(cores)
 }
 
+/// Cores that an argument of the kernel's command line names, past flags such as `managed_irq,`.
+pub(crate) fn named_by(arguments: &str, name: &str) -> Vec<usize> {
+    let given = |word: &str| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+    let values = arguments.split_whitespace().filter_map(given);
+    let parts = values.flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>());
+    parts.filter_map(|part| parse_list(&part)).flatten().collect()
+}
+
 /// The opposite of [`parse_list`], without ranges.
 pub(crate) fn list(cores: &[usize]) -> String {
     cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")

@@ -12,6 +12,7 @@ use crate::remote::RemoteError;
 use crate::sample::SampleError;
 use crate::supervise::RunError;
 use crate::top::TopError;
+use crate::tune::TuneError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub(crate) enum Failure {
     /// The live view did not start, or lost its terminal.
     #[error(transparent)]
     Top(#[from] TopError),
+    /// The machine was not tuned, or not put back.
+    #[error(transparent)]
+    Tune(#[from] TuneError),
     /// The server did not start.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -76,6 +80,7 @@ impl Failure {
             | Self::Nic(_)
             | Self::Manual(_)
             | Self::Top(TopError::Terminal(_))
+            | Self::Tune(_)
             | Self::Asks(_)
             | Self::Launch(_)
             | Self::LaunchPanicked

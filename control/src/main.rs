@@ -36,6 +36,7 @@ mod stats_file;
 mod supervise;
 mod team;
 mod top;
+mod tune;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Log(args) => remote::log(&args),
         Command::Version(args) => remote::version(&args),
         Command::Top(args) => top::top(&args).map_err(Failure::Top),
+        Command::Tune(command) => tune::tune(command),
         Command::Check(options) => check::check(options),
         Command::Doctor { options, json } => match doctor::doctor(&options, json) {
             Ok(code) => return code,

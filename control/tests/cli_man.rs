@@ -29,6 +29,10 @@ const COMMANDS: &[&str] = &[
     "nic bind",
     "nic confirm",
     "nic unbind",
+    "tune",
+    "tune show",
+    "tune apply",
+    "tune revert",
     "sample",
     "man",
     "completions",
@@ -84,8 +88,9 @@ fn every_command_has_a_page() {
 #[test]
 fn every_command_of_the_help_is_known_here() {
     let mut all = listed(&[]);
-    all.extend(listed(&["config"]).into_iter().map(|name| format!("config {name}")));
-    all.extend(listed(&["nic"]).into_iter().map(|name| format!("nic {name}")));
+    for group in ["config", "nic", "tune"] {
+        all.extend(listed(&[group]).into_iter().map(|name| format!("{group} {name}")));
+    }
     all.sort();
     let mut known: Vec<_> = COMMANDS.to_vec();
     known.sort_unstable();

@@ -2,7 +2,7 @@
 //! NIC.
 
 use super::report::{Check, Finding};
-use crate::cores::{list, parse_list};
+use crate::cores::{list, named_by, parse_list};
 use crate::host::Host;
 
 /// Cores of one NUMA node.
@@ -51,10 +51,10 @@ fn isolation(host: &Host, workers: &[usize]) -> Vec<Finding> {
             Err(why) => return Finding::unknown(check, why),
         };
         let mut set = parse_list(&said).unwrap_or_default();
-        set.extend(argument(&arguments, option));
+        set.extend(named_by(&arguments, option));
         if check == Check::RcuCores {
             // nohz_full moves the callbacks of its cores as well.
-            set.extend(argument(&arguments, "nohz_full"));
+            set.extend(named_by(&arguments, "nohz_full"));
         }
         let missing: Vec<usize> =
             workers.iter().copied().filter(|core| !set.contains(core)).collect();
@@ -68,14 +68,6 @@ fn isolation(host: &Host, workers: &[usize]) -> Vec<Finding> {
         Finding::warn(check, found, fix)
     };
     kinds.into_iter().map(judge).collect()
-}
-
-/// Cores that an argument of the kernel's command line names, past flags such as `managed_irq,`.
-fn argument(arguments: &str, name: &str) -> Vec<usize> {
-    let given = |word: &str| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
-    let values = arguments.split_whitespace().filter_map(given);
-    let parts = values.flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>());
-    parts.filter_map(|part| parse_list(&part)).flatten().collect()
 }
 
 fn governor(host: &Host, workers: &[usize]) -> Finding {
