@@ -7,7 +7,7 @@
 ACCELERATOR=tcg,thread=multi
 MEMORY_MIB=1536
 # Of one model, from the start of the machine to its end.
-MODEL_SECONDS=240
+MODEL_SECONDS=300
 # The port Pollux takes, and the NIC that stays the kernel's.
 PORT_PCI=0000:00:10.0
 KERNEL_PCI=0000:00:11.0
@@ -65,13 +65,16 @@ start_machine() {
 # attend MODEL: hears the inside until it says END. Its lines: "ok WHAT", "failed WHAT", "note WHAT" and
 # "do ACTION ARGUMENT...", which is answered when the action is done.
 attend() {
-    local line deadline=$((SECONDS + MODEL_SECONDS)) ended=''
+    local line part='' deadline=$((SECONDS + MODEL_SECONDS)) ended=''
     while [[ $SECONDS -lt $deadline ]]; do
         if ! IFS= read -r -t 2 -u "$heard" line; then
+            # The time ended in the middle of a line, maybe.
+            part+=$line
             [[ -n $(start_time "$machine") ]] || break
             continue
         fi
-        line=${line%$'\r'}
+        line=$part${line%$'\r'}
+        part=''
         case $line in
             'ok '*) passes "${line#ok }" ;;
             'failed '*) fails "${line#failed }" ;;

@@ -37,15 +37,20 @@ main() {
 # A port in use is not bound, and stays as it is.
 look_and_be_refused() {
     pollux nic list
-    check "nic list: $PORT is free" verdict_is "$PORT" free
-    check "nic list: $KERNEL_PORT carries the default route" verdict_is "$KERNEL_PORT" default
+    check "nic list: $PORT is safe to bind" verdict_is "$PORT" "safe to bind"
+    check "nic list: $KERNEL_PORT carries the default route" verdict_is "$KERNEL_PORT" default-route
     check_fails "bind of the port with the default route is refused" default pollux nic bind "$KERNEL_PORT" --yes
     check "the refused port stays the kernel's" driver_is "$KERNEL_PORT" virtio-pci
     ask ping "$KERNEL_ADDRESS"
 }
 
-# verdict_is PCI WORD
-verdict_is() { pollux nic list | grep "^ *$1 .*$2"; }
+# verdict_is PCI TEXT: whether one of the lines below the port's address in the list contains TEXT.
+verdict_is() {
+    pollux nic list | awk -v pci="$1" -v text="$2" '
+        /^[0-9a-f]/ { mine = $1 == pci; next }
+        mine && index($0, text) { found = 1 }
+        END { exit !found }'
+}
 
 # The kernel has an address on the port, which Pollux takes with --force and gives back.
 bind_serve_unbind() {
