@@ -14,7 +14,7 @@ mod machine;
 mod namespaces;
 mod netlink;
 mod network;
-mod pci;
+pub(crate) mod pci;
 mod ports;
 mod record;
 mod report;
@@ -84,7 +84,7 @@ fn bind_port(machine: &impl Machine, args: &BindArgs) -> Result<(), Failure> {
             Some(plan) => {
                 format!("{}nothing was done: add --yes\n", report::plan_text(&plan))
             }
-            None => already_text(&device),
+            None => already_text(&device, args),
         };
         return print(&text);
     }
@@ -93,7 +93,7 @@ fn bind_port(machine: &impl Machine, args: &BindArgs) -> Result<(), Failure> {
     let snapshot = machine.snapshot(&store)?;
     let device = find(&snapshot, &store, &args.port.port)?;
     let Some(plan) = plan(&snapshot, &device, args)? else {
-        return print(&already_text(&device));
+        return print(&already_text(&device, args));
     };
     let boot_id = machine.boot_id();
     if let Some(left) = store.read(&device.address)?
@@ -109,7 +109,9 @@ fn bind_port(machine: &impl Machine, args: &BindArgs) -> Result<(), Failure> {
     print(&report::plan_text(&plan))?;
     let mut record = Record::of(&snapshot, &device, &boot_id, machine.now());
     if plan.noiommu {
-        record.noiommu_before = bind::noiommu_mode(machine).filter(|mode| mode != "Y");
+        // Where vfio is not loaded yet, it will begin with `N`.
+        let before = bind::noiommu_mode(machine).unwrap_or_else(|| "N".into());
+        record.noiommu_before = (before != "Y").then_some(before);
     }
     // The session that this came over may be lost half-way.
     watchdog::block_signals().map_err(|error| NicError::Step {
@@ -158,9 +160,13 @@ fn bound_text(record: &Record, args: &BindArgs) -> String {
     text
 }
 
-fn already_text(device: &PciDevice) -> String {
+fn already_text(device: &PciDevice, args: &BindArgs) -> String {
     let driver = device.driver.as_deref().unwrap_or_default();
-    format!("{} is on {driver} already: nothing to do\n", device.address)
+    let mut text = format!("{} is on {driver} already: nothing to do\n", device.address);
+    if args.watchdog.is_some() {
+        text += "no watchdog was started: one takes back only what its own command has bound\n";
+    }
+    text
 }
 
 /// What is to be done; `None` if the NIC is bound already.

@@ -4,7 +4,13 @@
 mod pollux;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getsid};
 use pollux::{Ended, pollux};
 use serde_json::Value;
 
@@ -136,6 +142,47 @@ fn status_tells_records_and_unbind_ends_them() {
         .map(|entry| entry.expect("readable").file_name())
         .collect();
     assert_eq!(left, ["lock"]);
+}
+
+#[test]
+fn a_watchdog_outlives_its_terminal_and_ends_when_it_is_confirmed() {
+    let state = directory();
+    leave_record(&state);
+    let path = state.path().join(format!("{NOWHERE}.json"));
+    let text = fs::read_to_string(&path).expect("readable");
+    let watched = r#""watchdog":{"token":5,"pid":0,"deadline":1}"#;
+    fs::write(&path, text.replace(r#""watchdog":null"#, watched)).expect("writable");
+    let mut watchdog = Command::new(env!("CARGO_BIN_EXE_pollux"))
+        .args(["nic", "watch", NOWHERE, "--token", "5", "--seconds", "600", "--state"])
+        .arg(state.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary under test runs");
+    let mut line = String::new();
+    let stdout = watchdog.stdout.take().expect("it was asked for");
+    BufReader::new(stdout).read_line(&mut line).expect("it speaks");
+    assert_eq!(line, "armed\n");
+    let pid = Pid::from_raw(i32::try_from(watchdog.id()).expect("an id"));
+    assert_eq!(getsid(Some(pid)), Ok(pid), "it has a session of its own");
+    kill(pid, Signal::SIGHUP).expect("it runs");
+    kill(pid, Signal::SIGINT).expect("it runs");
+    let status = nic(&["status"], &state);
+    assert!(status.stdout.contains("pollux nic confirm"), "{}", status.stdout);
+    assert_eq!(watchdog.try_wait().expect("a child of ours"), None, "signals end it");
+    // What a confirmation leaves.
+    fs::write(&path, text).expect("writable");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let ended = loop {
+        match watchdog.try_wait().expect("a child of ours") {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                watchdog.kill().expect("it runs");
+                panic!("it does not see that it was confirmed");
+            }
+            None => thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert!(ended.success(), "{ended}");
 }
 
 #[test]

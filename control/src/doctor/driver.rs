@@ -5,13 +5,14 @@ use dpdk::LinkKind;
 use super::report::{Check, Finding};
 use crate::host::Host;
 use crate::link::{HostLinks, Link};
+use crate::nic::pci;
 
 /// Judges all of it for `link`.
 pub(super) fn examine(host: &Host, link: &Link, links: &HostLinks) -> Vec<Finding> {
     let kind = link.device().kind();
     let mut findings = vec![capabilities(links, kind)];
     findings.push(match kind {
-        LinkKind::Pci => pci(host, link.device().name()),
+        LinkKind::Pci => nic(host, link.device().name()),
         LinkKind::Tap => tun(host),
         LinkKind::Other if link.device().name().starts_with("net_virtio_user") => vhost(host),
         _ => sockets(links, kind),
@@ -31,17 +32,16 @@ fn capabilities(links: &HostLinks, kind: LinkKind) -> Finding {
 }
 
 /// The NIC, bound to a driver that lets a process have it.
-fn pci(host: &Host, address: &str) -> Finding {
+fn nic(host: &Host, address: &str) -> Finding {
     let check = Check::Driver;
-    let device = format!("sys/bus/pci/devices/{address}");
-    if !host.exists(&device) {
+    if !host.exists(&pci::directory(address)) {
         let found = format!("there is no PCI device {address}");
-        return Finding::fail(check, found, "lspci -D (names what is there)");
+        return Finding::fail(check, found, "pollux nic list (shows what is there)");
     }
     if !host.exists("sys/bus/pci/drivers/vfio-pci") {
         return Finding::fail(check, "the driver vfio-pci is not loaded", "modprobe vfio-pci");
     }
-    match host.target(&format!("{device}/driver")) {
+    match pci::driver(host, address) {
         Some(driver) if driver == "vfio-pci" => {}
         // Mellanox NICs are shared with the kernel's driver.
         Some(driver) if driver.starts_with("mlx") => {
@@ -50,25 +50,18 @@ fn pci(host: &Host, address: &str) -> Finding {
         driver => {
             let driver = driver.unwrap_or_else(|| "no driver".into());
             let found = format!("{address} is on {driver}, not on vfio-pci");
-            return Finding::fail(
-                check,
-                found,
-                format!("dpdk-devbind.py --bind=vfio-pci {address}"),
-            );
+            return Finding::fail(check, found, format!("pollux nic bind {address} --yes"));
         }
     }
-    let group = host.target(&format!("{device}/iommu_group"));
-    let node = match &group {
-        Some(group) if host.exists(&format!("dev/vfio/{group}")) => format!("dev/vfio/{group}"),
-        Some(group) => format!("dev/vfio/noiommu-{group}"),
-        None => "dev/vfio/vfio".into(),
-    };
-    if host.exists(&node) {
-        Finding::ok(check, format!("{address} is on vfio-pci, as /{node}"))
-    } else {
-        let fix = "modprobe vfio-pci (in a container: --device /dev/vfio)";
-        Finding::fail(check, format!("there is no /{node}"), fix)
+    if let Some(node) = pci::vfio_node(host, address) {
+        return Finding::ok(check, format!("{address} is on vfio-pci, as /{node}"));
     }
+    let found = match pci::iommu_group(host, address) {
+        Some(group) => format!("there is no /dev/vfio/{group} or /dev/vfio/noiommu-{group}"),
+        None => format!("{address} is on vfio-pci and in no IOMMU group"),
+    };
+    let fix = "modprobe vfio-pci (in a container: --device /dev/vfio)";
+    Finding::fail(check, found, fix)
 }
 
 fn tun(host: &Host) -> Finding {
@@ -196,7 +189,7 @@ mod tests {
         Link::parse(text).expect(text)
     }
 
-    fn nic(driver: &str) -> Captured {
+    fn on_driver(driver: &str) -> Captured {
         Captured::new()
             .folder(NIC)
             .symlink(&format!("{NIC}/driver"), &format!("../drivers/{driver}"))
@@ -204,15 +197,15 @@ mod tests {
 
     #[test]
     fn each_step_to_vfio_has_its_command() {
-        let judge = |captured: &Captured| [pci(&captured.host(), "0000:01:00.0")];
-        let fix = Some("lspci -D (names what is there)");
+        let judge = |captured: &Captured| [nic(&captured.host(), "0000:01:00.0")];
+        let fix = Some("pollux nic list (shows what is there)");
         expect_one(&judge(&Captured::new()), State::Fail, &["no PCI device"], fix);
-        let captured = nic("igb");
+        let captured = on_driver("igb");
         expect_one(&judge(&captured), State::Fail, &["not loaded"], Some("modprobe vfio-pci"));
         let captured = captured.folder("sys/bus/pci/drivers/vfio-pci");
-        let fix = Some("dpdk-devbind.py --bind=vfio-pci 0000:01:00.0");
+        let fix = Some("pollux nic bind 0000:01:00.0 --yes");
         expect_one(&judge(&captured), State::Fail, &["is on igb"], fix);
-        let captured = nic("vfio-pci")
+        let captured = on_driver("vfio-pci")
             .folder("sys/bus/pci/drivers/vfio-pci")
             .symlink(&format!("{NIC}/iommu_group"), "../../groups/7");
         let fix = Some("modprobe vfio-pci (in a container: --device /dev/vfio)");

@@ -43,13 +43,15 @@ pub(crate) fn vfio_node(host: &Host, address: &str) -> Option<String> {
 pub(crate) fn full_address(text: &str) -> Option<String> {
     let full =
         if text.matches(':').count() == 1 { format!("0000:{text}") } else { text.to_owned() };
-    let mut parts = full.split([':', '.']);
-    let lengths = [4, 2, 2, 1].map(|length| {
-        let part = parts.next().unwrap_or_default();
+    let (bus, function) = full.split_once('.')?;
+    let (domain, bus) = bus.split_once(':')?;
+    let (bus, device) = bus.split_once(':')?;
+    let is_hex = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-    });
-    let whole = parts.next().is_none() && full.bytes().filter(|byte| *byte == b'.').count() == 1;
-    (whole && lengths == [true; 4]).then(|| full.to_ascii_lowercase())
+    };
+    let parts = [(domain, 4), (bus, 2), (device, 2), (function, 1)];
+    let whole = parts.into_iter().all(|(part, length)| is_hex(part, length));
+    whole.then(|| full.to_ascii_lowercase())
 }
 
 fn read(host: &Host, address: &str) -> PciDevice {

@@ -102,7 +102,15 @@ fn is_wanted(store: &Store, args: &WatchArgs) -> bool {
     }
 }
 
-fn take_back(machine: &impl Machine, store: &Store, args: &WatchArgs) -> Result<(), NicError> {
+/// Gives the NIC back, however long that takes, unless the record no longer wants it.
+///
+/// # Errors
+/// It failed too often.
+pub(crate) fn take_back(
+    machine: &impl Machine,
+    store: &Store,
+    args: &WatchArgs,
+) -> Result<(), NicError> {
     let address = &args.address;
     let mut asked = Vec::new();
     let mut failures = 0;

@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use netlink_packet_route::link::InfoKind;
+use netlink_packet_route::route::RouteScope;
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
@@ -39,6 +41,8 @@ fn add_route(to: IpAddr, length: u8, via: Option<IpAddr>) {
     message.header.kind = RouteType::Unicast;
     message.header.protocol = RouteProtocol::Static;
     message.header.table = 254;
+    // A gateway must be on the link.
+    message.header.scope = if via.is_none() { RouteScope::Link } else { RouteScope::Universe };
     message.attributes.push(RouteAttribute::Destination(to.into()));
     message.attributes.push(RouteAttribute::Oif(LO));
     message.attributes.extend(via.map(|via| RouteAttribute::Gateway(via.into())));
@@ -51,17 +55,10 @@ fn add_route(to: IpAddr, length: u8, via: Option<IpAddr>) {
 fn link_settings_are_changed_and_read() {
     alone(|| {
         assert!(!lo().up);
-        let changes = [
-            Change::Mtu(1400),
-            Change::TxQueueLen(77),
-            Change::Mac(vec![2, 0, 0, 0, 0, 9]),
-            Change::Promiscuous,
-            Change::Up(true),
-        ];
+        let changes =
+            [Change::Mtu(1400), Change::TxQueueLen(77), Change::Promiscuous, Change::Up(true)];
         for change in &changes {
-            // The kernel does not let loopback have another address.
-            let outcome = apply(LO, change);
-            assert!(outcome.is_ok() || matches!(change, Change::Mac(_)), "{change:?}: {outcome:?}");
+            apply(LO, change).unwrap_or_else(|error| panic!("{change:?}: {error}"));
         }
         let lo = lo();
         assert_eq!((lo.mtu, lo.tx_queue_len), (1400, 77));
@@ -70,6 +67,28 @@ fn link_settings_are_changed_and_read() {
         apply(LO, &Change::Name("was-lo".into())).expect("may be renamed");
         assert_eq!(self::lo().name, "was-lo");
         assert!(apply(4711, &Change::Up(true)).is_err(), "there is no such interface");
+    });
+}
+
+#[test]
+fn the_ends_of_a_pair_are_interfaces_with_a_kind_and_an_address() {
+    alone(|| {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]));
+        let request = RouteNetlinkMessage::NewLink(message);
+        let mut netlink = Netlink::open().expect("opens");
+        netlink.change(&request, NLM_F_CREATE | NLM_F_EXCL).expect("root makes pairs");
+        let ends = || -> Vec<NetLink> {
+            let links = read().expect("readable").links;
+            links.into_iter().filter(|link| link.kind.as_deref() == Some("veth")).collect()
+        };
+        let [a, b] = &ends()[..] else { panic!("two ends") };
+        assert_eq!((a.lower, b.lower), (Some(b.index), Some(a.index)));
+        let mac = vec![2, 0, 0, 0, 0, 9];
+        apply(a.index, &Change::Mac(mac.clone())).expect("may be changed");
+        let ends = ends();
+        let changed = ends.iter().find(|end| end.index == a.index).expect("is there");
+        assert_eq!(changed.mac, mac);
     });
 }
 
@@ -133,7 +152,10 @@ fn routes_are_read_and_come_back() {
         assert_eq!(ours(read().expect("readable")), [], "they went with the interface");
         apply(LO, &Change::Up(true)).expect("may be up");
         for _ in 0..2 {
-            for route in &before {
+            // As restoring does: first those that gateways are reached by.
+            let via = |route: &&NetRoute| route.text.contains(" via ");
+            let near = before.iter().filter(|route| !via(route));
+            for route in near.chain(before.iter().filter(via)) {
                 let NetRoute { text, message, .. } = route.clone();
                 let change = Change::Route { text, message, from: LO };
                 apply(LO, &change).unwrap_or_else(|error| panic!("{}: {error}", route.text));

@@ -2,10 +2,12 @@
 
 use std::fs;
 
+use super::super::args::{StateArgs, WatchArgs};
 use super::super::bind;
 use super::super::decide::{Allowed, Plan, decide};
 use super::super::record::WatchdogRecord;
 use super::super::testkit::{FakeMachine, MAC, NIC};
+use super::super::watchdog;
 use super::*;
 
 /// A machine and its state directory.
@@ -154,6 +156,22 @@ fn a_nic_that_is_held_open_stays_and_its_holder_is_named() {
     assert_eq!(bench.machine.driver().as_deref(), Some("vfio-pci"));
     fs::remove_dir_all(bench.machine.file("proc/4711")).expect("removable");
     bench.unbind().expect("nobody holds it");
+    bench.expect_back();
+}
+
+#[test]
+fn a_watchdog_takes_back_what_was_not_confirmed() {
+    let bench = Bench::new();
+    let (plan, mut record) = bench.plan();
+    record.watchdog = Some(WatchdogRecord { token: 5, pid: 1, deadline: 1060 });
+    bench.store.write(&record).expect("writable");
+    bind::bind(&bench.machine, &bench.store, &mut record, &plan).expect("binds");
+    let state = StateArgs { state: bench.store.directory().to_owned() };
+    let args = |token| WatchArgs { address: NIC.into(), state: state.clone(), token, seconds: 1 };
+    // One of an earlier bind, or of one that was confirmed.
+    watchdog::take_back(&bench.machine, &bench.store, &args(4)).expect("has nothing to do");
+    assert_eq!(bench.machine.driver().as_deref(), Some("vfio-pci"));
+    watchdog::take_back(&bench.machine, &bench.store, &args(5)).expect("gives back");
     bench.expect_back();
 }
 
