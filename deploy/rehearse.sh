@@ -58,7 +58,7 @@ main() {
 begin() {
     work=${CARGO_TARGET_DIR:-$root/target}/rehearsal
     mkdir -p "$work"
-    scratch=$(mktemp -d)
+    scratch=$(mktemp -d "$work/run.XXXXXX")
     netns=rehearsal-$$
     machine=''
     passed=0

@@ -49,10 +49,9 @@ fetch_kernel() {
 # make_image: writes `image`, an initramfs of busybox, the programs, kernel modules, Pollux with the drivers
 # of DPDK, the scripts, the commands of the page and the files to serve, which are left in `served`.
 make_image() {
-    local tree=$work/tree
+    local tree=$scratch/tree
     served=$tree/srv/www
-    image=$work/initramfs
-    rm -rf "$tree"
+    image=$scratch/initramfs
     mkdir -p "$tree"/{dev,proc,sys,run,tmp,etc/sysctl.d,var/lib,root,rehearsal,usr/bin,usr/lib,usr/lib64} "$served"
     ln -s usr/bin usr/lib usr/lib64 "$tree/"
     ln -s usr/bin "$tree/sbin"
