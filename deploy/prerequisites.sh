@@ -9,10 +9,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # read by the scripts that source this file
 BUILD_PACKAGES=(build-essential ca-certificates curl ethtool iproute2 libclang-dev libdpdk-dev pkg-config procps
     util-linux)
-# What the tests call on top of that, and what the bench does.
+# What the tests call on top of that, what the rehearsal on NICs does, and what the bench does.
 # shellcheck disable=SC2034
 TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx openssh-server postgresql
     python3-prometheus-client shellcheck tmux valgrind wrk)
+# shellcheck disable=SC2034
+REHEARSAL_PACKAGES=(binutils busybox-static cpio curl diffutils ethtool iproute2 iputils-ping kmod qemu-system-x86
+    tcpdump util-linux)
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(nginx postgresql python3-venv wrk)
 

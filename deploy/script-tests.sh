@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# deploy/script-tests.sh: tests of hugepages.sh, link.sh, quickstart.sh, counters.sh and bench/instructions.sh themselves, as root.
+# deploy/script-tests.sh: tests of hugepages.sh, link.sh, quickstart.sh, counters.sh, rehearse.sh and
+# bench/instructions.sh themselves, as root.
 #
 #   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
@@ -23,6 +24,7 @@ HUGEPAGES=$here/../hugepages.sh
 LINK=$here/link.sh
 COUNTERS=$here/counters.sh
 INSTRUCTIONS=$here/bench/instructions.sh
+REHEARSE=$here/rehearse.sh
 BPFFS=/sys/fs/bpf
 XDP_OBJECT=/usr/lib/x86_64-linux-gnu/bpf/xsk_def_xdp_prog.o
 PAGES=/sys/devices/system/node/node0/hugepages/hugepages-2048kB
@@ -567,6 +569,32 @@ test_instructions_that_rise_fail() {
     sed -i 's/rustc 1/rustc 2/' "$new"
     expect_says "skipped: the counts are of 'rustc 1', here is 'rustc 2'" "$INSTRUCTIONS" --compare "$old" "$new"
 }
+
+# --- rehearse.sh ---
+
+test_rehearse_arguments() {
+    expect_fails 2 "'ixgbe' is no model: say virtio-net e1000e vmxnet3" "$REHEARSE" ixgbe || return 1
+    expect_fails 2 "'--fast' is no model" "$REHEARSE" virtio-net --fast || return 1
+    expect_says 'rehearse.sh [MODEL...]' "$REHEARSE" --help
+}
+
+# Killed while its machine boots; run_tests sees to links, namespaces and mounts.
+test_rehearse_killed_leaves_nothing() {
+    local pid netns
+    "$REHEARSE" virtio-net >"$scratch/rehearsal" 2>&1 &
+    pid=$!
+    netns=rehearsal-$pid
+    await 50 "$pid" machine_of "$netns" || { cat "$scratch/rehearsal" && return 1; }
+    kill -TERM "$pid"
+    wait "$pid" || true
+    if machine_of "$netns" || [[ -e /run/netns/$netns ]]; then
+        echo "the machine or its namespace $netns is still there"
+        return 1
+    fi
+}
+
+# machine_of NETNS: whether the machine of that rehearsal runs.
+machine_of() { grep -qsz -- "^$1$" /proc/[0-9]*/cmdline; }
 
 # --- what the tests say ---
 

@@ -4,7 +4,7 @@
 #   test.sh
 #
 # Formatting, lints, the Rust tests (those of the real binary make links in namespaces of their own),
-# the tests of the scripts, whether all tests together moved every counter, and one short round of the bench.
+# the tests of the scripts, the rehearsal on a virtual machine's NICs, whether all tests together moved every counter, and one short round of the bench.
 # A failing step does not stop the others; the end says which failed, then "N passed, N failed" over all tests. Links and hugepages are given back
 # at the end, whatever happens.
 # CARGO_TARGET_DIR is respected. POLLUX_HUGEPAGES is how many 2 MiB pages must be to be had (default 768).
@@ -26,7 +26,7 @@ HUGEPAGES=${POLLUX_HUGEPAGES:-768}
 # The tests of the real binary reserve under this owner, holding the lock of this name.
 TESTS=tests
 # All steps together; CI ends a run after 90 minutes.
-LIMIT_SECONDS=$((38 * 60))
+LIMIT_SECONDS=$((46 * 60))
 STEPS_ENDED='all steps have ended'
 
 main() {
@@ -38,7 +38,7 @@ main() {
     need_root
     cd "$root"
     check_debian
-    provide_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    provide_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${REHEARSAL_PACKAGES[@]}"
     provide_rust
     provide_components rustfmt clippy
     begin
@@ -91,9 +91,11 @@ run_steps() {
     provide_pollux test-release
     export POLLUX_BIN=$binary
     step "formatting" cargo fmt --check
-    step "shell scripts" shellcheck -x hugepages.sh .ci/run deploy/*.sh deploy/bench/*.sh
+    step "shell scripts" shellcheck -x hugepages.sh .ci/run deploy/*.sh deploy/bench/*.sh \
+        deploy/rehearse/*.sh deploy/rehearse/inside/*
     step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
     step "tests of the scripts" deploy/script-tests.sh
+    step "rehearsal on NICs" deploy/rehearse.sh
     POLLUX_COUNTERS=$counters step "tests" cargo test --workspace --locked --no-fail-fast
     step "counters" deploy/counters.sh "$counters"
     step "instructions a request" deploy/bench/instructions.sh

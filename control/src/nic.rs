@@ -150,7 +150,7 @@ fn arm(
 
 fn bound_text(record: &Record, args: &BindArgs) -> String {
     let address = &record.address;
-    let mut text = format!("{address} is bound to vfio-pci: serve with --link {address}\n");
+    let mut text = format!("{address} is bound to vfio-pci: serve with --link pci:{address}\n");
     if let Some(time) = args.watchdog {
         text += &format!(
             "it is taken back in {} s unless `pollux nic confirm {address}` comes first\n",

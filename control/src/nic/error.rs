@@ -28,7 +28,7 @@ pub(crate) enum NicError {
     NotPci { port: String },
     /// A driver of the kernel that DPDK's works beside.
     #[error(
-        "{address}: is on {driver}, and stays there: DPDK's driver for it works beside the kernel's, so nothing has to be bound; serve with --link {address}"
+        "{address}: is on {driver}, and stays there: DPDK's driver for it works beside the kernel's, so nothing has to be bound; serve with --link pci:{address}"
     )]
     Shared { address: String, driver: String },
     /// Rules speak against it.

@@ -144,7 +144,7 @@ impl Port<Stopped> {
         check(plan, &info, &open.device)?;
         open.configure(plan, offloads).map_err(|(call, errno)| open.failed(call, errno))?;
         let (rx, tx) = open.descriptors(plan).map_err(|(call, errno)| open.failed(call, errno))?;
-        let pool = Pool::new(&open.pool_plan(plan, info.socket, rx, tx))
+        let pool = Pool::new(&open.pool_plan(plan, &info, rx, tx))
             .map_err(|cause| StartError::Pool { device: open.device.clone(), cause })?;
         let pool = Arc::new(pool);
         open.pool = Some(Arc::clone(&pool));
@@ -262,13 +262,16 @@ impl Open {
         Ok((rx, tx))
     }
 
-    fn pool_plan(&self, plan: &PortPlan, socket: Option<u32>, rx: u16, tx: u16) -> PoolPlan {
+    fn pool_plan(&self, plan: &PortPlan, info: &PortInfo, rx: u16, tx: u16) -> PoolPlan {
         let kind = self.device.kind();
-        let taken = PortPlan { rx_descriptors: rx, tx_descriptors: tx, ..*plan };
+        // vmxnet3 fills both rings of a receive queue, the one for a frame's first buffer and the one for
+        // further buffers, and does not start unless both are full.
+        let rings = if info.driver == "net_vmxnet3" { 2 } else { 1 };
+        let taken = PortPlan { rx_descriptors: rings * rx, tx_descriptors: tx, ..*plan };
         PoolPlan {
             mbufs: taken.buffers(kind),
             data_len: taken.data_len(kind),
-            socket,
+            socket: info.socket,
             dense: !kind.may_do_dma(),
         }
     }

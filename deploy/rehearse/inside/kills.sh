@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# Sourced in the virtual machine: bind and serve are killed at random moments, and the port comes back.
+# shellcheck disable=SC2034,SC2154 # set or used by steps.sh and the files it sources
+
+KILLS=10
+UNBIND_SECONDS=30
+
+# kill_rounds LIMIT_MS: each round kills between the first moment of the bind and LIMIT_MS later.
+kill_rounds() {
+    local round delay
+    for ((round = 1; round <= KILLS; round++)); do
+        delay=$((RANDOM % $1))
+        kill_after "$delay"
+        check "kill $round after $delay ms, port $state: unbind" timeout "$UNBIND_SECONDS" pollux nic unbind "$PORT"
+        check_back "kill $round" "$PORT_ADDRESS"
+    done
+    ask ping "$PORT_ADDRESS"
+}
+
+# kill_after MS: begins to bind and then to serve, in a process group that is killed; sets `state` to what held
+# the port then.
+kill_after() {
+    local group
+    set -m
+    bind_and_serve >/tmp/killed.log 2>&1 &
+    group=$!
+    set +m
+    sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+    kill -KILL -- "-$group"
+    wait "$group" 2>/dev/null
+    cat /tmp/killed.log
+    state="with $(driver "$PORT")"
+    if grep -q ' ready: ' /tmp/killed.log; then state+=', serving'; fi
+}
+
+bind_and_serve() {
+    pollux nic bind "$PORT" --force address --yes && exec "${SERVE[@]}" --cores 1
+}
