@@ -7,7 +7,7 @@
 use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use arrayvec::ArrayVec;
-use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxChecksums};
+use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxOffload};
 
 use crate::{
     Pool,
@@ -176,7 +176,7 @@ impl Nic for QueuePair {
     ///
     /// Where `len` is more than the blank holds, or the blank is another port's.
     #[inline]
-    fn submit(&mut self, blank: Blank, len: usize, checksums: TxChecksums) {
+    fn submit(&mut self, blank: Blank, len: usize, offload: TxOffload) {
         assert!(len <= blank.capacity(), "a frame is no longer than its buffer");
         assert!(blank.port() == self.port, "a blank goes back to the port it is of");
         if self.pending.0.is_full() {
@@ -188,8 +188,8 @@ impl Nic for QueuePair {
             }
         }
         let (l2_len, l3_len) = match checksums {
-            TxChecksums::Done => (0, 0),
-            TxChecksums::Offload { l2_len, l3_len } => (l2_len, l3_len),
+            TxOffload::None => (0, 0),
+            TxOffload::Checksums { l2_len, l3_len } => (l2_len, l3_len),
         };
         debug_assert!(l3_len == 0 || self.capabilities.tx_checksum_offload);
         #[expect(clippy::cast_possible_truncation, reason = "a blank's capacity is below 64 KiB")]

@@ -16,8 +16,13 @@ pub const TIME_WAIT_MAX: usize = 1 << 15;
 /// take 10 s, since the record only has to outlive the peer's retransmitted FIN.
 pub const TIME_WAIT_MICROS: u64 = 10_000_000;
 
-/// Segments one connection may send in one turn before the next one has its go.
+/// Segments one connection may send in one turn before the next one has its go; a large packet counts as
+/// the segments the NIC makes of it, and one may always leave.
 pub const TX_BUDGET: usize = 16;
+
+/// Smallest segment, in bytes of payload, that the NIC is asked to cut a packet into: what every host takes
+/// (RFC 9293, 3.7.1). For a peer that takes less smoltcp cuts, so that one packet is not thousands of frames.
+pub const SEGMENTATION_MIN: u32 = 536;
 
 /// Turns between two looks at what is not urgent: commands, published statistics.
 pub const HOUSEKEEPING_TURNS: u64 = 64;
