@@ -98,6 +98,7 @@ mod tests {
             spread,
             rx_checksum_offload: false,
             tx_checksum_offload: false,
+            tx_segmentation_max: 0,
             ip_mtu_max: 1_500,
             socket: None,
         }

@@ -127,7 +127,6 @@ impl<S: Service> Conn<S> {
     /// The peer takes segments of `segment_max` octets of payload.
     pub(crate) fn on_syn(&mut self, segment_max: u32) {
         self.recovery = Recovery::new(segment_max);
-        self.tcp.on_syn(segment_max);
     }
 
     /// A segment of this connection arrived over `link`: how many times more its acknowledgement is

@@ -8,6 +8,7 @@
 mod arp;
 mod buffer;
 mod checksum;
+mod coalesce;
 mod conn;
 mod echo;
 mod ethernet;

@@ -16,12 +16,14 @@ pub const TIME_WAIT_MAX: usize = 1 << 15;
 /// take 10 s, since the record only has to outlive the peer's retransmitted FIN.
 pub const TIME_WAIT_MICROS: u64 = 10_000_000;
 
-/// Segments one connection may send in one turn before the next one has its go; a large packet counts as
-/// the segments the NIC makes of it, and one may always leave.
+/// Segments one connection may send in one turn before the next one has its go.
 pub const TX_BUDGET: usize = 16;
 
+/// The same where they leave in large packets: as many as fit into one of 64 KiB.
+pub const TX_BUDGET_LARGE: usize = 44;
+
 /// Smallest segment, in bytes of payload, that the NIC is asked to cut a packet into: what every host takes
-/// (RFC 9293, 3.7.1). For a peer that takes less smoltcp cuts, so that one packet is not thousands of frames.
+/// (RFC 9293, 3.7.1). Smaller ones leave one by one: a large packet must not be a thousand frames.
 pub const SEGMENTATION_MIN: u32 = 536;
 
 /// Turns between two looks at what is not urgent: commands, published statistics.

@@ -100,8 +100,8 @@ pub trait Nic {
     /// Takes a transmit buffer. `None` when the ring or the pool has no room: try next turn.
     fn blank(&mut self) -> Option<Self::Blank>;
 
-    /// Whether the next [`large_blank`](Self::large_blank) is sure to succeed, beside one [`blank`](Self::blank)
-    /// of [`ready`](Self::ready). Where it is not, packets of MTU size still leave.
+    /// Whether the next [`large_blank`](Self::large_blank) is sure to succeed, and a [`blank`](Self::blank)
+    /// beside it finds room in the ring. Where it is not, packets of MTU size still leave.
     fn large_ready(&mut self) -> bool {
         false
     }

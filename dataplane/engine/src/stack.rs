@@ -8,12 +8,11 @@
 //! as good as new. It never returns to LISTEN by itself: the worker retires it on the first RST.
 
 use core::net::Ipv4Addr;
-use core::num::{NonZeroU16, NonZeroUsize};
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle};
 use smoltcp::iface::{SocketSet, SocketStorage};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
-use smoltcp::phy::{PacketMeta, RxToken, TxToken};
+use smoltcp::phy::{RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
@@ -21,8 +20,9 @@ use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 pub(crate) use smoltcp::socket::tcp::State;
 
 use crate::checksum::{Sum, pseudo_header};
+use crate::coalesce::Coalescer;
 use crate::ethernet::ReplyHeader;
-use crate::limits::{ACK_DELAY_MICROS, SEGMENTATION_MIN, STACK_CLOCK_RATE, TX_BUDGET};
+use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET, TX_BUDGET_LARGE};
 use crate::nic::TxOffload;
 use crate::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
 use crate::{Buffer, CoreStats, Nic, Now};
@@ -30,10 +30,6 @@ use crate::{Buffer, CoreStats, Nic, Now};
 /// The IP layer of one core.
 pub(crate) struct Stack {
     interface: Interface,
-    /// The same for packets that the NIC segments, where it does: an interface copies the capabilities of
-    /// its device when it is made, and whether a large buffer is free differs from packet to packet. It
-    /// only sends: connections begin, with their sequence numbers, in the other one.
-    large: Option<Interface>,
     /// Bytes of payload in a segment of MTU size.
     payload_max: usize,
     now: Instant,
@@ -51,34 +47,20 @@ pub(crate) enum Egress {
 impl Stack {
     /// A stack that answers for `address` over `nic`.
     pub(crate) fn new<N: Nic>(nic: &mut N, address: Ipv4Addr, seed: u64, now: Now) -> Self {
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let (stats, header) = (CoreStats::default(), ReplyHeader::new([0; 6], [0; 6], None, 0));
+        let mut sent = Sent::default();
+        let payload_max = nic.capabilities().ip_mtu.saturating_sub(IP_LEN + TCP_LEN);
+        let (sent, coalescer) = (&mut sent, None);
+        let mut lane = Lane { nic, stats: &stats, header: &header, sent, packet: None, coalescer };
         let now = stack_time(now);
-        let capabilities = nic.capabilities();
-        let payload_max = capabilities.ip_mtu.saturating_sub(HEADERS_LEN).max(1);
-        // Whole segments, so that only the last of a body is a short one.
-        let segments = capabilities.tx_segmentation_max.saturating_sub(HEADERS_LEN) / payload_max;
-        let large_max = NonZeroUsize::new(HEADERS_LEN + segments * payload_max);
-        let mut interface = |large_max| {
-            let mut config = Config::new(HardwareAddress::Ip);
-            config.random_seed = seed;
-            let (stats, header) = (CoreStats::default(), ReplyHeader::new([0; 6], [0; 6], None, 0));
-            let mut sent = Sent::default();
-            let mut lane = Lane {
-                nic,
-                stats: &stats,
-                header: &header,
-                sent: &mut sent,
-                packet: None,
-                large_max,
-            };
-            let mut interface = Interface::new(config, &mut lane, now);
-            interface.update_ip_addrs(|addresses| {
-                let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
-                assert!(addresses.push(host).is_ok(), "a new interface has room for one address");
-            });
-            interface
-        };
-        let large = (segments > 1).then(|| interface(large_max));
-        Self { interface: interface(None), large, payload_max, now }
+        let mut interface = Interface::new(config, &mut lane, now);
+        interface.update_ip_addrs(|addresses| {
+            let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
+            assert!(addresses.push(host).is_ok(), "a new interface has room for one address");
+        });
+        Self { interface, payload_max, now }
     }
 
     /// The turn happens at `now`.
@@ -97,7 +79,8 @@ impl Stack {
     ) {
         let (received, fin) = (tcp.received(), tcp.is_half_closed());
         let Tcp { set, sent, .. } = tcp;
-        let mut lane = Lane { nic, stats, header, sent, packet: Some(packet), large_max: None };
+        let (packet, coalescer) = (Some(packet), None);
+        let mut lane = Lane { nic, stats, header, sent, packet, coalescer };
         let result = self.interface.poll_ingress_single(self.now, &mut lane, set);
         debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
         let grown = tcp.received() - received + usize::from(tcp.is_half_closed() && !fin);
@@ -112,17 +95,31 @@ impl Stack {
         nic: &mut N,
         stats: &CoreStats,
     ) -> Egress {
-        let mut budget = TX_BUDGET;
-        while budget > 0 {
-            let interface = match &mut self.large {
-                Some(large) if tcp.has_more_than(self.payload_max) && nic.large_ready() => large,
-                _ => &mut self.interface,
-            };
+        if tcp.unacknowledged() <= self.payload_max || !nic.large_ready() {
+            return self.send(tcp, header, nic, stats, TX_BUDGET, None);
+        }
+        let mut coalescer = Coalescer::new(nic.capabilities().tx_segmentation_max);
+        let open = Some(&mut coalescer);
+        let egress = self.send(tcp, header, nic, stats, TX_BUDGET_LARGE, open);
+        coalescer.close(nic, stats);
+        egress
+    }
+
+    fn send<N: Nic>(
+        &mut self,
+        tcp: &mut Tcp,
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
+        budget: usize,
+        mut coalescer: Option<&mut Coalescer<N::Blank>>,
+    ) -> Egress {
+        for _ in 0..budget {
             let Tcp { set, sent, .. } = tcp;
-            let mut lane = Lane { nic, stats, header, sent, packet: None, large_max: None };
-            let result = interface.poll_egress(self.now, &mut lane, set);
-            budget = budget.saturating_sub(tcp.sent.segments);
-            match interface.poll_at(self.now, set) {
+            let coalescer = coalescer.as_deref_mut();
+            let mut lane = Lane { nic, stats, header, sent, packet: None, coalescer };
+            let result = self.interface.poll_egress(self.now, &mut lane, set);
+            match self.interface.poll_at(self.now, set) {
                 Some(at) if at <= self.now => {
                     if result == PollResult::None {
                         return Egress::More;
@@ -141,8 +138,6 @@ pub(crate) struct Tcp {
     set: SocketSet<'static>,
     handle: SocketHandle,
     sent: Sent,
-    /// Whether the peer takes segments that the NIC may cut (see [`SEGMENTATION_MIN`]).
-    may_segment: bool,
     /// The next sequence number we expect: RCV.NXT, which smoltcp does not tell.
     expected: u32,
 }
@@ -155,7 +150,7 @@ impl Tcp {
         socket.set_ack_delay(Some(stack_duration(ACK_DELAY_MICROS)));
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Self { set, handle, sent: Sent::default(), may_segment: false, expected: 0 }
+        Self { set, handle, sent: Sent::default(), expected: 0 }
     }
 
     /// Makes the socket as good as new, waiting for the SYN with number `syn` to `port`.
@@ -172,17 +167,6 @@ impl Tcp {
         socket.set_congestion_control(CongestionControl::Reno);
         let listening = socket.listen(port);
         assert!(listening.is_ok(), "a closed socket listens on any port but zero");
-    }
-
-    /// The peer takes segments of `segment_max` bytes of payload.
-    pub(crate) fn on_syn(&mut self, segment_max: u32) {
-        self.may_segment = segment_max >= SEGMENTATION_MIN;
-    }
-
-    /// Whether more than one segment of `payload` bytes may be waiting, for a peer of whom packets may be
-    /// segmented.
-    fn has_more_than(&self, payload: usize) -> bool {
-        self.may_segment && self.unacknowledged() > payload
     }
 
     /// State of the connection (RFC 9293, 3.3.2).
@@ -295,8 +279,6 @@ pub(crate) struct Sent {
     window: u32,
     /// How far the peer shifts our window (RFC 7323, 2.2).
     window_scale: u8,
-    /// Segments on the wire that the last packet makes; at least 1.
-    segments: usize,
     /// Whether anything was sent.
     begun: bool,
     /// Whether a SYN was sent last.
@@ -315,21 +297,10 @@ impl Sent {
         self.syn_last && self.window_scale > 0
     }
 
-    /// Takes note of one packet, of which the NIC makes segments of `segment_size` bytes of payload; how
-    /// many of them carry nothing but sequence space that was sent before.
-    fn note(&mut self, segment: &Segment, packet: &[u8], segment_size: Option<NonZeroU16>) -> u64 {
+    /// Takes note of one segment; whether it carries sequence space that was sent before.
+    fn note(&mut self, segment: &Segment, packet: &[u8]) -> bool {
         let end = segment.sequence.wrapping_add(segment.sequence_len());
-        let is_old = self.begun && segment.sequence_len() > 0 && !is_after(end, self.next_sequence);
-        self.segments = 1;
-        let mut again = u64::from(is_old);
-        if let Some(size) = segment_size.map(|size| u32::from(size.get())) {
-            self.segments = segment.payload_len.div_ceil(size).max(1) as usize;
-            if !is_old && self.begun && is_after(self.next_sequence, segment.sequence) {
-                again = u64::from(self.next_sequence.wrapping_sub(segment.sequence) / size);
-            } else if is_old {
-                again = self.segments as u64;
-            }
-        }
+        let again = self.begun && segment.sequence_len() > 0 && !is_after(end, self.next_sequence);
         if !self.begun || is_after(end, self.next_sequence) {
             self.next_sequence = end;
         }
@@ -352,8 +323,7 @@ struct Lane<'a, N: Nic> {
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
     packet: Option<&'a [u8]>,
-    /// Largest packet that the NIC segments; looked at only when an interface is made.
-    large_max: Option<NonZeroUsize>,
+    coalescer: Option<&'a mut Coalescer<N::Blank>>,
 }
 
 impl<N: Nic> Device for Lane<'_, N> {
@@ -373,8 +343,9 @@ impl<N: Nic> Device for Lane<'_, N> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outbound<'_, N>> {
-        let Self { nic, stats, header, sent, .. } = self;
-        nic.ready().then_some(Outbound { nic, stats, header, sent, segment_size: None })
+        let Self { nic, stats, header, sent, coalescer, .. } = self;
+        let coalescer = coalescer.as_deref_mut();
+        nic.ready().then_some(Outbound { nic, stats, header, sent, coalescer })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -385,7 +356,6 @@ impl<N: Nic> Device for Lane<'_, N> {
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.nic.capabilities().ip_mtu;
         capabilities.checksum = checksum;
-        capabilities.segmentation.tcpv4 = self.large_max;
         capabilities
     }
 }
@@ -403,47 +373,45 @@ struct Outbound<'a, N: Nic> {
     stats: &'a CoreStats,
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
-    /// Bytes of payload in each segment that the NIC is to cut the packet into.
-    segment_size: Option<NonZeroU16>,
+    /// Where what leaves may become part of a large packet.
+    coalescer: Option<&'a mut Coalescer<N::Blank>>,
 }
 
 impl<N: Nic> TxToken for Outbound<'_, N> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
-        let capabilities = self.nic.capabilities();
-        let blank =
-            if len > capabilities.ip_mtu { self.nic.large_blank() } else { self.nic.blank() };
-        let mut blank = blank.expect("the queue said that it was ready");
-        let l2_len = usize::from(self.header.len());
+        let Self { nic, stats, header, sent, coalescer } = self;
+        if let Some(coalescer) = coalescer
+            && coalescer.is_ready(len, header, nic, stats)
+        {
+            let note = |segment: &Segment, packet: &[u8]| {
+                if sent.note(segment, packet) {
+                    stats.retransmits.add(1);
+                }
+            };
+            return coalescer.take(len, nic, stats, write, note);
+        }
+        let mut blank = nic.blank().expect("the queue said that it was ready");
+        let by_nic = nic.capabilities().tx_checksum_offload;
+        let l2_len = usize::from(header.len());
         let frame = &mut blank.as_mut()[..l2_len + len];
         let (link, packet) = frame.split_at_mut(l2_len);
-        link.copy_from_slice(self.header.octets());
+        link.copy_from_slice(header.octets());
         let result = write(packet);
-        let offload = match self.segment_size {
-            None => finish_checksums(packet, self.header.len(), capabilities.tx_checksum_offload),
-            Some(size) => {
-                self.stats.tx_large_packets.add(1);
-                leave_segmentation(packet, self.header.len(), size)
-            }
-        };
-        if let Some(segment) = segment::parse(packet) {
-            let again = self.sent.note(&segment, packet, self.segment_size);
-            if again > 0 {
-                self.stats.retransmits.add(again);
-            }
+        let offload = finish_checksums(packet, header.len(), by_nic);
+        if let Some(segment) = segment::parse(packet)
+            && sent.note(&segment, packet)
+        {
+            stats.retransmits.add(1);
         }
-        self.stats.tx_frames.add(1);
-        self.stats.tx_bytes.add((l2_len + len) as u64);
-        self.nic.submit(blank, l2_len + len, offload);
+        stats.tx_frames.add(1);
+        stats.tx_bytes.add((l2_len + len) as u64);
+        nic.submit(blank, l2_len + len, offload);
         result
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment_size = meta.segmentation_offload_size;
     }
 }
 
 /// Fills in the checksums of an IPv4 TCP packet, or what the hardware needs to do so.
-fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
+pub(crate) fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
     let (ip, tcp) = packet.split_at_mut(IP_LEN);
     let tcp_len = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
     let pseudo = pseudo_header(&ip[12..20], tcp_len);
@@ -456,19 +424,6 @@ fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
     let field = pseudo.octets(tcp).checksum();
     tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
     TxOffload::None
-}
-
-/// Prepares an IPv4 TCP packet for a NIC that cuts it into segments of `segment_size` bytes.
-fn leave_segmentation(packet: &mut [u8], l2_len: u8, segment_size: NonZeroU16) -> TxOffload {
-    let (ip, tcp) = packet.split_at_mut(IP_LEN);
-    let pseudo = pseudo_header(&ip[12..20], 0);
-    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
-    TxOffload::Segmentation {
-        l2_len,
-        l3_len: IP_LEN_OCTET,
-        l4_len: (tcp[TCP_DATA_OFFSET] >> 4) * 4,
-        segment_size: segment_size.get(),
-    }
 }
 
 fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
@@ -492,10 +447,7 @@ fn real_micros(at: Instant) -> u64 {
 }
 
 const RATE: i64 = STACK_CLOCK_RATE;
-const IP_LEN_OCTET: u8 = 20;
+pub(crate) const IP_LEN_OCTET: u8 = 20;
 const _: () = assert!(IP_LEN_OCTET as usize == IP_LEN, "length of the IPv4 header");
 const IP_CHECKSUM: usize = 10;
-const TCP_DATA_OFFSET: usize = 12;
-const TCP_CHECKSUM: usize = 16;
-/// Bytes of the headers of a segment without options.
-const HEADERS_LEN: usize = IP_LEN + TCP_LEN;
+pub(crate) const TCP_CHECKSUM: usize = 16;

@@ -195,7 +195,11 @@ impl engine::Nic for Nic {
             return false;
         }
         let queued = self.staged.len() + self.shared.transmit_ring.len();
-        let ready = queued < plan.transmit_ring && !self.shared.large_pool.free.is_empty();
+        if queued + 1 >= plan.transmit_ring {
+            self.ring_full += 1;
+            return false;
+        }
+        let ready = !self.shared.large_pool.free.is_empty();
         self.large_empty += u64::from(!ready);
         ready
     }
