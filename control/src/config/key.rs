@@ -29,6 +29,7 @@ macro_rules! keys {
 
 keys! {
     LinkDevice = "link.device", "auto";
+    LinkOffloads = "link.offloads", "auto";
     ListenAddress = "listen.address", "198.18.0.2/24";
     ListenPort = "listen.port", "8080";
     ListenProbe = "listen.probe", "true";

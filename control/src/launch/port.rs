@@ -8,7 +8,7 @@ use dpdk::{Eal, LinkKind, Port, PortInfo, PortPlan, QueuePair, Running, StartErr
 use super::error::LaunchError;
 use super::need::Need;
 use super::spreading::Spreading;
-use crate::config::Plan;
+use crate::config::{Offloads, Plan};
 use crate::link::{HostLinks, Link, devices_for};
 
 /// A link that runs.
@@ -79,6 +79,8 @@ fn start(
     let port_plan = PortPlan {
         queues: spreading.queues(),
         frames_held: spreading.frames_held(),
+        large_held: spreading.large_held(),
+        offloads: plan.offloads == Offloads::Auto,
         ..PortPlan::default()
     };
     let mut taken = Taken {

@@ -184,8 +184,7 @@ impl Nic for QueuePair {
 
     #[inline]
     fn large_ready(&mut self) -> bool {
-        let Some(pool) = &self.large_pool else { return false };
-        if self.losses.tx_segmentation_refused > 0 {
+        if self.large_pool.is_none() || self.losses.tx_segmentation_refused > 0 {
             return false;
         }
         if self.pending.0.remaining_capacity() < 2 {
@@ -195,7 +194,7 @@ impl Nic for QueuePair {
                 return false;
             }
         }
-        if self.large.is_none() {
+        if let (None, Some(pool)) = (&self.large, &self.large_pool) {
             let mut view = EMPTY_BLANK;
             // SAFETY: `view` has room for one entry, and the pool lives while `open` does.
             let taken = unsafe { dpdk_sys::shim_alloc_bulk(pool.raw(), &raw mut view, 1) };

@@ -43,6 +43,10 @@ pub enum Spread {
     /// The sender's side, unseen from here: the kernel driver below an AF_XDP port, the peer of a
     /// memif. Whether a flow stays on its queue is to be checked.
     Outside,
+    /// The kernel's tap below: a new flow by a symmetric hash of its addresses and ports, and from then on
+    /// the queue that sent for it last (drivers/net/tun.c: `tun_automq_select_queue`). A worker that
+    /// answers on the queue it was asked on keeps its flows.
+    Tap,
     /// Nobody: one queue only.
     Nobody,
 }
@@ -112,6 +116,7 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
     let queues_max = raw.rx_queues.min(raw.tx_queues);
     let spread = match kind {
         _ if offloads.rss != 0 => Spread::Rss,
+        LinkKind::Vhost => Spread::Tap,
         LinkKind::AfXdp | LinkKind::Memif => Spread::Outside,
         _ => Spread::Nobody,
     };
