@@ -8,6 +8,7 @@ mod need;
 mod port;
 mod probe;
 mod spreading;
+mod vhost;
 mod worker;
 
 use std::sync::Arc;

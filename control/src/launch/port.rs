@@ -8,8 +8,9 @@ use dpdk::{Eal, LinkKind, Port, PortInfo, PortPlan, QueuePair, Running, StartErr
 use super::error::LaunchError;
 use super::need::Need;
 use super::spreading::Spreading;
+use super::vhost::{self, Handover};
 use crate::config::{Offloads, Plan};
-use crate::link::{HostLinks, Link, devices_for};
+use crate::link::{HostLinks, Link, LinkSpec, devices_for};
 
 /// A link that runs.
 #[derive(Debug)]
@@ -101,7 +102,29 @@ fn start(
         taken.ports.push(port);
         taken.queues.extend(queues);
     }
+    if taken.kind == LinkKind::Vhost {
+        hand_over(&mut taken, link, plan)?;
+    }
     Ok(taken)
+}
+
+/// Finds out what the kernel takes from a vhost link, and does without the rest.
+fn hand_over(taken: &mut Taken, link: &Link, plan: &Plan) -> Result<(), LaunchError> {
+    let interface = link.device().interface().unwrap_or_default();
+    let Some(queue) = taken.queues.first_mut() else { return Ok(()) };
+    let reason = match vhost::test(queue, interface, taken.info.mac) {
+        Handover::Everything => return Ok(()),
+        Handover::Nothing(reason) if plan.link == LinkSpec::Auto => {
+            return Err(LaunchError::Vhost { link: link.to_string(), reason });
+        }
+        Handover::Frames(reason) | Handover::Nothing(reason) => reason,
+    };
+    if taken.info.tx_segmentation_max > 0 {
+        tracing::warn!("{link}: {reason}; goes on without segmentation offload");
+        taken.info.tx_segmentation_max = 0;
+        taken.queues.iter_mut().for_each(QueuePair::without_segmentation);
+    }
+    Ok(())
 }
 
 /// Stops and closes `ports`, all of them, and tells of the first that did not close as it should.

@@ -141,7 +141,9 @@ impl Device {
 
     /// The kernel interface in the arguments, if they name one.
     pub fn interface(&self) -> Option<&str> {
-        self.argument("iface")
+        // net_vhost calls its socket so.
+        let is_socket = self.name.starts_with("net_vhost");
+        self.argument("iface").filter(|_| !is_socket)
     }
 
     /// The socket that a memif server is to listen on.

@@ -77,6 +77,13 @@ impl QueuePair {
         self.queue
     }
 
+    /// From now on the queue is given no packets to segment.
+    pub fn without_segmentation(&mut self) {
+        self.capabilities.tx_segmentation_max = 0;
+        self.large = None;
+        self.large_pool = None;
+    }
+
     /// Descriptors of this queue that poll(2) reports as readable when the queue has received something,
     /// and until it was taken: the driver's AF_XDP or AF_PACKET socket, or its end of the TAP interface.
     /// Empty where the driver has none. They are duplicates, which may be polled and nothing else; what
