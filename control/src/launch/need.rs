@@ -3,7 +3,10 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::config::{CoreTally, Plan};
+use dpdk::LinkKind;
+
+use crate::config::{CoreTally, Offloads, Plan};
+use crate::link::LinkSpec;
 use crate::memory::{HugepagePool, mebibytes};
 
 /// What a plan needs, in octets, beside the hugepages of the host.
@@ -24,7 +27,7 @@ impl Need {
     pub(crate) fn of(plan: &Plan, answers: usize, pool: HugepagePool) -> Self {
         let workers = plan.cores.len() as u64;
         Self {
-            frames: workers * FRAMES_PER_WORKER * FRAME_LEN,
+            frames: workers * (FRAMES_PER_WORKER * FRAME_LEN + large_frames_len(plan)),
             buffers: workers * buffers_len(&plan.tally) as u64,
             answers: answers as u64,
             pool,
@@ -55,6 +58,19 @@ impl Display for Need {
     }
 }
 
+/// Bytes of one worker's buffers for packets that the NIC segments, where the link may have them.
+fn large_frames_len(plan: &Plan) -> u64 {
+    match &plan.link {
+        LinkSpec::Named(link)
+            if matches!(link.device().kind(), LinkKind::Pci | LinkKind::Vhost)
+                && plan.offloads == Offloads::Auto =>
+        {
+            LARGE_FRAMES_LEN
+        }
+        LinkSpec::Named(_) | LinkSpec::Auto => 0,
+    }
+}
+
 /// Octets of one core's socket buffers.
 pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
     let pair = tally.receive_buffer.next_multiple_of(BUFFER_ALIGN)
@@ -67,6 +83,8 @@ pub(crate) const BUFFER_ALIGN: usize = 64;
 
 /// Rings of 4,096 and 1,024 entries, AF_XDP's own of 2,048 twice, caches, bursts in hand, the spreader's rings.
 const FRAMES_PER_WORKER: u64 = 11_520;
+/// Sixty-four buffers of 64 KiB, and those of the spreader's rings.
+const LARGE_FRAMES_LEN: u64 = 73 * (64 << 10);
 /// Data room of 2 KiB, headroom, and what DPDK keeps of each frame.
 const FRAME_LEN: u64 = 2_048 + 128 + 192;
 

@@ -57,7 +57,7 @@ fn open(argument: &str) -> (Port<Running>, QueuePair) {
 }
 
 /// A TCP packet with `payload` bytes whose checksums are as `offload` wants them.
-fn packet(payload: usize, pseudo_len: usize) -> Vec<u8> {
+fn packet(payload: usize, pseudo_len: u32) -> Vec<u8> {
     let mut frame = vec![0; 54 + payload];
     frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x08, 0x00]);
     let total = u16::try_from(40 + payload).expect("within 64 KiB");
@@ -67,9 +67,9 @@ fn packet(payload: usize, pseudo_len: usize) -> Vec<u8> {
     frame[34..38].copy_from_slice(&[0x1f, 0x90, 0x9c, 0x40]);
     frame[46..50].copy_from_slice(&[0x50, 0x10, 0xff, 0xff]);
     for (at, byte) in frame[54..].iter_mut().enumerate() {
-        *byte = (at % 251) as u8;
+        *byte = at.to_le_bytes()[0] ^ at.to_le_bytes()[1];
     }
-    let pseudo = sum(&frame[26..34], 6 + pseudo_len as u32);
+    let pseudo = sum(&frame[26..34], 6 + pseudo_len);
     frame[50..52].copy_from_slice(&pseudo.to_be_bytes());
     frame
 }
@@ -82,7 +82,7 @@ fn sum(bytes: &[u8], start: u32) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
-    sum as u16
+    u16::try_from(sum).expect("folded")
 }
 
 /// The driver's end: sends a plain frame, one with its checksums left, and a large packet.

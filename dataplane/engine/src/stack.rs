@@ -53,7 +53,8 @@ impl Stack {
         let mut sent = Sent::default();
         let payload_max = nic.capabilities().ip_mtu.saturating_sub(IP_LEN + TCP_LEN);
         let (sent, coalescer) = (&mut sent, None);
-        let mut lane = Lane { nic, stats: &stats, header: &header, sent, packet: None, coalescer };
+        let mut lane =
+            Lane::<N, false> { nic, stats: &stats, header: &header, sent, packet: None, coalescer };
         let now = stack_time(now);
         let mut interface = Interface::new(config, &mut lane, now);
         interface.update_ip_addrs(|addresses| {
@@ -80,7 +81,7 @@ impl Stack {
         let (received, fin) = (tcp.received(), tcp.is_half_closed());
         let Tcp { set, sent, .. } = tcp;
         let (packet, coalescer) = (Some(packet), None);
-        let mut lane = Lane { nic, stats, header, sent, packet, coalescer };
+        let mut lane = Lane::<N, false> { nic, stats, header, sent, packet, coalescer };
         let result = self.interface.poll_ingress_single(self.now, &mut lane, set);
         debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
         let grown = tcp.received() - received + usize::from(tcp.is_half_closed() && !fin);
@@ -96,16 +97,17 @@ impl Stack {
         stats: &CoreStats,
     ) -> Egress {
         if tcp.unacknowledged() <= self.payload_max || !nic.large_ready() {
-            return self.send(tcp, header, nic, stats, TX_BUDGET, None);
+            return self.send::<N, false>(tcp, header, nic, stats, TX_BUDGET, None);
         }
         let mut coalescer = Coalescer::new(nic.capabilities().tx_segmentation_max);
         let open = Some(&mut coalescer);
-        let egress = self.send(tcp, header, nic, stats, TX_BUDGET_LARGE, open);
+        let egress = self.send::<N, true>(tcp, header, nic, stats, TX_BUDGET_LARGE, open);
         coalescer.close(nic, stats);
         egress
     }
 
-    fn send<N: Nic>(
+    #[inline]
+    fn send<N: Nic, const LARGE: bool>(
         &mut self,
         tcp: &mut Tcp,
         header: &ReplyHeader,
@@ -117,7 +119,7 @@ impl Stack {
         for _ in 0..budget {
             let Tcp { set, sent, .. } = tcp;
             let coalescer = coalescer.as_deref_mut();
-            let mut lane = Lane { nic, stats, header, sent, packet: None, coalescer };
+            let mut lane = Lane::<N, LARGE> { nic, stats, header, sent, packet: None, coalescer };
             let result = self.interface.poll_egress(self.now, &mut lane, set);
             match self.interface.poll_at(self.now, set) {
                 Some(at) if at <= self.now => {
@@ -316,8 +318,9 @@ impl Sent {
     }
 }
 
-/// smoltcp's device for the length of one call: one connection's packet in, its segments out.
-struct Lane<'a, N: Nic> {
+/// smoltcp's device for the length of one call: one connection's packet in, its segments out; with
+/// `LARGE` they may become parts of a large packet. Small responses do not pay for the question.
+struct Lane<'a, N: Nic, const LARGE: bool> {
     nic: &'a mut N,
     stats: &'a CoreStats,
     header: &'a ReplyHeader,
@@ -326,23 +329,23 @@ struct Lane<'a, N: Nic> {
     coalescer: Option<&'a mut Coalescer<N::Blank>>,
 }
 
-impl<N: Nic> Device for Lane<'_, N> {
+impl<N: Nic, const LARGE: bool> Device for Lane<'_, N, LARGE> {
     type RxToken<'b>
         = Inbound<'b>
     where
         Self: 'b;
     type TxToken<'b>
-        = Outbound<'b, N>
+        = Outbound<'b, N, LARGE>
     where
         Self: 'b;
 
-    fn receive(&mut self, now: Instant) -> Option<(Inbound<'_>, Outbound<'_, N>)> {
+    fn receive(&mut self, now: Instant) -> Option<(Inbound<'_>, Outbound<'_, N, LARGE>)> {
         // smoltcp may answer any packet with one of its own: reserve before promising.
         let packet = self.packet.take_if(|_| self.nic.ready())?;
         Some((Inbound(packet), self.transmit(now)?))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Outbound<'_, N>> {
+    fn transmit(&mut self, _: Instant) -> Option<Outbound<'_, N, LARGE>> {
         let Self { nic, stats, header, sent, coalescer, .. } = self;
         let coalescer = coalescer.as_deref_mut();
         nic.ready().then_some(Outbound { nic, stats, header, sent, coalescer })
@@ -368,7 +371,7 @@ impl RxToken for Inbound<'_> {
     }
 }
 
-struct Outbound<'a, N: Nic> {
+struct Outbound<'a, N: Nic, const LARGE: bool> {
     nic: &'a mut N,
     stats: &'a CoreStats,
     header: &'a ReplyHeader,
@@ -377,10 +380,11 @@ struct Outbound<'a, N: Nic> {
     coalescer: Option<&'a mut Coalescer<N::Blank>>,
 }
 
-impl<N: Nic> TxToken for Outbound<'_, N> {
+impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
         let Self { nic, stats, header, sent, coalescer } = self;
-        if let Some(coalescer) = coalescer
+        if LARGE
+            && let Some(coalescer) = coalescer
             && coalescer.is_ready(len, header, nic, stats)
         {
             let note = |segment: &Segment, packet: &[u8]| {

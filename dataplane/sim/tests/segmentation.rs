@@ -39,7 +39,7 @@ fn get(len: u64) -> Vec<u8> {
 /// Fetches `len` bytes on a fresh connection and closes it.
 fn fetch(world: &mut World, len: u64) -> Vec<u8> {
     let conn = world.client();
-    world.send(conn, &get(len));
+    world.send(conn, get(len));
     let body = world.answer(conn).body;
     world.finish(conn);
     world.expect_phase(conn, sim::Phase::Finished);
@@ -195,7 +195,7 @@ fn without_a_large_buffer_frames_of_mtu_size_leave() {
     let conns = [world.client(), world.client(), world.client()];
     world.wire().hold(true);
     for conn in conns {
-        world.send(conn, &get(60_000));
+        world.send(conn, get(60_000));
     }
     world.run_for(20 * MILLI);
     world.wire().hold(false);
