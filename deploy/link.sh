@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deploy/link.sh: makes and removes the link between Pollux and this machine's kernel.
 #
-#   link.sh up [--kind veth|tap] [--queues N] [--netns NAME]   make it; does nothing where it is up
+#   link.sh up [--kind veth|tap|vhost] [--queues N] [--netns NAME]   make it; does nothing where it is up
 #   link.sh down [--netns NAME]                                remove all that up made
 #   link.sh status [--netns NAME]                              print what is there: exit 0 up, 3 down
 #   link.sh exec [--netns NAME] -- COMMAND...                  run COMMAND where the link is
@@ -14,6 +14,7 @@
 #                 answers there, at 198.18.0.2.
 #   --kind tap    pollux-host alone, at 198.18.0.1/24, waiting without carrier until Pollux takes the
 #                 other end as tap:pollux-host.
+#   --kind vhost  the same for vhost:pollux-host, with the offloads of the kernel's end left on.
 #
 # Links of different namespaces do not disturb each other. What was made is written down under
 # /run/pollux. AF_XDP pins its program under /sys/fs/bpf, where up mounts a bpffs if there is none.
@@ -81,7 +82,7 @@ main() {
 check_arguments() {
     [[ -z $netns || ($netns =~ ^[A-Za-z0-9_.-]{1,64}$ && $netns != .*) ]] ||
         misuse "--netns wants a plain name, not '$netns'"
-    [[ $1 == veth || $1 == tap ]] || misuse "--kind is veth or tap, not '$1'"
+    [[ $1 == veth || $1 == tap || $1 == vhost ]] || misuse "--kind is veth, tap or vhost, not '$1'"
     [[ $2 -ge 1 && $2 -le $QUEUES_MAX ]] || misuse "--queues is 1 to $QUEUES_MAX, not $2"
     local tool
     for tool in ip ethtool sysctl flock; do
@@ -122,7 +123,7 @@ up() {
     mount_bpffs
     trap - EXIT
     say "$1 link up in $where: the kernel is $HOST_CIDR on $HOST, Pollux is to be ${PORT_ADDRESS}/24 on" \
-        "$([[ $1 == veth ]] && echo "$PORT" || echo "tap:$HOST"), $2 queue(s)"
+        "$([[ $1 == veth ]] && echo "$PORT" || echo "$1:$HOST"), $2 queue(s)"
 }
 
 # A link whose record is here but which is gone (somebody deleted it) leaves nothing but the record.
@@ -179,6 +180,23 @@ make_tap() {
     make_quiet "$HOST"
     make_plain "$HOST"
     [[ $1 -eq 1 ]] || keep_flows_on_queue
+    inside ip address add "$HOST_CIDR" dev "$HOST"
+    inside ip link set "$HOST" up
+}
+
+# The driver opens it with as many queues as there are workers, and as "multi_queue" only where that is
+# more than one: the kernel wants both to say the same. Checksums and whole segments are handed over.
+make_vhost() {
+    [[ -c /dev/vhost-net ]] || die "there is no /dev/vhost-net: modprobe vhost_net (in a container: --device /dev/vhost-net)"
+    [[ -c /dev/net/tun ]] || die "there is no /dev/net/tun: modprobe tun (in a container: --device /dev/net/tun)"
+    if [[ $1 -eq 1 ]]; then
+        inside ip tuntap add dev "$HOST" mode tap vnet_hdr
+    else
+        inside ip tuntap add dev "$HOST" mode tap vnet_hdr multi_queue
+        keep_flows_on_queue
+    fi
+    inside ip link set "$HOST" mtu "$LINK_MTU"
+    make_quiet "$HOST"
     inside ip address add "$HOST_CIDR" dev "$HOST"
     inside ip link set "$HOST" up
 }
@@ -311,7 +329,7 @@ status() {
         printf '  Pollux     %s\n' "$(inside ip -brief link show dev "$PORT" | tr -s ' ')"
         printf '  XDP        %s\n' "${program:+program }${program:-none}"
     else
-        printf '  Pollux     takes the other end as tap:%s\n' "$HOST"
+        printf '  Pollux     takes the other end as %s:%s\n' "$(record_value "$record" kind)" "$HOST"
     fi
     printf '  bpffs      %s\n' "$(mountpoint -q "$BPFFS" && echo "on $BPFFS" || echo none)"
     [[ -z $netns ]] || printf "  run there  %s exec%s -- COMMAND (it mounts the bpffs that entering a namespace hides)\n" "$0" "$option"

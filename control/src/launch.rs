@@ -8,6 +8,7 @@ mod need;
 mod port;
 mod probe;
 mod spreading;
+mod vhost;
 mod worker;
 
 use std::sync::Arc;
@@ -78,6 +79,7 @@ pub(crate) fn launch(
         mac = error::spell_mac(&taken.info.mac),
         rx_checksum_offload = taken.info.rx_checksum_offload,
         tx_checksum_offload = taken.info.tx_checksum_offload,
+        tx_segmentation_max = taken.info.tx_segmentation_max,
         "took {}: {}",
         taken.link,
         taken.spreading.spell(&plan.cores)

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dpdk::{Device, Eal, EalPlan, MemifRole, Memory, Port, PortPlan, QueuePair, Running};
-use engine::{Burst, Nic, TxChecksums};
+use engine::{Burst, Nic, TxOffload};
 use real::{APPLIANCE, HOST, PATIENCE, PORT, Rig, RigPlan, SampleSite, ServerPlan};
 use sim::raw::Address;
 use sim::{Answer, Host, HostPlan, LineId, Phase};
@@ -149,7 +149,7 @@ impl Station {
         {
             let mut blank = self.queue.blank().expect("it is ready");
             blank.as_mut()[..frame.len()].copy_from_slice(&frame);
-            self.queue.submit(blank, frame.len(), TxChecksums::Done);
+            self.queue.submit(blank, frame.len(), TxOffload::None);
             busy = true;
         }
         self.queue.flush();

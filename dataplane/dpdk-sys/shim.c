@@ -7,9 +7,12 @@
 #include <rte_mbuf_pool_ops.h>
 
 _Static_assert(SHIM_HEADROOM == RTE_PKTMBUF_HEADROOM, "shim.h repeats DPDK's headroom");
-_Static_assert(SHIM_RX_CHECKSUMS_BITS == (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM),
+_Static_assert(SHIM_RX_IPV4_CHECKSUM_BIT == RTE_ETH_RX_OFFLOAD_IPV4_CKSUM &&
+		       SHIM_RX_TCP_CHECKSUM_BIT == RTE_ETH_RX_OFFLOAD_TCP_CKSUM,
 	       "shim.h repeats DPDK's receive offload bits");
-_Static_assert(SHIM_TX_CHECKSUMS_BITS == (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM),
+_Static_assert(SHIM_TX_IPV4_CHECKSUM_BIT == RTE_ETH_TX_OFFLOAD_IPV4_CKSUM &&
+		       SHIM_TX_TCP_CHECKSUM_BIT == RTE_ETH_TX_OFFLOAD_TCP_CKSUM &&
+		       SHIM_TX_TCP_SEGMENTATION_BIT == RTE_ETH_TX_OFFLOAD_TCP_TSO,
 	       "shim.h repeats DPDK's transmit offload bits");
 _Static_assert(SHIM_TX_FAST_FREE_BIT == RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE,
 	       "shim.h repeats DPDK's fast-free bit");
@@ -23,9 +26,12 @@ static uint32_t checksums(uint64_t ol_flags)
 
 	if (ip == RTE_MBUF_F_RX_IP_CKSUM_BAD || l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD)
 		return SHIM_CHECKSUMS_BAD;
-	/* The other states, none and unknown, are for software to look at. */
-	if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD && l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
-		return SHIM_CHECKSUMS_GOOD;
+	/* Whatever is unknown is for software to look at. */
+	if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		return ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD ? SHIM_CHECKSUMS_GOOD
+							: SHIM_CHECKSUMS_TCP_GOOD;
+	if (l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE)
+		return SHIM_CHECKSUMS_TCP_NONE;
 	return SHIM_CHECKSUMS_UNKNOWN;
 }
 
@@ -55,25 +61,54 @@ uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct shim_rx *out, uint1
 	return taken;
 }
 
-uint16_t shim_tx_burst(uint16_t port, uint16_t queue, const struct shim_tx *frames, uint16_t count)
+static void prepare(struct rte_mbuf *mbuf, const struct shim_tx *frame)
+{
+	mbuf->data_len = frame->len;
+	mbuf->pkt_len = frame->len;
+	if (frame->l3_len == 0)
+		return;
+	mbuf->l2_len = frame->l2_len;
+	mbuf->l3_len = frame->l3_len;
+	mbuf->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
+	if (frame->ip_checksum != 0)
+		mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+	if (frame->segment_size != 0) {
+		mbuf->l4_len = frame->l4_len;
+		mbuf->tso_segsz = frame->segment_size;
+		mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+	}
+}
+
+uint16_t shim_tx_burst(uint16_t port, uint16_t queue, const struct shim_tx *frames, uint16_t count,
+		       uint64_t *refused)
 {
 	struct rte_mbuf *mbufs[SHIM_TX_BURST];
+	uint16_t done = 0;
 
 	count = RTE_MIN(count, (uint16_t)SHIM_TX_BURST);
-	for (uint16_t i = 0; i < count; i++) {
-		struct rte_mbuf *mbuf = frames[i].mbuf;
+	while (done < count) {
+		uint16_t ready = 0;
 
-		mbuf->data_len = frames[i].len;
-		mbuf->pkt_len = frames[i].len;
-		if (frames[i].l3_len != 0) {
-			mbuf->l2_len = frames[i].l2_len;
-			mbuf->l3_len = frames[i].l3_len;
-			mbuf->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM |
-					  RTE_MBUF_F_TX_TCP_CKSUM;
+		for (; done + ready < count; ready++) {
+			struct rte_mbuf *mbuf = frames[done + ready].mbuf;
+
+			prepare(mbuf, &frames[done + ready]);
+			mbufs[ready] = mbuf;
+			/* Puts the pseudo-header sum in the form that the driver wants. */
+			if (unlikely(frames[done + ready].segment_size != 0) &&
+			    rte_eth_tx_prepare(port, queue, &mbufs[ready], 1) != 1)
+				break;
 		}
-		mbufs[i] = mbuf;
+		const uint16_t sent = ready == 0 ? 0 : rte_eth_tx_burst(port, queue, mbufs, ready);
+
+		done += sent;
+		if (sent < ready || done == count)
+			break;
+		rte_pktmbuf_free_seg(frames[done].mbuf);
+		*refused += 1;
+		done++;
 	}
-	return rte_eth_tx_burst(port, queue, mbufs, count);
+	return done;
 }
 
 /* rte_pktmbuf_pool_create() with a choice of mempool flags. */

@@ -25,6 +25,8 @@ enum shim_checksums {
 	SHIM_CHECKSUMS_UNKNOWN = 0,
 	SHIM_CHECKSUMS_GOOD = 1,
 	SHIM_CHECKSUMS_BAD = 2,
+	SHIM_CHECKSUMS_TCP_GOOD = 3, /* the IPv4 header was not looked at */
+	SHIM_CHECKSUMS_TCP_NONE = 4, /* DPDK: not correct in the data, but its integrity is verified */
 };
 
 /* A received frame in one segment: what its reader needs of the mbuf. */
@@ -43,13 +45,16 @@ struct shim_blank {
 	uint32_t reserved;
 };
 
-/* A frame to send. l3_len == 0: no checksum offload. */
+/* A frame to send. l3_len == 0: no offload. segment_size != 0: the NIC cuts it into segments of so many
+ * bytes of payload behind a TCP header of l4_len. */
 struct shim_tx {
 	struct rte_mbuf *mbuf;
 	uint16_t len;
 	uint8_t l2_len;
 	uint8_t l3_len;
-	uint32_t reserved;
+	uint16_t segment_size;
+	uint8_t l4_len;
+	uint8_t ip_checksum; /* not 0: the NIC fills in the IPv4 header checksum too */
 };
 
 /* What a port is and can do: the fields of rte_eth_dev_info in use, and its link. */
@@ -100,8 +105,11 @@ _Static_assert(sizeof(struct shim_port_conf) == 32, "mirrored in src/lib.rs");
 
 /* For which DPDK has macros that bindgen cannot read; shim.c compares. */
 #define SHIM_HEADROOM 128
-#define SHIM_RX_CHECKSUMS_BITS 0xaULL
-#define SHIM_TX_CHECKSUMS_BITS 0xaULL
+#define SHIM_RX_IPV4_CHECKSUM_BIT 0x2ULL
+#define SHIM_RX_TCP_CHECKSUM_BIT 0x8ULL
+#define SHIM_TX_IPV4_CHECKSUM_BIT 0x2ULL
+#define SHIM_TX_TCP_CHECKSUM_BIT 0x8ULL
+#define SHIM_TX_TCP_SEGMENTATION_BIT 0x20ULL
 #define SHIM_TX_FAST_FREE_BIT 0x10000ULL
 #define SHIM_RSS_TCP_IPV4_BIT 0x10ULL
 
@@ -110,8 +118,10 @@ _Static_assert(sizeof(struct shim_port_conf) == 32, "mirrored in src/lib.rs");
 uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct shim_rx *out, uint16_t max,
 		       uint64_t *multi_segment);
 
-/* Sends frames in order; returns how many the ring took. The others still belong to the caller. */
-uint16_t shim_tx_burst(uint16_t port, uint16_t queue, const struct shim_tx *frames, uint16_t count);
+/* Sends frames in order; returns how many the ring took or the driver refused to segment: those are freed
+ * and added to *refused. The others still belong to the caller. */
+uint16_t shim_tx_burst(uint16_t port, uint16_t queue, const struct shim_tx *frames, uint16_t count,
+		       uint64_t *refused);
 
 /* Makes a pool; NULL and rte_errno on failure. *chunks is the number of pieces its memory is in. */
 struct rte_mempool *shim_pool_create(const struct shim_pool_conf *conf, uint32_t *chunks);

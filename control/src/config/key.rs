@@ -30,6 +30,7 @@ macro_rules! keys {
 keys! {
     LinkDevice = "link.device", "auto";
     LinkException = "link.exception", "";
+    LinkOffloads = "link.offloads", "auto";
     ListenAddress = "listen.address", "198.18.0.2/24";
     ListenPort = "listen.port", "8080";
     ListenProbe = "listen.probe", "true";

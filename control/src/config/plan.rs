@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) link: LinkSpec,
     /// Name of the kernel's interface for what is not for our TCP port, if there is to be one.
     pub(crate) exception: Option<String>,
+    /// Whether checksums and segmentation are left to a NIC that does them.
+    pub(crate) offloads: Offloads,
     /// Our address.
     pub(crate) address: Ipv4Addr,
     /// Bits of it that name the network.
@@ -112,6 +114,15 @@ pub(crate) enum Pages {
     Ordinary,
 }
 
+/// Who does checksums, and cuts large packets into segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offloads {
+    /// The NIC, as far as its driver offers it.
+    Auto,
+    /// This process.
+    Off,
+}
+
 /// What a worker does when nothing comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idling {
@@ -179,6 +190,7 @@ impl Plan {
         Ok(Self {
             exception: read.exception(&link)?,
             link,
+            offloads: read.with(Key::LinkOffloads, offloads)?,
             address,
             prefix,
             port: read.with(Key::ListenPort, port)?,
@@ -365,6 +377,14 @@ fn address(text: &str) -> Result<(Ipv4Addr, u8), Expected> {
 
 fn port(text: &str) -> Result<u16, Expected> {
     text.parse().ok().filter(|port| *port != 0).ok_or(Expected("a TCP port from 1 to 65535"))
+}
+
+fn offloads(text: &str) -> Result<Offloads, Expected> {
+    match text {
+        "auto" => Ok(Offloads::Auto),
+        "off" => Ok(Offloads::Off),
+        _ => Err(Expected("auto or off")),
+    }
 }
 
 fn idling(text: &str) -> Result<Idling, Expected> {

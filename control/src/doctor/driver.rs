@@ -14,7 +14,7 @@ pub(super) fn examine(host: &Host, link: &Link, links: &HostLinks) -> Vec<Findin
     findings.push(match kind {
         LinkKind::Pci => nic(host, link.device().name()),
         LinkKind::Tap => tun(host),
-        LinkKind::Other if link.device().name().starts_with("net_virtio_user") => vhost(host),
+        LinkKind::Vhost => vhost(host),
         _ => sockets(links, kind),
     });
     findings.push(plugin(host, link));

@@ -50,7 +50,7 @@ pub(super) fn examine(
             let peer = peer(interface, interfaces);
             vec![state(link, interface, peer), mtu(interface, peer), promiscuity(interface, server)]
         }
-        (LinkKind::Tap, Some(name)) => {
+        (LinkKind::Tap | LinkKind::Vhost, Some(name)) => {
             let found = match interfaces.iter().find(|interface| interface.name == name) {
                 Some(_) => format!("{link}: {name} waits for its other end, or a server holds it"),
                 None => format!("{link}: {name} is made by the server"),

@@ -48,6 +48,14 @@ pub(crate) enum LaunchError {
         /// Why not.
         cause: OpenError,
     },
+    /// The kernel takes nothing from a vhost link.
+    #[error("{link}: {reason}")]
+    Vhost {
+        /// Its name.
+        link: String,
+        /// What was seen.
+        reason: String,
+    },
     /// Of the links that seemed to work none could be opened.
     #[error("no kernel link could be opened: {}", attempts.join("; "))]
     NoneOpened {

@@ -7,7 +7,8 @@ use dpdk::{LinkKind, PortPlan};
 use engine::exception;
 
 use super::spreading::Spreading;
-use crate::config::{CoreTally, Plan};
+use crate::config::{CoreTally, Offloads, Plan};
+use crate::link::LinkSpec;
 use crate::memory::{HugepagePool, mebibytes};
 
 /// What a plan needs, in octets, beside the hugepages of the host.
@@ -35,7 +36,7 @@ impl Need {
         let workers = u64::from(workers);
         Self {
             mbufs,
-            frames: mbufs * u64::from(frame_len) + workers * PORT_LEN,
+            frames: mbufs * u64::from(frame_len) + workers * (PORT_LEN + large_frames_len(plan)),
             buffers: workers * buffers_len(&plan.tally) as u64,
             answers: answers as u64,
             pool,
@@ -66,6 +67,16 @@ impl Display for Need {
     }
 }
 
+/// Bytes of one worker's buffers for packets that the NIC segments, where the link may have them.
+fn large_frames_len(plan: &Plan) -> u64 {
+    let may_segment = match &plan.link {
+        LinkSpec::Named(link) => matches!(link.device().kind(), LinkKind::Pci | LinkKind::Vhost),
+        // It may choose vhost.
+        LinkSpec::Auto => true,
+    };
+    if may_segment && plan.offloads == Offloads::Auto { LARGE_FRAMES_LEN } else { 0 }
+}
+
 /// Octets of one core's socket buffers.
 pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
     let pair = tally.receive_buffer.next_multiple_of(BUFFER_ALIGN)
@@ -89,6 +100,9 @@ fn mbufs(workers: u16) -> u64 {
 
 /// What DPDK keeps for each port beside its buffers: rings of descriptors and of the pool, caches.
 const PORT_LEN: u64 = 4 << 20;
+
+/// Sixty-four buffers of 64 KiB, and those of the spreader's rings.
+const LARGE_FRAMES_LEN: u64 = 73 * (64 << 10);
 
 #[cfg(test)]
 mod tests {

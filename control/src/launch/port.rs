@@ -10,8 +10,9 @@ use engine::exception::FRAMES_MAX;
 use super::error::LaunchError;
 use super::need::Need;
 use super::spreading::Spreading;
-use crate::config::Plan;
-use crate::link::{HostLinks, Link, devices_for};
+use super::vhost::{self, Handover};
+use crate::config::{Offloads, Plan};
+use crate::link::{HostLinks, Link, LinkSpec, devices_for};
 
 /// A link that runs.
 #[derive(Debug)]
@@ -82,6 +83,8 @@ fn start(
         queues: spreading.queues(),
         frames_held: spreading.frames_held() + exception_frames(plan, spreading),
         multicast: plan.exception.is_some(),
+        large_held: spreading.large_held(),
+        offloads: plan.offloads == Offloads::Auto,
         ..PortPlan::default()
     };
     let mut taken = Taken {
@@ -102,6 +105,9 @@ fn start(
         taken.ports.push(port);
         taken.queues.extend(queues);
     }
+    if taken.kind == LinkKind::Vhost {
+        hand_over(&mut taken, link, plan)?;
+    }
     Ok(taken)
 }
 
@@ -109,6 +115,25 @@ fn start(
 fn exception_frames(plan: &Plan, spreading: Spreading) -> u32 {
     let each = u32::try_from(FRAMES_MAX).unwrap_or(u32::MAX);
     if plan.exception.is_some() { each * spreading.workers_of_queue() } else { 0 }
+}
+
+/// Finds out what the kernel takes from a vhost link, and does without the rest.
+fn hand_over(taken: &mut Taken, link: &Link, plan: &Plan) -> Result<(), LaunchError> {
+    let interface = link.device().interface().unwrap_or_default();
+    let Some(queue) = taken.queues.first_mut() else { return Ok(()) };
+    let reason = match vhost::test(queue, interface, taken.info.mac) {
+        Handover::Everything => return Ok(()),
+        Handover::Nothing(reason) if plan.link == LinkSpec::Auto => {
+            return Err(LaunchError::Vhost { link: link.to_string(), reason });
+        }
+        Handover::Frames(reason) | Handover::Nothing(reason) => reason,
+    };
+    if taken.info.tx_segmentation_max > 0 {
+        tracing::warn!("{link}: {reason}; goes on without segmentation offload");
+        taken.info.tx_segmentation_max = 0;
+        taken.queues.iter_mut().for_each(QueuePair::without_segmentation);
+    }
+    Ok(())
 }
 
 /// Stops and closes `ports`, all of them, and tells of the first that did not close as it should.

@@ -46,7 +46,7 @@ const LISTEN_EVERY: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
-    use engine::{Capabilities, Frame, NicLosses, RxChecksums, TxChecksums};
+    use engine::{Capabilities, Frame, NicLosses, RxChecksums, TxOffload};
 
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
         type Blank = Vec<u8>;
 
         fn capabilities(&self) -> Capabilities {
-            Capabilities { tx_checksum_offload: false, ip_mtu: 1_500 }
+            Capabilities { tx_checksum_offload: false, ip_mtu: 1_500, tx_segmentation_max: 0 }
         }
 
         fn receive(&mut self, burst: &mut Burst<Heard>) {
@@ -95,7 +95,7 @@ mod tests {
             Some(vec![0; 1_518])
         }
 
-        fn submit(&mut self, probe: Vec<u8>, _len: usize, _checksums: TxChecksums) {
+        fn submit(&mut self, probe: Vec<u8>, _len: usize, _offload: TxOffload) {
             self.probes += 1;
             if let (Some(rival), 2) = (self.rival, self.probes) {
                 self.answer = Some(Heard(reply(rival, &probe)));

@@ -20,6 +20,11 @@ pub(crate) enum Spreading {
         /// Ports, of one queue each.
         ports: u16,
     },
+    /// The kernel's tap, one queue for each worker.
+    Tap {
+        /// Queues.
+        queues: u16,
+    },
     /// The first worker polls the only queue and deals frames to the others.
     Software {
         /// Workers without a queue.
@@ -35,8 +40,9 @@ impl Spreading {
             // The kernel keeps a flow on its queue, and so on its port.
             _ if ports == workers => Self::Kernel { ports },
             Spread::Rss if info.queues_max >= workers => Self::Rss { queues: workers },
+            Spread::Tap if info.queues_max >= workers => Self::Tap { queues: workers },
             // A memif peer does not promise to keep a flow on its queue.
-            Spread::Rss | Spread::Outside | Spread::Nobody => {
+            Spread::Rss | Spread::Outside | Spread::Tap | Spread::Nobody => {
                 Self::Software { spokes: workers - 1 }
             }
         }
@@ -46,14 +52,14 @@ impl Spreading {
     pub(crate) fn queues(self) -> u16 {
         match self {
             Self::Alone | Self::Kernel { .. } | Self::Software { .. } => 1,
-            Self::Rss { queues } => queues,
+            Self::Rss { queues } | Self::Tap { queues } => queues,
         }
     }
 
     /// Workers whose frames come from one queue.
     pub(crate) fn workers_of_queue(self) -> u32 {
         match self {
-            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } => 1,
+            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 1,
             Self::Software { spokes } => u32::from(spokes) + 1,
         }
     }
@@ -69,6 +75,9 @@ impl Spreading {
             Self::Kernel { ports } => {
                 format!("kernel's driver, {ports} queues, a worker each on cores {}", list(cores))
             }
+            Self::Tap { queues } => {
+                format!("kernel's tap, {queues} queues, a worker each on cores {}", list(cores))
+            }
             Self::Software { spokes } => {
                 format!(
                     "software spreader on core {hub}, {} workers on cores {}",
@@ -79,11 +88,19 @@ impl Spreading {
         }
     }
 
+    /// Large buffers that lie in the rings between the workers, at most.
+    pub(crate) fn large_held(self) -> u32 {
+        match self {
+            Self::Software { spokes } => u32::from(spokes) * SPOKE_LARGE,
+            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 0,
+        }
+    }
+
     /// Frames and blanks that lie in the rings between the workers, at most.
     pub(crate) fn frames_held(self) -> u32 {
         match self {
             Self::Software { spokes } => u32::from(spokes) * SPOKE_FRAMES,
-            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } => 0,
+            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 0,
         }
     }
 }
@@ -92,6 +109,10 @@ impl Spreading {
 /// what its thread's cache of the pool may keep (1.5 times 256).
 #[expect(clippy::cast_possible_truncation, reason = "a couple of thousand")]
 const SPOKE_FRAMES: u32 = (spread::WAITING_MAX + spread::LENT + 2 * BURST_MAX + 384) as u32;
+
+/// Large buffers lent to one spoke, and one in its hand.
+#[expect(clippy::cast_possible_truncation, reason = "a dozen")]
+const SPOKE_LARGE: u32 = (spread::LARGE_LENT + 1) as u32;
 
 #[cfg(test)]
 mod tests {
@@ -106,6 +127,7 @@ mod tests {
             spread,
             rx_checksum_offload: false,
             tx_checksum_offload: false,
+            tx_segmentation_max: 0,
             ip_mtu_max: 1_500,
             socket: None,
         }
@@ -124,6 +146,8 @@ mod tests {
         assert_eq!(decide(Spread::Outside, 1, 1, 2), software, "one AF_XDP queue");
         assert_eq!(decide(Spread::Outside, 8, 1, 2), software, "a memif peer");
         assert_eq!(decide(Spread::Nobody, 1, 1, 2), software);
+        assert_eq!(decide(Spread::Tap, 2, 1, 2), Spreading::Tap { queues: 2 });
+        assert_eq!(decide(Spread::Tap, 1, 1, 2), software, "more workers than vhost has queues");
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) struct NoLink {
 pub(crate) fn choose(host: &HostLinks) -> Result<Choice, NoLink> {
     let interface = interface(host);
     let candidates = [
+        ("vhost", vhost(host)),
         ("AF_XDP", interface.clone().and_then(|name| af_xdp(host, name))),
         ("AF_PACKET", interface.and_then(|name| af_packet(host, name))),
         ("TAP", tap(host)),
@@ -94,6 +95,20 @@ fn tap(host: &HostLinks) -> Result<Link, String> {
     link("tap", if waiting { KERNELS } else { OURS })
 }
 
+/// Only with an interface that waits and is up: what the kernel takes from us is tested with it at start.
+fn vhost(host: &HostLinks) -> Result<Link, String> {
+    if !host.vhost {
+        return Err("no /dev/vhost-net (modprobe vhost_net)".into());
+    }
+    if !host.tun {
+        return Err("no /dev/net/tun (modprobe tun)".into());
+    }
+    match host.interfaces.get(KERNELS) {
+        Some(interface) if interface.tap && interface.up => link("vhost", KERNELS),
+        _ => Err(format!("no TAP interface {KERNELS} that is up (deploy/link.sh up --kind vhost)")),
+    }
+}
+
 fn permitted(host: &HostLinks, link: Link) -> Result<Link, String> {
     host.rights.lacking(link.device().kind()).map_or(Ok(link), Err)
 }
@@ -122,7 +137,14 @@ mod tests {
                 ((*name).to_owned(), interface)
             })
             .collect();
-        HostLinks { interfaces, af_xdp: true, af_packet: true, tun: true, rights: Rights::ALL }
+        HostLinks {
+            interfaces,
+            af_xdp: true,
+            af_packet: true,
+            tun: true,
+            vhost: false,
+            rights: Rights::ALL,
+        }
     }
 
     fn spelled(host: &HostLinks) -> (Vec<String>, Vec<String>) {
@@ -137,6 +159,7 @@ mod tests {
         assert_eq!(
             verdicts,
             [
+                "vhost: no /dev/vhost-net (modprobe vhost_net)",
                 "AF_XDP: first choice (af_xdp:pollux0)",
                 "AF_PACKET: would do, slower (af_packet:pollux0)",
                 "TAP: an interface pollux0 is there already",
@@ -149,8 +172,8 @@ mod tests {
         let host = HostLinks { af_xdp: false, ..host(&[("pollux0", true, false)]) };
         let (links, verdicts) = spelled(&host);
         assert_eq!(links, ["af_packet:pollux0"]);
-        assert_eq!(verdicts[0], "AF_XDP: this kernel has no AF_XDP sockets (CONFIG_XDP_SOCKETS)");
-        assert_eq!(verdicts[1], "AF_PACKET: first choice (af_packet:pollux0)");
+        assert_eq!(verdicts[1], "AF_XDP: this kernel has no AF_XDP sockets (CONFIG_XDP_SOCKETS)");
+        assert_eq!(verdicts[2], "AF_PACKET: first choice (af_packet:pollux0)");
     }
 
     #[test]
@@ -158,7 +181,7 @@ mod tests {
         let (links, verdicts) = spelled(&host(&[("eth0", true, true)]));
         assert_eq!(links, ["tap:pollux0"]);
         assert_eq!(
-            verdicts[0],
+            verdicts[1],
             "AF_XDP: no interface pollux0, and none that the kernel does not use"
         );
     }
@@ -170,7 +193,7 @@ mod tests {
         let (links, verdicts) = spelled(&host(&[("eth1", true, false), ("eth2", true, false)]));
         assert_eq!(links, ["tap:pollux0"]);
         assert_eq!(
-            verdicts[1],
+            verdicts[2],
             "AF_PACKET: no interface pollux0, and several free ones (eth1, eth2, ..)"
         );
     }
@@ -184,11 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn vhost_is_best_with_an_interface_that_waits_and_is_up() {
+        let mut host = HostLinks { vhost: true, ..host(&[("pollux-host", true, true)]) };
+        assert_eq!(spelled(&host).0, ["tap:pollux0"], "that one is the end of a pair");
+        host.interfaces.entry("pollux-host".into()).or_default().tap = true;
+        assert_eq!(spelled(&host).0, ["vhost:pollux-host", "tap:pollux-host"]);
+        host.interfaces.entry("pollux-host".into()).or_default().up = false;
+        assert_eq!(spelled(&host).0, ["tap:pollux-host"], "it could not be tested");
+    }
+
+    #[test]
     fn nothing_at_all_says_why_and_what_to_do() {
         let host = HostLinks { tun: false, ..host(&[("pollux0", false, false)]) };
         assert_eq!(
             choose(&host).expect_err("nothing works").to_string(),
-            "no kernel link works here: AF_XDP: pollux0 is down (ip link set pollux0 up); \
+            "no kernel link works here: vhost: no /dev/vhost-net (modprobe vhost_net); AF_XDP: pollux0 is down (ip link set pollux0 up); \
              AF_PACKET: pollux0 is down (ip link set pollux0 up); TAP: no /dev/net/tun (modprobe \
              tun); make a pair of interfaces with `deploy/link.sh up`, or name a link with --link"
         );

@@ -21,6 +21,8 @@ pub(crate) struct HostLinks {
     pub(crate) af_packet: bool,
     /// Whether `/dev/net/tun` is there.
     pub(crate) tun: bool,
+    /// Whether `/dev/vhost-net` is there.
+    pub(crate) vhost: bool,
     /// What this process may do.
     pub(crate) rights: Rights,
 }
@@ -47,6 +49,7 @@ impl HostLinks {
             af_xdp: has_protocol(&protocols, "XDP"),
             af_packet: has_protocol(&protocols, "PACKET"),
             tun: Path::new("/dev/net/tun").exists(),
+            vhost: Path::new(dpdk::VHOST_NET).exists(),
             rights: Rights::read(),
         }
     }

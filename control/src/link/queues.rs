@@ -1,6 +1,6 @@
 //! How many queues a link is to be opened with, given how many workers there are.
 
-use dpdk::{Device, LinkKind};
+use dpdk::{Device, LinkKind, VHOST_QUEUES_MAX};
 
 use super::host::HostLinks;
 use super::spec::Link;
@@ -30,6 +30,13 @@ pub(crate) fn devices_for(
     workers: u16,
 ) -> Result<Vec<Device>, QueueMismatch> {
     let device = link.device();
+    if let (LinkKind::Vhost, Some(name), true) =
+        (device.kind(), device.interface(), link.is_short())
+    {
+        // One queue, and the software spreader, where there are not queues for all.
+        let queues = if workers > VHOST_QUEUES_MAX { 1 } else { workers };
+        return Ok(vec![Device::vhost(name, queues).unwrap_or_else(|_| device.clone())]);
+    }
     let (LinkKind::AfXdp, Some(name)) = (device.kind(), device.interface()) else {
         return Ok(vec![device.clone()]);
     };
@@ -84,6 +91,14 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("`ethtool -L pollux0 combined 1`"), "{error}");
+    }
+
+    #[test]
+    fn a_vhost_link_has_a_queue_for_each_of_eight_workers() {
+        let queues = |workers| devices("vhost:pollux0", 1, workers).expect("any number").concat();
+        assert!(queues(1).contains(",queues=1,cq=0,"), "{}", queues(1));
+        assert!(queues(8).contains(",queues=8,cq=1,"), "{}", queues(8));
+        assert!(queues(9).contains(",queues=1,cq=0,"), "{}", queues(9));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Rights {
         let needed: &[Right] = match kind {
             LinkKind::AfXdp => &[NET_ADMIN, NET_RAW, BPF],
             LinkKind::AfPacket => &[NET_ADMIN, NET_RAW],
-            LinkKind::Tap => &[NET_ADMIN],
+            LinkKind::Tap | LinkKind::Vhost => &[NET_ADMIN],
             LinkKind::Pci | LinkKind::Memif | LinkKind::Other => &[],
         };
         let lacking: Vec<&str> =

@@ -31,7 +31,7 @@ impl LinkSpec {
     }
 
     /// What one may write, for errors and help.
-    pub(crate) const FORMS: &'static str = "auto, af_xdp:IFACE, af_packet:IFACE, tap:IFACE, \
+    pub(crate) const FORMS: &'static str = "auto, af_xdp:IFACE, af_packet:IFACE, tap:IFACE, vhost[:IFACE], \
          memif:PATH[,role=server|client], pci:0000:01:00.0, or a DPDK device argument such as \
          net_af_packet0,iface=eth1";
 }
@@ -46,6 +46,8 @@ impl Link {
             Some(("af_xdp", interface)) => Device::af_xdp(interface),
             Some(("af_packet", interface)) => Device::af_packet(interface),
             Some(("tap", interface)) => Device::tap(interface),
+            Some(("vhost", interface)) => Device::vhost(interface, 1),
+            None if text == "vhost" => Device::vhost(VHOST_INTERFACE, 1),
             Some(("memif", socket)) => memif(socket),
             Some(("pci", address)) => Device::pci(address),
             _ => text.parse(),
@@ -79,6 +81,9 @@ impl Display for Link {
     }
 }
 
+/// The interface of a vhost link that names none.
+const VHOST_INTERFACE: &str = "pollux0";
+
 fn memif(text: &str) -> Result<Device, DeviceError> {
     let (socket, role) = match text.split_once(',') {
         None | Some((_, "role=server")) => (text.split(',').next(), MemifRole::Server),
@@ -106,6 +111,14 @@ mod tests {
         assert_eq!(device("af_xdp:pollux0"), "net_af_xdp0,iface=pollux0,busy_budget=0");
         assert_eq!(device("af_packet:eth1"), "net_af_packet0,iface=eth1");
         assert_eq!(device("tap:pollux0"), "net_tap0,iface=pollux0");
+        let vhost = device("vhost:pollux-host");
+        assert!(
+            vhost.starts_with("net_virtio_user0,path=/dev/vhost-net,iface=pollux-host,"),
+            "{vhost}"
+        );
+        assert!(
+            device("vhost").contains("iface=pollux0,queues=1,cq=0,queue_size=1024,mac=02:50:4c:")
+        );
         let server = "net_memif0,role=server,socket=/run/p.sock,socket-abstract=no";
         assert_eq!(device("memif:/run/p.sock"), server);
         assert_eq!(device("memif:/run/p.sock,role=server"), server);
@@ -131,6 +144,8 @@ mod tests {
             "af_xdp:a,b=c",
             "af_xdp:sixteen_letters_x",
             "tap:a/b",
+            "vhost:",
+            "vhost:a,b",
             "memif:",
             "memif:relative",
             "memif:/a,role=master",

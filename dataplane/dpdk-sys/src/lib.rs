@@ -37,6 +37,8 @@ mod tests {
         assert_eq!(offset_of!(shim_tx, len), 8);
         assert_eq!(offset_of!(shim_tx, l2_len), 10);
         assert_eq!(offset_of!(shim_tx, l3_len), 11);
+        assert_eq!(offset_of!(shim_tx, segment_size), 12);
+        assert_eq!(offset_of!(shim_tx, ip_checksum), 15);
         assert_eq!(size_of::<shim_pool_conf>(), 32);
         assert_eq!(offset_of!(shim_pool_conf, socket), 20);
         assert_eq!(size_of::<shim_port_info>(), 48);

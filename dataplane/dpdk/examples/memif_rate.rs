@@ -16,7 +16,7 @@ use dpdk::{
     Device, Eal, EalPlan, LinkKind, MemifRole, Memory, Port, PortPlan, QueuePair, Running, Tsc,
     adopt_thread,
 };
-use engine::{BURST_MAX, Burst, Nic, TxChecksums};
+use engine::{BURST_MAX, Burst, Nic, TxOffload};
 
 const SECONDS: u64 = 3;
 const FRAME: usize = 64;
@@ -81,7 +81,7 @@ fn reflect(socket: &Path) -> Result<(), Box<dyn Error>> {
                 };
                 let octets = frame.as_ref();
                 blank.as_mut()[..octets.len()].copy_from_slice(octets);
-                queue.submit(blank, octets.len(), TxChecksums::Done);
+                queue.submit(blank, octets.len(), TxOffload::None);
                 frames += 1;
             }
             queue.flush();
@@ -121,7 +121,7 @@ fn generate(socket: &Path) -> Result<(), Box<dyn Error>> {
             for _ in 0..32 {
                 let Some(mut blank) = queue.blank() else { break };
                 blank.as_mut()[..FRAME].fill(0x5a);
-                queue.submit(blank, FRAME, TxChecksums::Done);
+                queue.submit(blank, FRAME, TxOffload::None);
             }
             queue.flush();
             queue.receive(&mut burst);

@@ -25,6 +25,9 @@ pub enum LinkKind {
     AfPacket,
     /// A kernel TAP interface that the driver makes.
     Tap,
+    /// A kernel TAP interface that the kernel's vhost-net serves, which hands over checksums and whole
+    /// segments.
+    Vhost,
     /// Shared memory with another process.
     Memif,
     /// Any other virtual device (`net_null0`, `net_ring0`).
@@ -94,6 +97,22 @@ impl Device {
         Ok(Self::new("net_tap0", format!("iface={}", interface(iface)?)))
     }
 
+    /// A TAP interface named `iface` behind the kernel's vhost-net, with `queues` queues: made when the port
+    /// is opened, unless it is there already, and then it must have been made with as many queues. The MAC
+    /// address is of the interface's name, so that peers find the port again after a restart.
+    pub fn vhost(iface: &str, queues: u16) -> Result<Self, DeviceError> {
+        let iface = interface(iface)?;
+        let queues = queues.clamp(1, VHOST_QUEUES_MAX);
+        // The driver wants its control queue for more than one pair.
+        let control = u8::from(queues > 1);
+        let [a, b, c] = digest(iface);
+        let arguments = format!(
+            "path={VHOST_NET},iface={iface},queues={queues},cq={control},queue_size={VHOST_RING},\
+             mac=02:50:4c:{a:02x}:{b:02x}:{c:02x}"
+        );
+        Ok(Self::new("net_virtio_user0", arguments))
+    }
+
     /// One end of a shared memory link whose control socket is at `socket`.
     pub fn memif(role: MemifRole, socket: &Path) -> Result<Self, DeviceError> {
         let path = socket.to_str().filter(|path| {
@@ -122,7 +141,9 @@ impl Device {
 
     /// The kernel interface in the arguments, if they name one.
     pub fn interface(&self) -> Option<&str> {
-        self.argument("iface")
+        // net_vhost calls its socket so.
+        let is_socket = self.name.starts_with("net_vhost");
+        self.argument("iface").filter(|_| !is_socket)
     }
 
     /// The socket that a memif server is to listen on.
@@ -137,7 +158,11 @@ impl Device {
     }
 
     fn new(name: &str, arguments: String) -> Self {
-        Self { kind: kind_of(name), name: name.to_owned(), arguments }
+        let mut device = Self { kind: kind_of(name), name: name.to_owned(), arguments };
+        if name.starts_with("net_virtio_user") && device.argument("path") == Some(VHOST_NET) {
+            device.kind = LinkKind::Vhost;
+        }
+        device
     }
 }
 
@@ -187,6 +212,22 @@ const SOCKET_LEN_MAX: usize = 107;
 /// `IFNAMSIZ` less its terminator: netdevice(7).
 const INTERFACE_LEN_MAX: usize = 15;
 
+/// The kernel's end of a vhost link.
+pub const VHOST_NET: &str = "/dev/vhost-net";
+
+/// Most queue pairs of virtio_user (DPDK 22.11: `VIRTIO_MAX_VIRTQUEUE_PAIRS`).
+pub const VHOST_QUEUES_MAX: u16 = 8;
+
+/// Descriptors of each queue, the most that vhost-net takes.
+const VHOST_RING: u16 = 1024;
+
+/// Three bytes that differ from name to name (FNV-1a).
+fn digest(name: &str) -> [u8; 3] {
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let [a, b, c, d] = name.bytes().fold(0x811c_9dc5, step).to_be_bytes();
+    [a ^ d, b, c]
+}
+
 fn interface(name: &str) -> Result<&str, DeviceError> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | '/' | ':');
     if name.is_empty() || name.len() > INTERFACE_LEN_MAX || name.contains(bad) {
@@ -233,6 +274,7 @@ mod tests {
             Device::af_xdp_queue("pollux0", 2),
             Device::af_packet("pollux0"),
             Device::tap("pollux0"),
+            Device::vhost("pollux0", 2),
             Device::memif(MemifRole::Server, Path::new("/run/x.sock")),
         ] {
             let device = device.expect("well formed");
@@ -248,6 +290,13 @@ mod tests {
             ("net_tap3,iface=t0", "net_tap3", LinkKind::Tap, Some("t0")),
             ("net_af_xdp0,iface=a,busy_budget=0", "net_af_xdp0", LinkKind::AfXdp, Some("a")),
             ("net_af_packet0,iface=b", "net_af_packet0", LinkKind::AfPacket, Some("b")),
+            (
+                "net_virtio_user0,path=/dev/vhost-net,iface=v",
+                "net_virtio_user0",
+                LinkKind::Vhost,
+                Some("v"),
+            ),
+            ("net_virtio_user0,path=/a.sock", "net_virtio_user0", LinkKind::Other, None),
             ("net_memif0", "net_memif0", LinkKind::Memif, None),
             ("net_null0,size=64", "net_null0", LinkKind::Other, None),
         ] {

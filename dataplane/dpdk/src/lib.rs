@@ -19,7 +19,7 @@ mod wait;
 mod xdp;
 
 pub use arena::{Arena, ArenaError, Backing, HugeBytes};
-pub use device::{Device, DeviceError, LinkKind, MemifRole};
+pub use device::{Device, DeviceError, LinkKind, MemifRole, VHOST_NET, VHOST_QUEUES_MAX};
 pub use eal::{Eal, EalError, EalPlan, Memory, version};
 pub use mbuf::{Blank, RxFrame};
 pub use pool::{Pool, PoolError};

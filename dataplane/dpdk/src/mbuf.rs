@@ -47,10 +47,15 @@ impl RxFrame {
     ///
     /// `view` was filled by `shim_rx_burst`, and this is its only use.
     #[inline]
-    pub(crate) unsafe fn from_view(view: &dpdk_sys::shim_rx) -> Option<Self> {
+    pub(crate) unsafe fn from_view(
+        view: &dpdk_sys::shim_rx,
+        unfilled_are_good: bool,
+    ) -> Option<Self> {
         let checksums = match view.checksums {
             dpdk_sys::SHIM_CHECKSUMS_GOOD => RxChecksums::Good,
             dpdk_sys::SHIM_CHECKSUMS_BAD => RxChecksums::Bad,
+            dpdk_sys::SHIM_CHECKSUMS_TCP_GOOD => RxChecksums::TcpGood,
+            dpdk_sys::SHIM_CHECKSUMS_TCP_NONE if unfilled_are_good => RxChecksums::TcpGood,
             _ => RxChecksums::Unknown,
         };
         let mbuf = Mbuf(NonNull::new(view.mbuf)?);

@@ -55,6 +55,8 @@ pub enum PoolError {
 #[derive(Clone, Debug)]
 pub(crate) struct PoolPlan {
     pub(crate) mbufs: u32,
+    /// Buffers each registered thread may keep at hand; 0: none.
+    pub(crate) cache: u32,
     /// Octets of data in each, without headroom.
     pub(crate) data_len: u32,
     /// NUMA node; `None`: any.
@@ -74,7 +76,7 @@ impl Pool {
         let conf = dpdk_sys::shim_pool_conf {
             name: name.as_ptr(),
             mbufs: plan.mbufs,
-            cache: CACHE,
+            cache: plan.cache,
             data_room,
             socket: plan.socket.and_then(|socket| i32::try_from(socket).ok()).unwrap_or(-1),
             dense: plan.dense.into(),

@@ -19,13 +19,19 @@ use std::{
 use engine::Capabilities;
 use nix::errno::Errno;
 
-use self::info::{Offloads, errno_of};
+use self::{
+    buffers::L2_LEN_MAX,
+    info::{Offloads, errno_of},
+};
 pub use self::{
     error::{Call, OpenError, StartError, StopError},
     info::{Link, PortInfo, PortStats, Spread},
 };
 use crate::{
-    Device, Eal, LinkKind, Pool, log, pool::PoolPlan, queue::QueuePair, wait::OpenFiles,
+    Device, Eal, LinkKind, Pool, log,
+    pool::{CACHE, PoolPlan},
+    queue::{Checksums, QueuePair},
+    wait::OpenFiles,
     xdp::Attachment,
 };
 
@@ -48,6 +54,7 @@ pub struct Stopped {
 pub struct Running {
     open: Arc<Open>,
     pool: Arc<Pool>,
+    large_pool: Option<Arc<Pool>>,
 }
 
 /// How a port is to be started.
@@ -67,6 +74,10 @@ pub struct PortPlan {
     /// Whether frames to any group of stations are received, not only broadcasts. Drivers that cannot
     /// choose receive what they always do.
     pub multicast: bool,
+    /// Large buffers that cores hold at a time beyond those of their queues.
+    pub large_held: u32,
+    /// Whether checksums and segmentation are left to a NIC that does them.
+    pub offloads: bool,
 }
 
 impl Default for PortPlan {
@@ -79,6 +90,8 @@ impl Default for PortPlan {
             ip_mtu: 1500,
             frames_held: 0,
             multicast: false,
+            large_held: 0,
+            offloads: true,
         }
     }
 }
@@ -129,7 +142,16 @@ impl Port<Stopped> {
         };
         drop(owned); // which closing takes, should anything below fail
         let phase = Phase::Probed;
-        let open = Open { id, device: device.clone(), name, phase, probed, pool: None, xdp };
+        let open = Open {
+            id,
+            device: device.clone(),
+            name,
+            phase,
+            probed,
+            pool: None,
+            large_pool: None,
+            xdp,
+        };
         let (info, offloads) =
             info::of_port(id, device.kind()).map_err(|(call, errno)| failed(call, errno))?;
         Ok(Self { state: Stopped { open, offloads }, info })
@@ -137,10 +159,16 @@ impl Port<Stopped> {
 
     /// Configures and starts the port. Its queue pairs are in the order of their numbers.
     ///
-    /// Checksum offloads that the driver has are on; [`Capabilities`] tells. More than one queue is
+    /// Offloads that the driver has are on, unless the plan says otherwise; [`Capabilities`] tells. More than one queue is
     /// started only where something spreads flows over them ([`PortInfo::spread`]).
     pub fn start(self, plan: &PortPlan) -> Result<(Port<Running>, Vec<QueuePair>), StartError> {
-        let Self { state: Stopped { mut open, offloads }, info } = self;
+        let Self { state: Stopped { mut open, mut offloads }, mut info } = self;
+        if !plan.offloads {
+            offloads = Offloads { rss: offloads.rss, rx: 0, tx: 0 };
+            info.rx_checksum_offload = false;
+            info.tx_checksum_offload = false;
+            info.tx_segmentation_max = 0;
+        }
         check(plan, &info, &open.device)?;
         open.configure(plan, offloads).map_err(|(call, errno)| open.failed(call, errno))?;
         let (rx, tx) = open.descriptors(plan).map_err(|(call, errno)| open.failed(call, errno))?;
@@ -148,6 +176,7 @@ impl Port<Stopped> {
             .map_err(|cause| StartError::Pool { device: open.device.clone(), cause })?;
         let pool = Arc::new(pool);
         open.pool = Some(Arc::clone(&pool));
+        let large_pool = open.large_pool(plan, &info)?;
         let sockets = open
             .queues(&pool, plan.queues, info.socket, rx, tx)
             .map_err(|(call, errno)| open.failed(call, errno))?;
@@ -156,17 +185,24 @@ impl Port<Stopped> {
             open.receive_multicast().map_err(|errno| open.failed(Call::Multicast, errno))?;
         }
         pool.keep();
+        large_pool.iter().for_each(|pool| pool.keep());
 
         let open = Arc::new(open);
         let capabilities = Capabilities {
             tx_checksum_offload: info.tx_checksum_offload,
             ip_mtu: usize::from(plan.ip_mtu),
+            tx_segmentation_max: usize::from(info.tx_segmentation_max),
+        };
+        let checksums = Checksums {
+            nic_fills_ipv4: offloads.tx & info::TX_IPV4 != 0,
+            unfilled_are_good: info::is_virtio(&info.driver),
         };
         let queue = |(queue, sockets)| {
-            QueuePair::new(Arc::clone(&open), Arc::clone(&pool), queue, capabilities, sockets)
+            let pools = (Arc::clone(&pool), large_pool.clone());
+            QueuePair::new(Arc::clone(&open), pools, queue, (capabilities, checksums), sockets)
         };
         let queues = (0..plan.queues).zip(sockets).map(queue).collect();
-        Ok((Port { state: Running { open, pool }, info }, queues))
+        Ok((Port { state: Running { open, pool, large_pool }, info }, queues))
     }
 }
 
@@ -184,6 +220,11 @@ impl Port<Running> {
     /// The port's buffers. Outlives the port; see [`Pool::available`].
     pub fn pool(&self) -> &Arc<Pool> {
         &self.state.pool
+    }
+
+    /// The buffers of packets that the NIC segments, where it does.
+    pub fn large_pool(&self) -> Option<&Arc<Pool>> {
+        self.state.large_pool.as_ref()
     }
 
     /// The kernel interface the port stands on, if it stands on one.
@@ -216,6 +257,8 @@ pub(crate) struct Open {
     probed: Vec<OwnedFd>,
     /// A share, so that the pool outlives the queues that take from it.
     pool: Option<Arc<Pool>>,
+    /// As well, where the NIC segments.
+    large_pool: Option<Arc<Pool>>,
     xdp: Option<Attachment>,
 }
 
@@ -270,10 +313,34 @@ impl Open {
         let taken = PortPlan { rx_descriptors: rings * rx, tx_descriptors: tx, ..*plan };
         PoolPlan {
             mbufs: taken.buffers(kind),
+            cache: CACHE,
             data_len: taken.data_len(kind),
             socket: info.socket,
             dense: !kind.may_do_dma(),
         }
+    }
+
+    /// Makes the pool of large buffers of a NIC that segments. Too little memory for it is no reason not to
+    /// serve: but it is told, like too little for the other pool.
+    fn large_pool(
+        &mut self,
+        plan: &PortPlan,
+        info: &PortInfo,
+    ) -> Result<Option<Arc<Pool>>, StartError> {
+        if info.tx_segmentation_max == 0 {
+            return Ok(None);
+        }
+        let pool = Pool::new(&PoolPlan {
+            mbufs: u32::from(plan.queues) * LARGE_PER_QUEUE + plan.large_held,
+            cache: 0,
+            data_len: L2_LEN_MAX + u32::from(info.tx_segmentation_max),
+            socket: info.socket,
+            dense: false,
+        })
+        .map_err(|cause| StartError::Pool { device: self.device.clone(), cause })?;
+        let pool = Arc::new(pool);
+        self.large_pool = Some(Arc::clone(&pool));
+        Ok(Some(pool))
     }
 
     /// Sets the queues up. What can be polled for each; empty where the driver has nothing of the kind.
@@ -427,6 +494,9 @@ fn remove_stale_socket(device: &Device) {
         let _ = fs::remove_file(socket);
     }
 }
+
+/// Large buffers of each queue: 4 MiB of 64 KiB each, in the ring, in hand and waiting for a flush.
+pub(crate) const LARGE_PER_QUEUE: u32 = 64;
 
 /// DPDK's `SOCKET_ID_ANY`, -1.
 const SOCKET_ANY: u32 = u32::MAX;

@@ -7,7 +7,7 @@
 use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use arrayvec::ArrayVec;
-use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxChecksums};
+use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxOffload};
 
 use crate::{
     Pool,
@@ -31,11 +31,16 @@ pub struct QueuePair {
     // Fields drop in this order: what points into the port's memory goes before the port.
     pending: Pending,
     stash: ArrayVec<Blank, STASH_MAX>,
+    /// The large buffer that the next packet to be segmented goes into.
+    large: Option<Blank>,
     queue: u16,
     port: u16,
     capabilities: Capabilities,
     losses: NicLosses,
+    /// How the driver deals with checksums.
+    checksums: Checksums,
     pool: Arc<Pool>,
+    large_pool: Option<Arc<Pool>>,
     sockets: Vec<OwnedFd>,
     /// Keeps the port started.
     #[expect(dead_code, reason = "held for its drop")]
@@ -46,19 +51,22 @@ impl QueuePair {
     /// `queue` of a started port; made once for each.
     pub(crate) fn new(
         open: Arc<Open>,
-        pool: Arc<Pool>,
+        (pool, large_pool): (Arc<Pool>, Option<Arc<Pool>>),
         queue: u16,
-        capabilities: Capabilities,
+        (capabilities, checksums): (Capabilities, Checksums),
         sockets: Vec<OwnedFd>,
     ) -> Self {
         Self {
             pending: Pending(ArrayVec::new()),
             stash: ArrayVec::new(),
+            large: None,
             queue,
             port: open.id(),
             capabilities,
             losses: NicLosses::default(),
+            checksums,
             pool,
+            large_pool,
             sockets,
             open,
         }
@@ -67,6 +75,13 @@ impl QueuePair {
     /// The number of this queue on its port, from 0.
     pub fn queue(&self) -> u16 {
         self.queue
+    }
+
+    /// From now on the queue is given no packets to segment.
+    pub fn without_segmentation(&mut self) {
+        self.capabilities.tx_segmentation_max = 0;
+        self.large = None;
+        self.large_pool = None;
     }
 
     /// Descriptors of this queue that poll(2) reports as readable when the queue has received something,
@@ -88,11 +103,14 @@ impl QueuePair {
         if count == 0 {
             return true;
         }
+        let refused = &raw mut self.losses.tx_segmentation_refused;
         // SAFETY: `frames` are `count` mbufs that this queue owns, each at least as long as its `len`
         // (`submit` saw to it); the port is started while `open` lives, and this queue of it has no
-        // other user. The ring owns the first `sent` of them afterwards.
-        let sent =
-            unsafe { dpdk_sys::shim_tx_burst(self.port, self.queue, frames.as_ptr(), count) };
+        // other user. The first `sent` of them belong
+        // to the ring, or were freed, afterwards.
+        let sent = unsafe {
+            dpdk_sys::shim_tx_burst(self.port, self.queue, frames.as_ptr(), count, refused)
+        };
         frames.drain(..usize::from(sent));
         frames.is_empty()
     }
@@ -149,7 +167,7 @@ impl Nic for QueuePair {
         };
         for view in &views[..usize::from(taken)] {
             // SAFETY: the call above filled the first `taken` entries; each is looked at once.
-            burst.extend(unsafe { RxFrame::from_view(view) });
+            burst.extend(unsafe { RxFrame::from_view(view, self.checksums.unfilled_are_good) });
         }
     }
 
@@ -172,11 +190,41 @@ impl Nic for QueuePair {
         if self.ready() { self.stash.pop() } else { None }
     }
 
+    #[inline]
+    fn large_ready(&mut self) -> bool {
+        if self.large_pool.is_none() || self.losses.tx_segmentation_refused > 0 {
+            return false;
+        }
+        if self.pending.0.remaining_capacity() < 2 {
+            self.send();
+            if self.pending.0.remaining_capacity() < 2 {
+                self.losses.tx_ring_full += 1;
+                return false;
+            }
+        }
+        if let (None, Some(pool)) = (&self.large, &self.large_pool) {
+            let mut view = EMPTY_BLANK;
+            // SAFETY: `view` has room for one entry, and the pool lives while `open` does.
+            let taken = unsafe { dpdk_sys::shim_alloc_bulk(pool.raw(), &raw mut view, 1) };
+            if taken == 1 {
+                // SAFETY: the call above filled the entry, which is looked at once.
+                self.large = unsafe { Blank::from_view(&view, self.port) };
+            }
+        }
+        self.losses.tx_large_empty += u64::from(self.large.is_none());
+        self.large.is_some()
+    }
+
+    #[inline]
+    fn large_blank(&mut self) -> Option<Blank> {
+        if self.large_ready() { self.large.take() } else { None }
+    }
+
     /// # Panics
     ///
     /// Where `len` is more than the blank holds, or the blank is another port's.
     #[inline]
-    fn submit(&mut self, blank: Blank, len: usize, checksums: TxChecksums) {
+    fn submit(&mut self, mut blank: Blank, len: usize, offload: TxOffload) {
         assert!(len <= blank.capacity(), "a frame is no longer than its buffer");
         assert!(blank.port() == self.port, "a blank goes back to the port it is of");
         if self.pending.0.is_full() {
@@ -187,15 +235,31 @@ impl Nic for QueuePair {
                 return;
             }
         }
-        let (l2_len, l3_len) = match checksums {
-            TxChecksums::Done => (0, 0),
-            TxChecksums::Offload { l2_len, l3_len } => (l2_len, l3_len),
+        let (l2_len, l3_len, l4_len, segment_size) = match offload {
+            TxOffload::None => (0, 0, 0, 0),
+            TxOffload::Checksums { l2_len, l3_len } => (l2_len, l3_len, 0, 0),
+            TxOffload::Segmentation { l2_len, l3_len, l4_len, segment_size } => {
+                (l2_len, l3_len, l4_len, segment_size)
+            }
         };
         debug_assert!(l3_len == 0 || self.capabilities.tx_checksum_offload);
+        debug_assert!(segment_size == 0 || self.large_pool.is_some());
+        let ip_checksum = self.checksums.nic_fills_ipv4;
+        if l3_len != 0 && !ip_checksum {
+            fill_ipv4_checksum(blank.as_mut(), usize::from(l2_len), usize::from(l3_len));
+        }
         #[expect(clippy::cast_possible_truncation, reason = "a blank's capacity is below 64 KiB")]
         let len = len as u16;
         let mbuf = blank.into_raw();
-        self.pending.0.push(dpdk_sys::shim_tx { mbuf, len, l2_len, l3_len, reserved: 0 });
+        self.pending.0.push(dpdk_sys::shim_tx {
+            mbuf,
+            len,
+            l2_len,
+            l3_len,
+            segment_size,
+            l4_len,
+            ip_checksum: ip_checksum.into(),
+        });
     }
 
     #[inline]
@@ -205,6 +269,31 @@ impl Nic for QueuePair {
 
     fn losses(&self) -> NicLosses {
         self.losses
+    }
+}
+
+/// How a driver deals with checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checksums {
+    /// Whether it fills in IPv4 header checksums where it fills in TCP checksums. virtio's does not.
+    pub(crate) nic_fills_ipv4: bool,
+    /// Whether a received TCP checksum that is not filled in belongs to a frame that never was on a wire
+    /// (virtio 1.1, 5.1.6.4.1: `VIRTIO_NET_HDR_F_NEEDS_CSUM`).
+    pub(crate) unfilled_are_good: bool,
+}
+
+/// Fills in the checksum of the IPv4 header of `l3_len` bytes at `l2_len` in `frame`, where it is zero.
+fn fill_ipv4_checksum(frame: &mut [u8], l2_len: usize, l3_len: usize) {
+    let Some(header) = frame.get_mut(l2_len..l2_len + l3_len) else { return };
+    let mut sum: u32 = 0;
+    for pair in header.as_chunks::<2>().0 {
+        sum += u32::from(u16::from_be_bytes(*pair));
+    }
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    let [high, low] = (!u16::try_from(sum).unwrap_or(0)).to_be_bytes();
+    if let Some(field) = header.get_mut(10..12) {
+        field.copy_from_slice(&[high, low]);
     }
 }
 

@@ -30,7 +30,10 @@ impl OpenFiles {
             LinkKind::AfXdp => |fd, _| domain(fd) == Some(libc::AF_XDP),
             LinkKind::AfPacket => |fd, _| domain(fd) == Some(libc::AF_PACKET),
             LinkKind::Tap => |_, path| path.as_os_str() == TUN,
-            LinkKind::Pci | LinkKind::Memif | LinkKind::Other => return Vec::new(),
+            // vhost-net reads the tap itself; the driver polls its ring in shared memory.
+            LinkKind::Pci | LinkKind::Vhost | LinkKind::Memif | LinkKind::Other => {
+                return Vec::new();
+            }
         };
         let opened = Self::now().0.into_iter().filter(|file| !self.0.contains(file));
         opened.filter_map(|(fd, path)| duplicate(fd).filter(|fd| wanted(fd, &path))).collect()

@@ -9,7 +9,7 @@ use dpdk::{
     Blank, Eal, EalError, EalPlan, Memory, OpenError, Pool, Port, PortPlan, QueuePair, Running,
     RxFrame, Spread, StartError, adopt_thread,
 };
-use engine::{Burst, Nic, NicLosses, TxChecksums};
+use engine::{Burst, Nic, NicLosses, TxOffload};
 use nix::{sched::sched_getaffinity, unistd::Pid};
 use world::{eal, frame, submit};
 
@@ -149,7 +149,7 @@ fn exhaustion_is_an_answer(queue: &mut QueuePair, pool: &Pool) {
     blanks.pop();
     assert!(queue.ready());
     let blank = queue.blank().expect("ready said so");
-    queue.submit(blank, 60, TxChecksums::Done);
+    queue.submit(blank, 60, TxOffload::None);
     queue.flush();
     assert_eq!(receive_all(queue).len(), 1);
     drop(blanks);

@@ -5,7 +5,7 @@ mod world;
 use std::sync::Arc;
 
 use dpdk::{Device, Memory, Port, PortPlan, QueuePair, Spread};
-use engine::{Burst, Frame, Nic, RxChecksums, TxChecksums};
+use engine::{Burst, Frame, Nic, RxChecksums, TxOffload};
 use nix::net::if_::if_nametoindex;
 use world::{Netns, Raw, can_be_polled, eal, exchange, run, wait_until};
 
@@ -62,7 +62,7 @@ fn checksums_are_offloaded(queue: &mut QueuePair, kernel: &Raw) {
     octets.copy_from_slice(&whole);
     octets[24..26].fill(0);
     octets[50..52].copy_from_slice(&(!checksum(&[&pseudo_header(&whole)])).to_be_bytes());
-    queue.submit(blank, whole.len(), TxChecksums::Offload { l2_len: 14, l3_len: 20 });
+    queue.submit(blank, whole.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
     let mut got = None;
     wait_until("the frame with its checksums", || {
         queue.flush();

@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 
 use crate::Nic;
 use crate::ethernet::{self, ReplyHeader};
-use crate::nic::TxChecksums;
+use crate::nic::TxOffload;
 
 /// Octets of an ARP packet for Ethernet and IPv4.
 pub(crate) const LEN: usize = 28;
@@ -73,7 +73,7 @@ pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet)
     let buffer = blank.as_mut();
     buffer[..l2_len].copy_from_slice(header.octets());
     packet.emit(&mut buffer[l2_len..]);
-    nic.submit(blank, l2_len + LEN, TxChecksums::Done);
+    nic.submit(blank, l2_len + LEN, TxOffload::None);
     true
 }
 

@@ -3,7 +3,7 @@
 use crate::Nic;
 use crate::checksum::Sum;
 use crate::ethernet::ReplyHeader;
-use crate::nic::TxChecksums;
+use crate::nic::TxOffload;
 use crate::segment::IP_LEN;
 
 /// Queues the reply to the echo request in `packet`, an IPv4 packet that the guard let through, behind
@@ -24,7 +24,7 @@ pub(crate) fn submit_reply<N: Nic>(
     let reply = &mut buffer[l2_len..len];
     reply.copy_from_slice(packet);
     turn_round(reply);
-    nic.submit(blank, len, TxChecksums::Done);
+    nic.submit(blank, len, TxOffload::None);
     Some(len)
 }
 

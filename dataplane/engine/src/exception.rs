@@ -19,7 +19,7 @@ use crate::ethernet::{self, LinkHeader};
 use crate::limits::L2_HEADER_MAX;
 use crate::link;
 use crate::loss::Loss;
-use crate::nic::{Frame, Nic, TxChecksums};
+use crate::nic::{Frame, Nic, TxOffload};
 use crate::segment::IP_LEN;
 use crate::sleep::Waker;
 use crate::{CorePlan, CoreStats, arp};
@@ -176,7 +176,7 @@ impl<F: Frame> WorkerEnd<F> {
             };
             let Some(Outbound { buffer, len }) = self.rings.outbound.pop() else { break };
             blank.as_mut()[..len].copy_from_slice(&buffer[..len]);
-            nic.submit(blank, len, TxChecksums::Done);
+            nic.submit(blank, len, TxOffload::None);
             let returned = self.rings.free.push(buffer);
             debug_assert!(returned.is_ok(), "no more buffers are made than the ring takes");
             stats.exception_tx_frames.add(1);

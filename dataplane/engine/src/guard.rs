@@ -80,9 +80,8 @@ impl Guard {
         }
         // Ethernet pads short frames: what counts is the length that IP says.
         let packet = rest.get(..total_len).ok_or(Loss::Runt)?;
-        if checksums == RxChecksums::Bad
-            || checksums == RxChecksums::Unknown && !Sum::default().octets(header).is_intact()
-        {
+        let unseen = matches!(checksums, RxChecksums::Unknown | RxChecksums::TcpGood);
+        if checksums == RxChecksums::Bad || unseen && !Sum::default().octets(header).is_intact() {
             return Err(Loss::Checksum);
         }
         if header[6] & 0x3f != 0 || header[7] != 0 {

@@ -8,6 +8,7 @@
 mod arp;
 mod buffer;
 mod checksum;
+mod coalesce;
 mod conn;
 mod echo;
 mod ethernet;
@@ -39,7 +40,7 @@ pub use arp::AddressProbe;
 pub use buffer::Buffer;
 pub use latency::{Histogram, Latencies};
 pub use link::ConnId;
-pub use nic::{BURST_MAX, Burst, Capabilities, Frame, Nic, NicLosses, RxChecksums, TxChecksums};
+pub use nic::{BURST_MAX, Burst, Capabilities, Frame, Nic, NicLosses, RxChecksums, TxOffload};
 pub use now::Now;
 pub use plan::{CorePlan, Deadlines};
 pub use stats::{CoreStats, Counter, Kind, Reading};

@@ -25,33 +25,54 @@ pub enum RxChecksums {
     Good,
     /// Hardware found one of them wrong.
     Bad,
+    /// The TCP checksum was verified, or was never filled in because the frame has not left the machine;
+    /// nobody looked at the IPv4 header: verify that one in software.
+    TcpGood,
     /// Nobody looked: verify in software.
     Unknown,
 }
 
-/// What is to be done to a frame's checksums before it leaves.
+/// What the NIC is to do to a frame before it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TxChecksums {
-    /// They are filled in, or the frame has none.
-    Done,
+pub enum TxOffload {
+    /// Nothing: checksums are filled in, or the frame has none.
+    None,
     /// The NIC fills in the IPv4 header checksum and the TCP checksum. The IPv4 header checksum field
     /// is zero, the TCP field holds the pseudo-header sum (DPDK programmer's guide, 5.6.4
     /// "Meta Information": `RTE_MBUF_F_TX_TCP_CKSUM`).
-    Offload {
+    Checksums {
         /// Octets of the link header, VLAN tag included.
         l2_len: u8,
         /// Octets of the IPv4 header.
         l3_len: u8,
+    },
+    /// The NIC cuts a TCP packet over IPv4 into segments of `segment_size` bytes of payload, the last one
+    /// shorter: each gets the headers of the packet with its own lengths, identification, sequence number
+    /// and checksums; FIN and PSH go into the last (DPDK programmer's guide, 5.6.4 "Meta Information":
+    /// `RTE_MBUF_F_TX_TCP_SEG`). The IPv4 header checksum field is zero, the TCP field holds the sum of a
+    /// pseudo-header whose length is zero.
+    Segmentation {
+        /// Bytes of the link header, VLAN tag included.
+        l2_len: u8,
+        /// Bytes of the IPv4 header.
+        l3_len: u8,
+        /// Bytes of the TCP header.
+        l4_len: u8,
+        /// Bytes of payload in each segment; at least 1.
+        segment_size: u16,
     },
 }
 
 /// What a queue can do; fixed while the port runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Whether [`TxChecksums::Offload`] may be asked for.
+    /// Whether [`TxOffload::Checksums`] may be asked for.
     pub tx_checksum_offload: bool,
     /// Largest IP packet in octets (the MTU, without link header).
     pub ip_mtu: usize,
+    /// Largest IP packet in bytes for which [`TxOffload::Segmentation`] may be asked for; 0: none. At most
+    /// 65,535. Not 0 only with `tx_checksum_offload`.
+    pub tx_segmentation_max: usize,
 }
 
 /// A receive queue and a transmit queue of one port, owned by one core.
@@ -79,8 +100,20 @@ pub trait Nic {
     /// Takes a transmit buffer. `None` when the ring or the pool has no room: try next turn.
     fn blank(&mut self) -> Option<Self::Blank>;
 
+    /// Whether the next [`large_blank`](Self::large_blank) is sure to succeed, and a [`blank`](Self::blank)
+    /// beside it finds room in the ring. Where it is not, packets of MTU size still leave.
+    fn large_ready(&mut self) -> bool {
+        false
+    }
+
+    /// Takes a transmit buffer of at least `18 + tx_segmentation_max` bytes. `None` where the queue does not
+    /// segment, and while there is no such buffer or no room in the ring.
+    fn large_blank(&mut self) -> Option<Self::Blank> {
+        None
+    }
+
     /// Queues the first `len` octets of `blank` as one frame, after all queued before it.
-    fn submit(&mut self, blank: Self::Blank, len: usize, checksums: TxChecksums);
+    fn submit(&mut self, blank: Self::Blank, len: usize, offload: TxOffload);
 
     /// Rings the doorbell: everything queued leaves now, as far as the ring takes it; the rest stays
     /// queued in order and goes out with a later flush.
@@ -101,4 +134,8 @@ pub struct NicLosses {
     pub tx_pool_empty: u64,
     /// Times that `blank` or `ready` found the transmit ring full.
     pub tx_ring_full: u64,
+    /// Times that `large_ready` found no large buffer: packets of MTU size were sent instead.
+    pub tx_large_empty: u64,
+    /// Large packets that the driver refused to segment: dropped. The queue offers segmentation no more.
+    pub tx_segmentation_refused: u64,
 }

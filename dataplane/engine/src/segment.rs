@@ -8,7 +8,7 @@ use core::net::Ipv4Addr;
 use crate::Nic;
 use crate::checksum::{Sum, pseudo_header};
 use crate::ethernet::ReplyHeader;
-use crate::nic::TxChecksums;
+use crate::nic::TxOffload;
 use crate::tuple::Tuple;
 
 /// Octets of an IPv4 header without options, which is the only kind we take or make.
@@ -86,7 +86,7 @@ impl Bare {
         buffer[..l2_len].copy_from_slice(header.octets());
         self.emit(&mut buffer[l2_len..l2_len + BARE_LEN]);
         let len = l2_len + BARE_LEN;
-        nic.submit(blank, len, TxChecksums::Done);
+        nic.submit(blank, len, TxOffload::None);
         Some(len)
     }
 

@@ -4,8 +4,9 @@
 //! to the [`Spoke`]s over rings; what spokes send comes back over rings and leaves through the hub's
 //! queue. Both are a [`Nic`] to their worker, which does not know the difference.
 //!
-//! Invariant: of the blanks lent to a spoke at most one is in its hand, the others lie in the two rings,
-//! `blanks.len() + filled.len() <= lent`; so `filled`, one longer than that, cannot overflow.
+//! Invariant: of the blanks lent to a spoke at most one is in its hand, the others lie in the rings:
+//! `blanks.len() + filled.len() <= lent` and `large.len() + filled.len() <= LARGE_LENT` when a blank is
+//! lent; so `filled`, as long as both and a hand for each, cannot overflow.
 
 use core::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 
 use crate::ethernet::{self, LinkHeader};
-use crate::nic::{Burst, Capabilities, Nic, NicLosses, TxChecksums};
+use crate::nic::{Burst, Capabilities, Nic, NicLosses, TxOffload};
 use crate::segment::{self, IP_LEN};
 use crate::sleep::Waker;
 use crate::tuple::{HashKey, Tuple};
@@ -22,6 +23,8 @@ use crate::tuple::{HashKey, Tuple};
 pub const WAITING_MAX: usize = 1024;
 /// Transmit buffers to lend to each spoke, where the pool is large enough: eight bursts.
 pub const LENT: usize = 256;
+/// Large transmit buffers to lend to each spoke, where the queue has them.
+pub const LARGE_LENT: usize = 8;
 
 /// The end that owns the queue.
 pub struct Hub<N: Nic> {
@@ -38,6 +41,7 @@ pub struct Spoke<N: Nic> {
     lane: Arc<Lane<N>>,
     capabilities: Capabilities,
     no_blank: u64,
+    no_large: u64,
     /// Wakes the hub's worker.
     hub: Waker,
     /// Whether the hub has to be told of filled buffers.
@@ -50,6 +54,8 @@ struct Lane<N: Nic> {
     frames: ArrayQueue<N::Frame>,
     /// Written by the hub, read by the spoke.
     blanks: ArrayQueue<N::Blank>,
+    /// Written by the hub, read by the spoke: buffers for packets that the NIC segments.
+    large: ArrayQueue<N::Blank>,
     /// Written by the spoke, read by the hub.
     filled: ArrayQueue<Filled<N::Blank>>,
     /// Wakes the spoke's worker.
@@ -59,7 +65,7 @@ struct Lane<N: Nic> {
 struct Filled<B> {
     blank: B,
     len: usize,
-    checksums: TxChecksums,
+    offload: TxOffload,
 }
 
 /// Splits one queue among as many cores as there are `wakers`, the hub's first, lending `lent` transmit
@@ -87,7 +93,8 @@ where
             Arc::new(Lane {
                 frames: ArrayQueue::new(WAITING_MAX),
                 blanks: ArrayQueue::new(lent),
-                filled: ArrayQueue::new(lent + 1),
+                large: ArrayQueue::new(LARGE_LENT),
+                filled: ArrayQueue::new(lent + LARGE_LENT + 2),
                 spoke: spoke.clone(),
             })
         })
@@ -98,6 +105,7 @@ where
             lane: Arc::clone(lane),
             capabilities,
             no_blank: 0,
+            no_large: 0,
             hub: hub.clone(),
             filled: false,
         })
@@ -130,7 +138,7 @@ impl<N: Nic> Hub<N> {
         for lane in &self.lanes {
             while self.nic.ready() {
                 let Some(filled) = lane.filled.pop() else { break };
-                self.nic.submit(filled.blank, filled.len, filled.checksums);
+                self.nic.submit(filled.blank, filled.len, filled.offload);
                 any = true;
             }
         }
@@ -139,7 +147,14 @@ impl<N: Nic> Hub<N> {
 
     /// Gives the spokes blanks again.
     fn lend(&mut self) {
+        let segments = self.nic.capabilities().tx_segmentation_max > 0;
         for lane in &self.lanes {
+            while segments && lane.large.len() + lane.filled.len() < LARGE_LENT {
+                let Some(blank) = self.nic.large_blank() else { break };
+                if lane.large.push(blank).is_err() {
+                    break;
+                }
+            }
             while lane.blanks.len() + lane.filled.len() < self.lent {
                 let Some(blank) = self.nic.blank() else { return };
                 if lane.blanks.push(blank).is_err() {
@@ -192,8 +207,16 @@ impl<N: Nic> Nic for Hub<N> {
         self.nic.blank()
     }
 
-    fn submit(&mut self, blank: N::Blank, len: usize, checksums: TxChecksums) {
-        self.nic.submit(blank, len, checksums);
+    fn large_ready(&mut self) -> bool {
+        self.nic.large_ready()
+    }
+
+    fn large_blank(&mut self) -> Option<N::Blank> {
+        self.nic.large_blank()
+    }
+
+    fn submit(&mut self, blank: N::Blank, len: usize, offload: TxOffload) {
+        self.nic.submit(blank, len, offload);
     }
 
     fn flush(&mut self) {
@@ -233,8 +256,18 @@ impl<N: Nic> Nic for Spoke<N> {
         blank
     }
 
-    fn submit(&mut self, blank: N::Blank, len: usize, checksums: TxChecksums) {
-        let pushed = self.lane.filled.push(Filled { blank, len, checksums });
+    fn large_ready(&mut self) -> bool {
+        let ready = !self.lane.large.is_empty();
+        self.no_large += u64::from(!ready && self.capabilities.tx_segmentation_max > 0);
+        ready
+    }
+
+    fn large_blank(&mut self) -> Option<N::Blank> {
+        self.lane.large.pop()
+    }
+
+    fn submit(&mut self, blank: N::Blank, len: usize, offload: TxOffload) {
+        let pushed = self.lane.filled.push(Filled { blank, len, offload });
         assert!(pushed.is_ok(), "no more is lent than the ring takes back");
         self.filled = true;
     }
@@ -247,7 +280,11 @@ impl<N: Nic> Nic for Spoke<N> {
     }
 
     fn losses(&self) -> NicLosses {
-        NicLosses { tx_ring_full: self.no_blank, ..NicLosses::default() }
+        NicLosses {
+            tx_ring_full: self.no_blank,
+            tx_large_empty: self.no_large,
+            ..NicLosses::default()
+        }
     }
 }
 

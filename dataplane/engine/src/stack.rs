@@ -20,15 +20,18 @@ use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 pub(crate) use smoltcp::socket::tcp::State;
 
 use crate::checksum::{Sum, pseudo_header};
+use crate::coalesce::Coalescer;
 use crate::ethernet::ReplyHeader;
-use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET};
-use crate::nic::TxChecksums;
-use crate::segment::{self, IP_LEN, SYN, Segment, is_after};
+use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET, TX_BUDGET_LARGE};
+use crate::nic::TxOffload;
+use crate::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
 use crate::{Buffer, CoreStats, Nic, Now};
 
 /// The IP layer of one core.
 pub(crate) struct Stack {
     interface: Interface,
+    /// Bytes of payload in a segment of MTU size.
+    payload_max: usize,
     now: Instant,
 }
 
@@ -48,14 +51,17 @@ impl Stack {
         config.random_seed = seed;
         let (stats, header) = (CoreStats::default(), ReplyHeader::new([0; 6], [0; 6], None, 0));
         let mut sent = Sent::default();
-        let mut lane = Lane { nic, stats: &stats, header: &header, sent: &mut sent, packet: None };
+        let payload_max = nic.capabilities().ip_mtu.saturating_sub(IP_LEN + TCP_LEN);
+        let (sent, coalescer) = (&mut sent, None);
+        let mut lane =
+            Lane::<N, false> { nic, stats: &stats, header: &header, sent, packet: None, coalescer };
         let now = stack_time(now);
         let mut interface = Interface::new(config, &mut lane, now);
         interface.update_ip_addrs(|addresses| {
             let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
             assert!(addresses.push(host).is_ok(), "a new interface has room for one address");
         });
-        Self { interface, now }
+        Self { interface, payload_max, now }
     }
 
     /// The turn happens at `now`.
@@ -74,7 +80,8 @@ impl Stack {
     ) {
         let (received, fin) = (tcp.received(), tcp.is_half_closed());
         let Tcp { set, sent, .. } = tcp;
-        let mut lane = Lane { nic, stats, header, sent, packet: Some(packet) };
+        let (packet, coalescer) = (Some(packet), None);
+        let mut lane = Lane::<N, false> { nic, stats, header, sent, packet, coalescer };
         let result = self.interface.poll_ingress_single(self.now, &mut lane, set);
         debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
         let grown = tcp.received() - received + usize::from(tcp.is_half_closed() && !fin);
@@ -89,9 +96,30 @@ impl Stack {
         nic: &mut N,
         stats: &CoreStats,
     ) -> Egress {
-        for _ in 0..TX_BUDGET {
+        if tcp.unacknowledged() <= self.payload_max || !nic.large_ready() {
+            return self.send::<N, false>(tcp, header, nic, stats, TX_BUDGET, None);
+        }
+        let mut coalescer = Coalescer::new(nic.capabilities().tx_segmentation_max);
+        let open = Some(&mut coalescer);
+        let egress = self.send::<N, true>(tcp, header, nic, stats, TX_BUDGET_LARGE, open);
+        coalescer.close(nic, stats);
+        egress
+    }
+
+    #[inline]
+    fn send<N: Nic, const LARGE: bool>(
+        &mut self,
+        tcp: &mut Tcp,
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
+        budget: usize,
+        mut coalescer: Option<&mut Coalescer<N::Blank>>,
+    ) -> Egress {
+        for _ in 0..budget {
             let Tcp { set, sent, .. } = tcp;
-            let mut lane = Lane { nic, stats, header, sent, packet: None };
+            let coalescer = coalescer.as_deref_mut();
+            let mut lane = Lane::<N, LARGE> { nic, stats, header, sent, packet: None, coalescer };
             let result = self.interface.poll_egress(self.now, &mut lane, set);
             match self.interface.poll_at(self.now, set) {
                 Some(at) if at <= self.now => {
@@ -290,34 +318,37 @@ impl Sent {
     }
 }
 
-/// smoltcp's device for the length of one call: one connection's packet in, its segments out.
-struct Lane<'a, N: Nic> {
+/// smoltcp's device for the length of one call: one connection's packet in, its segments out; with
+/// `LARGE` they may become parts of a large packet. Small responses do not pay for the question.
+struct Lane<'a, N: Nic, const LARGE: bool> {
     nic: &'a mut N,
     stats: &'a CoreStats,
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
     packet: Option<&'a [u8]>,
+    coalescer: Option<&'a mut Coalescer<N::Blank>>,
 }
 
-impl<N: Nic> Device for Lane<'_, N> {
+impl<N: Nic, const LARGE: bool> Device for Lane<'_, N, LARGE> {
     type RxToken<'b>
         = Inbound<'b>
     where
         Self: 'b;
     type TxToken<'b>
-        = Outbound<'b, N>
+        = Outbound<'b, N, LARGE>
     where
         Self: 'b;
 
-    fn receive(&mut self, now: Instant) -> Option<(Inbound<'_>, Outbound<'_, N>)> {
+    fn receive(&mut self, now: Instant) -> Option<(Inbound<'_>, Outbound<'_, N, LARGE>)> {
         // smoltcp may answer any packet with one of its own: reserve before promising.
         let packet = self.packet.take_if(|_| self.nic.ready())?;
         Some((Inbound(packet), self.transmit(now)?))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Outbound<'_, N>> {
-        let Self { nic, stats, header, sent, .. } = self;
-        nic.ready().then_some(Outbound { nic, stats, header, sent })
+    fn transmit(&mut self, _: Instant) -> Option<Outbound<'_, N, LARGE>> {
+        let Self { nic, stats, header, sent, coalescer, .. } = self;
+        let coalescer = coalescer.as_deref_mut();
+        nic.ready().then_some(Outbound { nic, stats, header, sent, coalescer })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -340,49 +371,63 @@ impl RxToken for Inbound<'_> {
     }
 }
 
-struct Outbound<'a, N: Nic> {
+struct Outbound<'a, N: Nic, const LARGE: bool> {
     nic: &'a mut N,
     stats: &'a CoreStats,
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
+    /// Where what leaves may become part of a large packet.
+    coalescer: Option<&'a mut Coalescer<N::Blank>>,
 }
 
-impl<N: Nic> TxToken for Outbound<'_, N> {
+impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
-        let mut blank = self.nic.blank().expect("the queue said that it was ready");
-        let offload = self.nic.capabilities().tx_checksum_offload;
-        let l2_len = usize::from(self.header.len());
+        let Self { nic, stats, header, sent, coalescer } = self;
+        if LARGE
+            && let Some(coalescer) = coalescer
+            && coalescer.is_ready(len, header, nic, stats)
+        {
+            let note = |segment: &Segment, packet: &[u8]| {
+                if sent.note(segment, packet) {
+                    stats.retransmits.add(1);
+                }
+            };
+            return coalescer.take(len, nic, stats, write, note);
+        }
+        let mut blank = nic.blank().expect("the queue said that it was ready");
+        let by_nic = nic.capabilities().tx_checksum_offload;
+        let l2_len = usize::from(header.len());
         let frame = &mut blank.as_mut()[..l2_len + len];
         let (link, packet) = frame.split_at_mut(l2_len);
-        link.copy_from_slice(self.header.octets());
+        link.copy_from_slice(header.octets());
         let result = write(packet);
-        let checksums = finish_checksums(packet, self.header.len(), offload);
+        let offload = finish_checksums(packet, header.len(), by_nic);
         if let Some(segment) = segment::parse(packet)
-            && self.sent.note(&segment, packet)
+            && sent.note(&segment, packet)
         {
-            self.stats.retransmits.add(1);
+            stats.retransmits.add(1);
         }
-        self.stats.tx_frames.add(1);
-        self.stats.tx_bytes.add((l2_len + len) as u64);
-        self.nic.submit(blank, l2_len + len, checksums);
+        stats.tx_frames.add(1);
+        stats.tx_bytes.add((l2_len + len) as u64);
+        nic.submit(blank, l2_len + len, offload);
         result
     }
 }
 
 /// Fills in the checksums of an IPv4 TCP packet, or what the hardware needs to do so.
-fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxChecksums {
+pub(crate) fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
     let (ip, tcp) = packet.split_at_mut(IP_LEN);
     let tcp_len = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
     let pseudo = pseudo_header(&ip[12..20], tcp_len);
     if offload {
         tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
-        return TxChecksums::Offload { l2_len, l3_len: IP_LEN_OCTET };
+        return TxOffload::Checksums { l2_len, l3_len: IP_LEN_OCTET };
     }
     let field = Sum::default().octets(ip).checksum();
     ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&field);
     let field = pseudo.octets(tcp).checksum();
     tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
-    TxChecksums::Done
+    TxOffload::None
 }
 
 fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
@@ -406,7 +451,7 @@ fn real_micros(at: Instant) -> u64 {
 }
 
 const RATE: i64 = STACK_CLOCK_RATE;
-const IP_LEN_OCTET: u8 = 20;
+pub(crate) const IP_LEN_OCTET: u8 = 20;
 const _: () = assert!(IP_LEN_OCTET as usize == IP_LEN, "length of the IPv4 header");
 const IP_CHECKSUM: usize = 10;
-const TCP_CHECKSUM: usize = 16;
+pub(crate) const TCP_CHECKSUM: usize = 16;

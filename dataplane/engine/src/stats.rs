@@ -86,6 +86,7 @@ counters! {
         rx_delivered: Total, "frames handed to a connection, answered (ARP, ping, reset) or taken as a new one";
         tx_frames: Total, "frames handed to the NIC";
         tx_bytes: Total, "bytes of the frames handed to the NIC, without FCS";
+        tx_large_packets: Total, "of the frames handed to the NIC, those that it cuts into segments";
         arp_replies: Total, "ARP requests for our address answered";
         echo_replies: Total, "ICMP echo requests answered";
         drop_runt: Total, "dropped: shorter than its own headers say";
@@ -128,6 +129,8 @@ counters! {
         nic_rx_ring_full: Total, "dropped below the worker: ring between cores full";
         nic_tx_pool_empty: Total, "times the transmit pool was found empty";
         nic_tx_ring_full: Total, "times the transmit ring was found full";
+        nic_tx_large_empty: Total, "times no large transmit buffer was free: frames of MTU size were sent instead";
+        nic_tx_segmentation_refused: Total, "dropped below the worker: large packet that the driver refused to segment";
         connections_open: Level, "connections held now, TIME-WAIT aside";
         connections_half_open: Level, "of those, not yet established";
         connections_idle: Level, "of those, between requests";
@@ -178,5 +181,7 @@ impl CoreStats {
         self.nic_rx_ring_full.set(losses.rx_ring_full);
         self.nic_tx_pool_empty.set(losses.tx_pool_empty);
         self.nic_tx_ring_full.set(losses.tx_ring_full);
+        self.nic_tx_large_empty.set(losses.tx_large_empty);
+        self.nic_tx_segmentation_refused.set(losses.tx_segmentation_refused);
     }
 }

@@ -16,7 +16,7 @@ const TAGGED: u16 = 0x8100;
 /// Fills in the IPv4 header checksum and the TCP checksum of `frame`, as hardware does.
 ///
 /// # Panics
-/// If the frame is not as [`engine::TxChecksums::Offload`] wants it: header checksum zero, TCP field
+/// If the frame is not as [`engine::TxOffload::Checksums`] wants it: header checksum zero, TCP field
 /// holding the pseudo-header sum.
 pub(crate) fn finish(frame: &mut [u8], l2_len: usize, l3_len: usize) {
     let (ip, tcp) = frame[l2_len..].split_at_mut(l3_len);
@@ -63,7 +63,7 @@ pub(crate) fn verdict(frame: &[u8]) -> RxChecksums {
 }
 
 /// Sum of the pseudo-header, not complemented (RFC 9293 3.1).
-fn pseudo_header(ip: &[u8], tcp_len: usize) -> u16 {
+pub(crate) fn pseudo_header(ip: &[u8], tcp_len: usize) -> u16 {
     let mut pseudo = [0; 12];
     pseudo[..8].copy_from_slice(&ip[12..20]);
     pseudo[9] = ip[9];

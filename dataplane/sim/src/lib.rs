@@ -17,6 +17,7 @@ mod network;
 mod nic;
 pub mod raw;
 mod seeds;
+mod segmentation;
 mod setup;
 mod stalls;
 mod world;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
-use engine::{BURST_MAX, Burst, Capabilities, NicLosses, RxChecksums, TxChecksums};
+use engine::{BURST_MAX, Burst, Capabilities, NicLosses, RxChecksums, TxOffload};
 
 use crate::checksum;
+use crate::segmentation::{self, Cut};
 
 /// Octets of the largest link header: Ethernet with one VLAN tag.
 const LINK_HEADER_MAX: usize = 18;
@@ -31,6 +32,12 @@ pub struct NicPlan {
     pub ip_mtu: usize,
     /// Whether the NIC finishes the checksums of what it sends.
     pub transmit_checksums: bool,
+    /// Largest IP packet in bytes that the NIC segments; 0: it does not. Needs `transmit_checksums`.
+    pub segmentation_max: usize,
+    /// Buffers of the pool for packets that the NIC segments.
+    pub large_pool: usize,
+    /// Whether the driver refuses every packet it is to segment, which the queue then offers no more.
+    pub refuses_segmentation: bool,
     /// Whether the NIC verifies the checksums of what it receives. If not, it says `Unknown`.
     pub receive_checksums: bool,
 }
@@ -44,6 +51,9 @@ impl Default for NicPlan {
             transmit_pool: 1024,
             ip_mtu: 1500,
             transmit_checksums: false,
+            segmentation_max: 0,
+            large_pool: 8,
+            refuses_segmentation: false,
             receive_checksums: false,
         }
     }
@@ -56,10 +66,13 @@ impl NicPlan {
     /// If a ring or a pool has no room at all.
     pub fn build(&self) -> (Nic, Wire) {
         let len = LINK_HEADER_MAX + self.ip_mtu;
+        assert!(self.segmentation_max == 0 || self.transmit_checksums, "segments need checksums");
+        let large = if self.segmentation_max == 0 { 0 } else { self.large_pool };
         let shared = Arc::new(Shared {
             plan: self.clone(),
             receive_pool: Pool::new(self.receive_pool, len),
             transmit_pool: Pool::new(self.transmit_pool, len),
+            large_pool: Pool::new(large, LINK_HEADER_MAX + self.segmentation_max),
             receive_ring: ArrayQueue::new(self.receive_ring),
             transmit_ring: ArrayQueue::new(self.transmit_ring),
             rx_multi_segment: AtomicU64::new(0),
@@ -67,15 +80,18 @@ impl NicPlan {
         });
         let nic = Nic {
             shared: Arc::clone(&shared),
-            staged: VecDeque::with_capacity(self.transmit_pool),
+            staged: VecDeque::with_capacity(self.transmit_pool + large),
             pool_empty: 0,
             ring_full: 0,
+            large_empty: 0,
+            refused: 0,
         };
         (
             nic,
             Wire {
                 shared,
                 held: false,
+                segments: VecDeque::new(),
                 squeezed: Vec::new(),
                 missed: 0,
                 delivered: 0,
@@ -90,6 +106,8 @@ struct Shared {
     plan: NicPlan,
     receive_pool: Arc<Pool>,
     transmit_pool: Arc<Pool>,
+    /// Of buffers for packets that the NIC segments.
+    large_pool: Arc<Pool>,
     receive_ring: ArrayQueue<Frame>,
     transmit_ring: ArrayQueue<Queued>,
     rx_multi_segment: AtomicU64,
@@ -100,7 +118,8 @@ struct Shared {
 impl Shared {
     /// Transmit buffers in the hands of the worker or in the ring.
     fn under_way(&self) -> usize {
-        self.transmit_pool.taken() - self.squeezed.load(Ordering::Relaxed)
+        let ordinary = self.transmit_pool.taken() - self.squeezed.load(Ordering::Relaxed);
+        ordinary + self.large_pool.taken()
     }
 }
 
@@ -108,7 +127,7 @@ impl Shared {
 struct Queued {
     blank: Blank,
     len: usize,
-    checksums: TxChecksums,
+    offload: TxOffload,
 }
 
 /// A queue pair of the simulated network: what the worker owns.
@@ -119,6 +138,8 @@ pub struct Nic {
     staged: VecDeque<Queued>,
     pool_empty: u64,
     ring_full: u64,
+    large_empty: u64,
+    refused: u64,
 }
 
 impl Nic {
@@ -145,6 +166,7 @@ impl engine::Nic for Nic {
         Capabilities {
             tx_checksum_offload: self.shared.plan.transmit_checksums,
             ip_mtu: self.shared.plan.ip_mtu,
+            tx_segmentation_max: self.shared.plan.segmentation_max,
         }
     }
 
@@ -167,18 +189,46 @@ impl engine::Nic for Nic {
         self.shared.transmit_pool.take().map(Blank)
     }
 
-    fn submit(&mut self, blank: Blank, len: usize, checksums: TxChecksums) {
+    fn large_ready(&mut self) -> bool {
+        let plan = &self.shared.plan;
+        if plan.segmentation_max == 0 || self.refused > 0 {
+            return false;
+        }
+        let queued = self.staged.len() + self.shared.transmit_ring.len();
+        if queued + 1 >= plan.transmit_ring {
+            self.ring_full += 1;
+            return false;
+        }
+        let ready = !self.shared.large_pool.free.is_empty();
+        self.large_empty += u64::from(!ready);
+        ready
+    }
+
+    fn large_blank(&mut self) -> Option<Blank> {
+        if self.large_ready() { self.shared.large_pool.take().map(Blank) } else { None }
+    }
+
+    fn submit(&mut self, blank: Blank, len: usize, offload: TxOffload) {
         assert!(len <= blank.0.octets().len(), "a frame is no longer than its buffer");
         assert!(
-            checksums == TxChecksums::Done || self.shared.plan.transmit_checksums,
+            offload == TxOffload::None || self.shared.plan.transmit_checksums,
             "checksums were left to a NIC that does not do them"
         );
+        let segments = matches!(offload, TxOffload::Segmentation { .. });
+        assert!(!segments || self.shared.plan.segmentation_max > 0, "a NIC that does not segment");
+        let most = LINK_HEADER_MAX + self.shared.plan.ip_mtu;
+        assert!(segments || len <= most, "a frame is no longer than the MTU");
         assert!(self.staged.len() < self.staged.capacity(), "more blanks than the pool has");
-        self.staged.push_back(Queued { blank, len, checksums });
+        self.staged.push_back(Queued { blank, len, offload });
     }
 
     fn flush(&mut self) {
         while let Some(queued) = self.staged.pop_front() {
+            let segments = matches!(queued.offload, TxOffload::Segmentation { .. });
+            if segments && self.shared.plan.refuses_segmentation {
+                self.refused += 1;
+                continue;
+            }
             if let Err(queued) = self.shared.transmit_ring.push(queued) {
                 self.staged.push_front(queued);
                 return;
@@ -192,6 +242,8 @@ impl engine::Nic for Nic {
             rx_ring_full: 0,
             tx_pool_empty: self.pool_empty,
             tx_ring_full: self.ring_full,
+            tx_large_empty: self.large_empty,
+            tx_segmentation_refused: self.refused,
         }
     }
 }
@@ -231,6 +283,8 @@ impl AsMut<[u8]> for Blank {
 pub struct Wire {
     shared: Arc<Shared>,
     held: bool,
+    /// What is left of the last packet that was cut.
+    segments: VecDeque<Vec<u8>>,
     squeezed: Vec<Buffer>,
     missed: u64,
     delivered: u64,
@@ -264,19 +318,35 @@ impl Wire {
         true
     }
 
-    /// Takes the oldest frame that left, checksums finished, and hands it to `take`. `false`: there was
+    /// Takes the oldest frame that left, checksums finished and segments cut, and hands it to `take`. `false`: there was
     /// none, or the ring is [held](Self::hold).
     pub fn collect(&mut self, take: impl FnOnce(&[u8])) -> bool {
         if self.held {
             return false;
         }
+        if let Some(segment) = self.segments.pop_front() {
+            take(&segment);
+            return true;
+        }
         let Some(mut queued) = self.shared.transmit_ring.pop() else { return false };
         let frame = &mut queued.blank.0.octets_mut()[..queued.len];
-        if let TxChecksums::Offload { l2_len, l3_len } = queued.checksums {
-            checksum::finish(frame, usize::from(l2_len), usize::from(l3_len));
-        }
-        take(frame);
         self.collected += 1;
+        match queued.offload {
+            TxOffload::None => take(frame),
+            TxOffload::Checksums { l2_len, l3_len } => {
+                checksum::finish(frame, usize::from(l2_len), usize::from(l3_len));
+                take(frame);
+            }
+            TxOffload::Segmentation { l2_len, l3_len, l4_len, segment_size } => {
+                let [l2_len, l3_len, l4_len] = [l2_len, l3_len, l4_len].map(usize::from);
+                let cut = Cut { l2_len, l3_len, l4_len, segment_size: usize::from(segment_size) };
+                segmentation::split(frame, cut, |segment| {
+                    self.segments.push_back(segment.to_vec())
+                });
+                let first = self.segments.pop_front();
+                take(&first.expect("a packet that is cut has payload"));
+            }
+        }
         true
     }
 
@@ -302,7 +372,7 @@ impl Wire {
         self.delivered
     }
 
-    /// Frames that left so far.
+    /// Frames that left so far, a packet that was cut being one.
     pub fn collected(&self) -> u64 {
         self.collected
     }
@@ -327,7 +397,7 @@ struct Pool {
 
 impl Pool {
     fn new(size: usize, len: usize) -> Arc<Self> {
-        let free = ArrayQueue::new(size);
+        let free = ArrayQueue::new(size.max(1));
         for _ in 0..size {
             assert!(free.push(vec![0; len].into_boxed_slice()).is_ok(), "the pool holds its size");
         }
@@ -382,7 +452,7 @@ mod tests {
         for octet in [1, 2] {
             let mut blank = nic.blank().expect("room for two");
             blank.as_mut()[0] = octet;
-            nic.submit(blank, 1, TxChecksums::Done);
+            nic.submit(blank, 1, TxOffload::None);
         }
         assert!(!nic.ready());
         assert!(nic.blank().is_none());

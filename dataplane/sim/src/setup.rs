@@ -86,8 +86,8 @@ impl Setup {
         }
     }
 
-    /// Everything that can differ does, as `seed` decides: faults, delays, checksum offloads, MTU,
-    /// buffers, rings, stalls.
+    /// Everything that can differ does, as `seed` decides: faults, delays, checksum and segmentation
+    /// offloads, MTU, buffers, rings, stalls.
     pub fn any(seed: u64) -> Self {
         let plain = Self::new(seed);
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x0073_6574_7570);
@@ -98,13 +98,18 @@ impl Setup {
             ..plain.core
         };
         let (ip_mtu, client_buffer) = (size(576, 1_500), size(8_192, 65_535));
+        let transmit_checksums = rng.bool();
+        let segmentation_max =
+            if transmit_checksums && rng.bool() { rng.usize(2_000..=65_389) } else { 0 };
         Self {
             core,
             nic: NicPlan {
                 receive_ring: 1 << rng.u32(6..10),
                 transmit_ring: 1 << rng.u32(2..10),
                 ip_mtu,
-                transmit_checksums: rng.bool(),
+                transmit_checksums,
+                segmentation_max,
+                large_pool: rng.usize(1..=8),
                 receive_checksums: rng.bool(),
                 ..plain.nic
             },

@@ -532,7 +532,8 @@ impl World {
         if taken != self.wire.delivered() {
             self.fail(format!("{} frames delivered, {taken} taken", self.wire.delivered()));
         }
-        let (sent, left) = (self.count("tx_frames"), self.wire.collected());
+        let left = self.wire.collected() + self.count("nic_tx_segmentation_refused");
+        let sent = self.count("tx_frames");
         if sent != left {
             self.fail(format!("{sent} frames sent, {left} left"));
         }

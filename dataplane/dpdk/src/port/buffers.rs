@@ -45,7 +45,7 @@ impl PortPlan {
 const IN_HAND: u32 = (BURST_MAX + PENDING_MAX + 2 * STASH_MAX) as u32;
 
 /// Ethernet header and one VLAN tag.
-const L2_LEN_MAX: u32 = 18;
+pub(super) const L2_LEN_MAX: u32 = 18;
 
 /// What the kernel keeps free before each frame of an AF_XDP socket (linux/bpf.h).
 const XDP_PACKET_HEADROOM: u32 = 256;

@@ -27,6 +27,8 @@ pub struct PortInfo {
     pub rx_checksum_offload: bool,
     /// Whether the NIC fills in IPv4 header and TCP checksums.
     pub tx_checksum_offload: bool,
+    /// Largest TCP packet over IPv4, in bytes, that the NIC cuts into segments; 0: it does not.
+    pub tx_segmentation_max: u16,
     /// Largest IP packet in octets that the driver can be configured for.
     pub ip_mtu_max: u16,
     /// The NUMA node the device is on, if it is on one.
@@ -41,6 +43,10 @@ pub enum Spread {
     /// The sender's side, unseen from here: the kernel driver below an AF_XDP port, the peer of a
     /// memif. Whether a flow stays on its queue is to be checked.
     Outside,
+    /// The kernel's tap below: a new flow by a symmetric hash of its addresses and ports, and from then on
+    /// the queue that sent for it last (drivers/net/tun.c: `tun_automq_select_queue`). A worker that
+    /// answers on the queue it was asked on keeps its flows.
+    Tap,
     /// Nobody: one queue only.
     Nobody,
 }
@@ -103,12 +109,14 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
     let offloads = Offloads {
         // TAP spreads with eBPF programs that newer kernels refuse.
         rss: if kind == LinkKind::Tap { 0 } else { raw.rss_offloads & RSS_TCP_IPV4 },
-        rx: all_or_none(raw.rx_offloads, RX_CHECKSUMS),
-        tx: all_or_none(raw.tx_offloads, TX_CHECKSUMS) | (raw.tx_offloads & TX_FAST_FREE),
+        rx: receive_offloads(raw.rx_offloads, is_virtio(&driver)),
+        tx: transmit_offloads(raw.tx_offloads, is_virtio(&driver), kind),
     };
+    let large = if offloads.tx & TX_SEGMENTATION != 0 { large_len(&driver) } else { 0 };
     let queues_max = raw.rx_queues.min(raw.tx_queues);
     let spread = match kind {
         _ if offloads.rss != 0 => Spread::Rss,
+        LinkKind::Vhost => Spread::Tap,
         LinkKind::AfXdp | LinkKind::Memif => Spread::Outside,
         _ => Spread::Nobody,
     };
@@ -119,7 +127,8 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
         rss_tcp_ipv4: offloads.rss != 0,
         spread,
         rx_checksum_offload: offloads.rx != 0,
-        tx_checksum_offload: offloads.tx & TX_CHECKSUMS != 0,
+        tx_checksum_offload: offloads.tx & TX_TCP != 0,
+        tx_segmentation_max: large,
         ip_mtu_max: ip_mtu_max(raw.mtu_max, raw.frame_max),
         socket: u32::try_from(socket).ok(),
     };
@@ -169,12 +178,48 @@ pub(crate) fn errno_of(result: c_int) -> Result<(), Errno> {
     }
 }
 
-/// A driver that does one of two checksums leaves the work half done: better none.
-fn all_or_none(offered: u64, wanted: u64) -> u64 {
+/// Whether a driver speaks virtio-net, whose header says nothing of IPv4 header checksums.
+pub(crate) fn is_virtio(driver: &str) -> bool {
+    matches!(driver, "net_virtio" | "net_virtio_user")
+}
+
+/// A driver that verifies one of two checksums leaves the work half done: better none. With virtio the
+/// frames of the same machine come with the TCP checksum unfilled, which saves both sides the work.
+fn receive_offloads(offered: u64, is_virtio: bool) -> u64 {
+    let wanted = if is_virtio { RX_TCP } else { RX_IPV4 | RX_TCP };
     if offered & wanted == wanted { wanted } else { 0 }
 }
 
+/// What is asked for of what is offered. Segmentation comes with a second pool of buffers, and "fast free"
+/// is for queues of one pool. TAP's segmentation is DPDK's own in software, a system call for each segment.
+fn transmit_offloads(offered: u64, is_virtio: bool, kind: LinkKind) -> u64 {
+    let checksums = if is_virtio { TX_TCP } else { TX_IPV4 | TX_TCP };
+    let has_checksums = offered & checksums == checksums;
+    let segmentation = if has_checksums && kind != LinkKind::Tap { TX_SEGMENTATION } else { 0 };
+    match (has_checksums, offered & segmentation) {
+        (false, _) => offered & TX_FAST_FREE,
+        (true, 0) => checksums | (offered & TX_FAST_FREE),
+        (true, segmentation) => checksums | segmentation,
+    }
+}
+
+/// Largest IP packet in bytes given to a driver to be segmented: a link header more is what its buffers and
+/// its descriptors hold. virtio and mlx5 take a whole buffer; a descriptor of vmxnet3 or i40e holds 16 KiB.
+fn large_len(driver: &str) -> u16 {
+    match driver {
+        "net_virtio" | "net_virtio_user" | "mlx5_pci" => LARGE_WHOLE,
+        _ => LARGE_16_KIB,
+    }
+}
+
+/// A TCP packet's link and IPv4 header fit with it into an mbuf, whose lengths are `u16`.
+const LARGE_WHOLE: u16 = 65_280 - 18;
+const LARGE_16_KIB: u16 = 16_320 - 18;
+
 const RSS_TCP_IPV4: u64 = dpdk_sys::SHIM_RSS_TCP_IPV4_BIT as u64;
-const RX_CHECKSUMS: u64 = dpdk_sys::SHIM_RX_CHECKSUMS_BITS as u64;
-const TX_CHECKSUMS: u64 = dpdk_sys::SHIM_TX_CHECKSUMS_BITS as u64;
+const RX_IPV4: u64 = dpdk_sys::SHIM_RX_IPV4_CHECKSUM_BIT as u64;
+const RX_TCP: u64 = dpdk_sys::SHIM_RX_TCP_CHECKSUM_BIT as u64;
+pub(crate) const TX_IPV4: u64 = dpdk_sys::SHIM_TX_IPV4_CHECKSUM_BIT as u64;
+const TX_TCP: u64 = dpdk_sys::SHIM_TX_TCP_CHECKSUM_BIT as u64;
+const TX_SEGMENTATION: u64 = dpdk_sys::SHIM_TX_TCP_SEGMENTATION_BIT as u64;
 const TX_FAST_FREE: u64 = dpdk_sys::SHIM_TX_FAST_FREE_BIT as u64;

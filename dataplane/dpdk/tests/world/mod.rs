@@ -20,7 +20,7 @@ use std::{
 };
 
 use dpdk::{Eal, EalPlan, Memory, QueuePair};
-use engine::{Burst, Nic, NicLosses, TxChecksums};
+use engine::{Burst, Nic, NicLosses, TxOffload};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, bind, recv,
@@ -215,7 +215,7 @@ pub fn is_ours(frame: &[u8]) -> bool {
 pub fn submit(queue: &mut QueuePair, frame: &[u8]) -> bool {
     let Some(mut blank) = queue.blank() else { return false };
     blank.as_mut()[..frame.len()].copy_from_slice(frame);
-    queue.submit(blank, frame.len(), TxChecksums::Done);
+    queue.submit(blank, frame.len(), TxOffload::None);
     true
 }
 

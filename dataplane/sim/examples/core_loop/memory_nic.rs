@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use engine::{Burst, Capabilities, Frame, Nic, NicLosses, RxChecksums, TxChecksums};
+use engine::{Burst, Capabilities, Frame, Nic, NicLosses, RxChecksums, TxOffload};
 
 /// Both directions between the worker and its clients. Clones are the same wire.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ impl Nic for MemoryNic {
     type Blank = Lent;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { tx_checksum_offload: true, ip_mtu: IP_MTU }
+        Capabilities { tx_checksum_offload: true, ip_mtu: IP_MTU, tx_segmentation_max: 0 }
     }
 
     fn receive(&mut self, burst: &mut Burst<Lent>) {
@@ -131,7 +131,7 @@ impl Nic for MemoryNic {
         Some(Lent { bytes, len: BUFFER_LEN, wire: self.0.clone() })
     }
 
-    fn submit(&mut self, mut blank: Lent, len: usize, _: TxChecksums) {
+    fn submit(&mut self, mut blank: Lent, len: usize, _: TxOffload) {
         let bytes = std::mem::take(&mut blank.bytes);
         self.0.0.borrow_mut().to_clients.push(Packet { bytes, len });
     }
