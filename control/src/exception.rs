@@ -20,7 +20,7 @@ pub(crate) use tap::{Tap, TapPlan};
 /// Whether the kernel gets the frames of a link of this kind besides us. With our address it would then
 /// reset our connections.
 pub(crate) fn is_shared(kind: LinkKind) -> bool {
-    matches!(kind, LinkKind::AfPacket | LinkKind::Tap)
+    matches!(kind, LinkKind::AfPacket | LinkKind::Tap | LinkKind::Vhost)
 }
 
 /// What is wrong with such a link.
