@@ -99,7 +99,7 @@ end_capture() {
 sums() { tcpdump -r "$scratch/$1.pcap" -nvv 2>/dev/null | grep -c "cksum 0x[0-9a-f]* ($2" || true; }
 
 # longest DEVICE: the longest frame of the capture.
-longest() { tcpdump -r "$scratch/$1.pcap" -ne 2>/dev/null | sed -n 's/.* IPv4.*, length \([0-9]*\): .*/\1/p' | sort -n | tail -n 1; }
+longest() { tcpdump -r "$scratch/$1.pcap" -ne 2>/dev/null | sed -n 's/.*ethertype IPv4 ([^)]*), length \([0-9]*\): .*/\1/p' | sort -n | tail -n 1; }
 
 judge_tap() {
     local filled unfilled
