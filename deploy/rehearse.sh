@@ -3,10 +3,11 @@
 #
 #   rehearse.sh [MODEL...]
 #
-# MODEL is virtio-net, e1000e or vmxnet3 (default: all). Each machine boots Debian's kernel under QEMU's own
+# MODEL is virtio-net, e1000e, vmxnet3 or vhost (default: all). Each machine boots Debian's kernel under QEMU's own
 # emulation, without the processor's help, with a NIC of that model and one that stays the kernel's; their
 # other ends are taps in a network namespace of this run, from which files are fetched. Inside, the commands
-# of deploy/README.md, "Bare metal, step by step", are run as they stand there.
+# of deploy/README.md, "Bare metal, step by step", are run as they stand there. The machine vhost has no NIC to
+# bind: Pollux serves its kernel over the vhost link.
 #
 # Prints "ok MODEL: what" or "FAILED MODEL: what" for each test and ends with "N passed, N failed"; status 1
 # where one failed. The machine's console is kept as target/rehearsal/MODEL.console; of a failure its end is

@@ -573,7 +573,7 @@ test_instructions_that_rise_fail() {
 # --- rehearse.sh ---
 
 test_rehearse_arguments() {
-    expect_fails 2 "'ixgbe' is no model: say virtio-net e1000e vmxnet3" "$REHEARSE" ixgbe || return 1
+    expect_fails 2 "'ixgbe' is no model: say virtio-net e1000e vmxnet3 vhost" "$REHEARSE" ixgbe || return 1
     expect_fails 2 "'--fast' is no model" "$REHEARSE" virtio-net --fast || return 1
     expect_says 'rehearse.sh [MODEL...]' "$REHEARSE" --help
 }

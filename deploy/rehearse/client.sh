@@ -19,6 +19,7 @@ act() {
         spread) fetch_many "$2" "$3" ;;
         capture) capture "$2" "$3" ;;
         refused) expect_no_answer "$2" ;;
+        reach_kernel) reach_kernel "$2" "$3" ;;
         ping) ping_guest "$2" ;;
         *) return 1 ;;
     esac
@@ -66,12 +67,26 @@ expect_no_answer() {
     fi
 }
 
+# reach_kernel ADDRESS PORT: a server of the guest's kernel answers on the same NIC, at PORT, while Pollux does.
+reach_kernel() {
+    local answered=0 pid
+    fetch "http://$1:$2/10485760.bin" "$served/10485760.bin" &
+    pid=$!
+    while [[ -n $(start_time "$pid") ]]; do
+        inside curl --silent --fail --max-time "$FETCH_SECONDS_MAX" "http://$1:8080/100.bin" | cmp -s - "$served/100.bin" || break
+        answered=$((answered + 1))
+    done
+    if wait "$pid"; then passes "exception: 10 MiB of the kernel's server are right"; else fails "exception: 10 MiB of the kernel's server are right: $(tr '\n' ' ' <"$scratch/curl")"; fi
+    say "$model: $answered requests were answered meanwhile"
+    if [[ $answered -gt 0 ]]; then passes "exception: Pollux answers beside it"; else fails "exception: Pollux answers beside it"; fi
+}
+
 # ping_guest ADDRESS: the guest's kernel answers.
 ping_guest() {
     if inside ping -c 1 -w 10 -q "$1" >/dev/null; then passes "ping $1"; else fails "ping $1"; fi
 }
 
-# capture ADDRESS offloaded|filled: of one fetch, what QEMU's NIC hands over and what a wire would carry. Where
+# capture ADDRESS segmented|offloaded|filled: of one fetch, what QEMU's NIC hands over and what a wire would carry. Where
 # the NIC is to fill checksums in, the tap sees them unfilled, and maybe frames longer than the MTU; behind the
 # bridge, whose port has no offload, all are filled in, and must be right.
 capture() {
@@ -107,6 +122,7 @@ judge_tap() {
     unfilled=$(sums port incorrect)
     say "$model: the NIC hands over $filled frames with checksums filled in and $unfilled without, the longest of $(longest port) bytes"
     case $2 in
+        segmented) if [[ $unfilled -gt 0 && $(longest port) -gt $FRAME_MAX ]]; then passes "segmentation offload is used"; else fails "segmentation offload is used"; fi ;;
         offloaded) if [[ $unfilled -gt 0 ]]; then passes "checksum offload is used"; else fails "checksum offload is used"; fi ;;
         filled) if [[ $unfilled -eq 0 && $filled -gt 0 ]]; then passes "checksums come from Pollux"; else fails "checksums come from Pollux"; fi ;;
     esac

@@ -10,7 +10,7 @@ PMD_NAMES=(bus_pci bus_vdev mempool_ring net_virtio net_e1000 net_vmxnet3 net_ta
 # by whoever needs it.
 MODULES=(virtio_pci virtio_net e1000e vmxnet3 vfio-pci vfio_iommu_type1 vhost_net tun af_packet bonding)
 # Programs beside busybox's: what hugepages.sh and pollux call, as Debian has them.
-PROGRAMS=(bash curl ip ethtool modprobe flock)
+PROGRAMS=(bash curl ip ethtool modprobe flock mountpoint)
 FILE_SIZES=(2 100 1459 1460 1461 4096 65535 65536 1048576 10485760)
 
 # provide_kernel: sets `kernel` to a directory with boot/vmlinuz-* and lib/modules of Debian's newest kernel.

@@ -54,10 +54,12 @@ start_machine() {
         -append "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on rehearsal=$1 seed=$2 workers=$workers spread_over=$spread_over kernel_driver=$kernel_driver"
         -chardev "file,id=console,path=$console" -serial chardev:console
         -chardev "pipe,id=line,path=$scratch/line" -serial chardev:line
-        -netdev "tap,id=port,ifname=port,script=no,downscript=no,queues=$queues"
-        -device "$device,netdev=port,mac=02:00:00:00:00:01,addr=${PORT_PCI:8:2}.0"
         -netdev tap,id=kernel,ifname=kernel,script=no,downscript=no
         -device "virtio-net-pci,netdev=kernel,mac=02:00:00:00:00:02,iommu_platform=on,disable-legacy=on,addr=${KERNEL_PCI:8:2}.0")
+    # shellcheck disable=SC2054
+    [[ $device == - ]] || command+=(
+        -netdev "tap,id=port,ifname=port,script=no,downscript=no,queues=$queues"
+        -device "$device,netdev=port,mac=02:00:00:00:00:01,addr=${PORT_PCI:8:2}.0")
     ip netns exec "$netns" timeout --kill-after 5 "$MODEL_SECONDS" "${command[@]}" {heard}>&- {spoken}>&- \
         </dev/null >"$scratch/qemu" 2>&1 &
     machine=$!

@@ -5,11 +5,13 @@
 #
 # WORKERS is with how many Pollux serves, SPREAD-OVER how many of them get flows: QEMU 7.2's virtio-net has RSS;
 # e1000e has one queue under DPDK, and Pollux spreads in software; vmxnet3 has two, but QEMU fills only the first.
-# KERNEL-DRIVER is what holds the PCI function before the bind and must hold it again after it.
+# KERNEL-DRIVER is what holds the PCI function before the bind and must hold it again after it. vhost has no NIC
+# to bind: Pollux serves the machine's own kernel through /dev/vhost-net.
 MODELS='
 virtio-net  2  2  virtio-pci  virtio-net-pci,mq=on,vectors=6,rss=on,hash=on,iommu_platform=on,disable-legacy=on
 e1000e      2  2  e1000e      e1000e
 vmxnet3     2  1  vmxnet3     vmxnet3
+vhost       2  2  -           -
 '
 
 # model_names: one a line.

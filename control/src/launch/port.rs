@@ -83,6 +83,7 @@ fn start(
         queues: spreading.queues(),
         frames_held: spreading.frames_held() + exception_frames(plan, spreading),
         multicast: plan.exception.is_some(),
+        checksums_filled: plan.exception.is_some(),
         large_held: spreading.large_held(),
         offloads: plan.offloads == Offloads::Auto,
         ..PortPlan::default()
@@ -102,6 +103,8 @@ fn start(
             }
             cause => LaunchError::Start { link: link.to_string(), cause },
         })?;
+        // What the plan leaves to the NIC, not what it offers.
+        taken.info = port.info().clone();
         taken.ports.push(port);
         taken.queues.extend(queues);
     }

@@ -74,6 +74,9 @@ pub struct PortPlan {
     /// Whether frames to any group of stations are received, not only broadcasts. Drivers that cannot
     /// choose receive what they always do.
     pub multicast: bool,
+    /// Whether received frames go on to somebody else and must have their checksums filled in, which virtio
+    /// leaves to whoever receives from it with the receive checksum offload on (virtio 1.1, 5.1.6.4).
+    pub checksums_filled: bool,
     /// Large buffers that cores hold at a time beyond those of their queues.
     pub large_held: u32,
     /// Whether checksums and segmentation are left to a NIC that does them.
@@ -90,6 +93,7 @@ impl Default for PortPlan {
             ip_mtu: 1500,
             frames_held: 0,
             multicast: false,
+            checksums_filled: false,
             large_held: 0,
             offloads: true,
         }
@@ -168,6 +172,10 @@ impl Port<Stopped> {
             info.rx_checksum_offload = false;
             info.tx_checksum_offload = false;
             info.tx_segmentation_max = 0;
+        }
+        if plan.checksums_filled && info::is_virtio(&info.driver) {
+            offloads.rx = 0;
+            info.rx_checksum_offload = false;
         }
         check(plan, &info, &open.device)?;
         open.configure(plan, offloads).map_err(|(call, errno)| open.failed(call, errno))?;

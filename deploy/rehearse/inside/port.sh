@@ -5,8 +5,9 @@
 # The NIC to bind and the one that stays the kernel's.
 PORT=0000:00:10.0
 KERNEL_PORT=0000:00:11.0
-# Pollux's address; the kernel's on the port before and after Pollux; the kernel's on its own NIC.
+# Pollux's address; the client's outside; the kernel's on the port before and after Pollux; the kernel's on its own NIC.
 POLLUX_ADDRESS=198.18.0.2
+CLIENT_ADDRESS=198.18.0.1
 PORT_ADDRESS=198.18.0.3
 KERNEL_ADDRESS=198.19.0.2
 GATEWAY=198.19.0.1

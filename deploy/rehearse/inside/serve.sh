@@ -5,12 +5,15 @@
 READY_SECONDS=60
 LOG=/tmp/serve.log
 SPREAD_FETCHES=32
+# The kernel's interface beside Pollux, and where a server of the kernel's answers on it.
+EXCEPTION=kernel0
+KERNEL_PORT_NUMBER=2222
 SERVE=(pollux serve --config deploy/site.toml --link "pci:$PORT" --address "$POLLUX_ADDRESS/24"
     --set limits.connections=1024)
 
-# start_server: sets `server`. With a worker on each core, naps leave the control plane time.
+# start_server OPTION...: sets `server`. With a worker on each core, naps leave the control plane time.
 start_server() {
-    "${SERVE[@]}" --cores "0-$((WORKERS - 1))" --idle adaptive >"$LOG" 2>&1 &
+    "${SERVE[@]}" --cores "0-$((WORKERS - 1))" --idle adaptive "$@" >"$LOG" 2>&1 &
     server=$!
     await "$READY_SECONDS" is_ready_or_gone
     cat "$LOG"
@@ -21,23 +24,64 @@ is_ready() { grep -q ' ready: ' "$LOG"; }
 
 is_ready_or_gone() { is_ready || ! kill -0 "$server" 2>/dev/null; }
 
-# offloads_checksums: whether the server said that the NIC fills checksums in.
-offloads_checksums() { grep -q 'tx_checksum_offload=true' "$LOG"; }
+# handed_over: what the server said that it leaves to the NIC: "segmented" is checksums and segmentation,
+# "offloaded" checksums alone, "filled" nothing.
+handed_over() {
+    if grep -q 'tx_segmentation_max=[1-9]' "$LOG"; then
+        echo segmented
+    elif grep -q 'tx_checksum_offload=true' "$LOG"; then
+        echo offloaded
+    else
+        echo filled
+    fi
+}
+
+# counter NAME: its value, added up over the workers.
+counter() { pollux stats --json | tr ',{}' '\n' | sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p" | sort -n | tail -n 1; }
 
 serve_and_stop() {
-    check "serve on pci:$PORT with $WORKERS workers" start_server
+    check "modprobe tun" modprobe tun
+    check "serve on pci:$PORT with $WORKERS workers" start_server --exception "$EXCEPTION"
     ask fetch "$POLLUX_ADDRESS"
-    if offloads_checksums; then ask capture "$POLLUX_ADDRESS" offloaded; else ask capture "$POLLUX_ADDRESS" filled; fi
+    ask capture "$POLLUX_ADDRESS" "$(handed_over)"
+    if [[ $(handed_over) == segmented ]]; then
+        check "stats: large packets are left to the NIC" test "$(counter tx_large_packets)" -gt 0
+        check "stats: no large packet was refused" test "$(counter nic_tx_segmentation_refused)" -eq 0
+    fi
     ask spread "$POLLUX_ADDRESS" "$SPREAD_FETCHES"
     pollux stats >/tmp/stats
     cat /tmp/stats
     check "stats: frames of the NIC are counted" nic_counts
     check "stats: no frame dropped" grep -A1 '^DROPPED' /tmp/stats
     check_spread
+    reach_kernel
     check "drain" pollux drain
     ask refused "$POLLUX_ADDRESS"
     check "stop" pollux stop
     check "the server exits with 0" wait "$server"
+    check_fails "exception: the interface goes with the server" "does not exist" ip link show dev "$EXCEPTION"
+    serve_without_offloads
+}
+
+# reach_kernel: the kernel answers beside Pollux, at the same address on the same NIC, and reaches out.
+reach_kernel() {
+    check "exception: the kernel has $POLLUX_ADDRESS" has_address "$EXCEPTION" "$POLLUX_ADDRESS"
+    httpd -p "$POLLUX_ADDRESS:$KERNEL_PORT_NUMBER" -h /srv/www
+    ask reach_kernel "$POLLUX_ADDRESS" "$KERNEL_PORT_NUMBER"
+    check "exception: the kernel reaches out" ping -c 1 -w 10 -q "$CLIENT_ADDRESS"
+    check "stats: frames went to the kernel" test "$(counter exception_rx_frames)" -gt 0
+    check "stats: frames of the kernel went out" test "$(counter exception_tx_frames)" -gt 0
+    pkill httpd
+}
+
+# serve_without_offloads: the same bytes, with everything done by Pollux.
+serve_without_offloads() {
+    check "serve with link.offloads=off" start_server --set link.offloads=off
+    check "nothing is left to the NIC" test "$(handed_over)" = filled
+    ask fetch "$POLLUX_ADDRESS"
+    ask capture "$POLLUX_ADDRESS" filled
+    check "stop without offloads" pollux stop
+    check "the server without offloads exits with 0" wait "$server"
 }
 
 # nic_counts: in the table NIC, received and sent frames are many.

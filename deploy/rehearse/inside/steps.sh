@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs in the virtual machine, from two NICs of the kernel's to one that is served from, and back.
+# Runs in the virtual machine, from two NICs of the kernel's to one that is served from, and back; or serves the
+# machine's own kernel.
 
 set -uo pipefail
 port_name=''
@@ -17,6 +18,8 @@ port_name=''
 }
 # shellcheck source=deploy/rehearse/inside/serve.sh
 . /rehearsal/serve.sh
+# shellcheck source=deploy/rehearse/inside/vhost.sh
+. /rehearsal/vhost.sh
 # shellcheck source=deploy/rehearse/inside/kills.sh
 . /rehearsal/kills.sh
 
@@ -24,6 +27,10 @@ main() {
     RANDOM=$(setting seed)
     cd /opt/pollux || return
     note "Linux $(uname -r)"
+    if [[ $(setting rehearsal) == vhost ]]; then serve_the_kernel; else bind_and_give_back; fi
+}
+
+bind_and_give_back() {
     check "the machine has its addresses" give_addresses
     ask ping "$KERNEL_ADDRESS"
     look_and_be_refused

@@ -139,11 +139,15 @@ fn values_that_do_not_parse_name_place_key_and_fix() {
         "p.toml:2: cores.idle = \"sleep\": not understood; write auto, poll or adaptive"
     );
     assert_eq!(
+        message("[link]\noffloads = \"none\""),
+        "p.toml:2: link.offloads = \"none\": not understood; write auto or off"
+    );
+    assert_eq!(
         message("[link]\ndevice = \"eth0\""),
         "p.toml:2: link.device = \"eth0\": `eth0` is neither a PCI address such as 0000:01:00.0 nor \
          a virtual device such as net_tap0,iface=pollux0; write auto, af_xdp:IFACE, \
-         af_packet:IFACE, tap:IFACE, memif:PATH[,role=server|client], pci:0000:01:00.0, or a DPDK \
-         device argument such as net_af_packet0,iface=eth1"
+         af_packet:IFACE, tap:IFACE, vhost[:IFACE], memif:PATH[,role=server|client], \
+         pci:0000:01:00.0, or a DPDK device argument such as net_af_packet0,iface=eth1"
     );
 }
 
