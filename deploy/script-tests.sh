@@ -366,6 +366,14 @@ test_link_tap_waits_for_its_other_end() {
     "$LINK" down --netns made
 }
 
+# The rehearsal makes one where there is vhost-net.
+test_link_vhost_wants_vhost_net() {
+    unshare --mount bash -c 'mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && ln -s /proc/self/fd /dev/fd && exec "$@"' bash \
+        "$LINK" up --netns made --kind vhost >"$scratch/said" 2>&1 && return 1
+    grep -q 'there is no /dev/vhost-net: modprobe vhost_net' "$scratch/said" || { cat "$scratch/said" && return 1; }
+    [[ ! -e /run/netns/made ]]
+}
+
 test_link_takes_the_xdp_program_off() {
     "$LINK" up --netns made
     in_made ip link set dev pollux0 xdp obj "$XDP_OBJECT" sec xdp
@@ -447,7 +455,7 @@ test_link_exec_becomes_the_command() {
 
 test_link_misuse() {
     expect_fails 2 "none of them" "$LINK"
-    expect_fails 2 "veth or tap" "$LINK" up --kind wifi
+    expect_fails 2 "veth, tap or vhost" "$LINK" up --kind wifi
     expect_fails 2 "1 to 64" "$LINK" up --queues 0
     expect_fails 2 "whole number" "$LINK" up --queues x
     expect_fails 2 "plain name" "$LINK" up --netns ../x

@@ -110,7 +110,7 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
         // TAP spreads with eBPF programs that newer kernels refuse.
         rss: if kind == LinkKind::Tap { 0 } else { raw.rss_offloads & RSS_TCP_IPV4 },
         rx: receive_offloads(raw.rx_offloads, is_virtio(&driver)),
-        tx: transmit_offloads(raw.tx_offloads, is_virtio(&driver), kind),
+        tx: transmit_offloads(raw.tx_offloads, &driver, kind),
     };
     let large = if offloads.tx & TX_SEGMENTATION != 0 { large_len(&driver) } else { 0 };
     let queues_max = raw.rx_queues.min(raw.tx_queues);
@@ -190,17 +190,26 @@ fn receive_offloads(offered: u64, is_virtio: bool) -> u64 {
     if offered & wanted == wanted { wanted } else { 0 }
 }
 
-/// What is asked for of what is offered. Segmentation comes with a second pool of buffers, and "fast free"
-/// is for queues of one pool. TAP's segmentation is DPDK's own in software, a system call for each segment.
-fn transmit_offloads(offered: u64, is_virtio: bool, kind: LinkKind) -> u64 {
-    let checksums = if is_virtio { TX_TCP } else { TX_IPV4 | TX_TCP };
-    let has_checksums = offered & checksums == checksums;
-    let segmentation = if has_checksums && kind != LinkKind::Tap { TX_SEGMENTATION } else { 0 };
-    match (has_checksums, offered & segmentation) {
-        (false, _) => offered & TX_FAST_FREE,
-        (true, 0) => checksums | (offered & TX_FAST_FREE),
-        (true, segmentation) => checksums | segmentation,
+/// What is asked for of what is offered. The TCP checksum is the expensive one: a driver that leaves the IPv4
+/// header's to us (virtio, vmxnet3) is asked for it all the same. Segmentation comes with a second pool of
+/// buffers, and "fast free" is for queues of one pool. TAP's segmentation is DPDK's own in software, a system
+/// call for each segment.
+fn transmit_offloads(offered: u64, driver: &str, kind: LinkKind) -> u64 {
+    if offered & TX_TCP == 0 {
+        return offered & TX_FAST_FREE;
     }
+    let checksums = offered & (TX_IPV4 | TX_TCP);
+    let may_segment =
+        kind != LinkKind::Tap && (checksums & TX_IPV4 != 0 || segments_fill_ipv4(driver));
+    match offered & TX_SEGMENTATION {
+        TX_SEGMENTATION if may_segment => checksums | TX_SEGMENTATION,
+        _ => checksums | (offered & TX_FAST_FREE),
+    }
+}
+
+/// Whether the device fills in the IPv4 header checksum of each segment it makes without being asked.
+fn segments_fill_ipv4(driver: &str) -> bool {
+    is_virtio(driver) || driver == "net_vmxnet3"
 }
 
 /// Largest IP packet in bytes given to a driver to be segmented: a link header more is what its buffers and
@@ -223,3 +232,32 @@ pub(crate) const TX_IPV4: u64 = dpdk_sys::SHIM_TX_IPV4_CHECKSUM_BIT as u64;
 const TX_TCP: u64 = dpdk_sys::SHIM_TX_TCP_CHECKSUM_BIT as u64;
 const TX_SEGMENTATION: u64 = dpdk_sys::SHIM_TX_TCP_SEGMENTATION_BIT as u64;
 const TX_FAST_FREE: u64 = dpdk_sys::SHIM_TX_FAST_FREE_BIT as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: u64 = TX_IPV4 | TX_TCP | TX_SEGMENTATION | TX_FAST_FREE;
+
+    #[test]
+    fn what_a_driver_offers_is_asked_for() {
+        let asked = |offered, driver| transmit_offloads(offered, driver, LinkKind::Pci);
+        assert_eq!(asked(ALL, "net_i40e"), ALL & !TX_FAST_FREE);
+        assert_eq!(asked(ALL & !TX_SEGMENTATION, "net_e1000_em"), ALL & !TX_SEGMENTATION);
+        assert_eq!(asked(ALL & !TX_TCP, "net_x"), TX_FAST_FREE);
+        for driver in ["net_virtio", "net_vmxnet3"] {
+            assert_eq!(asked(TX_TCP | TX_SEGMENTATION, driver), TX_TCP | TX_SEGMENTATION);
+        }
+        // Nobody would fill in the IPv4 checksums of the segments.
+        assert_eq!(asked(TX_TCP | TX_SEGMENTATION, "net_x"), TX_TCP);
+        let tap = transmit_offloads(ALL, "net_tap", LinkKind::Tap);
+        assert_eq!(tap, ALL & !TX_SEGMENTATION);
+    }
+
+    #[test]
+    fn half_of_the_received_checksums_is_none_but_with_virtio() {
+        assert_eq!(receive_offloads(RX_IPV4 | RX_TCP, false), RX_IPV4 | RX_TCP);
+        assert_eq!(receive_offloads(RX_TCP, false), 0);
+        assert_eq!(receive_offloads(RX_TCP, true), RX_TCP);
+    }
+}
