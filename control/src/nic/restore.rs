@@ -44,6 +44,13 @@ pub(crate) fn interfaces(
             seconds: INTERFACE_WAIT.as_secs(),
         });
     };
+    let was_taken = probed || record.is_some_and(|record| record.bound);
+    let found = if was_taken && !can_be_reset(machine, address) {
+        stop(machine, address, &found, done)?;
+        find(machine, address)?
+    } else {
+        found
+    };
     if wanted.is_empty() {
         let names = found.iter().map(|at| at.link.name.as_str()).collect::<Vec<_>>().join(", ");
         done.push(format!("{address}: {names} is there; no record says what it was like"));
@@ -60,6 +67,41 @@ pub(crate) fn interfaces(
         return Ok(());
     }
     Err(NicError::NotRestored { address: address.to_owned(), lost: lost.join("; ") })
+}
+
+/// Whether the kernel can reset the device, and so did when whoever had it let go.
+fn can_be_reset(machine: &impl Machine, address: &str) -> bool {
+    machine.host().exists(&format!("{}/reset", pci::directory(address)))
+}
+
+/// Has the driver start and stop the device. One that cannot be reset may still be running for a process
+/// that was killed, with that one's rings; vmxnet3 then takes no others, until it is stopped.
+fn stop(
+    machine: &impl Machine,
+    address: &str,
+    found: &[Found],
+    done: &mut Done,
+) -> Result<(), NicError> {
+    for Found { namespace, link } in found {
+        let set = |up| {
+            machine.apply(namespace.path.as_deref(), link.index, &Change::Up(up)).map_err(|error| {
+                NicError::Step {
+                    address: address.to_owned(),
+                    step: format!("ip link set {} {}", link.name, if up { "up" } else { "down" }),
+                    why: error.to_string(),
+                }
+            })
+        };
+        if !link.up {
+            set(true)?;
+        }
+        set(false)?;
+        if link.up {
+            set(true)?;
+        }
+        done.push(format!("{address}: {} was stopped once: it cannot be reset", link.name));
+    }
+    Ok(())
 }
 
 /// An interface as it is now.

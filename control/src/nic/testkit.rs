@@ -89,6 +89,8 @@ pub(crate) struct FakeMachine {
     pub(crate) missing: Cell<Option<&'static str>>,
     /// After so many changes, every other one fails: the process is dead.
     pub(crate) changes_left: Cell<Option<usize>>,
+    /// Whether the device still runs for the process that had it last.
+    pub(crate) runs_on: Cell<bool>,
     /// Routes that were put back.
     pub(crate) routes: RefCell<Vec<String>>,
 }
@@ -100,6 +102,7 @@ impl FakeMachine {
         let captured = Captured::new()
             .file(&format!("{directory}/class"), "0x020000\n")
             .file(&format!("{directory}/driver_override"), "(null)\n")
+            .file(&format!("{directory}/reset"), "")
             .symlink(&format!("{directory}/driver"), "../../../../bus/pci/drivers/igb")
             .symlink(&format!("{directory}/iommu_group"), "../../../kernel/iommu_groups/7")
             .file("proc/sys/kernel/random/boot_id", "this-start\n")
@@ -129,6 +132,7 @@ impl FakeMachine {
             vfio_works: Cell::new(true),
             missing: Cell::new(None),
             changes_left: Cell::new(None),
+            runs_on: Cell::new(false),
             routes: RefCell::default(),
         }
     }
@@ -153,6 +157,11 @@ impl FakeMachine {
             .collect();
         all.sort_unstable();
         all
+    }
+
+    /// Takes the possibility to reset the device away.
+    pub(crate) fn cannot_be_reset(&self) {
+        fs::remove_file(self.file(&format!("{}/reset", pci::directory(NIC)))).expect("was there");
     }
 
     /// Lets a process hold something open.
@@ -185,6 +194,8 @@ impl FakeMachine {
         let node = self.file("dev/vfio/7");
         if node.exists() {
             fs::remove_file(node).expect("writable");
+            let reset = self.file(&format!("{}/reset", pci::directory(NIC)));
+            self.runs_on.set(!reset.exists());
         }
         let mut network = self.network.borrow_mut();
         network.links.clear();
@@ -277,7 +288,12 @@ impl Machine for FakeMachine {
             Change::Mtu(mtu) => link.mtu = *mtu,
             Change::TxQueueLen(len) => link.tx_queue_len = *len,
             Change::Promiscuous => link.promiscuous = true,
-            Change::Up(up) => link.up = *up,
+            Change::Up(up) => {
+                if link.up && !up {
+                    self.runs_on.set(false);
+                }
+                link.up = *up;
+            }
             Change::Address(held) => {
                 network.addresses.push(NetAddress { index, ..held.clone() });
             }

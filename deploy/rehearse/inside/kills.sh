@@ -5,27 +5,35 @@
 KILLS=10
 UNBIND_SECONDS=30
 
-# kill_rounds LIMIT_MS: each round kills between the first moment of the bind and LIMIT_MS later.
+# kill_rounds LIMIT_MS: each round kills between the first moment of the bind and LIMIT_MS later; the last one when
+# the server serves, which not every device forgets.
 kill_rounds() {
-    local round delay
+    local round delay moment
     for ((round = 1; round <= KILLS; round++)); do
         delay=$((RANDOM % $1))
+        moment="$delay ms after the bind began"
+        [[ $round -lt $KILLS ]] || delay=ready moment='when it serves'
         kill_after "$delay"
-        check "kill $round after $delay ms, port $state: unbind" timeout "$UNBIND_SECONDS" pollux nic unbind "$PORT"
+        check "kill $round, $moment, port $state: unbind" timeout "$UNBIND_SECONDS" pollux nic unbind "$PORT"
         check_back "kill $round" "$PORT_ADDRESS"
     done
+    check "the last kill hit a server" test "${state%serving}" != "$state"
     ask ping "$PORT_ADDRESS"
 }
 
-# kill_after MS: begins to bind and then to serve, in a process group that is killed; sets `state` to what held
-# the port then.
+# kill_after MS|ready: begins to bind and then to serve, in a process group that is killed then; sets `state` to what
+# held the port.
 kill_after() {
     local group
     set -m
     bind_and_serve >/tmp/killed.log 2>&1 &
     group=$!
     set +m
-    sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+    if [[ $1 == ready ]]; then
+        await "$READY_SECONDS" grep -q ' ready: ' /tmp/killed.log
+    else
+        sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+    fi
     kill -KILL -- "-$group"
     wait "$group" 2>/dev/null
     cat /tmp/killed.log

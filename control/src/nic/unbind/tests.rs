@@ -55,6 +55,7 @@ impl Bench {
         let eth = machine.eth().expect("the interface is back");
         assert_eq!((eth.name.as_str(), eth.mtu, eth.up), ("eth0", 9000, true));
         assert_eq!(eth.mac, MAC);
+        assert!(!machine.runs_on.get(), "the device was stopped");
         assert_eq!(machine.addresses(), ["10.0.0.5/24", "fd00::5/64"]);
         assert_eq!(self.store.read(NIC).expect("readable"), None);
     }
@@ -108,6 +109,33 @@ fn an_unbind_that_is_killed_anywhere_is_finished_by_another() {
     }
     // Override, release, probe; MTU, up, two addresses, a route.
     assert_eq!(needed, Some(8));
+}
+
+#[test]
+fn a_device_that_cannot_be_reset_is_stopped_before_it_is_used() {
+    let mut needed = None;
+    for changes in 0..20 {
+        let bench = Bench::new();
+        bench.machine.cannot_be_reset();
+        bench.bind().expect("binds");
+        bench.machine.changes_left.set(Some(changes));
+        let first = bench.unbind();
+        bench.machine.changes_left.set(None);
+        bench.unbind().unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
+        bench.expect_back();
+        if first.is_ok() {
+            needed = Some(changes);
+            break;
+        }
+    }
+    // Up and down beside what any other takes.
+    assert_eq!(needed, Some(10));
+    let bench = Bench::new();
+    bench.machine.cannot_be_reset();
+    bench.bind().expect("binds");
+    bench.store.remove(NIC).expect("removable");
+    let done = bench.unbind().expect("without a record");
+    assert!(!bench.machine.runs_on.get(), "{done:?}");
 }
 
 #[test]
