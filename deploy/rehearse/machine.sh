@@ -18,13 +18,14 @@ KERNEL_CLIENT_CIDR=198.19.0.1/24
 inside() { ip netns exec "$netns" "$@"; }
 
 # make_link: the port's tap and, over a bridge, the interface "client"; and the tap of the kernel's NIC. The
-# bridge hands its frames on as a wire would: checksums filled in, nothing longer than the MTU. The tap is
-# multi-queue where the model's device has several queues.
+# bridge hands its frames on as a wire would: checksums filled in, nothing longer than the MTU; it does not answer
+# for the client's address itself. The tap is multi-queue where the model's device has several queues.
 make_link() {
     local queues=''
     [[ $device != *mq=on* ]] || queues=multi_queue
     ip netns add "$netns"
     inside ip link set lo up
+    inside sysctl -qw net.ipv4.conf.all.arp_ignore=1
     inside ip tuntap add port mode tap ${queues:+"$queues"}
     inside ip tuntap add kernel mode tap
     inside ip link add bridge type bridge
