@@ -22,6 +22,7 @@ serve_over_vhost() {
     check "$1 workers: auto takes vhost" grep -q 'took vhost:pollux-host' "$LOG"
     check "$1 workers: checksums are left to the kernel" test "$(handed_over)" != filled
     fetch_here "$1 workers"
+    connect_often "$1 workers"
     note "large packets: $(counter tx_large_packets) ($(handed_over))"
     if [[ $(handed_over) == segmented ]]; then
         check "$1 workers: large packets are handed over" test "$(counter tx_large_packets)" -gt 0
@@ -50,6 +51,11 @@ fetch_here() {
     for file in /srv/www/*.bin; do
         check "$1: ${file##*/} is fetched and right" fetch_file "${file##*/}"
     done
+}
+
+# connect_often WHAT: that many connections, one after the other.
+connect_often() {
+    local round
     for ((round = 0; round < SPREAD_FETCHES; round++)); do
         fetch_file 100.bin || { failed "$1: $SPREAD_FETCHES connections are answered" && return; }
     done
