@@ -57,7 +57,7 @@ provide_packages() {
 }
 
 # Debian starts a service as it installs it, and again at every boot; nobody asked for nginx on port 80,
-# nor for a database: the tests make servers of their own.
+# for a database or for sshd: the tests make servers of their own.
 install_without_services() {
     local service
     (
@@ -72,8 +72,8 @@ install_without_services() {
         fi
         apt_quietly install --yes --no-install-recommends "$@"
     ) || return 1
-    for service in nginx postgresql; do
-        [[ " $* " != *" $service "* ]] || systemctl disable --quiet "$service" 2>/dev/null || true
+    for service in nginx postgresql openssh-server; do
+        [[ " $* " != *" $service "* ]] || systemctl disable --quiet "${service/openssh-server/ssh}" 2>/dev/null || true
     done
 }
 
