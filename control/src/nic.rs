@@ -67,11 +67,11 @@ fn list(machine: &impl Machine, args: &LookArgs) -> Result<(), Failure> {
 }
 
 fn status(machine: &impl Machine, args: &LookArgs) -> Result<(), Failure> {
-    let standings = report::standings(machine, &Store::new(&args.state.state))?;
+    let records = report::records(machine, &Store::new(&args.state.state))?;
     if args.json {
-        print(&format!("{}\n", report::status_json(&standings)))
+        print(&format!("{}\n", report::status_json(&records)))
     } else {
-        print(&report::status_text(&standings))
+        print(&report::status_text(&records))
     }
 }
 

@@ -129,7 +129,11 @@ fn hand_over(taken: &mut Taken, link: &Link, plan: &Plan) -> Result<(), LaunchEr
         Handover::Nothing(reason) if plan.link == LinkSpec::Auto => {
             return Err(LaunchError::Vhost { link: link.to_string(), reason });
         }
-        Handover::Frames(reason) | Handover::Nothing(reason) => reason,
+        Handover::Nothing(reason) => {
+            tracing::warn!("{link}: {reason} It serves all the same: the interface may come up");
+            reason
+        }
+        Handover::Frames(reason) => reason,
     };
     if taken.info.tx_segmentation_max > 0 {
         tracing::warn!("{link}: {reason}; goes on without segmentation offload");

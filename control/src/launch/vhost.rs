@@ -53,7 +53,7 @@ fn received(directory: &Path) -> Option<u64> {
 }
 
 fn has_come(received: &impl Fn() -> Option<u64>, before: u64) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + ARRIVAL_TIMEOUT;
     while received().is_none_or(|now| now <= before) {
         if Instant::now() > deadline {
             return false;
@@ -103,7 +103,7 @@ const HEADERS_LEN: usize = 40;
 const FRAME_MIN: usize = 60;
 /// Bytes of payload of a segment.
 const SEGMENT: usize = 1_448;
-const PATIENCE: Duration = Duration::from_millis(500);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

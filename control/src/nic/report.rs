@@ -170,7 +170,7 @@ pub(crate) fn list_json(snapshot: &Snapshot) -> Value {
 
 /// What there is of a record now.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct RecordStatus {
     address: String,
     record: Option<Record>,
     damaged: Option<String>,
@@ -183,15 +183,18 @@ pub(crate) struct Standing {
 ///
 /// # Errors
 /// The state directory cannot be read.
-pub(crate) fn standings(machine: &impl Machine, store: &Store) -> Result<Vec<Standing>, NicError> {
+pub(crate) fn records(
+    machine: &impl Machine,
+    store: &Store,
+) -> Result<Vec<RecordStatus>, NicError> {
     let boot_id = machine.boot_id();
-    let standing = |address: String| {
+    let status = |address: String| {
         let (record, damaged) = match store.read(&address) {
             Ok(record) => (record, None),
             Err(NicError::Damaged { why, .. }) => (None, Some(why)),
             Err(error) => return Err(error),
         };
-        Ok(Standing {
+        Ok(RecordStatus {
             driver: pci::driver(machine.host(), &address),
             stale: record.as_ref().is_some_and(|record| record.boot_id != boot_id),
             now: machine.now(),
@@ -200,10 +203,10 @@ pub(crate) fn standings(machine: &impl Machine, store: &Store) -> Result<Vec<Sta
             damaged,
         })
     };
-    store.addresses()?.into_iter().map(standing).collect()
+    store.addresses()?.into_iter().map(status).collect()
 }
 
-impl Standing {
+impl RecordStatus {
     /// Its state, stable for programs.
     fn state(&self) -> &'static str {
         let taken = self.driver.as_deref().is_some_and(|name| USER_DRIVERS.contains(&name));
@@ -277,16 +280,16 @@ impl Standing {
 }
 
 /// The status for people.
-pub(crate) fn status_text(standings: &[Standing]) -> String {
-    if standings.is_empty() {
+pub(crate) fn status_text(records: &[RecordStatus]) -> String {
+    if records.is_empty() {
         return "no NIC is bound by pollux\n".into();
     }
-    standings.iter().map(Standing::text).collect()
+    records.iter().map(RecordStatus::text).collect()
 }
 
 /// The status for programs.
-pub(crate) fn status_json(standings: &[Standing]) -> Value {
-    let bound: Vec<_> = standings.iter().map(Standing::json).collect();
+pub(crate) fn status_json(records: &[RecordStatus]) -> Value {
+    let bound: Vec<_> = records.iter().map(RecordStatus::json).collect();
     json!({"version": 1, "bound": bound})
 }
 

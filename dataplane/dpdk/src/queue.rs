@@ -106,8 +106,8 @@ impl QueuePair {
         let refused = &raw mut self.losses.tx_segmentation_refused;
         // SAFETY: `frames` are `count` mbufs that this queue owns, each at least as long as its `len`
         // (`submit` saw to it); the port is started while `open` lives, and this queue of it has no
-        // other user. The first `sent` of them belong
-        // to the ring, or were freed, afterwards.
+        // other user. The first `sent` of them belong to the ring, or were
+        // freed, afterwards.
         let sent = unsafe {
             dpdk_sys::shim_tx_burst(self.port, self.queue, frames.as_ptr(), count, refused)
         };

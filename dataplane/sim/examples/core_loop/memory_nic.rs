@@ -72,14 +72,14 @@ impl MemoryNic {
 }
 
 /// A buffer that goes back to its wire when dropped.
-pub(crate) struct Lent {
+pub(crate) struct NicBuffer {
     /// Empty only once it was submitted.
     bytes: Vec<u8>,
     len: usize,
     wire: Wire,
 }
 
-impl Drop for Lent {
+impl Drop for NicBuffer {
     fn drop(&mut self) {
         if !self.bytes.is_empty() {
             self.wire.0.borrow_mut().free.push(std::mem::take(&mut self.bytes));
@@ -87,38 +87,38 @@ impl Drop for Lent {
     }
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for NicBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
-impl AsMut<[u8]> for Lent {
+impl AsMut<[u8]> for NicBuffer {
     fn as_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 }
 
-impl Frame for Lent {
+impl Frame for NicBuffer {
     fn checksums(&self) -> RxChecksums {
         RxChecksums::Good
     }
 }
 
 impl Nic for MemoryNic {
-    type Frame = Lent;
-    type Blank = Lent;
+    type Frame = NicBuffer;
+    type Blank = NicBuffer;
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { tx_checksum_offload: true, ip_mtu: IP_MTU, tx_segmentation_max: 0 }
     }
 
-    fn receive(&mut self, burst: &mut Burst<Lent>) {
+    fn receive(&mut self, burst: &mut Burst<NicBuffer>) {
         let mut queues = self.0.0.borrow_mut();
         while !burst.is_full()
             && let Some(Packet { bytes, len }) = queues.to_worker.pop_front()
         {
-            burst.push(Lent { bytes, len, wire: self.0.clone() });
+            burst.push(NicBuffer { bytes, len, wire: self.0.clone() });
         }
     }
 
@@ -126,12 +126,12 @@ impl Nic for MemoryNic {
         !self.0.0.borrow().free.is_empty()
     }
 
-    fn blank(&mut self) -> Option<Lent> {
+    fn blank(&mut self) -> Option<NicBuffer> {
         let bytes = self.0.0.borrow_mut().free.pop()?;
-        Some(Lent { bytes, len: BUFFER_LEN, wire: self.0.clone() })
+        Some(NicBuffer { bytes, len: BUFFER_LEN, wire: self.0.clone() })
     }
 
-    fn submit(&mut self, mut blank: Lent, len: usize, _: TxOffload) {
+    fn submit(&mut self, mut blank: NicBuffer, len: usize, _: TxOffload) {
         let bytes = std::mem::take(&mut blank.bytes);
         self.0.0.borrow_mut().to_clients.push(Packet { bytes, len });
     }
