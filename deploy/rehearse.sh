@@ -2,6 +2,7 @@
 # deploy/rehearse.sh: binds, serves from and gives back the NICs of a virtual machine, as root.
 #
 #   rehearse.sh [MODEL...]
+#   rehearse.sh --fetch     only fetch the packages and the kernel, for a rehearsal without a network
 #
 # MODEL is virtio-net, e1000e, vmxnet3 or vhost (default: all). Each machine boots Debian's kernel under QEMU's own
 # emulation, without the processor's help, with a NIC of that model and one that stays the kernel's; their
@@ -39,6 +40,7 @@ main() {
     for model in "$@"; do
         case $model in
             -h | --help) show_help && exit ;;
+            --fetch) [[ $# -eq 1 ]] || misuse "--fetch stands alone" ;;
             *) read_model "$model" || misuse "'$model' is no model: say $(model_names | paste -sd ' ')" ;;
         esac
         models+=("$model")
@@ -47,9 +49,11 @@ main() {
     need_root
     check_debian
     provide_packages "${BUILD_PACKAGES[@]}" "${REHEARSAL_PACKAGES[@]}"
+    work=${CARGO_TARGET_DIR:-$root/target}/rehearsal
+    provide_kernel
+    [[ ${1-} != --fetch ]] || exit 0
     provide_pollux test-release
     begin
-    provide_kernel
     make_image
     for model in "${models[@]}"; do rehearse "$model"; done
     printf '%d passed, %d failed\n' "$passed" "$failed"
@@ -57,8 +61,6 @@ main() {
 }
 
 begin() {
-    work=${CARGO_TARGET_DIR:-$root/target}/rehearsal
-    mkdir -p "$work"
     scratch=$(mktemp -d "$work/run.XXXXXX")
     netns=rehearsal-$$
     machine=''

@@ -39,6 +39,8 @@ main() {
             need_root
             provide_pollux test-release
             export POLLUX_BIN=$binary
+            # Nothing can be fetched from inside.
+            "$REHEARSE" --fetch
             exec unshare --mount --net --propagation private "$0" --inside "$@"
             ;;
     esac
@@ -583,6 +585,8 @@ test_instructions_that_rise_fail() {
 test_rehearse_arguments() {
     expect_fails 2 "'ixgbe' is no model: say virtio-net e1000e vmxnet3 vhost" "$REHEARSE" ixgbe || return 1
     expect_fails 2 "'--fast' is no model" "$REHEARSE" virtio-net --fast || return 1
+    expect_fails 2 '--fetch stands alone' "$REHEARSE" --fetch virtio-net || return 1
+    expect_fails 2 '--fetch stands alone' "$REHEARSE" virtio-net --fetch || return 1
     expect_says 'rehearse.sh [MODEL...]' "$REHEARSE" --help
 }
 
