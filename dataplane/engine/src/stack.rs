@@ -53,10 +53,16 @@ impl Stack {
         let mut sent = Sent::default();
         let payload_max = nic.capabilities().ip_mtu.saturating_sub(IP_LEN + TCP_LEN);
         let (sent, coalescer) = (&mut sent, None);
-        let mut lane =
-            Lane::<N, false> { nic, stats: &stats, header: &header, sent, packet: None, coalescer };
+        let mut device = PacketDevice::<N, false> {
+            nic,
+            stats: &stats,
+            header: &header,
+            sent,
+            packet: None,
+            coalescer,
+        };
         let now = stack_time(now);
-        let mut interface = Interface::new(config, &mut lane, now);
+        let mut interface = Interface::new(config, &mut device, now);
         interface.update_ip_addrs(|addresses| {
             let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
             assert!(addresses.push(host).is_ok(), "a new interface has room for one address");
@@ -81,8 +87,8 @@ impl Stack {
         let (received, fin) = (tcp.received(), tcp.is_half_closed());
         let Tcp { set, sent, .. } = tcp;
         let (packet, coalescer) = (Some(packet), None);
-        let mut lane = Lane::<N, false> { nic, stats, header, sent, packet, coalescer };
-        let result = self.interface.poll_ingress_single(self.now, &mut lane, set);
+        let mut device = PacketDevice::<N, false> { nic, stats, header, sent, packet, coalescer };
+        let result = self.interface.poll_ingress_single(self.now, &mut device, set);
         debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
         let grown = tcp.received() - received + usize::from(tcp.is_half_closed() && !fin);
         tcp.expected = tcp.expected.wrapping_add(u32::try_from(grown).unwrap_or(0));
@@ -119,8 +125,9 @@ impl Stack {
         for _ in 0..budget {
             let Tcp { set, sent, .. } = tcp;
             let coalescer = coalescer.as_deref_mut();
-            let mut lane = Lane::<N, LARGE> { nic, stats, header, sent, packet: None, coalescer };
-            let result = self.interface.poll_egress(self.now, &mut lane, set);
+            let mut device =
+                PacketDevice::<N, LARGE> { nic, stats, header, sent, packet: None, coalescer };
+            let result = self.interface.poll_egress(self.now, &mut device, set);
             match self.interface.poll_at(self.now, set) {
                 Some(at) if at <= self.now => {
                     if result == PollResult::None {
@@ -320,7 +327,7 @@ impl Sent {
 
 /// smoltcp's device for the length of one call: one connection's packet in, its segments out; with
 /// `LARGE` they may become parts of a large packet. Small responses do not pay for the question.
-struct Lane<'a, N: Nic, const LARGE: bool> {
+struct PacketDevice<'a, N: Nic, const LARGE: bool> {
     nic: &'a mut N,
     stats: &'a CoreStats,
     header: &'a ReplyHeader,
@@ -329,7 +336,7 @@ struct Lane<'a, N: Nic, const LARGE: bool> {
     coalescer: Option<&'a mut Coalescer<N::Blank>>,
 }
 
-impl<N: Nic, const LARGE: bool> Device for Lane<'_, N, LARGE> {
+impl<N: Nic, const LARGE: bool> Device for PacketDevice<'_, N, LARGE> {
     type RxToken<'b>
         = Inbound<'b>
     where

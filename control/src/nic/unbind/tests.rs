@@ -78,14 +78,23 @@ fn what_was_bound_comes_back_as_it_was() {
     bench.expect_back();
 }
 
-#[test]
-fn a_bind_that_is_killed_anywhere_is_undone() {
-    for changes in 0..4 {
+/// A machine for each number of changes after which its bind was cut short; the last was bound.
+fn cut_binds() -> impl Iterator<Item = (usize, Bench)> {
+    (0..=CHANGES_OF_BIND).map(|changes| {
         let bench = Bench::new();
         bench.machine.changes_left.set(Some(changes));
-        let bound = bench.bind();
-        assert_eq!(bound.is_ok(), changes == 3, "{changes}");
+        assert_eq!(bench.bind().is_ok(), changes == CHANGES_OF_BIND, "{changes}");
         bench.machine.changes_left.set(None);
+        (changes, bench)
+    })
+}
+
+/// Override, release, probe.
+const CHANGES_OF_BIND: usize = 3;
+
+#[test]
+fn a_bind_that_is_killed_anywhere_is_undone() {
+    for (changes, bench) in cut_binds() {
         bench.unbind().unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
         bench.expect_back();
     }
@@ -131,12 +140,7 @@ fn a_device_that_cannot_be_reset_is_stopped_before_it_is_used() {
 
 #[test]
 fn a_lost_record_leaves_it_to_the_kernel() {
-    for changes in 0..4 {
-        let bench = Bench::new();
-        bench.machine.changes_left.set(Some(changes));
-        let bound = bench.bind();
-        assert_eq!(bound.is_ok(), changes == 3, "{changes}");
-        bench.machine.changes_left.set(None);
+    for (changes, bench) in cut_binds() {
         bench.store.remove(NIC).expect("removable");
         bench.unbind().unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
         assert_eq!(bench.machine.driver().as_deref(), Some("igb"));
