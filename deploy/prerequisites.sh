@@ -144,7 +144,8 @@ provide_components() {
 
 # provide_pollux PROFILE: sets `binary` to the server: $POLLUX_BIN where that is set, or else built now.
 provide_pollux() {
-    binary=${POLLUX_BIN:-${CARGO_TARGET_DIR:-$root/target}/$1/pollux}
+    # Cargo's directory of the profile dev is called debug.
+    binary=${POLLUX_BIN:-${CARGO_TARGET_DIR:-$root/target}/${1/dev/debug}/pollux}
     if [[ -n ${POLLUX_BIN:-} ]]; then
         [[ -x $binary ]] || die "POLLUX_BIN=$binary is not a program"
         return

@@ -52,7 +52,7 @@ main() {
     work=${CARGO_TARGET_DIR:-$root/target}/rehearsal
     provide_kernel
     [[ ${1-} != --fetch ]] || exit 0
-    provide_pollux test-release
+    provide_pollux dev
     begin
     make_image
     for model in "${models[@]}"; do rehearse "$model"; done

@@ -4,7 +4,7 @@
 #
 #   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
-# quickstart.sh starts the real binary: POLLUX_BIN, or the test-release profile, which is then built.
+# quickstart.sh starts the real binary: POLLUX_BIN, or a debug build, which is then made.
 # The tests run in a mount and a network namespace of their own, with an empty /run, so that nothing they do
 # to links, namespaces, mounts and records is seen outside. Hugepages belong to the whole machine: one
 # test reserves six and gives them back, and expects nobody else to change their number meanwhile.
@@ -37,7 +37,7 @@ main() {
         --test) "test_$2" ;;
         *)
             need_root
-            provide_pollux test-release
+            provide_pollux dev
             export POLLUX_BIN=$binary
             # Nothing can be fetched from inside.
             "$REHEARSE" --fetch

@@ -1,14 +1,26 @@
 #!/usr/bin/env bash
 # deploy/test.sh: everything the tests need, then all of them. CI and laptop run this same script, as root.
 #
-#   test.sh
+#   test.sh               all steps
+#   test.sh --only STEP   one of them, with its output as it comes
 #
-# Formatting, lints, the Rust tests (those of the real binary make links in namespaces of their own),
-# the tests of the scripts, the rehearsal on a virtual machine's NICs, whether all tests together moved every counter, and one short round of the bench.
-# A failing step does not stop the others; the end says which failed, then "N passed, N failed" over all tests. Links and hugepages are given back
-# at the end, whatever happens.
-# CARGO_TARGET_DIR is respected. POLLUX_HUGEPAGES is how many 2 MiB pages must be to be had (default 768).
-# The tests of the real binary find it by POLLUX_BIN; without it the test-release profile is built.
+# STEP is one of:
+#   formatting     cargo fmt
+#   shell-scripts  shellcheck
+#   build          the binary and all tests
+#   lints          clippy
+#   scripts        the tests of the scripts
+#   tests          the Rust tests; those of the real binary make links in namespaces of their own
+#   counters       whether the Rust tests together moved every counter (not without `tests`)
+#   instructions   instructions a request, counted
+#   rehearsal      NICs are bound and served from in virtual machines
+#   bench          one short round of the bench
+#
+# Two lanes of steps run side by side, each step's output is shown when it has ended. A failing step does
+# not stop the others; the end says which failed, then "N passed, N failed" over all tests. Links and
+# hugepages are given back at the end, whatever happens.
+# CARGO_TARGET_DIR is respected. POLLUX_HUGEPAGES is how many 2 MiB pages must be to be had (default 1536:
+# two tests at a time). POLLUX_BIN names another binary for the tests of the real one.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -21,17 +33,30 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
 
-# What the largest test reserves.
-HUGEPAGES=${POLLUX_HUGEPAGES:-768}
-# The tests of the real binary reserve under this owner, holding the lock of this name.
-TESTS=tests
+# What the two largest tests reserve.
+HUGEPAGES=${POLLUX_HUGEPAGES:-1536}
+# The tests of the real binary reserve under these owners, holding this lock.
+TESTS_LOCK=tests
+TESTS_OWNERS=(tests-0 tests-1)
+# Steps before everything, side by side, and after everything. The tests of the scripts and the Rust tests both
+# count hugepages: one lane.
+FIRST=(formatting shell-scripts build)
+LEFT=(scripts tests counters)
+RIGHT=(lints instructions rehearsal)
+LAST=(bench)
 # All steps together; CI ends a run after 90 minutes.
 LIMIT_SECONDS=$((46 * 60))
 STEPS_ENDED='all steps have ended'
 
 main() {
+    local only=''
     case ${1-} in
         -h | --help) show_help && exit ;;
+        --only)
+            [[ $# -eq 2 ]] || misuse "--only wants one step"
+            only=$2
+            [[ " ${FIRST[*]} ${LEFT[*]} ${RIGHT[*]} ${LAST[*]} " == *" $only "* ]] || misuse "there is no step '$only'"
+            ;;
         '') ;;
         *) misuse "'$1' is not understood" ;;
     esac
@@ -43,16 +68,23 @@ main() {
     provide_components rustfmt clippy
     begin
     rehearse
-    run_steps
+    if [[ -n $only ]]; then
+        start_lane stream "$only"
+        await_lanes
+    else
+        run_all
+    fi
+    say "$STEPS_ENDED"
     conclude
 }
 
 # From here on all that is said is kept in `transcript` as well.
 begin() {
-    transcript=$(mktemp)
-    counters=$(mktemp -d)
-    failed_steps=()
-    command_pid=''
+    scratch=$(mktemp -d)
+    transcript=$scratch/transcript
+    counters=$scratch/counters
+    mkdir "$counters" "$scratch/failed"
+    lanes=()
     links_before=$(list_links)
     trap leave EXIT
     trap 'exit 130' INT
@@ -68,11 +100,12 @@ rehearse() {
 }
 
 leave() {
+    local pid
     trap '' INT TERM HUP
-    [[ -z $command_pid ]] || end_process "$command_pid" 30
+    for pid in "${lanes[@]+"${lanes[@]}"}"; do end_process "$pid" 40; done
     ./hugepages.sh release --owner "test-$$" || true
-    if try_lock "$TESTS" 0; then give_back; fi
-    rm -rf "$transcript" "$counters"
+    if try_lock "$TESTS_LOCK" 0; then give_back; fi
+    rm -rf "$scratch"
 }
 
 # What a test that was killed could not give back. Only while nobody else runs the tests.
@@ -81,48 +114,93 @@ give_back() {
     while read -r name; do
         deploy/link.sh down --netns "$name" || true
     done < <(comm -13 <(echo "$links_before") <(list_links))
-    ./hugepages.sh release --owner "$TESTS" || true
+    for name in "${TESTS_OWNERS[@]}"; do ./hugepages.sh release --owner "$name" || true; done
 }
 
 # The namespaces link.sh has made a link in.
 list_links() { find "$RECORDS" -name 'link-[!@]*' -printf '%f\n' 2>/dev/null | sed 's/^link-//' | sort; }
 
-run_steps() {
-    provide_pollux test-release
-    export POLLUX_BIN=$binary
-    step "formatting" cargo fmt --check
-    step "shell scripts" shellcheck -x hugepages.sh .ci/run deploy/*.sh deploy/bench/*.sh \
-        deploy/rehearse/*.sh deploy/rehearse/inside/*
-    step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
-    step "tests of the scripts" deploy/script-tests.sh
-    step "rehearsal on NICs" deploy/rehearse.sh
-    POLLUX_COUNTERS=$counters step "tests" cargo test --workspace --locked --no-fail-fast
-    step "counters" deploy/counters.sh "$counters"
-    step "instructions a request" deploy/bench/instructions.sh
-    step "bench, one short round" deploy/bench.sh --quick
-    say "$STEPS_ENDED"
+run_all() {
+    start_lane stream "${FIRST[@]}"
+    await_lanes
+    # Without the binary there is nothing to test.
+    [[ ! -e $scratch/failed/build ]] || return 0
+    export POLLUX_BIN=${POLLUX_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/pollux}
+    start_lane gather "${LEFT[@]}"
+    start_lane gather "${RIGHT[@]}"
+    await_lanes
+    start_lane stream "${LAST[@]}"
+    await_lanes
 }
 
-# step NAME COMMAND...: runs it in what is left of the time.
-step() {
-    local name=$1 began=$SECONDS
-    shift
-    say "--- $name: $*"
-    timeout --kill-after 30 $((LIMIT_SECONDS > SECONDS ? LIMIT_SECONDS - SECONDS : 1)) "$@" &
-    command_pid=$!
-    if wait "$command_pid"; then
-        say "--- $name: done in $((SECONDS - began)) s"
-    else
-        say "--- $name: FAILED after $((SECONDS - began)) s"
-        failed_steps+=("$name")
-    fi
-    command_pid=''
+start_lane() {
+    run_lane "$@" &
+    lanes+=($!)
 }
+
+await_lanes() {
+    wait "${lanes[@]}"
+    lanes=()
+}
+
+command_of() {
+    case $1 in
+        formatting) command=(cargo fmt --check) ;;
+        shell-scripts)
+            command=(shellcheck -x hugepages.sh .ci/run deploy/*.sh deploy/bench/*.sh deploy/rehearse/*.sh
+                deploy/rehearse/inside/*)
+            ;;
+        build) command=(cargo test --workspace --locked --no-run) ;;
+        lints) command=(cargo clippy --workspace --all-targets --locked -- -D warnings) ;;
+        scripts) command=(deploy/script-tests.sh) ;;
+        tests) command=(env "POLLUX_COUNTERS=$counters" cargo test --workspace --locked --no-fail-fast) ;;
+        counters) command=(deploy/counters.sh "$counters") ;;
+        instructions) command=(deploy/bench/instructions.sh) ;;
+        rehearsal) command=(deploy/rehearse.sh) ;;
+        bench) command=(deploy/bench.sh --quick) ;;
+    esac
+}
+
+# run_lane stream|gather STEP...: one after the other, in what is left of the time.
+run_lane() {
+    local how=$1 name began left output command_pid='' ended
+    local -a command
+    shift
+    trap - EXIT
+    trap '[[ -z $command_pid ]] || end_process "$command_pid" 30; exit 143' INT TERM HUP
+    for name in "$@"; do
+        command_of "$name"
+        began=$SECONDS
+        left=$((LIMIT_SECONDS > SECONDS ? LIMIT_SECONDS - SECONDS : 1))
+        output=/dev/fd/1
+        [[ $how == stream ]] || output=$scratch/$name.output
+        show say "--- $name: ${command[*]}"
+        timeout --kill-after 30 "$left" "${command[@]}" >"$output" 2>&1 &
+        command_pid=$!
+        if wait "$command_pid"; then
+            ended='done'
+        else
+            ended=FAILED
+            : >"$scratch/failed/$name"
+        fi
+        command_pid=''
+        [[ $how == stream ]] || show cat "$output"
+        show say "--- $name: $ended after $((SECONDS - began)) s"
+    done
+}
+
+# show COMMAND...: what it prints stays in one piece.
+show() (
+    exec 9<"$scratch"
+    flock 9
+    "$@"
+)
 
 # The count is the last line, after all has been given back.
 conclude() {
-    local name count
-    for name in "${failed_steps[@]+"${failed_steps[@]}"}"; do say "failed: $name"; done
+    local count failed_steps
+    failed_steps=$(find "$scratch/failed" -type f -printf '%f\n' | sort)
+    [[ -z $failed_steps ]] || say "failed: ${failed_steps//$'\n'/, }"
     say "took $SECONDS s"
     # The last words may still be on their way to the transcript.
     await 5 $$ grep -q "$STEPS_ENDED" "$transcript" || warn "the transcript is cut short"
@@ -130,13 +208,13 @@ conclude() {
     trap - EXIT
     leave
     printf '%s\n' "$count"
-    [[ ${#failed_steps[@]} -eq 0 ]]
+    [[ -z $failed_steps ]]
 }
 
 # Sums what cargo ("test result: ok. 5 passed; 0 failed; ..") and script-tests.sh ("5 passed, 0 failed")
 # said. A step that failed without a failed test, as a lint does, counts as one.
 count_tests() {
-    awk -v steps="${#failed_steps[@]}" '
+    awk -v steps="$(wc -w <<<"$failed_steps")" '
         /^test result: / { passed += $4; failed += $6 }
         /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 }
         END { printf "%d passed, %d failed\n", passed, (failed > steps ? failed : steps) }' "$transcript"

@@ -1,306 +1,472 @@
-//! A PostgreSQL server of one test: its own directory, its own socket, its own processes.
-//!
-//! It is asked over a Unix socket, which reaches across network namespaces. What it writes lies in a
-//! temporary directory and is not made safe against a power cut. Only processes that were started
-//! here are ever ended, by their ids; nothing is left of it when it is dropped.
+//! PostgreSQL comes, goes and is slow: what depends on it says so, and nothing else notices.
 
-use std::fs::{self, File};
-use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, User};
+use crate::kit::{Postgres, Rig, RigPlan, SampleSite, ServerPlan, Shown, script, wrk};
+use crate::workload::{Request, Shop, Visitor};
 
-use super::machine::Tool;
-
-/// A server that may be up or down.
-#[derive(Debug)]
-pub(crate) struct Postgres {
-    directory: tempfile::TempDir,
-    programs: PathBuf,
-    child: Option<Child>,
+/// The harness itself: all that the others rely on.
+#[test]
+fn a_server_of_the_tests_own_comes_and_goes() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let site = SampleSite::write(scratch.path());
+    let mut postgres = Postgres::seeded(&site.directory.join("seed.sql"));
+    let directory = postgres.directory();
+    assert_eq!(postgres.query("SELECT count(*) FROM items"), "100000\n");
+    postgres.kill();
+    postgres.start();
+    assert_eq!(postgres.query("SELECT count(*) FROM items"), "100000\n");
+    postgres.stop();
+    postgres.start();
+    assert_eq!(postgres.query("SELECT count(*) FROM items"), "100000\n");
+    postgres.freeze();
+    drop(postgres);
+    assert!(!directory.exists(), "{}", directory.display());
+    let directory = directory.to_str().expect("a path in UTF-8");
+    let processes = fs::read_dir("/proc").expect("procfs").flatten().filter(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(directory)
+    });
+    assert_eq!(processes.count(), 0, "processes of {directory}");
 }
 
-impl Postgres {
-    /// A new server, up, with nothing in it.
-    #[track_caller]
-    pub(crate) fn start_new() -> Self {
-        let programs = programs();
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let user = User::from_name(USER).expect("the users can be read");
-        let user = user.unwrap_or_else(|| panic!("no user {USER}: the package makes it"));
-        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-        chown(directory.path(), Some(uid), Some(gid)).expect("root may give it away");
-        let mut server = Self { directory, programs, child: None };
-        let data = server.path("data");
-        let initdb = server.program("initdb");
-        let arguments = [
-            &*initdb,
-            "--pgdata",
-            &data,
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        ];
-        let arguments: Vec<&str> = AS_USER.iter().copied().chain(arguments).collect();
-        Tool::new(60, "setpriv", &arguments).text();
-        let settings = SETTINGS.replace("{directory}", &server.path(""));
-        let config = Path::new(&data).join("postgresql.conf");
-        fs::write(&config, settings).expect("root may write there");
-        server.start();
-        server
-    }
+#[test]
+fn it_is_waited_for_and_missed_without_an_error() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let shop = Shop::write(rig.scratch.path());
+        let mut postgres = Postgres::seeded(&shop.seed());
+        postgres.stop();
+        let server = plan(&config(rig.scratch.path()), &shop, &postgres).serve(rig);
+        let visitor = &mut Visitor::new();
+        for round in 0..20 {
+            assert_eq!(Kind::of(&visitor.ask(&asking(round))), Kind::Empty);
+        }
+        for path in ["/crud/items", "/crud/items/1"] {
+            unavailable(visitor.ask(&Request::get(path)));
+        }
+        let write = Request::json("PUT", "/crud/items/1", r#"{"name":"x"}"#);
+        unavailable(visitor.ask(&write));
+        visitor.get("/db?min=1&max=9");
 
-    /// A new server, up, on which `script` was run.
-    #[track_caller]
-    pub(crate) fn seeded(script: &Path) -> Self {
-        let server = Self::start_new();
-        server.run(script);
-        server
-    }
+        postgres.start();
+        let took = returned(visitor);
+        println!("service came {took:?} after PostgreSQL");
+        visitor.ask(&write).status(200);
+        visitor.get("/crud/items/1");
 
-    /// What goes into `DATABASE_URL`.
-    pub(crate) fn url(&self) -> String {
-        format!(
-            "host={} port={PORT} user=postgres dbname=postgres",
-            self.directory.path().display()
-        )
-    }
+        postgres.stop();
+        assert_eq!(Kind::of(&visitor.ask(&asking(0))), Kind::Empty);
+        unavailable(visitor.ask(&Request::get("/crud/items/2")));
+        postgres.start();
+        println!("service came {:?} after PostgreSQL, the second time", returned(visitor));
+        server.stop(rig);
+    });
+}
 
-    /// Where all of it lies.
-    pub(crate) fn directory(&self) -> PathBuf {
-        self.directory.path().to_owned()
-    }
+#[test]
+fn killed_under_load_nothing_else_notices() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let shop = Shop::write(rig.scratch.path());
+        let mut postgres = Postgres::seeded(&shop.seed());
+        let plan = plan(&config(rig.scratch.path()), &shop, &postgres);
+        let server = plan.with_env("DATABASE_MAX_CONN", "3").serve(rig);
+        returned(&mut Visitor::new());
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let stop = Stop(&stop);
+            let load: Vec<_> = (0..8).map(|_| askers(scope, stop.0)).collect();
+            let before = wrk(32, 3, "/pipeline");
+            let sessions = postgres.query(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
+                 AND pid <> pg_backend_pid()",
+            );
+            let sessions: u32 = sessions.trim().parse().expect("a number");
+            assert!((1..=3).contains(&sessions), "{sessions} sessions, and 3 are allowed");
 
-    /// Brings it up, and waits until it answers.
-    #[track_caller]
-    pub(crate) fn start(&mut self) {
-        assert!(self.child.is_none(), "PostgreSQL is up");
-        let log = File::options().create(true).append(true).open(self.path("log"));
-        let log = log.expect("root may write there");
-        // Whatever becomes of the test, its server does not outlive it: setpriv(1).
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).args(AS_USER).arg(self.programs.join("postgres"));
-        command.args(["-D", &self.path("data")]).current_dir(self.directory.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().expect("setpriv (util-linux) runs"));
-        let start = Instant::now();
-        while !self.answers() {
-            if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|s| s.is_some()))
-            {
-                self.child = None;
-                panic!("PostgreSQL has ended:\n{}", self.log());
+            let killed = Instant::now();
+            postgres.kill();
+            let during = wrk(32, 4, "/pipeline");
+            let started = Instant::now();
+            postgres.start();
+            let up = Instant::now();
+            println!("PostgreSQL took {:?} to come up", up - started);
+            let after = wrk(32, 6, "/pipeline");
+            stop.0.store(true, Ordering::Relaxed);
+
+            for load in [&before, &during, &after] {
+                assert!(load.faults.is_empty(), "{}", load.text);
             }
-            assert!(start.elapsed() < START_MAX, "PostgreSQL does not answer:\n{}", self.log());
+            let (without, back) = (during.rate / before.rate, after.rate / before.rate);
+            println!(
+                "/pipeline beside /async-db: {:.0}/s; {without:.2} of it without PostgreSQL, \
+                 {back:.2} when it was back",
+                before.rate
+            );
+            // A machine that others use, too, is not as fast at all times.
+            assert!(without > 0.5 * back.min(1.0), "others keep their rate");
+            let asked: Vec<Asked> =
+                load.into_iter().flat_map(|load| load.join().expect("ends")).collect();
+            judge(&asked, killed, started, up);
+        });
+        server.stop(rig);
+    });
+}
+
+/// What came to those who asked all the time.
+fn judge(asked: &[Asked], killed: Instant, started: Instant, up: Instant) {
+    let of = |from: Instant, to: Instant| {
+        asked.iter().filter(move |asked| asked.at >= from && asked.at + asked.took <= to)
+    };
+    let slowest = asked.iter().map(|asked| asked.took).max().unwrap_or_default();
+    let first = asked.iter().map(|asked| asked.at).min().expect("somebody asked");
+    let good = asked.iter().filter(|asked| asked.kind == Kind::Rows && asked.at >= up);
+    let back = good.map(|asked| asked.at).min().expect("service comes back") - up;
+    println!("{} asked, slowest {slowest:?}, rows again after {back:?}", asked.len());
+    assert!(of(first, killed).all(|asked| asked.kind == Kind::Rows), "rows before");
+    assert!(of(first, killed).count() > 100, "there was load");
+    let dead = killed + Duration::from_millis(500);
+    assert!(of(dead, started).all(|asked| asked.kind == Kind::Empty), "empty without");
+    assert!(of(dead, started).count() > 100, "there was load without PostgreSQL");
+    assert!(slowest < TIMEOUT + SLACK, "within the timeout");
+    assert!(back < RETURN, "by itself");
+    let settled = up + RETURN;
+    assert!(of(settled, Instant::now()).all(|asked| asked.kind == Kind::Rows), "rows after");
+}
+
+/// Worse than gone: it is there, and says nothing.
+#[test]
+fn frozen_it_is_given_up_in_time() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let shop = Shop::write(rig.scratch.path());
+        let postgres = Postgres::seeded(&shop.seed());
+        let server = plan(&config(rig.scratch.path()), &shop, &postgres).serve(rig);
+        let stop = AtomicBool::new(false);
+        let visitor = &mut Visitor::new();
+        returned(visitor);
+        thread::scope(|scope| {
+            let stop = Stop(&stop);
+            let load: Vec<_> = (0..8).map(|_| askers(scope, stop.0)).collect();
+            thread::sleep(Duration::from_secs(1));
+            let before = wrk(16, 2, "/pipeline");
+            postgres.freeze();
+            let frozen = Instant::now();
+            let during = wrk(16, 5, "/pipeline");
+            postgres.thaw();
+            let thawed = Instant::now();
+            thread::sleep(RETURN);
+            let settled = Instant::now();
+            thread::sleep(Duration::from_secs(1));
+            stop.0.store(true, Ordering::Relaxed);
+            println!("/pipeline: {:.2} of its rate meanwhile", during.rate / before.rate);
+            assert!(during.rate > before.rate * 0.5 && during.faults.is_empty());
+            let asked: Vec<Asked> =
+                load.into_iter().flat_map(|load| load.join().expect("ends")).collect();
+            let slowest = asked.iter().map(|asked| asked.took).max().unwrap_or_default();
+            println!("{} asked, slowest {slowest:?}", asked.len());
+            assert!(slowest < TIMEOUT + SLACK, "within the timeout");
+            for Asked { at, took, kind } in &asked {
+                if *at > frozen && *at + *took < thawed {
+                    assert_eq!(*kind, Kind::Empty, "{:?} after the freeze", *at - frozen);
+                }
+                if *at + *took < frozen || *at > settled {
+                    assert_eq!(*kind, Kind::Rows, "before, and afterwards");
+                }
+            }
+        });
+        server.stop(rig);
+    });
+}
+
+/// Nobody has to start the server again because of what happens to a table.
+#[test]
+fn a_table_may_come_later_and_be_made_anew() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let shop = Shop::write(rig.scratch.path());
+        let mut postgres = Postgres::start_new();
+        let plan = plan(&config(rig.scratch.path()), &shop, &postgres);
+        // Who starts it now is told.
+        let (code, log) = plan.clone().launch(rig).refusal();
+        assert_eq!(code, 2, "{log}");
+        assert!(log.contains("items_by_price") && log.contains("relation \"items\""), "{log}");
+
+        postgres.stop();
+        let server = plan.serve(rig);
+        let visitor = &mut Visitor::new();
+        assert_eq!(Kind::of(&visitor.ask(&asking(0))), Kind::Empty);
+        postgres.start();
+        let start = Instant::now();
+        while visitor.ask(&asking(0)).answer.status != 500 {
+            assert!(start.elapsed() < RETURN, "PostgreSQL is there, and has no table");
             thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Asks it to end at once, sessions included, and waits for that.
-    #[track_caller]
-    pub(crate) fn stop(&mut self) {
-        let mut child = self.child.take().expect("PostgreSQL is up");
-        signal(child.id(), Signal::SIGINT);
+        for path in ["/crud/items", "/crud/items/1"] {
+            visitor.ask(&Request::get(path)).status(500).has("Content-Type", "text/plain");
+        }
+        server.logged(&["items_by_price", "relation \"items\" does not exist"]);
+        postgres.run(&shop.seed());
         let start = Instant::now();
-        while child.try_wait().expect("a child of ours").is_none() {
-            if start.elapsed() > STOP_MAX {
-                self.child = Some(child);
-                panic!("PostgreSQL does not end:\n{}", self.log());
+        while visitor.ask(&asking(0)).answer.status == 500 {
+            assert!(start.elapsed() < RETURN, "the table is there, and not found");
+            thread::sleep(Duration::from_millis(20));
+        }
+        println!("found {:?} after it was there", start.elapsed());
+        assert_eq!(Kind::of(&visitor.ask(&asking(0))), Kind::Rows);
+        visitor.get("/crud/items/1");
+
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let stop = Stop(&stop);
+            let load: Vec<_> = (0..4).map(|_| askers(scope, stop.0)).collect();
+            for _ in 0..3 {
+                thread::sleep(Duration::from_millis(300));
+                postgres.run(&shop.seed());
             }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// SIGKILL to all of its processes, as when a machine goes down.
-    #[track_caller]
-    pub(crate) fn kill(&mut self) {
-        let mut child = self.child.take().expect("PostgreSQL is up");
-        // Stopped, it starts no process between the reading and the killing.
-        signal(child.id(), Signal::SIGSTOP);
-        let sessions = children(child.id());
-        assert!(!sessions.is_empty(), "PostgreSQL has processes besides the first");
-        // Their parent is gone before them; what is left of them then comes to us, and not to a first
-        // process that, in a container, may not care.
-        prctl::set_child_subreaper(true).expect("Linux has it");
-        signal(child.id(), Signal::SIGKILL);
-        child.wait().expect("a child of ours");
-        for &pid in &sessions {
-            signal(pid, Signal::SIGKILL);
-        }
-        for pid in sessions {
-            waitpid(Pid::from_raw(pid.cast_signed()), None).expect("a child of ours by now");
-        }
-        prctl::set_child_subreaper(false).expect("Linux has it");
-        self.forget_memory();
-    }
-
-    /// Stops all of its processes where they are: sessions stay, and nothing is answered.
-    pub(crate) fn freeze(&self) {
-        self.signal_all(Signal::SIGSTOP);
-    }
-
-    /// Lets them go on.
-    pub(crate) fn thaw(&self) {
-        self.signal_all(Signal::SIGCONT);
-    }
-
-    fn signal_all(&self, which: Signal) {
-        let first = self.child.as_ref().expect("PostgreSQL is up").id();
-        for pid in [first].into_iter().chain(children(first)) {
-            signal(pid, which);
-        }
-    }
-
-    /// What one SQL statement says, a line for each row, columns between `|`.
-    #[track_caller]
-    pub(crate) fn query(&self, sql: &str) -> String {
-        self.psql(&["--tuples-only", "--no-align", "--command", sql])
-    }
-
-    /// Runs a script.
-    #[track_caller]
-    pub(crate) fn run(&self, script: &Path) {
-        self.psql(&["--file", script.to_str().expect("a path in UTF-8")]);
-    }
-
-    /// Runs `pgbench` on it, for `seconds` and some more.
-    pub(crate) fn pgbench(&self, seconds: u32, arguments: &[&str]) -> Tool {
-        let (host, port) = (self.path(""), PORT.to_string());
-        let whom = ["--host", &*host, "--port", &*port, "--username=postgres"];
-        let arguments: Vec<&str> = whom.into_iter().chain(arguments.iter().copied()).collect();
-        Tool::new(seconds + 30, &self.program("pgbench"), &arguments)
-    }
-
-    fn psql(&self, arguments: &[&str]) -> String {
-        let url = self.url();
-        let fixed = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", &*url];
-        let arguments: Vec<&str> = fixed.into_iter().chain(arguments.iter().copied()).collect();
-        Tool::new(60, &self.program("psql"), &arguments).text()
-    }
-
-    fn answers(&self) -> bool {
-        let (host, port) = (self.path(""), PORT.to_string());
-        let arguments = ["--quiet", "--host", &*host, "--port", &*port, "--username=postgres"];
-        Tool::new(10, &self.program("pg_isready"), &arguments).output().status.success()
-    }
-
-    /// A server that was killed leaves the segment of memory by which it told that it was there; its
-    /// name stands in the seventh line of the file with its process id.
-    fn forget_memory(&self) {
-        let text = fs::read_to_string(Path::new(&self.path("data")).join("postmaster.pid"));
-        let text = text.unwrap_or_default();
-        if let Some(id) = text.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
-            Tool::new(5, "ipcrm", &["--shmem-id", id]).output();
-        }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
-    }
-
-    fn program(&self, name: &str) -> String {
-        self.programs.join(name).to_str().expect("a path in UTF-8").to_owned()
-    }
-
-    fn path(&self, name: &str) -> String {
-        let path = self.directory.path();
-        let path = if name.is_empty() { path.to_owned() } else { path.join(name) };
-        path.to_str().expect("a path in UTF-8").to_owned()
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let log = self.log();
-            let last = log.lines().rev().take(20).collect::<Vec<_>>();
-            eprintln!("--- PostgreSQL said, last line first:\n{}\n---", last.join("\n"));
-        }
-        let Some(mut child) = self.child.take() else { return };
-        // Nothing that waits for a session: SIGQUIT ends all of them at once, unless they are frozen.
-        signal(child.id(), Signal::SIGQUIT);
-        for pid in [child.id()].into_iter().chain(children(child.id())) {
-            signal(pid, Signal::SIGCONT);
-        }
-        let start = Instant::now();
-        while child.try_wait().is_ok_and(|status| status.is_none()) {
-            if start.elapsed() > STOP_MAX {
-                signal(child.id(), Signal::SIGKILL);
-                child.wait().ok();
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        self.forget_memory();
-    }
-}
-
-/// Where the newest server on this machine has its programs.
-#[track_caller]
-fn programs() -> PathBuf {
-    let entries = fs::read_dir(PROGRAMS).into_iter().flatten().flatten();
-    let versions = entries.filter_map(|entry| {
-        let version: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let programs = entry.path().join("bin");
-        programs.join("initdb").is_file().then_some((version, programs))
+            thread::sleep(Duration::from_millis(300));
+            stop.0.store(true, Ordering::Relaxed);
+            let asked: Vec<Asked> =
+                load.into_iter().flat_map(|load| load.join().expect("ends")).collect();
+            let slowest = asked.iter().map(|asked| asked.took).max().unwrap_or_default();
+            println!("{} asked while the table was made anew, slowest {slowest:?}", asked.len());
+            assert!(asked.len() > 100, "there was load");
+            assert!(asked.iter().all(|asked| asked.kind == Kind::Rows), "nobody noticed");
+        });
+        server.stop(rig);
     });
-    let newest = versions.max().map(|(_, programs)| programs);
-    newest.unwrap_or_else(|| panic!("no PostgreSQL in {PROGRAMS}: deploy/test.sh installs it"))
 }
 
-fn signal(pid: u32, signal: Signal) {
-    // One that has ended meanwhile is as good as ended.
-    kill(Pid::from_raw(pid.cast_signed()), signal).ok();
+#[test]
+fn a_full_queue_is_refused_at_once() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let shop = Shop::write(rig.scratch.path());
+        let postgres = Postgres::seeded(&shop.seed());
+        let server = plan(&config(rig.scratch.path()), &shop, &postgres)
+            .set("postgres.connections=1")
+            .set("postgres.pipeline=1")
+            .set("postgres.queue=4")
+            .set("postgres.timeout=5s")
+            .serve(rig);
+        returned(&mut Visitor::new());
+        let request = Request::get("/slow?ms=500");
+        let mut visitors: Vec<_> = (0..20).map(|_| Visitor::new()).collect();
+        for visitor in &mut visitors {
+            visitor.send(&request);
+        }
+        let (mut served, mut refused) = (0, 0);
+        for visitor in &mut visitors {
+            let shown = visitor.answer(&request);
+            match shown.answer.status {
+                200 => served += 1,
+                _ => {
+                    unavailable(shown);
+                    refused += 1;
+                }
+            }
+        }
+        println!("{served} served, {refused} refused");
+        assert!((4..=7).contains(&served), "one at a time, four waiting: {served}");
+        assert_eq!(served + refused, 20);
+        let counted = server.stop(rig).stats.offload("postgres_refused");
+        assert_eq!(counted, refused, "each refusal is counted");
+    });
 }
 
-/// Processes whose parent is `parent`.
-fn children(parent: u32) -> Vec<u32> {
-    let entries = fs::read_dir("/proc").expect("procfs is mounted").flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+#[test]
+fn a_slow_statement_times_out_alone() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let shop = Shop::write(rig.scratch.path());
+        let postgres = Postgres::seeded(&shop.seed());
+        let server = plan(&config(rig.scratch.path()), &shop, &postgres)
+            .set("postgres.connections=6")
+            .set("postgres.timeout=1s")
+            .serve(rig);
+        returned(&mut Visitor::new());
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let stop = Stop(&stop);
+            let load: Vec<_> = (0..4).map(|_| askers(scope, stop.0)).collect();
+            thread::sleep(Duration::from_millis(500));
+            for shown in time_out(&Request::get("/slow?ms=30000")) {
+                unavailable(shown);
+            }
+            for shown in time_out(&Request::get("/slow-or-empty?ms=30000")) {
+                shown.status(200).body(r#"{"items":[],"count":0}"#);
+            }
+            stop.0.store(true, Ordering::Relaxed);
+            let asked: Vec<Asked> =
+                load.into_iter().flat_map(|load| load.join().expect("ends")).collect();
+            // Statements are pipelined: what was sent behind one before that showed to be slow shares
+            // its fate.
+            let held = asked.iter().filter(|asked| asked.took > SHOWN).count();
+            let slowest = asked.iter().map(|asked| asked.took).max().unwrap_or_default();
+            println!("{held} of {} shared its fate, slowest {slowest:?}", asked.len());
+            assert!(slowest < Duration::from_secs(1) + SLACK, "within the timeout");
+            assert!(held * 10 < asked.len(), "few did");
+        });
+        // Nobody waits for what they say any more, so they are not to go on.
+        let start = Instant::now();
+        while sleepers(&postgres) > 0 {
+            assert!(start.elapsed() < RETURN, "{} statements go on", sleepers(&postgres));
+            thread::sleep(Duration::from_millis(50));
+        }
+        server.stop(rig);
+    });
 }
 
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in brackets and may hold anything: `7 (x) S 1 ..`.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+/// Asks twice for what takes too long, and returns the answers, which come when the time is over. Who
+/// asks meanwhile for something else does not wait, but for a few that were sent behind it.
+#[track_caller]
+fn time_out(slow: &Request) -> Vec<Shown> {
+    let mut visitors = [Visitor::new(), Visitor::new()];
+    let start = Instant::now();
+    visitors.iter_mut().for_each(|visitor| visitor.send(slow));
+    thread::sleep(SHOWN);
+    let mut other = Visitor::new();
+    let mut held = 0;
+    for round in 0..40 {
+        let asked = Instant::now();
+        let rows = Kind::of(&other.ask(&asking(round))) == Kind::Rows;
+        held += usize::from(!rows || asked.elapsed() > SHOWN);
+    }
+    println!("{slow:?}: {held} of 40 others held, {:?} after it", start.elapsed());
+    assert!(held <= 2, "{slow:?}: {held} of 40 others waited for it");
+    let shown = visitors.iter_mut().map(|visitor| visitor.answer(slow)).collect();
+    let took = start.elapsed();
+    let bounds = Duration::from_millis(900)..Duration::from_secs(1) + SLACK;
+    assert!(bounds.contains(&took), "{slow:?}: {took:?}");
+    shown
 }
 
-const PROGRAMS: &str = "/usr/lib/postgresql";
-/// The server refuses to run as root; this user comes with the package.
-const USER: &str = "postgres";
-const AS_USER: &[&str] = &["--reuid", USER, "--regid", USER, "--clear-groups", "--"];
-/// Part of the name of its socket; nobody listens on TCP.
-const PORT: u16 = 5432;
-/// Small and quick. Rows come in the order they lie in, from one scan, for one who compares. A
-/// segment of shared memory is a file below the directory, which goes with it.
-const SETTINGS: &str = "\
-listen_addresses = ''
-port = 5432
-unix_socket_directories = '{directory}'
-max_connections = 100
-shared_buffers = 64MB
-huge_pages = off
-dynamic_shared_memory_type = mmap
-fsync = off
-synchronous_commit = off
-full_page_writes = off
-autovacuum = off
-jit = off
-synchronize_seqscans = off
-max_parallel_workers_per_gather = 0
-log_min_messages = warning
-timezone = 'UTC'
-";
-/// How long it may take to come up, recovery included.
-const START_MAX: Duration = Duration::from_secs(30);
-/// How long it may take to end.
-const STOP_MAX: Duration = Duration::from_secs(10);
+/// How many statements sleep.
+fn sleepers(postgres: &Postgres) -> u32 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    postgres.query(sql).trim().parse().expect("a number")
+}
+
+/// One answer to `/async-db`.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    at: Instant,
+    took: Duration,
+    kind: Kind,
+}
+
+/// What it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// All rows that there are.
+    Rows,
+    /// What is said without a database.
+    Empty,
+}
+
+impl Kind {
+    /// It must be one of them.
+    #[track_caller]
+    fn of(shown: &Shown) -> Self {
+        let shown = shown.clone().status(200).has("Content-Type", "application/json");
+        let body: serde_json::Value = serde_json::from_slice(&shown.answer.body).expect("JSON");
+        match body["count"].as_u64() {
+            Some(0) => {
+                shown.body(r#"{"items":[],"count":0}"#);
+                Self::Empty
+            }
+            count => {
+                let items = body["items"].as_array().map(Vec::len);
+                assert_eq!((count, items), (Some(ROWS), Some(20)), "{}", shown.what);
+                Self::Rows
+            }
+        }
+    }
+}
+
+/// Asks `/async-db` again and again, some two hundred times a second.
+fn askers<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    stop: &'scope AtomicBool,
+) -> ScopedJoinHandle<'scope, Vec<Asked>> {
+    scope.spawn(move || {
+        let mut visitor = Visitor::new();
+        let mut asked = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let at = Instant::now();
+            let shown = visitor.ask(&asking(asked.len()));
+            asked.push(Asked { at, took: at.elapsed(), kind: Kind::of(&shown) });
+            thread::sleep(Duration::from_millis(5));
+        }
+        asked
+    })
+}
+
+/// Ends the askers, also when the test fails beside them.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Twenty rows that are there.
+fn asking(round: usize) -> Request {
+    Request::get(&format!("/async-db?min={}&max=500&limit={ROWS}", round % 400))
+}
+
+const ROWS: u64 = 20;
+
+/// Asks until rows come; says how long that took.
+#[track_caller]
+fn returned(visitor: &mut Visitor) -> Duration {
+    let start = Instant::now();
+    while Kind::of(&visitor.ask(&asking(0))) == Kind::Empty {
+        assert!(start.elapsed() < RETURN, "no rows {RETURN:?} after PostgreSQL was there");
+        thread::sleep(Duration::from_millis(20));
+    }
+    start.elapsed()
+}
+
+#[track_caller]
+fn unavailable(shown: Shown) {
+    let shown = shown.status(503).has("Content-Type", "text/plain");
+    let seconds: u32 = shown.value("Retry-After").parse().expect("seconds");
+    assert!(seconds > 0, "{shown:?}");
+}
+
+/// `deploy/arena.toml` with two routes whose statement takes as long as it is told.
+fn config(scratch: &Path) -> String {
+    let text = fs::read_to_string(script("deploy/arena.toml")).expect("is there");
+    let section = "[statements]\n";
+    assert!(text.contains(section), "arena.toml has statements");
+    let statement = "slow = \"SELECT 1 AS id FROM pg_sleep($1::bigint * 0.001::float8)\"\n";
+    let mut text = text.replace(section, &format!("{section}{statement}"));
+    for (path, more) in
+        [("/slow", ""), ("/slow-or-empty", "unavailable = '{\"items\":[],\"count\":0}'\n")]
+    {
+        text.push_str(&format!(
+            "\n[[route]]\npath = \"{path}\"\nkind = \"postgres\"\nstatement = \"slow\"\n\
+             arguments = [\"ms\"]\nrow = '{{\"id\": id}}'\n{more}\n[route.parameters]\n\
+             ms = {{ from = \"query\", type = \"integer\", default = 1, bounds = [0, 60_000] }}\n"
+        ));
+    }
+    let path = scratch.join("slow.toml");
+    fs::write(&path, text).expect("writable");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+fn plan(config: &str, shop: &Shop, postgres: &Postgres) -> ServerPlan {
+    ServerPlan::af_xdp()
+        .with(&["--config", config, "--data", shop.directory()])
+        .with_env("DATABASE_URL", &postgres.url())
+}
+
+/// From ask to answer, unless configured otherwise.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// After this a statement has shown to be slow.
+const SHOWN: Duration = Duration::from_millis(100);
+/// For what a busy machine adds.
+const SLACK: Duration = Duration::from_millis(800);
+/// Until what was away serves again: the longest pause between two attempts, on a busy machine.
+const RETURN: Duration = Duration::from_secs(4);

@@ -1,83 +1,204 @@
-//! The counters that the server writes.
+//! `pollux stats` against the client's own count: requests, connections, bytes, routes, latencies.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::kit::{APPLIANCE, Client, PATIENCE, PORT, Rig, RigPlan, SampleSite, ServerPlan, binary};
 use serde_json::Value;
 
-/// One reading of all of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Stats(Value);
+/// What one connection asks for, in this order: request line, body, the status it is answered with.
+const REQUESTS: &[(&str, &str, u16)] = &[
+    ("GET /pipeline", "", 200),
+    ("POST /baseline11?a=13&b=42", "20", 200),
+    ("GET /json/3?m=2", "", 200),
+    ("GET /nowhere", "", 404),
+    ("GET /static/app.js", "", 200),
+    ("GET /db?min=10&max=50", "", 200),
+    ("DELETE /pipeline", "", 405),
+    ("GET /pipeline", "", 200),
+];
+const CONNECTIONS: u64 = 40;
 
-impl Stats {
-    /// Reads the document.
-    pub(crate) fn parse(text: &str) -> Self {
-        let stats = Self(serde_json::from_str(text).expect("the counters are JSON"));
-        for section in ["total", "offload", "reload"] {
-            let counters = stats.0[section].as_object().expect("counters by name");
-            let value = |value: &Value| value.as_u64().unwrap_or_default();
-            sim::moved::note(counters.iter().map(|(name, number)| (name.as_str(), value(number))));
+/// Bytes of the client: sent, and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Traffic {
+    sent: u64,
+    received: u64,
+}
+
+/// Sends [`REQUESTS`] on one connection, pipelined, and reads until the server closes it.
+fn converse() -> Traffic {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((APPLIANCE, PORT)), PATIENCE)
+        .expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    let mut request = String::new();
+    for (at, (line, body, _)) in REQUESTS.iter().enumerate() {
+        let close = if at + 1 == REQUESTS.len() { "Connection: close\r\n" } else { "" };
+        let length = if body.is_empty() {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
+        request += &format!("{line} HTTP/1.1\r\nHost: a\r\n{close}{length}\r\n{body}");
+    }
+    stream.write_all(request.as_bytes()).expect("is taken");
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).expect("ends with FIN");
+    let answered = answers.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
+    assert_eq!(answered, REQUESTS.len(), "{}", String::from_utf8_lossy(&answers));
+    Traffic { sent: request.len() as u64, received: answers.len() as u64 }
+}
+
+/// The report, once all is over that was begun.
+fn report(rig: &Rig) -> Value {
+    let start = Instant::now();
+    loop {
+        let text = rig.pollux(&["stats", "--json"]).text();
+        let report: Value = serde_json::from_str(&text).expect("is JSON");
+        // Levels are published every few turns; TIME-WAIT is the client's.
+        if report["total"]["connections_open"] == 0 || start.elapsed() > PATIENCE {
+            return report;
         }
-        stats
+        std::thread::sleep(Duration::from_millis(20));
     }
+}
 
-    /// A counter, over all cores.
-    #[track_caller]
-    pub(crate) fn total(&self, name: &str) -> u64 {
-        self.0["total"][name].as_u64().unwrap_or_else(|| panic!("there is no counter {name}"))
-    }
+fn sum(values: &Value, name: &str) -> u64 {
+    let values = values.as_array().expect("a list");
+    values.iter().map(|value| value[name].as_u64().expect("a number")).sum()
+}
 
-    /// A counter of each core.
-    #[track_caller]
-    pub(crate) fn each(&self, name: &str) -> Vec<u64> {
-        let cores = self.0["cores"].as_array().expect("the document has cores");
-        let value = |core: &Value| core[name].as_u64();
-        cores.iter().map(|core| value(core).unwrap_or_else(|| panic!("no {name}"))).collect()
-    }
+#[test]
+fn the_numbers_are_those_of_the_client() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let site = SampleSite::write(rig.scratch.path());
+        let data = site.directory.to_str().expect("a path in UTF-8");
+        // Two workers on one queue: the first steers for the second.
+        let server = ServerPlan::new("af_xdp:pollux0", "0,1").with(&["--data", data]).serve(rig);
+        let mut traffic = Traffic::default();
+        for _ in 0..CONNECTIONS {
+            let Traffic { sent, received } = converse();
+            traffic.sent += sent;
+            traffic.received += received;
+        }
+        // One that the client resets, and one that is refused.
+        let mut refused = Client::open();
+        let nonsense = "nonsense\r\n\r\n";
+        refused.send(nonsense);
+        assert_eq!(refused.answer().status, 400);
+        drop(refused);
 
-    /// A number of the reloads.
-    #[track_caller]
-    pub(crate) fn reload(&self, name: &str) -> u64 {
-        self.0["reload"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of reloads"))
-    }
+        let report = report(rig);
+        let total = |name: &str| report["total"][name].as_u64().unwrap_or_else(|| panic!("{name}"));
+        let requests = CONNECTIONS * REQUESTS.len() as u64;
+        assert_eq!(total("requests"), requests);
+        assert_eq!((total("connections_opened"), total("connections_open")), (CONNECTIONS + 1, 0));
+        assert_eq!(total("connections_established"), CONNECTIONS + 1);
+        let of_class = |class: u16| {
+            REQUESTS.iter().filter(|(.., status)| status / 100 == class).count() as u64
+                * CONNECTIONS
+        };
+        assert_eq!((total("responses_2xx"), total("responses_5xx")), (of_class(2), 0));
+        assert_eq!((total("responses_4xx"), total("rejects")), (of_class(4) + 1, 1));
+        assert_eq!(total("request_bytes"), traffic.sent + nonsense.len() as u64);
+        let refusal = total("response_bytes") - traffic.received;
+        assert!((100..1_000).contains(&refusal), "a 400 of {refusal} bytes");
 
-    /// A number of what answers asks: databases, their cache, compression.
-    #[track_caller]
-    pub(crate) fn offload(&self, name: &str) -> u64 {
-        self.0["offload"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of the asks"))
-    }
+        for (name, value) in report["total"].as_object().expect("counters by name") {
+            assert_eq!(Some(sum(&report["cores"], name)), value.as_u64(), "{name}");
+        }
+        let busy = report["cores"].as_array().expect("two").iter().map(|core| &core["requests"]);
+        assert!(busy.into_iter().all(|requests| requests.as_u64() > Some(0)), "both had some");
 
-    /// Totals that are not zero and whose name begins like this.
-    pub(crate) fn nonzero(&self, prefix: &str) -> Vec<(String, u64)> {
-        let totals = self.0["total"].as_object().expect("the document has totals");
-        let value = |value: &Value| value.as_u64().unwrap_or_default();
-        let found = totals.iter().map(|(name, number)| (name.clone(), value(number)));
-        found.filter(|(name, number)| name.starts_with(prefix) && *number > 0).collect()
-    }
+        let routes = report["routes"].as_array().expect("a list");
+        let of_route = |methods: &str, path: &str| {
+            let found = routes.iter().find(|r| r["methods"] == methods && r["path"] == path);
+            found.unwrap_or_else(|| panic!("no {methods} {path}: {routes:?}"))["requests"].clone()
+        };
+        assert_eq!(of_route("GET", "/pipeline"), 2 * CONNECTIONS);
+        assert_eq!(of_route("GET", "/json/{count}"), CONNECTIONS);
+        assert_eq!(of_route("", ""), 2 * CONNECTIONS, "404 and 405 are of no route");
+        assert_eq!(sum(&report["routes"], "requests"), requests);
 
-    /// Everything lost, by reason: dropped by the worker, or below it.
-    pub(crate) fn losses(&self) -> Vec<(String, u64)> {
-        let mut losses = self.nonzero("drop_");
-        losses.extend(self.nonzero("nic_"));
-        losses
-    }
+        let latencies = report["latency"].as_array().expect("a list");
+        let measured = |part: &str| {
+            let of_part = latencies.iter().filter(|latency| latency["part"] == part);
+            of_part.map(|latency| latency["count"].as_u64().expect("a number")).sum::<u64>()
+        };
+        assert_eq!((measured("response"), measured("offload")), (requests, CONNECTIONS));
+        assert_eq!(total("offloads_submitted"), CONNECTIONS);
+        for latency in latencies {
+            let q = ["p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns"]
+                .map(|name| latency[name].as_u64().expect("a number"));
+            assert!(q[0] > 0 && q.is_sorted(), "{latency}");
+        }
 
-    /// Responses of every class.
-    pub(crate) fn responses(&self) -> u64 {
-        ["2xx", "3xx", "4xx", "5xx"]
-            .iter()
-            .map(|class| self.total(&format!("responses_{class}")))
-            .sum()
-    }
+        let core = report["cores"][1]["core"].to_string();
+        let text = rig.pollux(&["stats", "--json", "--core", &core]).text();
+        let of_core: Value = serde_json::from_str(&text).expect("is JSON");
+        assert_eq!(of_core["total"]["requests"], report["cores"][1]["requests"]);
+        assert_eq!(of_core["cores"].as_array().map(Vec::len), Some(1));
+        assert_eq!(sum(&of_core["routes"], "requests"), of_core["total"]["requests"]);
 
-    /// What the port itself counts and is not zero.
-    pub(crate) fn nic(&self) -> Vec<(String, u64)> {
-        let nic = self.0["nic"].as_object().expect("the document has the port's counters");
-        let value = |value: &Value| value.as_u64().unwrap_or_default();
-        let found = nic.iter().map(|(name, number)| (name.clone(), value(number)));
-        found.filter(|(_, number)| *number > 0).collect()
-    }
+        let text = rig.pollux(&["stats"]).text();
+        for words in
+            ["serving at http://198.18.0.2:8080/ on af_xdp:pollux0", "cycles/request", "p99.9"]
+        {
+            assert!(text.contains(words), "{words}:\n{text}");
+        }
+        let line = text.lines().find(|line| line.starts_with("GET /pipeline")).expect("a route");
+        assert!(line.ends_with(&(2 * CONNECTIONS).to_string()), "{line}");
+        server.stop(rig);
+    });
+}
 
-    /// A counter or level below the workers.
-    #[track_caller]
-    pub(crate) fn port(&self, name: &str) -> u64 {
-        self.0["nic"][name].as_u64().unwrap_or_else(|| panic!("there is no {name} of the port"))
-    }
+#[test]
+fn rates_are_watched_until_the_server_goes() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let server = ServerPlan::af_xdp().serve(rig);
+        let mut watch = Command::new(binary())
+            .args(["stats", "--watch", "0.2", "--name", &rig.name])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut client = Client::open();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(1_500) {
+            client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(client.answer().body, b"ok");
+        }
+        drop(client);
+        server.stop(rig);
+        let start = Instant::now();
+        while watch.try_wait().expect("a child of ours").is_none() {
+            assert!(start.elapsed() < PATIENCE, "it watches a server that is gone");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = watch.wait_with_output().expect("it has ended");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        // It goes between two looks, or in the middle of one.
+        let gone = ["no server listens there", "has the server ended?"];
+        assert!(gone.iter().any(|words| said.contains(words)), "{said}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("; rates over 0."), "{text}");
+        let rates = text.lines().filter(|line| line.starts_with("GET /pipeline"));
+        assert!(rates.count() >= 2, "{text}");
+    });
+}
+
+#[test]
+fn a_core_without_a_worker_is_named() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let server = ServerPlan::af_xdp().serve(rig);
+        let output = rig.pollux(&["stats", "--core", "77"]).output();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.trim(), "pollux: no worker runs on core 77; workers run on 1");
+        server.stop(rig);
+    });
 }

@@ -1,7 +1,7 @@
 //! How many frames a queue pair moves: one process makes 64-octet frames, another sends each back
 //! over a memif, both through the same calls that the worker loop makes.
 //!
-//! `cargo run --profile test-release -p dpdk --example memif_rate`: prints frames per second and TSC
+//! `cargo run --release -p dpdk --example memif_rate`: prints frames per second and TSC
 //! cycles per frame received, copied and sent. Takes two cores and 64 free hugepages.
 
 use std::{

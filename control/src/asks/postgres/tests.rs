@@ -5,7 +5,7 @@ mod cells;
 mod faults;
 mod life;
 mod machine;
-#[path = "../../../tests/real/postgres.rs"]
+#[path = "../../../tests/real/kit/postgres.rs"]
 #[expect(dead_code, reason = "the tests of the real binary use the rest")]
 mod server;
 

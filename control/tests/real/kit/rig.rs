@@ -1,0 +1,199 @@
+//! A network namespace with the link of `deploy/link.sh` in it, for the length of one test.
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::panic::resume_unwind;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+
+use super::machine::{Hugepages, Tool, binary, script};
+use super::turn::{Company, Turn};
+
+/// Address of the appliance.
+pub(crate) const APPLIANCE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+/// Address of the kernel's end of the link.
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// TCP port of the appliance.
+pub(crate) const PORT: u16 = 8080;
+
+/// Kind of link, as `deploy/link.sh` knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `pollux0` and `pollux-host`.
+    Veth,
+    /// `pollux-host`, whose other end the appliance makes.
+    Tap,
+}
+
+/// What a test needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RigPlan {
+    /// The link.
+    pub(crate) kind: Kind,
+    /// Queues per direction.
+    pub(crate) queues: u32,
+    /// Hugepages of 2 MiB to have for the test.
+    pub(crate) hugepages: u32,
+    /// `limits.connections` of its servers.
+    pub(crate) connections: u32,
+    /// Whether another test may run beside it.
+    pub(crate) company: Company,
+}
+
+impl RigPlan {
+    /// A veth pair with one queue, and connections for most tests: a server that takes half a gigabyte is
+    /// seconds later in coming.
+    pub(crate) const VETH: Self = Self {
+        kind: Kind::Veth,
+        queues: 1,
+        hugepages: 192,
+        connections: 1_024,
+        company: Company::Shared,
+    };
+
+    /// The same with the default limits: on two cores, buffers of 2 x 9,216 connections of 32 KiB each,
+    /// mbufs, and the store.
+    pub(crate) const MANY_CONNECTIONS: Self =
+        Self { hugepages: 768, connections: 16_384, ..Self::VETH };
+}
+
+/// The namespace and its link.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    /// Name of the namespace.
+    pub(crate) name: String,
+    /// A directory of this test.
+    pub(crate) scratch: tempfile::TempDir,
+    /// `limits.connections` of its servers.
+    pub(crate) connections: u32,
+    kind: Kind,
+    up: bool,
+}
+
+impl Rig {
+    /// Runs `test` on a thread inside a namespace made by `plan`. Afterwards nothing of it is left,
+    /// and if something was, that is a failure too.
+    pub(crate) fn run(plan: RigPlan, test: impl FnOnce(&Self) + Send) {
+        let turn = Turn::take(plan.company);
+        sweep();
+        let pages = Hugepages::reserve(plan.hugepages, &turn);
+        let rig = Self::up(plan);
+        let outcome = thread::scope(|scope| {
+            // By the name of the test, for messages.
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            let inside = thread::Builder::new().name(name).spawn_scoped(scope, || {
+                rig.enter();
+                test(&rig);
+            });
+            inside.expect("a thread").join()
+        });
+        let left = rig.down().and_then(|()| pages.release());
+        match outcome {
+            Err(panic) => {
+                if let Err(left) = left {
+                    eprintln!("besides, the test left something behind: {left}");
+                }
+                resume_unwind(panic)
+            }
+            Ok(()) => left.expect("nothing is left behind"),
+        }
+    }
+
+    fn up(plan: RigPlan) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", process::id());
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let RigPlan { kind, connections, .. } = plan;
+        let rig = Self { name, scratch, connections, kind, up: true };
+        let kind = match kind {
+            Kind::Veth => "veth",
+            Kind::Tap => "tap",
+        };
+        let queues = plan.queues.to_string();
+        link(&["up", "--netns", &rig.name, "--kind", kind, "--queues", &queues]).text();
+        rig
+    }
+
+    /// Moves the calling thread into the namespace: its sockets, its children, its threads to come.
+    pub(crate) fn enter(&self) {
+        let namespace = File::open(self.path()).expect("the namespace is there");
+        setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter it");
+    }
+
+    /// `deploy/link.sh exec` in this namespace: what comes before the command.
+    pub(crate) fn exec_arguments(&self) -> [String; 4] {
+        ["exec".into(), "--netns".into(), self.name.clone(), "--".into()]
+    }
+
+    /// `pollux` with these arguments, for the server of this test.
+    pub(crate) fn pollux(&self, arguments: &[&str]) -> Tool {
+        let binary = binary();
+        let program = binary.to_str().expect("a path in UTF-8");
+        Tool::new(60, program, &[arguments, &["--name", &self.name]].concat())
+    }
+
+    /// Id of the XDP program on the appliance's interface, if there is one. A tap has none.
+    pub(crate) fn xdp_program(&self) -> Option<String> {
+        if self.kind == Kind::Tap {
+            return None;
+        }
+        let shown = Tool::new(5, "ip", &["-details", "link", "show", "dev", "pollux0"]).text();
+        let (_, rest) = shown.split_once("prog/xdp id ")?;
+        Some(rest.split(' ').next().unwrap_or_default().to_owned())
+    }
+
+    /// Sets a sysctl of the namespace; `key` is a path below `/proc/sys`.
+    pub(crate) fn sysctl(&self, key: &str, value: &str) {
+        let path = format!("/proc/sys/{key}");
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    fn path(&self) -> String {
+        format!("/run/netns/{}", self.name)
+    }
+
+    fn down(mut self) -> Result<(), String> {
+        self.up = false;
+        let running = Tool::new(5, "ip", &["netns", "pids", &self.name]).text();
+        let said = link(&["down", "--netns", &self.name]).output();
+        let left =
+            |what: &str, is: bool| if is { Err(format!("{what} ({})", self.name)) } else { Ok(()) };
+        left(&format!("processes {running}"), !running.trim().is_empty())?;
+        left(&String::from_utf8_lossy(&said.stderr), !said.status.success())?;
+        left("the namespace", fs::exists(self.path()).unwrap_or(true))
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if self.up {
+            link(&["down", "--netns", &self.name]).output();
+        }
+    }
+}
+
+/// Takes down what test runs that were killed have left.
+fn sweep() {
+    let Ok(entries) = fs::read_dir("/run/netns") else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let pid = rest.split('-').next().unwrap_or_default();
+        if !fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
+            link(&["down", "--netns", &name]).output();
+            // A namespace that a test made beside the link's.
+            Tool::new(5, "ip", &["netns", "del", &name]).output();
+        }
+    }
+}
+
+fn link(arguments: &[&str]) -> Tool {
+    let script = script("deploy/link.sh");
+    Tool::new(60, script.to_str().expect("a path in UTF-8"), arguments)
+}
+
+const PREFIX: &str = "px-";

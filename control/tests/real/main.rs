@@ -1,0 +1,30 @@
+//! The real binary on a real port: every file of tests is a module, `kit` is what they share, `workload`
+//! is the public benchmark's data and what it expects. One binary, so that it is linked once and two tests
+//! can run side by side (`kit/machine.rs`).
+#![forbid(unsafe_code)]
+
+mod admin;
+mod arena;
+mod cuts;
+mod doctor;
+mod exception;
+mod idle;
+mod kit;
+mod load;
+mod loss;
+mod memif;
+mod memory;
+mod metrics;
+mod mixed;
+mod noise;
+mod parked;
+mod postgres;
+mod reload;
+mod reset;
+mod routes;
+mod shutdown;
+mod spread;
+mod stats;
+mod top;
+mod tune;
+mod workload;
