@@ -17,12 +17,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::Plan;
 use crate::failure::Failure;
 
+pub(crate) use journal::reads_stderr as journal_reads_stderr;
+
 /// Opens the log, once per process, and lets a panic say which thread it was. The release build
 /// aborts on a panic: a worker that is lost must not leave others half alive. The level can be changed
 /// through what is returned.
 pub(crate) fn open(plan: &Plan) -> LogLevel {
     let (filter, handle) = reload::Layer::new(LevelFilter::from_level(plan.log_level));
-    let lines = lines::layer(plan.log_format, journal::is_stderr(), io::stderr);
+    let lines = lines::layer(plan.log_format, journal_reads_stderr(), io::stderr);
     tracing_subscriber::registry().with(filter).with(lines).init();
     panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -97,9 +99,10 @@ pub(crate) fn last_word(failure: &Failure) {
 
 /// Writes an error where no log is open: as it is, or with its priority if the journal reads it.
 pub(crate) fn before_it_is_open(error: &str) {
-    let lines = match journal::is_stderr() {
-        true => journal::entries(Level::ERROR, error),
-        false => format!("{}\n", error.trim_end()),
+    let lines = if journal_reads_stderr() {
+        journal::entries(Level::ERROR, error)
+    } else {
+        format!("{}\n", error.trim_end())
     };
     // A terminal that is gone takes no last word.
     let _ = io::stderr().write_all(lines.as_bytes());

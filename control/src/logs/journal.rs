@@ -9,7 +9,7 @@ use tracing::Level;
 
 /// Whether standard error is connected to the journal: `JOURNAL_STREAM` has its device and inode
 /// (systemd.exec(5)). A child whose standard error goes elsewhere inherits the variable, but not these.
-pub(super) fn is_stderr() -> bool {
+pub(crate) fn reads_stderr() -> bool {
     let Ok(named) = env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = fstat(io::stderr()) else { return false };
     parse(&named) == Some((stat.st_dev, stat.st_ino))

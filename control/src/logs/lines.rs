@@ -82,8 +82,7 @@ mod tests {
         let writer = written.clone();
         let (filter, _handle) = reload::Layer::new(LevelFilter::TRACE);
         let registry = tracing_subscriber::registry().with(filter);
-        let subscriber =
-            registry.with(layer(format, for_journal, move || writer.clone()));
+        let subscriber = registry.with(layer(format, for_journal, move || writer.clone()));
         tracing::subscriber::with_default(subscriber, say);
         let octets = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         String::from_utf8(octets).expect("UTF-8").lines().map(str::to_owned).collect()
