@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::task::{self, JoinHandle};
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time;
 
 use crate::failure::Failure;
 use crate::lifecycle::State;
@@ -62,12 +62,12 @@ impl ServiceManager {
     /// Must be called inside of the runtime.
     pub(crate) fn loading(&self) -> Loading {
         let Some(notifications) = self.0.clone() else { return Loading(None) };
+        // At once: what is read may be there before the task has its turn.
+        notifications.send(&[extend(EXTEND_BY)]);
+        notifications.status("starting: reading data, asking databases");
         Loading(Some(task::spawn(async move {
-            notifications.status("starting: reading data, asking databases");
-            let mut tick = time::interval(EXTEND_EVERY);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                tick.tick().await;
+                time::sleep(EXTEND_EVERY).await;
                 notifications.send(&[extend(EXTEND_BY)]);
             }
         })))
