@@ -13,6 +13,7 @@ mod page;
 mod plan;
 mod raw;
 mod routes;
+mod secret;
 mod units;
 
 pub(crate) use effective::Effective;
@@ -25,4 +26,5 @@ pub(crate) use plan::{
 };
 pub(crate) use raw::Config;
 pub(crate) use routes::{Draft, Routes, method_names};
+pub(crate) use secret::conceal;
 pub(crate) use units::{duration as parse_time, spell as spell_time};

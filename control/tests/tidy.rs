@@ -41,7 +41,12 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("ratatui", &["control"]),
     ("rusqlite", &["control"]),
     ("tokio-postgres", &["control"]),
+    // The data path counts; it has nothing to write a log with.
     ("tracing", &["control"]),
+    ("tracing-subscriber", &["control"]),
+    ("log", &[]),
+    // Only the control plane talks to the service manager.
+    ("sd-notify", &["control"]),
     ("tun-rs", &["control"]),
     ("hyper", &["control"]),
     ("prometheus-client", &["control"]),
@@ -62,6 +67,12 @@ const FORBID_UNSAFE: &[&str] = &[
 
 /// Where `unsafe` may stand.
 const UNSAFE_IN: &[&str] = &["dataplane/dpdk/", "dataplane/dpdk-sys/"];
+
+/// Where `pollux` starts other programs: `doctor` asks for packages, `nic bind` has a watchdog.
+const STARTS_PROGRAMS: &[&str] = &["control/src/host.rs", "control/src/nic/watchdog.rs"];
+
+/// What writes to standard error or output.
+const WRITES: &[&str] = &["println!", "print!", "dbg!", "stderr()", "stdout()"];
 
 /// Files longer than [`FILE_LINES_MAX`], with their length today.
 const LONG_FILES: &[(&str, usize)] = &[];
@@ -199,6 +210,35 @@ fn only_the_stack_names_smoltcps_interface() {
             && words(line).any(|word| word == "SocketSet" || word == "Interface")
     });
     assert!(faults.is_empty(), "these belong into engine/src/stack.rs: {faults:#?}");
+}
+
+#[test]
+fn serving_starts_no_programs() {
+    let faults = code_lines(|source, line| {
+        source.path.starts_with("control/src/")
+            && !STARTS_PROGRAMS.contains(&source.path.as_str())
+            && !source.is_test()
+            && source.shipped().contains("process::Command")
+            && line.contains("Command::new")
+    });
+    assert!(faults.is_empty(), "a child would inherit NOTIFY_SOCKET: {faults:#?}");
+}
+
+#[test]
+fn the_data_path_writes_no_log() {
+    const SILENT: &[&str] = &["dataplane/engine/src/", "dataplane/http1/src/", "handlers/src/"];
+    let faults: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| SILENT.iter().any(|place| source.path.starts_with(place)))
+        .filter(|source| !source.is_test())
+        .flat_map(|source| {
+            let code = code_only(source.shipped());
+            let bad = |line: &&str| WRITES.iter().any(|writes| line.contains(writes));
+            let lines = code.lines().filter(bad).map(|line| format!("{}: {line}", source.path));
+            lines.collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(faults.is_empty(), "count it, or send an Event: {faults:#?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
+use super::secret::{HIDDEN, conceal};
 use super::units;
 use super::{Config, Key, Place, Plan};
 use crate::logs::LogLevel;
@@ -80,9 +81,11 @@ impl Setting {
                 _ => {}
             }
         }
-        if !key.is_shown() && !value.is_empty() {
-            value = plan.postgres.server_name().map_or(value, |name| format!("postgres://{name}"));
-        }
+        value = match plan.postgres.server_name() {
+            _ if value.is_empty() || key.is_shown() => conceal(&value),
+            Some(name) => format!("postgres://{name}"),
+            None => HIDDEN.into(),
+        };
         let source = match &place {
             Place::Default => Origin::Default,
             Place::File { .. } => Origin::File,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::secret::conceal;
 use super::{ConfigError, Place};
 
 /// A file's name and text.
@@ -40,7 +41,9 @@ impl<'a> Page<'a> {
         let written = self.text.get(span).unwrap_or_default();
         let line = written.lines().next().unwrap_or_default();
         let short: String = line.chars().take(EXCERPT_CHARS).collect();
-        if short.len() < written.len() { format!("{short}...") } else { short }
+        let short = if short.len() < written.len() { format!("{short}...") } else { short };
+        // Where it was cut, nothing may tell any more that it was a password.
+        if conceal(written) == written { short } else { conceal(written) }
     }
 
     /// Notes a mistake.

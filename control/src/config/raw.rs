@@ -12,6 +12,7 @@ use super::environment::{DATABASE_MAX_CONN, DATABASE_URL};
 use super::near::nearest;
 use super::page::{Page, in_order};
 use super::routes::{self, Routes};
+use super::secret::{conceal, quote};
 use super::{ConfigError, Environment, Key, Place};
 
 /// A value and where it was given.
@@ -54,7 +55,7 @@ impl Config {
         let page = Page::new(file, text);
         let document = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
             place: page.place(error.span().map_or(0, |span| span.start)),
-            problem: error.message().to_owned(),
+            problem: conceal(error.message()),
         })?;
         let mut config = Self::default();
         for (name, value) in in_order(document.get_ref()) {
@@ -78,7 +79,7 @@ impl Config {
     /// No `=`, or no such key.
     pub(crate) fn assign(&mut self, text: &str) -> Result<(), ConfigError> {
         let Some((path, value)) = text.split_once('=') else {
-            return Err(ConfigError::NotAnAssignment { text: text.to_owned() });
+            return Err(ConfigError::NotAnAssignment { text: conceal(text) });
         };
         let path = path.trim();
         let place = Place::Option("--set");
@@ -184,7 +185,7 @@ fn no_scalar(place: Place, key: Key, value: String) -> ConfigError {
     ConfigError::Value {
         place,
         key,
-        value: if key.is_shown() { value } else { HIDDEN.into() },
+        value: quote(key, &value),
         problem: "neither text, number, switch nor list of those".into(),
         fix: format!("write it as in {} = {:?}", key.path(), key.default_text()),
     }
@@ -202,7 +203,7 @@ fn unknown_key(place: Place, path: &str) -> ConfigError {
         }
         None => format!("there are the sections {}", Key::sections().join(", ")),
     };
-    ConfigError::Unknown { place, what: format!("key {path}"), fix }
+    ConfigError::Unknown { place, what: format!("key {}", conceal(path)), fix }
 }
 
 fn unknown_section(place: Place, section: &str) -> ConfigError {
@@ -217,11 +218,8 @@ fn unknown_section(place: Place, section: &str) -> ConfigError {
             routes::ROUTE
         ),
     };
-    ConfigError::Unknown { place, what: format!("section [{section}]"), fix }
+    ConfigError::Unknown { place, what: format!("section [{}]", conceal(section)), fix }
 }
-
-/// Stands for a value that is nobody's business.
-pub(super) const HIDDEN: &str = "(not shown)";
 
 #[cfg(test)]
 mod tests {

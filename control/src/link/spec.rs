@@ -5,6 +5,8 @@ use std::path::Path;
 
 use dpdk::{Device, DeviceError, MemifRole};
 
+use crate::config::conceal;
+
 /// Which port to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LinkSpec {
@@ -77,7 +79,7 @@ impl Display for LinkSpec {
 
 impl Display for Link {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(&conceal(&self.name))
     }
 }
 

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::raw::{Given, HIDDEN};
+use super::super::raw::Given;
+use super::super::secret::{HIDDEN, quote};
 use super::super::units::{self, Expected};
 use super::super::{Config, ConfigError, Key, Place};
 use super::DEADLINE;
@@ -117,11 +118,10 @@ pub(super) fn refuse(
     problem: impl Into<String>,
     fix: impl Into<String>,
 ) -> ConfigError {
-    ConfigError::Value {
-        place: given.place,
-        key,
-        value: if key.is_shown() { given.text } else { HIDDEN.into() },
-        problem: problem.into(),
-        fix: fix.into(),
+    let value = quote(key, &given.text);
+    let mut problem = problem.into();
+    if value != given.text && !given.text.is_empty() {
+        problem = problem.replace(&given.text, HIDDEN);
     }
+    ConfigError::Value { place: given.place, key, value, problem, fix: fix.into() }
 }

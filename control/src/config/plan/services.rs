@@ -109,6 +109,11 @@ impl Reader<'_> {
             self.refuse(key, problem, format!("write {URL_FORM}"))
         };
         let server: tokio_postgres::Config = given.text.parse().map_err(not_understood)?;
+        if has_bare_at(&given.text) {
+            let problem =
+                "has more than one `@`, so that where the password ends is anybody's guess";
+            return Err(self.refuse(key, problem, format!("write {URL_FORM}; `@` is %40")));
+        }
         let nowhere = server.get_hosts().is_empty() && server.get_hostaddrs().is_empty();
         if nowhere {
             return Err(self.refuse(key, "names no host", format!("write {URL_FORM}")));
@@ -157,6 +162,13 @@ fn explain(error: &tokio_postgres::Error) -> String {
     cause
         .filter(|cause| cause.starts_with(NAMES_ITS_OPTION))
         .unwrap_or_else(|| "not understood".into())
+}
+
+/// Whether there is an `@` in the host, port or database of a URL: then it is most likely a password that
+/// ends later than the driver takes it to, and the rest of it would be shown as the host.
+fn has_bare_at(text: &str) -> bool {
+    let after = text.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    after.is_some_and(|(_, place)| place.split('?').next().is_some_and(|p| p.contains('@')))
 }
 
 const URL_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE (special characters \

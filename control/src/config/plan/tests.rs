@@ -292,6 +292,11 @@ fn a_wrong_environment_is_named_and_no_password_is_shown() {
         let want = format!("DATABASE_URL: postgres.url = \"(not shown)\": {problem}; {fix}");
         assert_eq!(error, want, "{url}");
     }
+    for url in ["postgres://u:a@secret@h/db", "postgres://u:a@b/secret@h/db"] {
+        let error = check_with("", Some(url), None).expect_err("is ambiguous").to_string();
+        assert!(error.contains("more than one `@`") && !error.contains("secret"), "{error}");
+    }
+    assert!(check_with("", Some("postgres://u:a@h/db?application_name=a@b"), None).is_ok());
     let tls = check("postgres.url = \"postgres://u:secret@h/db?sslmode=require\"");
     assert_eq!(
         tls.expect_err("is not spoken").to_string(),
@@ -300,6 +305,18 @@ fn a_wrong_environment_is_named_and_no_password_is_shown() {
     );
     let table = config("postgres.url = { password = \"secret\" }");
     assert!(!table.mistakes()[0].to_string().contains("secret"));
+    for elsewhere in [
+        "[postgres]\nulr = \"postgres://u:secret@h/db\"",
+        "[[route]]\npath = \"/\"\nkind = \"sum\"\nurl = \"postgres://u:secret@h/db\"",
+        "[[route]]\npath = \"/\"\nkind = \"postgres://u:secret@h/db\"",
+        "\"postgres://u:secret@h/db\" = 1",
+    ] {
+        let config = config(elsewhere);
+        let mistakes: Vec<_> = config.mistakes().iter().map(ToString::to_string).collect();
+        assert!(!mistakes.is_empty() && !mistakes.join("\n").contains("secret"), "{mistakes:?}");
+    }
+    let link = message("link.device = \"postgres://u:secret@h/db\"");
+    assert!(link.contains("(not shown)") && !link.contains("secret"), "{link}");
 }
 
 #[test]

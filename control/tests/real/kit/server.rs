@@ -63,6 +63,13 @@ impl ServerPlan {
         self
     }
 
+    /// With a variable that bash works out in the server's own process: `WATCHDOG_PID=$$`.
+    pub(crate) fn with_own(mut self, assignment: &str) -> Self {
+        let export = format!("export {assignment} && exec \"$@\"");
+        self.before = ["bash", "-c", &export].map(str::to_owned).into();
+        self
+    }
+
     /// Starts it and waits until it answers.
     #[track_caller]
     pub(crate) fn serve(self, rig: &Rig) -> Server {
