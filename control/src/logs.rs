@@ -1,29 +1,31 @@
-//! The log: lines or JSON on standard error, written by the control plane only.
+//! The log: text or JSON on standard error, written by the control plane only. Where the systemd journal
+//! reads it, every line has its priority in front.
+
+mod journal;
+mod lines;
 
 use std::io::{self, Write};
 use std::panic;
 
 use tracing::Level;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, fmt};
 
-use crate::config::{LogFormat, Plan};
+use crate::config::Plan;
 use crate::failure::Failure;
+
+pub(crate) use journal::reads_stderr as journal_reads_stderr;
 
 /// Opens the log, once per process, and lets a panic say which thread it was. The release build
 /// aborts on a panic: a worker that is lost must not leave others half alive. The level can be changed
 /// through what is returned.
 pub(crate) fn open(plan: &Plan) -> LogLevel {
     let (filter, handle) = reload::Layer::new(LevelFilter::from_level(plan.log_level));
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).with_target(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    match plan.log_format {
-        LogFormat::Text => registry.with(lines).init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
-    }
+    let lines = lines::layer(plan.log_format, journal_reads_stderr(), io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("without a name");
@@ -90,8 +92,18 @@ pub(crate) fn last_word(failure: &Failure) {
         if tracing::dispatcher::has_been_set() {
             tracing::error!("{line}");
         } else {
-            // A terminal that is gone takes no last word.
-            let _ = writeln!(io::stderr(), "pollux: {line}");
+            before_it_is_open(&format!("pollux: {line}"));
         }
     }
+}
+
+/// Writes an error where no log is open: as it is, or with its priority if the journal reads it.
+pub(crate) fn before_it_is_open(error: &str) {
+    let lines = if journal_reads_stderr() {
+        journal::entries(Level::ERROR, error)
+    } else {
+        format!("{}\n", error.trim_end())
+    };
+    // A terminal that is gone takes no last word.
+    let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -32,6 +32,7 @@ mod reload;
 mod remote;
 mod sample;
 mod serve;
+mod service_manager;
 mod stats;
 mod stats_file;
 mod supervise;
@@ -40,7 +41,7 @@ mod top;
 mod tune;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::Parser;
 
@@ -48,7 +49,7 @@ use cli::{Cli, Command, ConfigCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match command_line().command {
         Command::Serve(options) => serve::serve(options),
         Command::Reload(args) => remote::reload(&args),
         Command::Drain(args) => remote::drain(&args),
@@ -77,6 +78,17 @@ fn main() -> ExitCode {
             failure.exit_code().into()
         }
     }
+}
+
+/// The command line. What is wrong with it ends the process, and so does asking for help.
+fn command_line() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() && logs::journal_reads_stderr() {
+            logs::before_it_is_open(&error.to_string());
+            process::exit(error.exit_code());
+        }
+        error.exit()
+    })
 }
 
 fn write_sample(directory: &Path, force: bool) -> Result<(), Failure> {

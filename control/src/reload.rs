@@ -28,6 +28,7 @@ use crate::config::Effective;
 use crate::content::{Content, Sample};
 use crate::failure::Failure;
 use crate::serve::load;
+use crate::service_manager::ServiceManager;
 use crate::stats::{RouteLedger, RouteReport};
 use snapshot::Shelf;
 use standing::Fit;
@@ -292,18 +293,21 @@ pub(crate) struct Reloader {
     shelf: Shelf,
     orders: mpsc::Receiver<Order>,
     board: Arc<Board>,
+    manager: ServiceManager,
 }
 
 impl Reloader {
     /// Starts the task. It ends when it is aborted: after the workers, since it keeps what they were
     /// lent. `serving` is what they have. New content comes from `source`, and is read in `workshop`.
+    /// `manager` is told of every reload.
     pub(crate) fn start(
         (source, workshop): (Source, Workshop),
         workers: Vec<Recipient>,
         asks: Arc<Asks>,
         serving: Snapshot,
+        manager: ServiceManager,
     ) -> (ReloadDesk, JoinHandle<()>) {
-        let (desk, reloader) = Self::new((source, workshop), workers, asks, serving);
+        let (desk, reloader) = Self::new((source, workshop), workers, asks, serving, manager);
         (desk, task::spawn(reloader.run()))
     }
 
@@ -312,6 +316,7 @@ impl Reloader {
         workers: Vec<Recipient>,
         asks: Arc<Asks>,
         serving: Snapshot,
+        manager: ServiceManager,
     ) -> (ReloadDesk, Self) {
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let board = Arc::new(Board::default());
@@ -320,7 +325,7 @@ impl Reloader {
         board.routes.add(&serving.content.site, serving.traffic());
         let source = Arc::new(source);
         let shelf = Shelf::default();
-        (desk, Self { source, workshop, workers, asks, serving, shelf, orders, board })
+        (desk, Self { source, workshop, workers, asks, serving, shelf, orders, board, manager })
     }
 
     async fn run(mut self) {
@@ -342,7 +347,9 @@ impl Reloader {
         while let Ok(order) = self.orders.try_recv() {
             orders.push(order);
         }
+        let reloading = self.manager.reloading();
         let outcome = self.reload().await.map_err(Arc::new);
+        drop(reloading);
         let number = match &outcome {
             Ok(reloaded) => {
                 tracing::info!("{}", reloaded.headline());

@@ -21,6 +21,7 @@ use crate::logs::{self, LogLevel};
 use crate::memory::{HugepagePool, mebibytes};
 use crate::metrics;
 use crate::reload::{Reloader, Snapshot, Source, Standing, Workshop, await_end};
+use crate::service_manager::ServiceManager;
 use crate::stats::StatsHandle;
 use crate::supervise::{Besides, RunError, Signals, Watch, give_back, keep_time, unix_now};
 
@@ -43,7 +44,11 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
     let (workshop, reading) = Workshop::open().map_err(Failure::Runtime)?;
     let standing = Standing::new(config, host);
     let source = Source { options, standing, sample: Sample::default() };
-    let served = runtime.block_on(run(plan, source, workshop, log));
+    let manager = ServiceManager::from_environment();
+    let served = runtime.block_on(run(plan, source, workshop, log, manager.clone()));
+    if let Err(failure) = &served {
+        manager.failed(failure);
+    }
     drop(runtime);
     await_end(&reading, READING_PATIENCE);
     served
@@ -61,13 +66,20 @@ pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Content, Failure> {
     Ok(content)
 }
 
-async fn run(plan: Plan, source: Source, workshop: Workshop, log: LogLevel) -> Result<(), Failure> {
+async fn run(
+    plan: Plan,
+    source: Source,
+    workshop: Workshop,
+    log: LogLevel,
+    manager: ServiceManager,
+) -> Result<(), Failure> {
     let began = Instant::now();
     // Before anything is taken: from here on a signal lets go of it again.
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     let socket = take_socket(&plan).await?;
     let (stats, queries) = StatsHandle::channel();
     let started = metrics::start(plan.metrics, stats.clone()).await;
+    let extended = manager.loading();
     let loading = workshop.work({
         let (plan, sample) = (plan.clone(), source.sample.clone());
         move || load(&plan, &sample)
@@ -76,9 +88,11 @@ async fn run(plan: Plan, source: Source, workshop: Workshop, log: LogLevel) -> R
         loaded = loading => loaded.map_err(|_| Failure::LaunchPanicked)??,
         name = signals.end() => {
             tracing::info!("{name}: stopped before anything was served");
+            manager.stopping(READING_PATIENCE);
             return Ok(());
         }
     };
+    drop(extended);
     tell(&content);
     let need = Need::of(&plan, content.octets, HugepagePool::read());
     let snapshot = Snapshot::new(content, &launch::forms(&plan));
@@ -92,8 +106,13 @@ async fn run(plan: Plan, source: Source, workshop: Workshop, log: LogLevel) -> R
         }
     };
     let recipients = appliance.team.recipients();
-    let (reload, reloader) =
-        Reloader::start((source, workshop), recipients, Arc::clone(&asks), snapshot);
+    let (reload, reloader) = Reloader::start(
+        (source, workshop),
+        recipients,
+        Arc::clone(&asks),
+        snapshot,
+        manager.clone(),
+    );
     let (lifecycle, requests) = Lifecycle::channel();
     let process = Process::started(began);
     let handler = CommandHandler { reload: reload.clone(), lifecycle, stats, log, process };
@@ -101,17 +120,9 @@ async fn run(plan: Plan, source: Source, workshop: Workshop, log: LogLevel) -> R
         tracing::info!("commands are taken at {}", socket.path().display());
         task::spawn(admin::serve(socket, handler))
     });
-    tracing::info!(
-        cores = cores::list(&plan.cores),
-        connections = plan.connections,
-        after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "ready: serving http://{}:{}/ on {}",
-        plan.address,
-        plan.port,
-        appliance.link
-    );
+    tell_ready(&plan, &appliance, began);
     started.set();
-    let besides = Besides { asks, reload, reloader, admin, requests, queries };
+    let besides = Besides { asks, reload, reloader, admin, requests, queries, manager };
     Ok(Watch::new(plan, appliance, besides, began).run(&mut signals).await?)
 }
 
@@ -146,6 +157,19 @@ fn tell(content: &Content) {
     let octets = mebibytes(*octets as u64);
     tracing::info!(
         "content is {source}: {routes} routes, {files} files, {octets} of answers in {pages}"
+    );
+}
+
+/// Says that requests are answered. Others wait for this line.
+fn tell_ready(plan: &Plan, appliance: &Appliance, began: Instant) {
+    tracing::info!(
+        cores = cores::list(&plan.cores),
+        connections = plan.connections,
+        after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "ready: serving http://{}:{}/ on {}",
+        plan.address,
+        plan.port,
+        appliance.link
     );
 }
 

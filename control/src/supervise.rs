@@ -17,6 +17,7 @@ use crate::cores;
 use crate::launch::{self, Appliance};
 use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
 use crate::reload::ReloadDesk;
+use crate::service_manager::{ServiceManager, Watchdog};
 use crate::stats::{NicReadings, Report, ServerFacts, Sources, StatsError, StatsQuery};
 use crate::stats_file;
 
@@ -123,6 +124,8 @@ pub(crate) struct Besides {
     pub(crate) requests: mpsc::Receiver<Request>,
     /// Reports that are asked for.
     pub(crate) queries: mpsc::Receiver<StatsQuery>,
+    /// Is told how the server does.
+    pub(crate) manager: ServiceManager,
 }
 
 /// A server with its plan.
@@ -132,6 +135,7 @@ pub(crate) struct Watch {
     facts: ServerFacts,
     appliance: Appliance,
     besides: Besides,
+    watchdog: Option<Watchdog>,
     state: State,
     /// Since when, as [`unix_now`].
     since: u64,
@@ -149,11 +153,13 @@ impl Watch {
             began,
             tsc_hz: appliance.tsc_hz,
         };
+        let watchdog = Watchdog::from_environment(&besides.manager);
         Self {
             plan,
             facts,
             appliance,
             besides,
+            watchdog,
             state: State::Serving,
             since: unix_now(),
             flows_told: false,
@@ -167,7 +173,10 @@ impl Watch {
     /// A worker was lost or does not stop, or the port was not released cleanly. The way down has been
     /// gone all the same.
     pub(crate) async fn run(mut self, signals: &mut Signals) -> Result<(), RunError> {
+        self.besides.manager.ready(&format!("serving {}", self.facts.url));
         let served = self.serve(signals).await;
+        let drain = if served.is_ok() { self.plan.drain } else { Duration::ZERO };
+        self.besides.manager.stopping(drain);
         if served.is_ok() {
             self.drain(signals).await;
         }
@@ -178,6 +187,7 @@ impl Watch {
     async fn serve(&mut self, signals: &mut Signals) -> Result<(), RunError> {
         let mut stats = interval(self.plan.stats_every);
         let mut look = interval(LOOK_EVERY);
+        let mut feed = self.feeding();
         loop {
             tokio::select! {
                 meaning = signals.any() => match meaning {
@@ -197,6 +207,7 @@ impl Watch {
                 _ = stats.tick() => self.write_stats(),
                 Some(query) = self.besides.queries.recv() => self.answer(query),
                 _ = look.tick() => self.look()?,
+                _ = feed.tick() => self.feed(),
             }
         }
     }
@@ -210,7 +221,28 @@ impl Watch {
             self.flows_told = tell_flows(&opened);
         }
         self.look_for_drained();
+        if self.state == State::Draining {
+            self.tell_state();
+        }
         Ok(())
+    }
+
+    /// When to look after the watchdog: in a year, if there is none.
+    fn feeding(&self) -> time::Interval {
+        let every = self.watchdog.as_ref().map(Watchdog::look_every);
+        interval(every.unwrap_or(NEVER))
+    }
+
+    fn feed(&mut self) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.look(self.appliance.team.turns());
+        }
+    }
+
+    /// Tells the service manager what the server does.
+    fn tell_state(&self) {
+        let connections = self.appliance.team.connections_open();
+        self.besides.manager.state(self.state, &self.facts.url, connections);
     }
 
     fn look_for_drained(&mut self) {
@@ -266,6 +298,7 @@ impl Watch {
     fn enter(&mut self, state: State) {
         tracing::info!("the server was {} and is {}", self.state.name(), state.name());
         (self.state, self.since) = (state, unix_now());
+        self.tell_state();
     }
 
     /// The last drain: what is not over after `deadlines.drain` is reset.
@@ -280,6 +313,8 @@ impl Watch {
         }
         let mut stats = interval(self.plan.stats_every);
         let mut look = interval(DRAIN_LOOK_EVERY);
+        let mut state = interval(LOOK_EVERY);
+        let mut feed = self.feeding();
         let overdue = time::sleep(self.plan.drain);
         tokio::pin!(overdue);
         loop {
@@ -288,6 +323,8 @@ impl Watch {
                     return tracing::info!("drained in {} ms", began.elapsed().as_millis());
                 },
                 _ = stats.tick() => self.write_stats(),
+                _ = state.tick() => self.tell_state(),
+                _ = feed.tick() => self.feed(),
                 Some(query) = self.besides.queries.recv() => self.answer(query),
                 Some(request) = self.besides.requests.recv() => self.carry_out(request).await,
                 () = &mut overdue => {
@@ -407,6 +444,8 @@ fn interval(every: Duration) -> time::Interval {
 }
 
 const WALL_EVERY: Duration = Duration::from_millis(100);
+/// For what does not happen.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A worker looks for commands many times a millisecond.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(1);

@@ -144,6 +144,11 @@ impl Team {
         self.0.iter().map(|member| member.end.stats().connections_open.value()).sum()
     }
 
+    /// Turns so far, by core. A worker that waits for its link turns as well, a hundred times a second.
+    pub(crate) fn turns(&self) -> Vec<(usize, u64)> {
+        self.0.iter().map(|m| (m.core, m.end.stats().turns.value())).collect()
+    }
+
     /// Connections opened so far, by core.
     pub(crate) fn connections_opened(&self) -> Vec<(usize, u64)> {
         let opened = |m: &Member| (m.core, m.end.stats().connections_opened.value());
@@ -231,6 +236,7 @@ mod tests {
         assert_eq!(team.resuming(), [1]);
         assert_eq!(team.connections_open(), 0);
         assert_eq!(team.connections_opened(), [(1, 0)]);
+        assert_eq!(team.turns(), [(1, 0)]);
         drop(release);
     }
 }

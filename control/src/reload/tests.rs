@@ -77,7 +77,13 @@ impl Stage {
         let asks = Arc::new(asks);
         let (workshop, _) = Workshop::open().expect("a thread");
         let origin = (source, workshop);
-        let (desk, reloader) = Reloader::new(origin, recipients, Arc::clone(&asks), serving);
+        let (desk, reloader) = Reloader::new(
+            origin,
+            recipients,
+            Arc::clone(&asks),
+            serving,
+            ServiceManager::default(),
+        );
         let behind = Behind { directory, asks };
         behind.write(ROUTE);
         Self { behind, desk, ends, reloader }

@@ -1,0 +1,130 @@
+//! How an event becomes lines: as text or as JSON, for a file or a terminal as they are, for the journal
+//! with priorities.
+
+use std::fmt;
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{self as log, FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry, filter::LevelFilter, layer::Layered, reload};
+
+use super::journal;
+use crate::config::LogFormat;
+
+/// What the lines are put on: the registry below the filter.
+pub(super) type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
+
+/// A layer that writes events to `writer` in `format`, with priorities if the journal reads them. The
+/// journal has the time of every entry: text goes to it without.
+pub(super) fn layer(
+    format: LogFormat,
+    for_journal: bool,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Box<dyn Layer<Filtered> + Send + Sync> {
+    let lines = log::layer().with_writer(writer).with_ansi(false).with_target(false);
+    match (format, for_journal) {
+        (LogFormat::Text, false) => lines.boxed(),
+        (LogFormat::Text, true) => lines.without_time().map_event_format(Prioritized).boxed(),
+        (LogFormat::Json, false) => lines.json().flatten_event(true).boxed(),
+        (LogFormat::Json, true) => {
+            lines.json().flatten_event(true).map_event_format(Prioritized).boxed()
+        }
+    }
+}
+
+/// The same format with the priority of the event before each line.
+struct Prioritized<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Prioritized<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        writer.write_str(&journal::entries(*event.metadata().level(), &text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(octets)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What `say` comes to, line by line.
+    fn lines(format: LogFormat, for_journal: bool, say: impl FnOnce()) -> Vec<String> {
+        let written = Written::default();
+        let writer = written.clone();
+        let (filter, _handle) = reload::Layer::new(LevelFilter::TRACE);
+        let registry = tracing_subscriber::registry().with(filter);
+        let subscriber = registry.with(layer(format, for_journal, move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, say);
+        let octets = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(octets).expect("UTF-8").lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn text_for_the_journal_has_priorities_and_no_time() {
+        let said = lines(LogFormat::Text, true, || {
+            tracing::error!("one");
+            tracing::warn!(cores = "1-2", "two");
+            tracing::info!("three\nlines of\n  text");
+            tracing::debug!("four");
+            tracing::trace!("five");
+        });
+        let expected = [
+            "<3>ERROR one",
+            "<4>WARN two cores=\"1-2\"",
+            "<6>INFO three",
+            "<6>lines of",
+            "<6>  text",
+            "<7>DEBUG four",
+            "<7>TRACE five",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn json_for_the_journal_is_one_object_after_the_priority() {
+        let said = lines(LogFormat::Json, true, || tracing::warn!(core = 1, "two\nlines\0"));
+        assert_eq!(said.len(), 1, "{said:?}");
+        let object = said[0].strip_prefix("<4>").expect("a priority");
+        let object: serde_json::Value = serde_json::from_str(object).expect("JSON");
+        assert_eq!(object["message"], "two\nlines\0");
+        assert_eq!((&object["level"], &object["core"]), (&"WARN".into(), &1.into()));
+        assert!(object["timestamp"].is_string(), "{object}");
+    }
+
+    #[test]
+    fn elsewhere_lines_are_as_they_were() {
+        let said = lines(LogFormat::Text, false, || tracing::info!("one"));
+        assert!(said[0].ends_with("Z  INFO one"), "{said:?}");
+        let said = lines(LogFormat::Json, false, || tracing::info!("one"));
+        assert!(said[0].starts_with('{') && said[0].ends_with('}'), "{said:?}");
+    }
+}
