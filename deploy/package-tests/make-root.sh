@@ -16,17 +16,17 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$here/package-tests/root.sh"
 
 main() {
-    local new=$1.new
-    local -a libraries
-    trap 'rm -rf "$new" "$new.said"' EXIT
+    local -a named libraries
     new=$1.new
+    trap 'rm -rf "$new" "$new.said"' EXIT
     rm -rf "$new" "$1"
     quietly timeout --kill-after 10 "$4" debootstrap --variant=minbase --include="$3" "$2" "$new" "$(mirror)"
     # What $auto stands for: the packages of the libraries that the binary links.
     mapfile -t libraries < <(ldd "$POLLUX_BIN" | grep -o '/[^ ]*' | xargs -n 1 readlink -f | xargs -n 1 dpkg -S 2>/dev/null | cut -d: -f1 | sort -u)
+    mapfile -t named < <(declared_packages)
     mount -t proc proc "$new/proc"
     quietly timeout --kill-after 10 "$4" chroot "$new" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -q --yes --no-install-recommends install $(declared_packages) "${libraries[@]}"
+        apt-get -q --yes --no-install-recommends install "${named[@]}" "${libraries[@]}"
     chroot "$new" apt-get clean
     umount "$new/proc"
     # The machine that boots it has a name and an id of its own.
@@ -37,6 +37,7 @@ main() {
 # The one that this machine installs from.
 mirror() {
     local found
+    # shellcheck disable=SC2016 # apt's own variables
     found=$(apt-get indextargets --format '$(SITE) $(CODENAME) $(ORIGIN)' 'Created-By: Packages' | awk '$3 == "Debian" { print $1; exit }')
     printf '%s\n' "${found:-http://deb.debian.org/debian}"
 }

@@ -65,7 +65,7 @@ install_once() {
     overlay "$base" "$installed" "$scratch/tree"
     list_files "$scratch/tree" >"$scratch/before"
     cp "$package" "$scratch/tree/tmp/pollux.deb"
-    in_root "$scratch/tree" apt-get -q --yes --no-install-recommends --no-download install /tmp/pollux.deb >"$scratch/installation" 2>&1 ||
+    in_root "$scratch/tree" apt-get -q --yes --no-install-recommends -o Dpkg::Use-Pty=0 install /tmp/pollux.deb >"$scratch/installation" 2>&1 ||
         { cat "$scratch/installation" && die "apt-get could not install the package with the packages of the root"; }
     rm "$scratch/tree/tmp/pollux.deb"
     unmount_below "$scratch/tree"

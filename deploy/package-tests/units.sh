@@ -45,7 +45,7 @@ test_units_call_what_there_is() {
     done < <(sed -n 's/^Exec[A-Za-z]*=\(\/usr\/bin\/pollux [a-z]*\( bind\| unbind\)\?\) .*/\1/p' "$UNITS"/*.service | sort -u)
 }
 
-# settle NAME LINES: a drop-in for tests: fewer seconds, and pages that nspawn's read-only /sys does not matter for.
+# For the tests: fewer seconds, and no hugepages, which are the machine's.
 configure() {
     sed -i 's/^pages = "huge"/pages = "ordinary"/' "$tree/etc/pollux/pollux.toml"
     mkdir -p "$tree/etc/systemd/system/pollux@.service.d"
