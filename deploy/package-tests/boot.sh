@@ -11,6 +11,8 @@ with_boot() {
     local nspawn reason
     take_cgroups || skip "no hierarchy of control groups is to be written here, and systemd does not boot without"
     trap 'end_boot' EXIT
+    # With an id it is no first boot, at which systemd would enable all that it has, networkd among it.
+    tr -d - </proc/sys/kernel/random/uuid >"$tree/etc/machine-id"
     # Not registered with a machined, in the cgroups of this process, ended with it.
     setpriv --pdeathsig TERM systemd-nspawn --quiet --directory="$tree" --machine=pollux-package-test --boot --keep-unit \
         --register=no --link-journal=no --resolv-conf=off --capability=CAP_NET_ADMIN,CAP_NET_RAW \

@@ -7,8 +7,8 @@ UNITS=$root/deploy/systemd
 test_units_are_verified() {
     local said
     with_root
-    said=$(in_root "$tree" systemd-analyze verify --man=no --recursive-errors=one pollux@pollux.service pollux-hugepages.service \
-        pollux-nic@0000:01:00.0.service 2>&1) || fail "$said"
+    said=$(in_root "$tree" systemd-analyze verify --man=no --recursive-errors=one /lib/systemd/system/pollux@.service \
+        /lib/systemd/system/pollux-hugepages.service /lib/systemd/system/pollux-nic@.service 2>&1) || fail "$said"
     equal "$said" ""
 }
 
@@ -80,7 +80,8 @@ test_boot_the_life_of_a_server() {
     inside systemctl stop pollux@pollux
     equal "$(value pollux@pollux ActiveState) $(value pollux@pollux Result)" "inactive success"
     expect_fails 2 '' inside ls /run/pollux/pollux.sock
-    expect_fails 7 '' answer new
+    # Nobody is at the link's other end.
+    expect_fails 28 '' answer new
 }
 
 runs_as_its_user() {
@@ -138,7 +139,8 @@ test_boot_upgrade_and_purge_of_a_server_that_runs() {
     has_other_pid "$before" || fail "the upgrade has not restarted the server" "$(journal)"
     equal "$(answer pipeline)" ok
     inside dpkg --purge pollux
-    expect_fails 7 '' answer pipeline
+    # Nobody is at the link's other end.
+    expect_fails 28 '' answer pipeline
     equal "$(inside find /etc /run /usr /lib /var/lib -xdev -name '*pollux*' ! -path '*/dpkg/*' | paste -sd ' ')" ""
 }
 
