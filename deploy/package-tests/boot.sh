@@ -56,6 +56,7 @@ take_cgroups() {
 
 end_boot() {
     [[ -z ${booted-} ]] || end_process "$booted" 10
+    [[ -z ${linked-} ]] || "$here/link.sh" down >/dev/null
     remove_cgroups
 }
 
@@ -75,8 +76,9 @@ rmdir_below() {
     [[ ! -d $1 ]]
 }
 
-# with_link: the kernel's end of a link, and pollux0 for the server; goes with the network namespace.
+# with_link: the kernel's end of a link, and pollux0 for the server; goes with the boot.
 with_link() {
+    linked=yes
     "$here/link.sh" up >/dev/null
 }
 
