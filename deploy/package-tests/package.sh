@@ -69,7 +69,7 @@ test_package_doctor_says_what_is_missing_and_then_it_serves() {
     free=$(cat /sys/devices/system/node/node*/hugepages/hugepages-2048kB/free_hugepages | awk '{ sum += $1 } END { print sum }')
     equal "$(failures)" "$([[ $free -ge $NEED ]] || echo hugepages,)link"
     expect_says 'fix: deploy/link.sh up' failing in_root "$tree" pollux doctor --config /etc/pollux/pollux.toml
-    trap 'in_root "$tree" pollux-hugepages release --owner package-tests; in_root "$tree" pollux-link down' EXIT
+    trap 'in_root "$tree" pollux stop 2>/dev/null || true; in_root "$tree" pollux-hugepages release --owner package-tests; in_root "$tree" pollux-link down' EXIT
     in_root "$tree" pollux-link up
     in_root "$tree" pollux-hugepages reserve "$PAGES" --owner package-tests
     equal "$(failures)" ""
@@ -78,7 +78,7 @@ test_package_doctor_says_what_is_missing_and_then_it_serves() {
     await 30 "$pid" answer pipeline >/dev/null 2>&1 || fail "$(cat "$scratch/test/served")"
     equal "$(answer pipeline)" ok
     expect_says 'requests' in_root "$tree" pollux stats
-    end_process "$pid" 15
+    in_root "$tree" pollux stop
     wait "$pid" || fail "the server ended with $?" "$(cat "$scratch/test/served")"
 }
 
