@@ -5,6 +5,7 @@
 #   hugepages.sh reserve N [--node K] [--owner NAME]   have N pages of ours, spread over the nodes
 #   hugepages.sh release [--owner NAME]                give back what this script reserved
 #   hugepages.sh persist N [--node K]                  have N pages reserved at every boot from now on
+#   hugepages.sh apply                                 have them now, as far as they are not there
 #   hugepages.sh unpersist                             no longer
 #
 #   --node K      all N pages on node K; what is ours (or persisted) on other nodes stays as it is
@@ -18,9 +19,13 @@
 # persist and unpersist change files below /etc and no page of this boot: a sysctl drop-in, or with --node
 # one of systemd-tmpfiles, since sysctl has no key for a node. Pages reserved at boot are in no owner's
 # record: they stay until the next boot. A file of that name that this script did not write is refused.
+#
+# apply adds what is missing of what is persisted, takes nothing away, and ends with status 1 where the kernel
+# does not give it. pollux-hugepages.service runs it before each start of a server.
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# The package has it as /usr/sbin/pollux-hugepages, which is a link.
+here=$(dirname "$(readlink --canonicalize "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/say.sh
 . "$here/deploy/say.sh"
 # shellcheck source=deploy/record.sh
@@ -37,14 +42,14 @@ main() {
     local verb=${1-} count='' node='' owner=pollux
     case $verb in
         -h | --help | help) show_help && exit ;;
-        show | release | unpersist) shift ;;
+        show | release | apply | unpersist) shift ;;
         reserve | persist)
             [[ $# -ge 2 ]] || misuse "$verb wants a number of pages"
             need_number "$verb" "$2"
             count=$((10#$2))
             shift 2
             ;;
-        *) misuse "say show, reserve N, release, persist N or unpersist; '$verb' is none of them" ;;
+        *) misuse "say show, reserve N, release, persist N, apply or unpersist; '$verb' is none of them" ;;
     esac
     while [[ $# -gt 0 ]]; do
         [[ $# -ge 2 ]] || misuse "'$1' is not understood, or lacks its value"
@@ -67,7 +72,7 @@ main() {
             begin "$owner"
             release
             ;;
-        persist | unpersist)
+        persist | apply | unpersist)
             need_root
             lock hugepages
             "$verb" "$count" "$node"
@@ -196,8 +201,18 @@ undo() {
     for node in "${!added[@]}"; do shrink "$node" "${added[node]}" || true; done
 }
 
-# grow NODE COUNT: adds pages and leaves in `got` how many the kernel gave.
+# grow NODE COUNT: adds pages of ours and leaves in `got` how many the kernel gave.
 grow() {
+    local before
+    before=$(pages "$1" nr)
+    add_pages "$1" "$2"
+    ours[$1]=$((ours[$1] + got))
+    keep
+    say "node $1: $before -> $((before + got)) pages (+$got, $((got * MIB_PER_PAGE)) MiB), ${ours[$1]} of ours"
+}
+
+# add_pages NODE COUNT: leaves in `got` how many the kernel gave.
+add_pages() {
     local before want
     before=$(pages "$1" nr)
     want=$((before + $2))
@@ -208,9 +223,6 @@ grow() {
     fi
     got=$(($(pages "$1" nr) - before))
     [[ $got -ge 0 ]] || got=0
-    ours[$1]=$((ours[$1] + got))
-    keep
-    say "node $1: $before -> $((before + got)) pages (+$got, $((got * MIB_PER_PAGE)) MiB), ${ours[$1]} of ours"
 }
 
 # shrink NODE COUNT: gives back up to COUNT of our pages, those that are free; status 1 and the rest in
@@ -306,6 +318,45 @@ persist_on_node() {
         settings "$TMPFILES_FILE" | awk -v setting="$setting" '$2 != setting'
         printf 'w %s - - - - %d\n' "$setting" "$1"
     } | sort | write_drop_in "$TMPFILES_FILE"
+}
+
+# Boot applied these files when memory was not fragmented yet; what the kernel did not give then, or what was
+# persisted since, is asked for now.
+apply() {
+    local file first key value found=''
+    for file in "$SYSCTL_FILE" "$TMPFILES_FILE"; do
+        [[ -e $ETC/$file ]] || continue
+        must_be_ours "$file"
+        found=yes
+        while read -r first key value; do
+            case $first in
+                w) key=${key#"$NODES/node"} && have "${value##* }" "${key%%/*}" ;;
+                *) have "$value" "${nodes[@]}" ;;
+            esac
+        done < <(settings "$file")
+    done
+    [[ -n $found ]] || say "nothing is persisted"
+}
+
+# have COUNT NODE...: sees that these nodes have COUNT pages together, whoever reserved them.
+have() {
+    local count=$1 total=0 node missing left
+    shift
+    for node in "$@"; do total=$((total + $(pages "$node" nr))); done
+    missing=$((count - total)) left=$#
+    if [[ $missing -le 0 ]]; then
+        say "$count pages are persisted, $total are there"
+        return
+    fi
+    for node in "$@"; do
+        # What one node does not give, the ones after it are asked for.
+        add_pages "$node" $(((missing + left - 1) / left))
+        missing=$((missing - got)) left=$((left - 1))
+    done
+    [[ $missing -eq 0 ]] ||
+        die "$count pages are persisted, $((count - missing)) are there, and the kernel has no contiguous memory for the" \
+            "rest: restart the machine, free the page cache (echo 1 > /proc/sys/vm/drop_caches), or persist fewer"
+    say "$count pages are persisted, $total were there: added $((count - total))"
 }
 
 unpersist() {

@@ -21,7 +21,8 @@
 # Entering a namespace replaces /sys and so hides it; exec mounts one where COMMAND looks.
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# The package has it as /usr/sbin/pollux-link, which is a link.
+here=$(dirname "$(readlink --canonicalize "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/say.sh
 . "$here/say.sh"
 # shellcheck source=deploy/record.sh

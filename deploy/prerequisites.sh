@@ -16,6 +16,11 @@ TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx openssh-server 
 # shellcheck disable=SC2034
 REHEARSAL_PACKAGES=(binutils busybox-static cpio curl diffutils ethtool iproute2 iputils-ping kmod qemu-system-x86
     tcpdump util-linux)
+# What building the Debian package takes, and what its tests call: a root of Debian, a boot of it, another CPU.
+# shellcheck disable=SC2034
+DEB_PACKAGES=(binutils dpkg-dev)
+# shellcheck disable=SC2034
+DEB_TEST_PACKAGES=(curl debootstrap iproute2 lintian qemu-user-static systemd systemd-container util-linux)
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(nginx postgresql python3-venv wrk)
 

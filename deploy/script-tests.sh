@@ -283,6 +283,26 @@ test_hugepages_persisted_must_fit() {
     equal "$(find "$scratch" -path '*/machine/*' -type f)" ""
 }
 
+test_hugepages_persisted_are_had_now() {
+    fake_nodes 10 10
+    expect_says "nothing is persisted" on_fake_nodes apply || return 1
+    on_fake_nodes persist 25
+    expect_says "25 pages are persisted, 20 were there: added 5" on_fake_nodes apply || return 1
+    equal "$(counts)" "13 12"
+    expect_says "25 pages are persisted, 25 are there" on_fake_nodes apply || return 1
+    on_fake_nodes persist 20
+    on_fake_nodes apply
+    equal "$(counts)" "13 12"
+    on_fake_nodes persist 15 --node 1
+    on_fake_nodes apply
+    equal "$(counts)" "13 15"
+    # A kernel that has contiguous memory for no more than 14 on each.
+    on_fake_nodes persist 40
+    most=14 expect_fails 1 "40 pages are persisted, 29 are there" on_fake_nodes apply || return 1
+    # They are the machine's, in nobody's record.
+    expect_says "nothing of ours" on_fake_nodes release || return 1
+}
+
 # The real /etc of this machine, in whose place a file system of this test's is mounted.
 test_hugepages_persisted_below_the_real_etc() {
     mkdir -p "$scratch/sysctl.d"
