@@ -15,7 +15,7 @@ mod raw;
 mod routes;
 mod units;
 
-pub(crate) use effective::Effective;
+pub(crate) use effective::{Effective, Origin, Setting};
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use key::Key;
