@@ -321,8 +321,8 @@ Exit codes:
   2  the command line is wrong";
 
 const DRAIN_HELP: &str = "\
-Requests under way are answered, idle keep-alive connections are closed, and new ones are reset. A server
-that has drained goes on running until `pollux resume` or `pollux stop`. While it waits, this command
+Requests under way are answered, each connection is closed after the next answer or where none was asked for
+within a second, and new connections are reset. A server that has drained goes on running until `pollux resume` or `pollux stop`. While it waits, this command
 shows how many connections are left: on a terminal on one line, otherwise on a line a second.
 
 Exit codes:

@@ -207,6 +207,41 @@ fn draining_finishes_what_is_under_way_and_says_so() {
     world.end();
 }
 
+/// A client whose request crosses our wish to close loses nothing: it is answered, and told to close. One
+/// that has long been idle is closed at once.
+#[test]
+fn draining_answers_requests_that_are_on_their_way() {
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
+    let [idle, active, pausing] = [(); 3].map(|()| world.client());
+    for client in [idle, active, pausing] {
+        world.send(client, GET);
+        assert_eq!(world.answer(client).status, 200);
+    }
+    world.run_for(3 * SECOND);
+    for client in [active, pausing] {
+        world.send(client, GET);
+        assert_eq!(world.answer(client).status, 200);
+    }
+    world.send(active, GET);
+    world.drain();
+    let answer = world.answer(active);
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    world.run_for(100 * MILLI);
+    assert_eq!(world.phase(idle), Phase::Finished);
+    assert_eq!(world.phase(pausing), Phase::Open);
+    world.run_for(SECOND / 2);
+    world.send(pausing, GET);
+    let answer = world.answer(pausing);
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    for client in [idle, active, pausing] {
+        world.expect_phase(client, Phase::Finished);
+        world.finish(client);
+    }
+    world.run_for(NOTICED);
+    assert_eq!(world.events(), [Event::Drained]);
+    world.end();
+}
+
 /// Draining while handshakes are under way: they may complete, and are let go.
 #[test]
 fn draining_lets_go_of_handshakes() {
