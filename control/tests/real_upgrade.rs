@@ -26,7 +26,7 @@ const OLD: &str = "198.18.0.2:8080";
 const NEW: &str = "198.18.1.2:8080";
 /// Answered in many turns, to whoever reads slowly.
 const LARGE_LEN: usize = 4 << 20;
-const LOOPERS: usize = 8;
+const LOOPERS: u64 = 8;
 const WRK_SECONDS: u32 = 10;
 
 /// Clients, the second link, and what the upgraded server is configured with. Dropping it ends the server
@@ -53,7 +53,7 @@ impl<'r> Stage<'r> {
         ip(&format!("-n {clients} route add default via 192.0.2.1"));
         Tool::new(10, "sysctl", &["-qw", "net.ipv4.ip_forward=1"]).text();
         link(&["up", "--netns", &rig.name, "--pair", "1"]).text();
-        let large: Vec<u8> = (0..LARGE_LEN).map(|at| (at * 31 >> 3) as u8).collect();
+        let large: Vec<u8> = (0..=250).cycle().take(LARGE_LEN).collect();
         fs::write(stage.path("large.bin"), large).expect("writable");
         for version in ["v1", "v2"] {
             fs::write(stage.path(version), stage.configuration(version)).expect("writable");
@@ -69,7 +69,7 @@ impl<'r> Stage<'r> {
     fn configuration(&self, version: &str) -> String {
         format!(
             "data.directory = {:?}\nlimits.connections = 512\nmemory.pages = \"ordinary\"\n\n\
-             [[route]]\nkind = \"fixed\"\npath = \"/version\"\nbody = \"{version}\"\n\n\
+             [[route]]\nkind = \"fixed\"\npath = \"/version\"\ntype = \"text/plain\"\nbody = \"{version}\"\n\n\
              [[route]]\nkind = \"fixed\"\npath = \"/large\"\nfile = \"large.bin\"\n\
              type = \"application/octet-stream\"\n",
             self.rig.scratch.path()
@@ -196,7 +196,7 @@ fn download(stage: &Stage<'_>, began: &AtomicBool) {
 
 #[test]
 fn an_upgrade_fails_no_request() {
-    Rig::run(RigPlan { hugepages: 0, ..RigPlan::VETH }, |rig| {
+    Rig::run(RigPlan { hugepages: 16, ..RigPlan::VETH }, |rig| {
         let stage = Stage::set(rig);
         let file = stage.path("v1");
         let mut old =
@@ -212,7 +212,7 @@ fn an_upgrade_fails_no_request() {
                     let (stage, over, answers) = (&stage, &over, &answers);
                     scope.spawn(move || {
                         stage.enter_clients();
-                        keep_asking(over, answers, Duration::from_millis(25 * number as u64))
+                        keep_asking(over, answers, Duration::from_millis(25 * number))
                     })
                 })
                 .collect();
