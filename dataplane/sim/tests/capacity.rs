@@ -249,11 +249,12 @@ fn draining_answers_requests_that_are_on_their_way() {
 #[test]
 fn draining_lets_go_of_handshakes() {
     let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
+    let [raw, other] = [(); 2].map(|()| world.raw());
     world.hear(raw);
+    world.hear(other);
     let mut early = Dialog::new(raw, 4_000, 1);
     early.half_open(&mut world, &[]);
-    Dialog::new(raw, 4_001, 1).half_open(&mut world, &[]);
+    Dialog::new(other, 4_001, 1).half_open(&mut world, &[]);
     world.drain();
     world.run_for(100 * MILLI);
     early.say(&mut world, flag::ACK, b"");
