@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # deploy/link.sh: makes and removes the link between Pollux and this machine's kernel.
 #
-#   link.sh up [--kind veth|tap|vhost] [--queues N] [--netns NAME]   make it; does nothing where it is up
-#   link.sh down [--netns NAME]                                remove all that up made
-#   link.sh status [--netns NAME]                              print what is there: exit 0 up, 3 down
+#   link.sh up [--kind veth|tap|vhost] [--queues N] [--netns NAME] [--pair N]   make it, where it is not up
+#   link.sh down [--netns NAME] [--pair N]                     remove all that up made
+#   link.sh status [--netns NAME] [--pair N]                   print what is there: exit 0 up, 3 down
 #   link.sh exec [--netns NAME] -- COMMAND...                  run COMMAND where the link is
 #
 #   --netns NAME  the link lives in network namespace NAME, which is made where it is missing (and then
 #                 removed by down). Without it: in the namespace this script runs in.
+#   --pair N      another link beside the first, for a second server (see upgrade.sh): 1 to 255. N stands
+#                 behind the names, pollux1 and pollux-host1, and in the addresses, 198.18.N.0/24.
 #   --queues N    queues per direction (default 1). Pollux must be started with as many.
 #   --kind veth   (default) pollux0, for Pollux as af_xdp:pollux0 or af_packet:pollux0, joined to
 #                 pollux-host, the kernel's end at 198.18.0.1/24. pollux0 has no address: Pollux
@@ -57,6 +59,7 @@ main() {
         [[ $# -ge 2 ]] || misuse "'$1' is not understood, or lacks its value"
         case $verb:$1 in
             *:--netns) netns=$2 ;;
+            up:--pair | down:--pair | status:--pair) need_number --pair "$2" && name_pair "$((10#$2))" ;;
             up:--queues) need_number --queues "$2" && queues=$((10#$2)) ;;
             up:--kind) kind=$2 ;;
             *) misuse "'$1' does not belong to $verb" ;;
@@ -99,6 +102,18 @@ name_record() {
     where=${netns:+namespace $netns}
     where=${where:-this namespace}
     option=${netns:+ --netns $netns}
+    if [[ $HOST != pollux-host ]]; then
+        record+=-$HOST
+        option+=" --pair ${HOST#pollux-host}"
+    fi
+}
+
+name_pair() {
+    [[ $1 -ge 1 && $1 -le 255 ]] || misuse "--pair is 1 to 255, not $1"
+    PORT=pollux$1
+    HOST=pollux-host$1
+    HOST_CIDR=198.18.$1.1/24
+    PORT_ADDRESS=198.18.$1.2
 }
 
 # inside COMMAND...: runs it in the link's namespace.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use crate::cli::Options;
-use crate::config::{ConfigError, Pages, Plan, Routes};
+use crate::config::{Config, ConfigError, Effective, Origin, Pages, Plan, Routes, Setting};
 use crate::content::{self, Content, ContentError, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
@@ -23,7 +23,8 @@ use crate::memory::{HugepagePool, mebibytes};
 /// Configuration or data is wrong; everything that is.
 pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let host = HostCores::read().map_err(Failure::Cores)?;
-    let (plan, mistakes) = Plan::survey(&options.config()?, &host);
+    let config = options.config()?;
+    let (plan, mistakes) = Plan::survey(&config, &host);
     let sample = Sample::default();
     let (plan, content, warnings) = judge(plan, mistakes, &sample)?;
     let pool = HugepagePool::read();
@@ -31,7 +32,8 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let text = if sizing {
         sizing::table(&plan, content.octets, pool)
     } else {
-        report(&plan, &content, &warnings, need, &host, &HostLinks::read())
+        let found = report(&plan, &content, &warnings, need, &host, &HostLinks::read());
+        found + &from_environment(&config, &plan)
     };
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
 }
@@ -111,6 +113,18 @@ fn report(
         line("note", warning.clone());
     }
     text
+}
+
+/// The keys whose value a variable gives, one a line.
+fn from_environment(config: &Config, plan: &Plan) -> String {
+    let settings = Effective::of(config, plan).settings;
+    let given = settings.iter().filter(|setting| setting.source == Origin::Environment);
+    given
+        .map(|setting| {
+            let Setting { key, value, .. } = setting;
+            format!("{:<9}{key} = {value:?}, from {}\n", "environ", setting.origin())
+        })
+        .collect()
 }
 
 fn exception_line(plan: &Plan, name: &str) -> String {

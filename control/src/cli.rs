@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -64,7 +65,7 @@ pub(crate) enum Command {
     #[command(after_help = TOP_HELP)]
     Top(TopArgs),
     /// Read configuration and data, say what would be served on what; touch no device
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = CHECK_HELP)]
     Check {
         /// The server that is looked at.
         #[command(flatten)]
@@ -123,12 +124,21 @@ pub(crate) enum ConfigCommand {
 /// Which running server a command is for.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// Which server: its admin.name
-    #[arg(long, value_name = "NAME", default_value = Key::AdminName.default_text(), value_parser = server_name)]
+    /// Which server: its admin.name, here too from POLLUX_ADMIN_NAME
+    #[arg(long, value_name = "NAME", default_value = ADMIN_NAME.as_str(), value_parser = server_name)]
     pub(crate) name: String,
-    /// Where its admin socket is: its admin.directory
-    #[arg(long, value_name = "DIR", default_value = Key::AdminDirectory.default_text())]
+    /// Where its admin socket is: its admin.directory, here too from POLLUX_ADMIN_DIRECTORY
+    #[arg(long, value_name = "DIR", default_value = ADMIN_DIRECTORY.as_str())]
     pub(crate) directory: PathBuf,
+}
+
+/// What the environment says of where the server is, so that commands beside it need no options.
+static ADMIN_NAME: LazyLock<String> = LazyLock::new(|| server_default(Key::AdminName));
+static ADMIN_DIRECTORY: LazyLock<String> = LazyLock::new(|| server_default(Key::AdminDirectory));
+
+fn server_default(key: Key) -> String {
+    let given = Environment::read().keys.remove(&key);
+    given.unwrap_or_else(|| key.default_text().to_owned())
 }
 
 /// What a command takes that sends one request.
@@ -187,7 +197,7 @@ pub(crate) struct LogArgs {
     pub(crate) json: bool,
 }
 
-/// What `serve` and `check` take. An option wins over the file.
+/// What `serve` and `check` take. An option wins over the environment, and that over the file.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Options {
     /// Configuration file (TOML); pollux.example.toml lists every key with its default
@@ -237,10 +247,10 @@ impl Options {
             Some(file) => Config::read(file)?,
             None => Config::default(),
         };
+        config.heed(Environment::read());
         for text in &self.set {
             config.assign(text)?;
         }
-        config.heed(Environment::read()?);
         let options = [
             (Key::LinkDevice, "--link", &self.link),
             (Key::LinkException, "--exception", &self.exception),
@@ -264,11 +274,35 @@ fn link_help() -> String {
     format!("Port to take: {} [default: auto]", LinkSpec::FORMS)
 }
 
-const EXIT_CODES: &str = "\
+macro_rules! exit_codes {
+    () => {
+        "\
 Exit codes:
   0  done, or stopped by a signal after everything was released
   1  failed at start or while running; the last line on standard error says why
-  2  the command line, the configuration or the data is wrong";
+  2  the command line, the configuration or the data is wrong"
+    };
+}
+
+const EXIT_CODES: &str = exit_codes!();
+
+macro_rules! environment {
+    () => {
+        "\
+Environment:
+  POLLUX_SECTION_KEY  the key `section.key` of the configuration, written as for --set:
+                      POLLUX_LISTEN_PORT=8081, POLLUX_LIMITS_HALF_OPEN=512, POLLUX_CORES_WORKERS=1,3
+  DATABASE_URL        the PostgreSQL server, where nothing else gives postgres.url
+  DATABASE_MAX_CONN   the most connections to it, whatever postgres.connections says
+Options win over the environment, the environment over the file, and the file over the defaults. An empty
+variable counts as absent. Another POLLUX_ variable is refused. A reload sees the variables the server was
+started with. Routes and statements are written in a file.
+
+"
+    };
+}
+
+const CHECK_HELP: &str = concat!(environment!(), exit_codes!());
 
 /// A server as `--name` calls it: what `admin.name` may be.
 fn server_name(text: &str) -> Result<String, String> {
@@ -287,8 +321,8 @@ Exit codes:
   2  the command line is wrong";
 
 const DRAIN_HELP: &str = "\
-Requests under way are answered, idle keep-alive connections are closed, and new ones are reset. A server
-that has drained goes on running until `pollux resume` or `pollux stop`. While it waits, this command
+Requests under way are answered, each connection is closed after the next answer or where none was asked for
+within a second, and new connections are reset. A server that has drained goes on running until `pollux resume` or `pollux stop`. While it waits, this command
 shows how many connections are left: on a terminal on one line, otherwise on a line a second.
 
 Exit codes:
@@ -369,7 +403,9 @@ Exit codes:
   1  the terminal failed; the last line on standard error says why
   2  standard output is not a terminal, or the command line is wrong";
 
-const SERVE_HELP: &str = "\
+const SERVE_HELP: &str = concat!(
+    environment!(),
+    "\
 Signals:
   SIGTERM, SIGINT  finish the requests under way (deadlines.drain, 8s), release the port, exit 0
   a second SIGINT  release the port at once
@@ -377,10 +413,9 @@ Signals:
 
 The log goes to standard error. The line with the message `ready` says that requests are answered.
 
-Exit codes:
-  0  done, or stopped by a signal after everything was released
-  1  failed at start or while running; the last line on standard error says why
-  2  the command line, the configuration or the data is wrong";
+",
+    exit_codes!()
+);
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ mod routes;
 mod secret;
 mod units;
 
-pub(crate) use effective::Effective;
+pub(crate) use effective::{Effective, Origin, Setting};
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use key::Key;

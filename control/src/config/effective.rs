@@ -188,6 +188,7 @@ mod tests {
         let environment = Environment {
             database_url: Some("postgres://me:s3cret@h/d".into()),
             database_max_conn: Some("3".into()),
+            ..Environment::default()
         };
         let settings = settings("", environment, &[]);
         let url = ("postgres://me@h:5432/d", Origin::Environment, "DATABASE_URL");

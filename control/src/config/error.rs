@@ -21,7 +21,7 @@ pub(crate) enum Place {
     /// An option of the command line.
     Option(&'static str),
     /// A variable of the environment.
-    Environment(&'static str),
+    Environment(String),
     /// Nobody gave one.
     Default,
 }
@@ -39,7 +39,8 @@ impl Display for Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, line } => write!(f, "{}:{line}", file.display()),
-            Self::Option(name) | Self::Environment(name) => f.write_str(name),
+            Self::Option(name) => f.write_str(name),
+            Self::Environment(name) => f.write_str(name),
             Self::Default => f.write_str("built-in default"),
         }
     }
@@ -84,7 +85,7 @@ pub(crate) enum ConfigError {
     #[error("{name}: not UTF-8; set it anew, or unset it")]
     Variable {
         /// The variable.
-        name: &'static str,
+        name: String,
     },
     /// A value that does not parse, or that breaks a rule.
     #[error("{place}: {} = {value:?}: {problem}; {fix}", key.path())]

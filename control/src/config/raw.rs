@@ -88,17 +88,21 @@ impl Config {
         Ok(())
     }
 
-    /// Takes what the environment says: a server where none was named, and a bound that nothing
-    /// overrides.
+    /// Takes what the environment says: keys, whatever they had before; a server where none was named; and
+    /// a bound that nothing overrides.
     pub(crate) fn heed(&mut self, environment: Environment) {
+        for (key, text) in environment.keys {
+            self.set(key, text, Place::Environment(key.variable()));
+        }
         if let Some(url) = environment.database_url
             && self.given(Key::PostgresUrl).text.is_empty()
         {
-            self.set(Key::PostgresUrl, url, Place::Environment(DATABASE_URL));
+            self.set(Key::PostgresUrl, url, Place::Environment(DATABASE_URL.into()));
         }
         self.connections_max = environment
             .database_max_conn
-            .map(|text| Given { text, place: Place::Environment(DATABASE_MAX_CONN) });
+            .map(|text| Given { text, place: Place::Environment(DATABASE_MAX_CONN.into()) });
+        self.mistakes.extend(environment.mistakes);
     }
 
     /// The value that holds for `key`.

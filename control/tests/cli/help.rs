@@ -18,6 +18,8 @@ fn help_says_what_every_option_and_exit_code_is() {
         "--set",
         "af_xdp:IFACE",
         "SIGTERM",
+        "POLLUX_SECTION_KEY",
+        "Options win over the environment, the environment over the file",
         "Exit codes:",
         "`ready`",
     ] {

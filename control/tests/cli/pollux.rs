@@ -1,5 +1,6 @@
 //! Runs the binary under test.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 /// How a run ended.
@@ -13,9 +14,16 @@ pub(crate) struct Ended {
 }
 
 /// Runs `pollux` to its end.
+#[allow(dead_code, reason = "not every file of tests needs both")]
 pub(crate) fn pollux(arguments: &[&str]) -> Ended {
+    pollux_with::<&str>(arguments, &[])
+}
+
+/// The same with variables of the environment besides.
+pub(crate) fn pollux_with<V: AsRef<OsStr>>(arguments: &[&str], environment: &[(&str, V)]) -> Ended {
     let output = Command::new(env!("CARGO_BIN_EXE_pollux"))
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()
         .expect("the binary under test runs");
     Ended {

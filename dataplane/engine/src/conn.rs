@@ -76,10 +76,16 @@ pub(crate) enum Expiry {
     Head,
     Body,
     Idle,
+    /// Idle while we drain.
+    Drain,
     Answer,
     Stall,
     Close,
 }
+
+/// How long a connection is kept after its last answer when we drain: a request that a client sent before
+/// our FIN could reach it would be lost. Longer than any round trip.
+const DRAIN_IDLE_MICROS: u64 = 1_000_000;
 
 impl<S: Service> Conn<S> {
     fn new(receive: Buffer, transmit: Buffer) -> Self {
@@ -243,6 +249,9 @@ impl<S: Service> Conn<S> {
                 (self.progress + deadlines.stall, Expiry::Stall)
             }
             Stage::Open => match self.waiting {
+                Waiting::Idle if self.http.is_draining() => {
+                    (self.since + deadlines.idle.min(DRAIN_IDLE_MICROS), Expiry::Drain)
+                }
                 Waiting::Idle => (self.since + deadlines.idle, Expiry::Idle),
                 Waiting::Head => (self.since + deadlines.head, Expiry::Head),
                 Waiting::Body => {

@@ -409,6 +409,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 stats.connections_handshake_expired.add(1);
                 self.retire(slot);
             }
+            // Its end is counted when it has come.
+            Expiry::Drain => conn.http.expire(),
             Expiry::Head | Expiry::Body | Expiry::Idle | Expiry::Answer => {
                 match expiry {
                     Expiry::Head => &stats.deadline_head,

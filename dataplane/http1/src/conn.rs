@@ -52,7 +52,7 @@ impl<S: Service> Conn<S> {
         if let Wish::Expire { then } = self.wish {
             // Whoever was asked is late, not the peer: its connection goes on.
             let goes_on = matches!(phase, Phase::Parked { .. }) && then == Then::Serve;
-            self.wish = if goes_on { Wish::Serve } else { Wish::Drain };
+            self.wish = if goes_on { Wish::Serve } else { Wish::End };
             phase = phase.expire(&io, cx);
         }
         loop {
@@ -92,17 +92,25 @@ impl<S: Service> Conn<S> {
     /// waits for somebody else is answered 504 and the connection goes on; an idle connection, and one
     /// whose answer is not taken, ends at once.
     pub fn expire(&mut self) {
-        let then = if self.wish == Wish::Serve { Then::Serve } else { Then::Drain };
+        let then = if self.wish == Wish::Serve { Then::Serve } else { Then::End };
         self.wish = Wish::Expire { then };
     }
 
-    /// The server is going down: the request in progress is the last.
+    /// The server is going down: the request in progress, or else the next one, is the last.
     ///
-    /// Its answer says `Connection: close`, if its head is not written yet. An idle connection ends
-    /// at the next [`advance`](Self::advance).
+    /// Its answer says `Connection: close`, if its head is not written yet. An idle connection goes on
+    /// waiting, because a request may be on its way already; [`expire`](Self::expire) ends it.
     pub fn drain(&mut self) {
         if self.wish == Wish::Serve {
-            self.wish = Wish::Drain;
+            self.wish = Wish::Last;
+        }
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    pub fn is_draining(&self) -> bool {
+        match self.wish {
+            Wish::Serve | Wish::Expire { then: Then::Serve } => false,
+            Wish::Last | Wish::End | Wish::Expire { then: Then::End } => true,
         }
     }
 
@@ -138,7 +146,10 @@ impl<S: Service> fmt::Debug for Conn<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     Serve,
-    Drain,
+    /// The request in progress, or the next, is the last.
+    Last,
+    /// The request in progress is the last, and there is no next.
+    End,
     /// Heard by the next call; `then` is what was wished before.
     Expire {
         then: Then,
@@ -149,7 +160,7 @@ enum Wish {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Serve,
-    Drain,
+    End,
 }
 
 /// Where one connection stands. `W`, `R` and `A` are the service's `Work`, `Reply` and `Ask`.
@@ -291,7 +302,7 @@ impl<W, R, A> Phase<W, R, A> {
         if !scan.is_idle() {
             return Self::step_head_in_pieces(scan, wish, io, cx);
         }
-        if wish == Wish::Drain {
+        if wish == Wish::End {
             return Flow::On(Self::Closed);
         }
         if io.rest().starts_with(b"\r") {
@@ -485,7 +496,7 @@ impl<W, R, A> Phase<W, R, A> {
         if io.out.left() < HEAD_OUT_MAX {
             return Flow::Stop(Self::Answer { reply, manner }, Next::Flush);
         }
-        let is_last = wish == Wish::Drain || io.is_over();
+        let is_last = wish != Wish::Serve || io.is_over();
         let connection = if is_last { Connection::Close } else { manner.connection };
         let after = if connection == Connection::Close { After::Close } else { After::NextRequest };
         let context = HeadContext { date: cx.date, connection };

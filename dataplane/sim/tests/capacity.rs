@@ -207,15 +207,54 @@ fn draining_finishes_what_is_under_way_and_says_so() {
     world.end();
 }
 
+/// A client whose request crosses our wish to close loses nothing: it is answered, and told to close. One
+/// that has long been idle is closed at once.
+#[test]
+fn draining_answers_requests_that_are_on_their_way() {
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
+    let [idle, active, pausing] = [(); 3].map(|()| world.client());
+    for client in [idle, active, pausing] {
+        world.send(client, GET);
+        assert_eq!(world.answer(client).status, 200);
+    }
+    world.run_for(3 * SECOND);
+    for client in [active, pausing] {
+        world.send(client, GET);
+        assert_eq!(world.answer(client).status, 200);
+    }
+    world.drain();
+    let told = (0..1_000).any(|_| {
+        world.send(active, GET);
+        let answer = world.answer(active);
+        assert_eq!(answer.status, 200);
+        answer.closes()
+    });
+    assert!(told, "the worker looks for commands");
+    world.expect_phase(idle, Phase::Finished);
+    assert_eq!(world.phase(pausing), Phase::Open);
+    world.run_for(100 * MILLI);
+    world.send(pausing, GET);
+    let answer = world.answer(pausing);
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    for client in [idle, active, pausing] {
+        world.expect_phase(client, Phase::Finished);
+        world.finish(client);
+    }
+    world.run_for(NOTICED);
+    assert_eq!(world.events(), [Event::Drained]);
+    world.end();
+}
+
 /// Draining while handshakes are under way: they may complete, and are let go.
 #[test]
 fn draining_lets_go_of_handshakes() {
     let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
+    let [raw, other] = [(); 2].map(|()| world.raw());
     world.hear(raw);
+    world.hear(other);
     let mut early = Dialog::new(raw, 4_000, 1);
     early.half_open(&mut world, &[]);
-    Dialog::new(raw, 4_001, 1).half_open(&mut world, &[]);
+    Dialog::new(other, 4_001, 1).half_open(&mut world, &[]);
     world.drain();
     world.run_for(100 * MILLI);
     early.say(&mut world, flag::ACK, b"");

@@ -25,6 +25,7 @@ fn check_with(
     config.heed(Environment {
         database_url: database_url.map(str::to_owned),
         database_max_conn: database_max_conn.map(str::to_owned),
+        ..Environment::default()
     });
     Plan::check(&config, &host())
 }

@@ -239,8 +239,26 @@ fn row_75_draining_makes_the_request_in_progress_the_last() {
     idle.send(get("").as_bytes());
     idle.conn.drain();
     idle.send(b"");
+    assert!(!idle.closed, "a request may be on its way");
+    idle.conn.expire();
+    assert!(idle.conn.is_draining());
+    idle.send(b"");
     assert!(idle.closed);
     assert_eq!(idle.events.len(), 2);
+}
+
+#[test]
+fn row_75_a_request_that_was_on_its_way_when_draining_began_is_answered() {
+    let mut peer = Peer::new();
+    peer.send(get("").as_bytes());
+    assert!(!peer.conn.is_draining());
+    peer.conn.drain();
+    assert!(peer.conn.is_draining());
+    peer.send(format!("{}{}", get(""), get("")).as_bytes());
+    assert!(peer.closed);
+    assert_eq!(peer.events.len(), 4, "one more, and no second: {:?}", peer.events);
+    let said = String::from_utf8_lossy(&peer.output);
+    assert_eq!(said.matches("\r\nConnection: close\r\n").count(), 1);
 }
 
 #[test]
@@ -251,7 +269,7 @@ fn row_75_draining_lets_a_begun_answer_finish() {
     assert_eq!(peer.call(false), Next::Flush);
     peer.conn.drain();
     peer.send(b"");
-    assert!(peer.closed);
+    assert!(!peer.closed, "its head did not say that the connection ends");
     let at = peer.output.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(peer.output.len() - at, 5000);
 }
