@@ -96,12 +96,21 @@ impl<S: Service> Conn<S> {
         self.wish = Wish::Expire { then };
     }
 
+    /// The server is about to go down: the next answer whose head is not written yet says
+    /// `Connection: close`. An idle connection goes on waiting for its next request, so that none
+    /// crosses the end of its connection on the way.
+    pub fn retire(&mut self) {
+        if self.wish == Wish::Serve {
+            self.wish = Wish::Retire;
+        }
+    }
+
     /// The server is going down: the request in progress is the last.
     ///
     /// Its answer says `Connection: close`, if its head is not written yet. An idle connection ends
     /// at the next [`advance`](Self::advance).
     pub fn drain(&mut self) {
-        if self.wish == Wish::Serve {
+        if matches!(self.wish, Wish::Serve | Wish::Retire) {
             self.wish = Wish::Drain;
         }
     }
@@ -138,6 +147,7 @@ impl<S: Service> fmt::Debug for Conn<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     Serve,
+    Retire,
     Drain,
     /// Heard by the next call; `then` is what was wished before.
     Expire {
@@ -485,7 +495,7 @@ impl<W, R, A> Phase<W, R, A> {
         if io.out.left() < HEAD_OUT_MAX {
             return Flow::Stop(Self::Answer { reply, manner }, Next::Flush);
         }
-        let is_last = wish == Wish::Drain || io.is_over();
+        let is_last = matches!(wish, Wish::Retire | Wish::Drain) || io.is_over();
         let connection = if is_last { Connection::Close } else { manner.connection };
         let after = if connection == Connection::Close { After::Close } else { After::NextRequest };
         let context = HeadContext { date: cx.date, connection };

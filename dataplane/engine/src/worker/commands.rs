@@ -1,22 +1,47 @@
-//! What control's commands do to a worker: drain, resume, stop.
+//! What control's commands do to a worker: retire, drain, resume, stop.
 
-use http1::Service;
+use http1::{Conn, Service};
 
 use super::{Mode, Worker};
 use crate::Nic;
 use crate::conn::Stage;
 use crate::link::Event;
 
-impl<N: Nic, S: Service> Worker<N, S> {
-    pub(super) fn drain(&mut self) {
-        if self.link.mode != Mode::Serving {
-            return;
+impl Mode {
+    /// Whether new connections are taken.
+    pub(super) fn accepts(self) -> bool {
+        matches!(self, Self::Serving | Self::Retiring)
+    }
+
+    /// Says to a connection how it stands.
+    pub(super) fn tell<S: Service>(self, http: &mut Conn<S>) {
+        match self {
+            Self::Serving => {}
+            Self::Retiring => http.retire(),
+            Self::Draining | Self::Drained | Self::Stopped => http.drain(),
         }
-        self.link.mode = Mode::Draining;
+    }
+}
+
+impl<N: Nic, S: Service> Worker<N, S> {
+    pub(super) fn retire_all(&mut self) {
+        if self.link.mode == Mode::Serving {
+            self.enter(Mode::Retiring);
+        }
+    }
+
+    pub(super) fn drain(&mut self) {
+        if self.link.mode.accepts() {
+            self.enter(Mode::Draining);
+        }
+    }
+
+    fn enter(&mut self, mode: Mode) {
+        self.link.mode = mode;
         for slot in self.slots_in_use() {
             let conn = self.conns.conn(slot);
             if conn.stage == Stage::Open {
-                conn.http.drain();
+                mode.tell(&mut conn.http);
                 self.ready.push(slot, &mut conn.queued);
             }
         }

@@ -244,6 +244,23 @@ fn row_75_draining_makes_the_request_in_progress_the_last() {
 }
 
 #[test]
+fn retiring_makes_the_next_answer_the_last_and_waits_for_it() {
+    let mut peer = Peer::new();
+    peer.conn.retire();
+    peer.send(b"");
+    assert!(!peer.closed, "an idle connection goes on");
+    peer.send(get("").as_bytes());
+    assert!(peer.closed);
+    assert!(String::from_utf8_lossy(&peer.output).contains("\r\nConnection: close\r\n"));
+
+    let mut idle = Peer::new();
+    idle.conn.retire();
+    idle.conn.drain();
+    idle.send(b"");
+    assert!(idle.closed, "a drain comes after it");
+}
+
+#[test]
 fn row_75_draining_lets_a_begun_answer_finish() {
     let mut peer = Peer::new();
     peer.rooms = Rooms::Fixed(HEAD_OUT_MAX);
