@@ -108,7 +108,7 @@ struct Visitor {
 
 /// A request on each connection, then new connections until there are as many as wanted.
 fn round(visitors: &mut Vec<Visitor>, wanted: usize, census: &Mutex<Census>) {
-    let mut note = |outcome: Result<(Visitor, bool), String>| {
+    let note = |outcome: Result<(Visitor, bool), String>| {
         let mut census = census.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Err(failure) => {
