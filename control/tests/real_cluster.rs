@@ -10,6 +10,7 @@ use std::fs;
 use std::time::Duration;
 
 use cluster::{FILLING, Frr, Net, SERVICE, Visitors};
+use nix::sys::signal::Signal;
 use real::{Client, Rig, RigPlan, Running, Server, ServerPlan, Tool, probe, script};
 
 const ONE: &str = "10.0.0.2";
@@ -76,8 +77,12 @@ fn a_server_leaves_and_comes_back_and_no_client_notices() {
             let two = Machine::start(&rig_two, "two", TWO);
             net.await_next_hops(&[ONE, TWO]);
             leave_and_come_back(&net, &mut one, &two);
+            vanish(&net, &one);
             drop(router);
         }
+        let left =
+            Tool::new(5, "ip", &["-n", &rig_two.name, "address", "show", "dev", "lo"]).text();
+        assert!(!left.contains("192.0.2.10"), "announce.sh ends with a withdrawal: {left}");
         net.sticky(&["down"]);
         let rules = Tool::new(5, "ip", &["-n", &net.router, "rule"]).text();
         assert!(!rules.contains("fwmark"), "sticky.sh has taken its rules back: {rules}");
@@ -133,6 +138,14 @@ fn leave_and_come_back(net: &Net, one: &mut Machine<'_>, two: &Machine<'_>) {
     assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
 }
 
+/// A server that is gone without a word: BGP's hold timer notices.
+fn vanish(net: &Net, one: &Machine<'_>) {
+    one.server().signal(Signal::SIGKILL);
+    net.await_next_hops(&[TWO]);
+    let visitors = Visitors::start(net, CONNECTIONS);
+    visitors.when("all with the other", |census| census.open("two") == CONNECTIONS);
+}
+
 /// A server that ends of itself, by SIGTERM, waits for its withdrawal as one that is drained does; in a hurry it
 /// does not.
 #[test]
@@ -142,7 +155,7 @@ fn a_server_that_ends_is_not_ready_first() {
         let plan = ServerPlan::af_xdp().set("limits.connections=512").set("limits.half_open=256");
         let server = plan.set("limits.parked=64").set("deadlines.withdraw=2s").serve(rig);
         let began = std::time::Instant::now();
-        server.signal(nix::sys::signal::Signal::SIGTERM);
+        server.signal(Signal::SIGTERM);
         let mut status = probe("/readyz");
         while status.0 == 200 {
             assert!(began.elapsed() < Duration::from_secs(1), "still ready");
