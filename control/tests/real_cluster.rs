@@ -165,6 +165,7 @@ fn a_server_that_ends_is_not_ready_first() {
         let mut late = Client::open();
         late.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(late.answer().status, 200, "connections are still taken");
+        drop(late);
         let stopped = server.stop(rig);
         assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", stopped.took);
         assert_eq!(stopped.stats.total("drop_draining"), 0);
