@@ -9,10 +9,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # read by the scripts that source this file
 BUILD_PACKAGES=(build-essential ca-certificates curl ethtool iproute2 libclang-dev libdpdk-dev pkg-config procps
     util-linux)
-# What the tests call on top of that, what the rehearsal on NICs does, and what the bench does.
+# What the tests call on top of that, what the test of a cluster does, what the rehearsal on NICs does, and what the bench does.
 # shellcheck disable=SC2034
 TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx openssh-server postgresql
     python3-prometheus-client shellcheck tmux valgrind wrk)
+# shellcheck disable=SC2034
+CLUSTER_PACKAGES=(frr iproute2 nftables wrk)
 # shellcheck disable=SC2034
 REHEARSAL_PACKAGES=(binutils busybox-static cpio curl diffutils ethtool iproute2 iputils-ping kmod qemu-system-x86
     tcpdump util-linux)
@@ -77,7 +79,7 @@ install_without_services() {
         fi
         apt_quietly install --yes --no-install-recommends "$@"
     ) || return 1
-    for service in nginx postgresql openssh-server; do
+    for service in frr nginx postgresql openssh-server; do
         [[ " $* " != *" $service "* ]] || systemctl disable --quiet "${service/openssh-server/ssh}" 2>/dev/null || true
     done
 }

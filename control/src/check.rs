@@ -72,13 +72,10 @@ fn report(
         // Writing to a String does not fail.
         let _ = writeln!(text, "{name:<9}{value}");
     };
-    line(
-        "serve",
-        format!(
-            "http://{}:{}/ (network {}/{})",
-            plan.address, plan.port, plan.address, plan.prefix
-        ),
-    );
+    let (on_link, prefix) = plan.on_link();
+    let role = if plan.link_address.is_some() { "service address; on the link" } else { "network" };
+    let Plan { address, port, .. } = plan;
+    line("serve", format!("http://{address}:{port}/ ({role} {on_link}/{prefix})"));
     line("link", plan.link.to_string());
     if plan.link == LinkSpec::Auto {
         let verdicts = choose(links).map_or_else(|none| none.verdicts, |choice| choice.verdicts);
@@ -128,7 +125,7 @@ fn from_environment(config: &Config, plan: &Plan) -> String {
 }
 
 fn exception_line(plan: &Plan, name: &str) -> String {
-    let Plan { address, prefix, port, .. } = plan;
+    let ((address, prefix), port) = (plan.on_link(), plan.port);
     format!("{name}, {address}/{prefix}: what is not for TCP port {port} is the kernel's")
 }
 

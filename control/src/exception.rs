@@ -41,7 +41,7 @@ pub(crate) enum ExceptionError {
     },
     /// The kernel has our address on another interface.
     #[error(
-        "link.exception = {name:?}: listen.address {address} is this kernel's own, on {interface}, and \
+        "link.exception = {name:?}: the server's {address} is this kernel's own, on {interface}, and \
          would be there twice: ip address del {address}/{prefix} dev {interface}"
     )]
     AddressElsewhere {

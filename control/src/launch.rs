@@ -111,7 +111,7 @@ fn start_workers(
 ) -> Result<(Team, Option<Forwarder>, u64), LaunchError> {
     let mtu = queues.first().map_or(0, |queue| queue.capabilities().ip_mtu);
     let path = plan.exception.as_deref().map(|name| {
-        let Plan { address, prefix, .. } = *plan;
+        let (address, prefix) = plan.on_link();
         if exception::is_shared(post.kind) {
             let (name, link) = (name.to_owned(), plan.link.to_string());
             return Err(ExceptionError::Shared { name, link }.into());
@@ -180,9 +180,10 @@ fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
     if !plan.probe {
         return Ok(());
     }
-    match probe::owner_of(plan.address, taken.info.mac, &mut taken.queues) {
+    let (address, _) = plan.on_link();
+    match probe::owner_of(address, taken.info.mac, &mut taken.queues) {
         None => Ok(()),
-        Some(mac) => Err(LaunchError::AddressInUse { address: plan.address, mac }),
+        Some(mac) => Err(LaunchError::AddressInUse { address, mac }),
     }
 }
 

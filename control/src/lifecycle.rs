@@ -13,7 +13,7 @@ pub(crate) enum State {
     /// Accepts connections.
     #[default]
     Serving,
-    /// Accepts none, and finishes those that are open.
+    /// Accepts none, or none once `deadlines.withdraw` is over, and finishes those that are open.
     Draining,
     /// Accepts none, and none is open.
     Drained,

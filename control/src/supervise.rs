@@ -1,5 +1,7 @@
 //! The life of a running server, seen from control: signals in, counters out, then the way down.
 
+mod withdrawal;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,6 +22,7 @@ use crate::reload::ReloadDesk;
 use crate::service_manager::{ServiceManager, Watchdog};
 use crate::stats::{NicReadings, Report, ServerFacts, Sources, StatsError, StatsQuery};
 use crate::stats_file;
+use withdrawal::{Step, Withdrawal};
 
 /// What can go wrong once we serve.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +142,8 @@ pub(crate) struct Watch {
     state: State,
     /// Since when, as [`unix_now`].
     since: u64,
+    /// What is to come before the drain, while it is not over.
+    withdrawal: Option<Withdrawal>,
     flows_told: bool,
     stats_failed: bool,
 }
@@ -162,6 +167,7 @@ impl Watch {
             watchdog,
             state: State::Serving,
             since: unix_now(),
+            withdrawal: None,
             flows_told: false,
             stats_failed: false,
         }
@@ -220,6 +226,7 @@ impl Watch {
             let opened = self.appliance.team.connections_opened();
             self.flows_told = tell_flows(&opened);
         }
+        self.withdraw_further();
         self.look_for_drained();
         if self.state == State::Draining {
             self.tell_state();
@@ -273,9 +280,11 @@ impl Watch {
         request.answer(changed.map(|()| Status { state, since, connections }));
     }
 
-    /// Accepts no more connections, and goes on running.
+    /// Accepts no more connections, now or after `deadlines.withdraw`, and goes on running.
     fn begin_drain(&mut self) -> Result<(), LifecycleError> {
-        self.appliance.team.drain().map_err(|cores| LifecycleError::NotTaken { cores })?;
+        if self.plan.withdraw.is_zero() {
+            self.appliance.team.drain().map_err(|cores| LifecycleError::NotTaken { cores })?;
+        }
         self.enter(State::Draining);
         Ok(())
     }
@@ -291,23 +300,64 @@ impl Watch {
             time::sleep(RESUME_LOOK_EVERY).await;
         }
         told.map_err(|cores| LifecycleError::NotTaken { cores })?;
+        self.withdrawal = None;
         self.enter(State::Serving);
         Ok(())
     }
 
     fn enter(&mut self, state: State) {
         tracing::info!("the server was {} and is {}", self.state.name(), state.name());
+        if self.state == State::Serving {
+            self.withdrawal = Withdrawal::begin(self.plan.withdraw, Instant::now());
+        }
         (self.state, self.since) = (state, unix_now());
         self.tell_state();
     }
 
+    fn withdraw_further(&mut self) {
+        let Some(withdrawal) = &mut self.withdrawal else { return };
+        let told = match withdrawal.due(Instant::now()) {
+            Some(Step::Retire) => self.appliance.team.retire(),
+            Some(Step::Drain) => {
+                self.withdrawal = None;
+                self.appliance.team.drain()
+            }
+            None => Ok(()),
+        };
+        if let Err(cores) = told {
+            tracing::warn!("cores {cores:?}: their workers take no commands");
+        }
+    }
+
+    /// Waits until `deadlines.withdraw` is over. `false`: somebody is in a hurry.
+    async fn withdraw(&mut self, signals: &mut Signals) -> bool {
+        let mut stats = interval(self.plan.stats_every);
+        let mut look = interval(DRAIN_LOOK_EVERY);
+        while self.withdrawal.is_some() {
+            tokio::select! {
+                _ = look.tick() => self.withdraw_further(),
+                _ = stats.tick() => self.write_stats(),
+                Some(query) = self.besides.queries.recv() => self.answer(query),
+                Some(request) = self.besides.requests.recv() => self.carry_out(request).await,
+                _ = signals.interrupt.recv() => {
+                    tracing::warn!("SIGINT again: stopping at once");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// The last drain: what is not over after `deadlines.drain` is reset.
     async fn drain(&mut self, signals: &mut Signals) {
-        let began = Instant::now();
         if self.state != State::Stopping {
             self.enter(State::Stopping);
         }
         self.besides.reload.close();
+        if !self.withdraw(signals).await {
+            return;
+        }
+        let began = Instant::now();
         if let Err(cores) = self.appliance.team.drain() {
             tracing::warn!("cores {cores:?}: their workers take no commands");
         }

@@ -83,12 +83,24 @@ impl Team {
         self.0.iter().find(|member| member.thread.is_finished()).map(|member| member.core)
     }
 
+    /// Tells everyone to say `Connection: close` in all answers, and to serve on.
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain).
+    pub(crate) fn retire(&self) -> Result<(), Vec<usize>> {
+        self.tell(|| Command::Retire)
+    }
+
     /// Tells everyone to accept no new connections and to finish those they have.
     ///
     /// # Errors
     /// The cores whose workers do not turn: their rings are full.
     pub(crate) fn drain(&self) -> Result<(), Vec<usize>> {
-        let full = |member: &&Member| member.end.send(Command::Drain).is_err();
+        self.tell(|| Command::Drain)
+    }
+
+    fn tell(&self, command: impl Fn() -> Command<Edition>) -> Result<(), Vec<usize>> {
+        let full = |member: &&Member| member.end.send(command()).is_err();
         let stuck: Vec<_> = self.0.iter().filter(full).map(|member| member.core).collect();
         if stuck.is_empty() { Ok(()) } else { Err(stuck) }
     }

@@ -29,6 +29,7 @@ macro_rules! keys {
 
 keys! {
     LinkDevice = "link.device", "auto";
+    LinkAddress = "link.address", "";
     LinkException = "link.exception", "";
     LinkOffloads = "link.offloads", "auto";
     ListenAddress = "listen.address", "198.18.0.2/24";
@@ -58,6 +59,7 @@ keys! {
     DeadlinesStall = "deadlines.stall", "30s";
     DeadlinesAnswer = "deadlines.answer", "10s";
     DeadlinesClose = "deadlines.close", "10s";
+    DeadlinesWithdraw = "deadlines.withdraw", "0s";
     DeadlinesDrain = "deadlines.drain", "8s";
     PostgresUrl = "postgres.url", "";
     PostgresConnections = "postgres.connections", "16";

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) address: Ipv4Addr,
     /// Bits of it that name the network.
     pub(crate) prefix: u8,
+    /// Our address on the link and its prefix, where `address` is a service address that routers send here.
+    pub(crate) link_address: Option<(Ipv4Addr, u8)>,
     /// The TCP port to answer on.
     pub(crate) port: u16,
     /// Whether to ask the wire for the address before using it.
@@ -64,6 +66,8 @@ pub(crate) struct Plan {
     pub(crate) form: usize,
     /// How long a peer may take.
     pub(crate) deadlines: Deadlines,
+    /// How long connections are accepted though the server does not call itself ready any more.
+    pub(crate) withdraw: Duration,
     /// How long connections under way may take to end after SIGTERM.
     pub(crate) drain: Duration,
     /// The PostgreSQL server and how it is used.
@@ -164,6 +168,11 @@ impl Plan {
         Ok(plan.expect("there is a plan where there is no mistake"))
     }
 
+    /// The address that this server has on the link, where ARP finds it, and its prefix.
+    pub(crate) fn on_link(&self) -> (Ipv4Addr, u8) {
+        self.link_address.unwrap_or((self.address, self.prefix))
+    }
+
     /// This plan with room for so many connections, of all cores together.
     pub(crate) fn with_connections(&self, connections: usize) -> Self {
         let tally = CoreTally { connections: share(connections, self.cores.len()), ..self.tally };
@@ -193,6 +202,7 @@ impl Plan {
             offloads: read.with(Key::LinkOffloads, offloads)?,
             address,
             prefix,
+            link_address: read.link_address((address, prefix))?,
             port: read.with(Key::ListenPort, port)?,
             probe: read.with(Key::ListenProbe, units::switch)?,
             cores,
@@ -206,6 +216,7 @@ impl Plan {
             parked,
             form,
             deadlines: read.deadlines()?,
+            withdraw: read.time(Key::DeadlinesWithdraw, WITHDRAW)?,
             drain: read.time(Key::DeadlinesDrain, DEADLINE)?,
             postgres: read.postgres()?,
             sqlite: read.sqlite(beside)?,
@@ -230,6 +241,24 @@ impl Reader<'_> {
         LinkSpec::parse(&self.0.given(Key::LinkDevice).text).map_err(|error| {
             self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMS))
         })
+    }
+
+    /// The empty one is none: then `listen`, listen.address, is on the link.
+    fn link_address(&self, listen: (Ipv4Addr, u8)) -> Result<Option<(Ipv4Addr, u8)>, ConfigError> {
+        if self.0.given(Key::LinkAddress).text.is_empty() {
+            return Ok(None);
+        }
+        let (on_link, prefix) = self.with(Key::LinkAddress, address)?;
+        if on_link == listen.0 {
+            let fix = "leave link.address empty, or write listen.address = \"ADDRESS/32\" with another one";
+            return Err(self.refuse(Key::LinkAddress, "the same as listen.address", fix));
+        }
+        if listen.1 != 32 {
+            let problem = "beside link.address it is a service address, which has no network";
+            let fix = format!("write {}/32, or leave link.address empty", listen.0);
+            return Err(self.refuse(Key::ListenAddress, problem, fix));
+        }
+        Ok(Some((on_link, prefix)))
     }
 
     /// The empty name is none.
@@ -451,6 +480,7 @@ const CACHE_ENTRIES: RangeInclusive<u64> = 1..=1 << 24;
 const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;
 const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(10);
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+const WITHDRAW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
 const STATS_EVERY: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3_600);
 

@@ -18,9 +18,10 @@ pub(super) fn examine(
 ) -> Finding {
     let check = Check::Address;
     let Plan { address, port, .. } = plan;
+    let (on_link, _) = plan.on_link();
     let own = interfaces
         .iter()
-        .find_map(|interface| Some((&interface.name, interface.prefix_of(IpAddr::V4(*address))?)));
+        .find_map(|interface| Some((&interface.name, interface.prefix_of(IpAddr::V4(on_link))?)));
     let is_exception = |name: &str| plan.exception.as_deref() == Some(name);
     match own {
         Some((name, _)) if server.is_live() && is_exception(name) => {
@@ -28,8 +29,8 @@ pub(super) fn examine(
             Finding::ok(check, format!("{held}, everything else by the kernel on {name}"))
         }
         Some((name, prefix)) => {
-            let found = format!("{address} is this kernel's own, on {name}: it would answer too");
-            Finding::fail(check, found, format!("ip address del {address}/{prefix} dev {name}"))
+            let found = format!("{on_link} is this kernel's own, on {name}: it would answer too");
+            Finding::fail(check, found, format!("ip address del {on_link}/{prefix} dev {name}"))
         }
         None if server.is_live() => {
             Finding::ok(check, format!("{address} port {port} is held by the server"))
@@ -38,14 +39,15 @@ pub(super) fn examine(
             let found = format!("{address} is in use: somebody answers connections to port {port}");
             Finding::fail(check, found, "--address CIDR with another one")
         }
-        None => Finding::ok(check, format!("{address} is free, as far as is seen from here")),
+        None => Finding::ok(check, format!("{on_link} is free, as far as is seen from here")),
     }
 }
 
 /// Asks for a connection, where the address is in a network of this machine: behind a router, others may
-/// answer in its name.
+/// answer in its name. Nor is anybody asked for a service address, which others may serve, too.
 pub(super) fn answers(plan: &Plan, interfaces: &[Interface]) -> bool {
-    if !interfaces.iter().any(|interface| interface.reaches(plan.address)) {
+    let is_service = plan.link_address.is_some();
+    if is_service || !interfaces.iter().any(|interface| interface.reaches(plan.address)) {
         return false;
     }
     let address = SocketAddr::from((plan.address, plan.port));
@@ -96,6 +98,20 @@ mod tests {
         expect_one(&[used], State::Fail, &["is in use"], fix);
         let ours = examine(&plan, &all, &Server::Live { process: None }, true);
         expect_one(&[ours], State::Ok, &["held by the server"], None);
+    }
+
+    #[test]
+    fn a_service_address_may_be_this_kernels_and_others() {
+        let service = ("listen.address", "198.18.0.1/32");
+        let all = interfaces(VETH);
+        let good = plan(&[service, ("link.address", "198.18.0.2/24")]);
+        assert!(!answers(&good, &all), "nobody is asked");
+        let finding = examine(&good, &all, &Server::Absent, false);
+        expect_one(&[finding], State::Ok, &["198.18.0.2 is free"], None);
+        let taken = plan(&[("listen.address", "192.0.2.10/32"), ("link.address", "198.18.0.1/24")]);
+        let finding = examine(&taken, &all, &Server::Absent, false);
+        let fix = "ip address del 198.18.0.1/24 dev pollux-host";
+        expect_one(&[finding], State::Fail, &["198.18.0.1 is this kernel's own"], Some(fix));
     }
 
     #[test]

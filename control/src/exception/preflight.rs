@@ -30,8 +30,8 @@ pub(crate) fn preflight(name: &str, plan: &Plan, host: &HostLinks) -> Result<(),
     if if_nametoindex(name().as_str()).is_ok() {
         return Err(ExceptionError::Taken { name: name() });
     }
-    if let Some((interface, prefix)) = owner_of(plan.address) {
-        let address = plan.address;
+    let (address, _) = plan.on_link();
+    if let Some((interface, prefix)) = owner_of(address) {
         return Err(ExceptionError::AddressElsewhere { name: name(), address, prefix, interface });
     }
     if let Some(warning) = unreserved(plan.port, Path::new("/proc/sys/net/ipv4")) {

@@ -179,6 +179,7 @@ impl Crew<'_> {
         let Plan { address, port, tally, limits, deadlines, .. } = self.plan;
         Ok(CorePlan {
             address: *address,
+            link_address: self.plan.on_link().0,
             port: *port,
             mac: self.mac,
             seed: secret()?,

@@ -5,6 +5,7 @@
 mod admin;
 mod check;
 mod doctor;
+mod environment;
 mod help;
 mod man;
 mod nic;

@@ -5,12 +5,14 @@
 
 mod admin;
 mod arena;
+mod cluster;
 mod cuts;
 mod doctor;
 mod exception;
 mod idle;
 mod kit;
 mod load;
+mod logs;
 mod loss;
 mod memif;
 mod memory;
@@ -22,9 +24,11 @@ mod postgres;
 mod reload;
 mod reset;
 mod routes;
+mod service_manager;
 mod shutdown;
 mod spread;
 mod stats;
 mod top;
 mod tune;
+mod upgrade;
 mod workload;

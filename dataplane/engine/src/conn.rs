@@ -249,10 +249,10 @@ impl<S: Service> Conn<S> {
                 (self.progress + deadlines.stall, Expiry::Stall)
             }
             Stage::Open => match self.waiting {
-                Waiting::Idle if self.http.is_draining() => {
-                    (self.since + deadlines.idle.min(DRAIN_IDLE_MICROS), Expiry::Drain)
-                }
-                Waiting::Idle => (self.since + deadlines.idle, Expiry::Idle),
+                Waiting::Idle => match deadlines.drain_idle.filter(|_| self.http.is_draining()) {
+                    Some(drain_idle) => (self.since + drain_idle, Expiry::Drain),
+                    None => (self.since + deadlines.idle, Expiry::Idle),
+                },
                 Waiting::Head => (self.since + deadlines.head, Expiry::Head),
                 Waiting::Body => {
                     let earned = self.body_octets * 1_000_000 / deadlines.body_rate;
@@ -275,9 +275,18 @@ pub(crate) struct Micros {
     body_grace: u64,
     body_rate: u64,
     idle: u64,
+    /// Instead of `idle` while we drain.
+    drain_idle: Option<u64>,
     answer: u64,
     stall: u64,
     close: u64,
+}
+
+impl Micros {
+    /// Whether connections that were told to close have less time to be idle than others.
+    pub(crate) fn set_draining(&mut self, draining: bool) {
+        self.drain_idle = draining.then_some(self.idle.min(DRAIN_IDLE_MICROS));
+    }
 }
 
 impl From<Deadlines> for Micros {
@@ -288,6 +297,7 @@ impl From<Deadlines> for Micros {
             body_grace: deadlines.body_grace_ms * 1_000,
             body_rate: deadlines.body_rate.max(1),
             idle: deadlines.idle_ms * 1_000,
+            drain_idle: None,
             answer: deadlines.answer_ms * 1_000,
             stall: deadlines.stall_ms * 1_000,
             close: deadlines.close_ms * 1_000,

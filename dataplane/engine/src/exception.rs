@@ -73,8 +73,9 @@ pub fn pair<F: Frame + Send + 'static, S: Service>(
         buffers_made: 0,
         overflow: vec![0; frame_len_max + 1].into_boxed_slice(),
     };
-    let CorePlan { address, port, mac, .. } = *plan;
-    (kernel_end, WorkerEnd { rings, kernel, address, port, mac, lent: 0, is_kernel_due: false })
+    let CorePlan { address, link_address, port, mac, .. } = *plan;
+    let addresses = [address, link_address];
+    (kernel_end, WorkerEnd { rings, kernel, addresses, port, mac, lent: 0, is_kernel_due: false })
 }
 
 /// The worker's end.
@@ -82,7 +83,8 @@ pub struct WorkerEnd<F> {
     rings: Arc<Rings<F>>,
     /// Wakes the kernel's end.
     kernel: Waker,
-    address: Ipv4Addr,
+    /// The address that is served, and the one on the link.
+    addresses: [Ipv4Addr; 2],
     port: u16,
     mac: [u8; 6],
     /// Frames handed over and not back yet, at most [`FRAMES_MAX`].
@@ -109,9 +111,11 @@ impl<F: Frame> WorkerEnd<F> {
             | Loss::ClosedPort
             | Loss::NoBlank => true,
             Loss::NotForUsL2 => ethernet::is_group(header.destination),
-            // Requests for our address are answered by the worker, and only by it.
-            Loss::Arp => !arp::Packet::parse(packet)
-                .is_some_and(|arp| arp.operation == arp::REQUEST && arp.target == self.address),
+            // Requests for our link address are answered by the worker, and only by it; those for a service
+            // address by nobody, though the kernel, where it has that on any interface, would.
+            Loss::Arp => !arp::Packet::parse(packet).is_some_and(|arp| {
+                arp.operation == arp::REQUEST && self.addresses.contains(&arp.target)
+            }),
             _ => false,
         };
         let is_sender_sound = !ethernet::is_group(header.source) && header.source != self.mac;
@@ -125,7 +129,7 @@ impl<F: Frame> WorkerEnd<F> {
             && ip[0] >> 4 == 4
             && ip[9] == PROTOCOL_TCP
             && is_first_fragment;
-        if !is_tcp || ip[16..20] != self.address.octets() {
+        if !is_tcp || ip[16..20] != self.addresses[0].octets() {
             return false;
         }
         let tcp = usize::from(ip[0] & 0x0f) * 4;

@@ -6,6 +6,7 @@
 use core::net::Ipv4Addr;
 use core::ops::Range;
 
+use crate::CorePlan;
 use crate::arp;
 use crate::checksum::{Sum, pseudo_header};
 use crate::ethernet::{self, LinkHeader};
@@ -18,6 +19,8 @@ use crate::segment::{self, ACK, FIN, IP_LEN, RST, SYN, Segment};
 pub(crate) struct Guard {
     mac: [u8; 6],
     address: Ipv4Addr,
+    /// What ARP and, besides `address`, ping are answered for.
+    link_address: Ipv4Addr,
 }
 
 /// A frame worth an answer.
@@ -32,9 +35,9 @@ pub(crate) enum Arrival {
 }
 
 impl Guard {
-    /// A guard for one link address and one IPv4 address.
-    pub(crate) fn new(mac: [u8; 6], address: Ipv4Addr) -> Self {
-        Self { mac, address }
+    /// A guard for the MAC, the address and the link address of `plan`.
+    pub(crate) fn new(plan: &CorePlan) -> Self {
+        Self { mac: plan.mac, address: plan.address, link_address: plan.link_address }
     }
 
     /// Judges a frame: what it is, and the link header its answer would have.
@@ -57,7 +60,7 @@ impl Guard {
 
     fn judge_arp(&self, octets: &[u8]) -> Result<Arrival, Loss> {
         let packet = arp::Packet::parse(octets).ok_or(Loss::Arp)?;
-        let asks = packet.operation == arp::REQUEST && packet.target == self.address;
+        let asks = packet.operation == arp::REQUEST && packet.target == self.link_address;
         if asks && !ethernet::is_group(packet.sender_mac) {
             Ok(Arrival::ArpRequest(packet))
         } else {
@@ -88,10 +91,12 @@ impl Guard {
             return Err(Loss::Fragment);
         }
         let source = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
-        if Ipv4Addr::new(header[16], header[17], header[18], header[19]) != self.address {
+        let destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
+        let is_link_ping = destination == self.link_address && header[9] == PROTOCOL_ICMP;
+        if destination != self.address && !is_link_ping {
             return Err(Loss::Destination);
         }
-        if !is_peer(source) || source == self.address {
+        if !is_peer(source) || [self.address, self.link_address].contains(&source) {
             return Err(Loss::Source);
         }
         let range = at..at + total_len;

@@ -21,10 +21,14 @@ pub enum Command<S> {
     /// with a count of it, and the worker's own count of the old one is dropped; control keeps one
     /// until no other is left.
     Install(Arc<S>),
+    /// Serve on and take new connections, but say `Connection: close` in the next answer of each: those who
+    /// ask go elsewhere by themselves before [`Command::Drain`].
+    Retire,
     /// Take no new connection, answer what is under way with `Connection: close`, then say
     /// [`Event::Drained`].
     Drain,
-    /// Take new connections again after [`Command::Drain`], then say [`Event::Resumed`]. Connections that
+    /// Take new connections again after [`Command::Drain`], and answer without
+    /// `Connection: close` after [`Command::Retire`], then say [`Event::Resumed`]. Connections that
     /// were told to close still close.
     Resume,
     /// Reset what is left and return from [`Worker::run`](crate::Worker::run).

@@ -7,8 +7,11 @@ use http1::Limits;
 /// Everything one worker needs to know about itself.
 #[derive(Clone, Debug)]
 pub struct CorePlan {
-    /// The appliance's address.
+    /// The address it serves on.
     pub address: Ipv4Addr,
+    /// The address that it has on the link, for ARP and ping: `address`, unless that is a service address, which
+    /// routers send here and nobody asks the link for.
+    pub link_address: Ipv4Addr,
     /// The TCP port it answers on.
     pub port: u16,
     /// The port's own link address.

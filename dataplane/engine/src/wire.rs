@@ -4,18 +4,19 @@ use core::net::Ipv4Addr;
 
 use crate::ethernet::{self, LinkHeader, ReplyHeader};
 use crate::segment::Bare;
-use crate::{CoreStats, Nic, arp, echo};
+use crate::{CorePlan, CoreStats, Nic, arp, echo};
 
 /// The queue of one core.
 pub(crate) struct Wire<N: Nic> {
     pub(crate) nic: N,
     mac: [u8; 6],
-    address: Ipv4Addr,
+    /// What ARP is answered for.
+    link_address: Ipv4Addr,
 }
 
 impl<N: Nic> Wire<N> {
-    pub(crate) fn new(nic: N, mac: [u8; 6], address: Ipv4Addr) -> Self {
-        Self { nic, mac, address }
+    pub(crate) fn new(nic: N, plan: &CorePlan) -> Self {
+        Self { nic, mac: plan.mac, link_address: plan.link_address }
     }
 
     /// The link header of the answer to a frame with `link`.
@@ -23,16 +24,16 @@ impl<N: Nic> Wire<N> {
         link.reply(self.mac)
     }
 
-    /// Tells everybody on the link that the address is here (RFC 5227, 2.3).
+    /// Tells everybody on the link that the link address is here (RFC 5227, 2.3).
     pub(crate) fn announce(&mut self, stats: &CoreStats) {
         let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
-        let packet = arp::Packet::announcement(self.mac, self.address);
+        let packet = arp::Packet::announcement(self.mac, self.link_address);
         let queued = arp::submit(&mut self.nic, &header, &packet);
         self.account(queued.then_some(usize::from(header.len()) + arp::LEN), stats);
         self.nic.flush();
     }
 
-    /// Answers an ARP request for our address.
+    /// Answers an ARP request for our link address.
     pub(crate) fn answer_arp(
         &mut self,
         link: &LinkHeader,
@@ -43,7 +44,7 @@ impl<N: Nic> Wire<N> {
         let reply = arp::Packet {
             operation: arp::REPLY,
             sender_mac: self.mac,
-            sender: self.address,
+            sender: self.link_address,
             target_mac: request.sender_mac,
             target: request.sender,
         };

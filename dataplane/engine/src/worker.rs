@@ -75,6 +75,7 @@ struct Link<S: Service> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Serving,
+    Retiring,
     Draining,
     Drained,
     Stopped,
@@ -105,9 +106,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
         let mut worker = Self {
-            wire: Wire::new(nic, plan.mac, plan.address),
+            wire: Wire::new(nic, &plan),
             door: Door {
-                guard: Guard::new(plan.mac, plan.address),
+                guard: Guard::new(&plan),
                 port: plan.port,
                 half_open: 0,
                 half_open_max: plan.half_open_max,
@@ -299,7 +300,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             self.wire.submit(&Bare::reset(segment), header, stats);
             return Err(if ours { Loss::NoConnection } else { Loss::ClosedPort });
         }
-        if self.link.mode != Mode::Serving {
+        if !self.link.mode.accepts() {
             self.wire.submit(&Bare::reset(segment), header, stats);
             return Err(Loss::Draining);
         }
@@ -544,6 +545,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
                     self.desk.install(service);
                     self.link.end.stats.sites_installed.add(1);
                 }
+                Command::Retire => self.retire_all(),
                 Command::Drain => self.drain(),
                 Command::Resume => self.resume(),
                 Command::Stop => self.stop(),

@@ -10,6 +10,8 @@ pub type Clerk<S> = Box<dyn FnMut(&ControlEnd<S>, u64)>;
 
 /// Control of one worker, whatever it serves with.
 pub trait Control {
+    /// Retire: see [`Command::Retire`].
+    fn retire(&self);
     /// Drain: see [`Command::Drain`].
     fn drain(&self);
     /// Resume: see [`Command::Resume`].
@@ -33,6 +35,10 @@ pub(crate) struct Desk<S: Service> {
 }
 
 impl<S: Service> Control for Desk<S> {
+    fn retire(&self) {
+        assert!(self.end.send(Command::Retire).is_ok(), "the command ring has room");
+    }
+
     fn drain(&self) {
         assert!(self.end.send(Command::Drain).is_ok(), "the command ring has room");
     }

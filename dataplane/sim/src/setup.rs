@@ -63,6 +63,7 @@ impl Setup {
             seed,
             core: CorePlan {
                 address: APPLIANCE.ip,
+                link_address: APPLIANCE.ip,
                 port: HTTP_PORT,
                 mac: APPLIANCE.mac,
                 seed: secret,

@@ -443,6 +443,11 @@ impl World {
 
 /// Control, and what the counters must say.
 impl World {
+    /// Tells every worker to retire.
+    pub fn retire(&mut self) {
+        self.controls.iter().for_each(|control| control.retire());
+    }
+
     /// Tells every worker to drain.
     pub fn drain(&mut self) {
         self.controls.iter().for_each(|control| control.drain());

@@ -245,6 +245,34 @@ fn draining_answers_requests_that_are_on_their_way() {
     world.end();
 }
 
+/// Before a drain: the next answer of each connection is its last, new ones are taken, and nobody who is
+/// silent is cut off.
+#[test]
+fn retiring_says_close_and_waits_for_the_next_request() {
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
+    let [idle, early] = [(); 2].map(|()| world.client());
+    world.send(early, b"GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(!world.answer(early).closes());
+    world.retire();
+    world.run_for(SECOND);
+    let late = world.client();
+    for client in [early, late] {
+        world.send(client, b"GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = world.answer(client);
+        assert_eq!((answer.status, answer.closes()), (200, true));
+        world.expect_phase(client, Phase::Finished);
+        world.finish(client);
+    }
+    world.run_for(SECOND);
+    assert_eq!(world.count("connections_open"), 1, "nobody has asked on the idle one");
+    world.drain();
+    world.expect_phase(idle, Phase::Finished);
+    world.finish(idle);
+    world.run_for(SECOND);
+    assert_eq!(world.events(), [Event::Drained]);
+    world.end();
+}
+
 /// Draining while handshakes are under way: they may complete, and are let go.
 #[test]
 fn draining_lets_go_of_handshakes() {

@@ -404,3 +404,29 @@ fn without_a_path_nothing_is_the_kernels() {
     assert_eq!(world.count("exception_rx_frames"), 0);
     world.end();
 }
+
+/// With a service address, TCP for our port at the address on the link is the kernel's, too. What it would
+/// do harm with is not: ARP requests for either address, and TCP for our port at the service address.
+#[test]
+fn beside_a_service_address_the_address_on_the_link_is_the_kernels() {
+    let mut setup = setup();
+    let service = Address { mac: APPLIANCE.mac, ip: [192, 0, 2, 10].into() };
+    setup.core.address = service.ip;
+    let (mut world, raw) = quiet(&setup);
+    let from = world.address(raw);
+    let frame = syn(HTTP_PORT).frame(&from, &APPLIANCE);
+    arrive(&mut world, raw, &frame);
+    assert_eq!(world.kernel_frames(), [frame]);
+    let other = syn(22).frame(&from, &service);
+    arrive(&mut world, raw, &other);
+    assert_eq!(world.kernel_frames(), [other]);
+    world.inject(raw, &arp_request(&from, service.ip));
+    world.expect_silence(raw, SECOND);
+    world.inject(raw, &arp_request(&from, APPLIANCE.ip));
+    world.hear(raw);
+    world.inject(raw, &syn(HTTP_PORT).frame(&from, &service));
+    assert!(world.hear(raw).segment().has(flag::SYN | flag::ACK));
+    assert_eq!(world.kernel_frames(), Vec::<Vec<u8>>::new());
+    assert_eq!(world.count("drop_arp"), 1);
+    world.end();
+}

@@ -1,5 +1,6 @@
 //! ARP, ping, VLAN tags and link addresses: what the appliance says below TCP.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use engine::AddressProbe;
@@ -210,5 +211,72 @@ fn replies_follow_the_last_hop() {
     assert_eq!(heard.to, router.mac);
     dialog.seq += request.len();
     dialog.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
+const SERVICE: Address = Address { mac: APPLIANCE.mac, ip: Ipv4Addr::new(192, 0, 2, 10) };
+
+/// The appliance serves [`SERVICE`] behind its address on the link.
+fn service_world() -> (World, RawId) {
+    let mut setup = Setup::new(1);
+    setup.core.address = SERVICE.ip;
+    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
+    let raw = world.raw();
+    let target = Address { mac: [0; 6], ip: APPLIANCE.ip };
+    let announced = Body::Arp { reply: false, sender: APPLIANCE, target };
+    assert_eq!(world.hear(raw).body, announced, "what is announced is the address on the link");
+    (world, raw)
+}
+
+/// A client of another network, through a router: no ARP comes before the answer.
+#[test]
+fn a_service_address_is_served_through_the_last_hop() {
+    let (mut world, raw) = service_world();
+    let router = world.address(raw);
+    let client = Address { ip: Ipv4Addr::new(203, 0, 113, 5), ..router };
+    let mut dialog = Dialog::new(raw, 4_000, 1);
+    world.inject(raw, &dialog.segment(flag::SYN, b"").frame(&client, &SERVICE));
+    let heard = world.hear(raw);
+    assert_eq!(heard.to, router.mac);
+    let Body::Tcp { ip, segment } = heard.body else { panic!("a segment: {:?}", heard.body) };
+    assert_eq!(ip, (SERVICE.ip, client.ip));
+    assert!(segment.has(flag::SYN | flag::ACK));
+    (dialog.seq, dialog.ack) = (2, segment.seq.wrapping_add(1));
+    let request = dialog.segment(flag::ACK, b"GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    world.inject(raw, &request.frame(&client, &SERVICE));
+    let answer = loop {
+        let segment = world.hear(raw).segment();
+        if !segment.payload.is_empty() {
+            break segment;
+        }
+    };
+    assert!(answer.payload.starts_with(b"HTTP/1.1 200"));
+    dialog.seq += request.len();
+    world.inject(raw, &dialog.segment(flag::RST, b"").frame(&client, &SERVICE));
+    world.run_for(SECOND / 100);
+    assert!(world.drops().is_empty());
+    world.end();
+}
+
+/// Several servers have it: ARP is answered for the address on the link alone, ping for both.
+#[test]
+fn nobody_on_the_link_is_told_of_a_service_address() {
+    let (mut world, raw) = service_world();
+    let from = world.address(raw);
+    world.inject(raw, &arp_request(&from, SERVICE.ip));
+    world.expect_silence(raw, SECOND);
+    assert_eq!(world.count("drop_arp"), 1);
+    world.inject(raw, &arp_request(&from, APPLIANCE.ip));
+    let wanted = Body::Arp { reply: true, sender: APPLIANCE, target: from };
+    assert_eq!(world.hear(raw).body, wanted);
+    for to in [SERVICE, APPLIANCE] {
+        world.inject(raw, &echo_request(&from, &to, 1, 2, b"ping"));
+        let ip = (to.ip, from.ip);
+        let data = b"ping".to_vec();
+        assert_eq!(world.hear(raw).body, Body::EchoReply { ip, number: (1, 2), data });
+    }
+    world.inject(raw, &Dialog::new(raw, 4_000, 1).segment(flag::SYN, b"").frame(&from, &APPLIANCE));
+    world.expect_silence(raw, SECOND);
+    assert_eq!(world.count("drop_destination"), 1, "HTTP is served on the service address only");
     world.end();
 }

@@ -48,7 +48,8 @@ fn defaults_are_those_of_the_crates_that_obey_them() {
     assert_eq!(plan.tally.half_open, 4_096);
     assert_eq!(plan.tally.receive_buffer, 16_384);
     assert_eq!(plan.tally.transmit_buffer, 16_384);
-    assert_eq!(plan.drain, Duration::from_secs(8));
+    assert_eq!((plan.withdraw, plan.drain), (Duration::ZERO, Duration::from_secs(8)));
+    assert_eq!((plan.link_address, plan.on_link()), (None, (plan.address, 24)));
     assert_eq!((plan.data, plan.stats), (None, None));
     assert_eq!((plan.parked, plan.form, plan.cache_entries), (4_096, 4_096, 65_536));
     assert_eq!(plan.admin_name, "pollux");
@@ -96,6 +97,27 @@ fn metrics_have_an_address_or_none() {
             )
         );
     }
+}
+
+#[test]
+fn a_service_address_stands_beside_an_address_on_the_link() {
+    let text = "listen.address = \"192.0.2.10/32\"\nlink.address = \"10.0.0.2/24\"";
+    let plan = check(text).expect("holds");
+    assert_eq!(plan.address, Ipv4Addr::new(192, 0, 2, 10));
+    assert_eq!(plan.on_link(), (Ipv4Addr::new(10, 0, 0, 2), 24));
+    let plan = check("listen.address = \"192.0.2.10/32\"").expect("holds without one");
+    assert_eq!(plan.on_link(), (Ipv4Addr::new(192, 0, 2, 10), 32));
+    assert_eq!(
+        message("listen.address = \"192.0.2.10/24\"\nlink.address = \"10.0.0.2/24\""),
+        "p.toml:1: listen.address = \"192.0.2.10/24\": beside link.address it is a service address, which has no \
+         network; write 192.0.2.10/32, or leave link.address empty"
+    );
+    assert_eq!(
+        message("listen.address = \"10.0.0.2/32\"\nlink.address = \"10.0.0.2/24\""),
+        "p.toml:2: link.address = \"10.0.0.2/24\": the same as listen.address; leave link.address empty, or write \
+         listen.address = \"ADDRESS/32\" with another one"
+    );
+    assert!(message("link.address = \"10.0.0.2\"").contains("with its prefix length"));
 }
 
 #[test]

@@ -91,6 +91,16 @@ impl Running {
     }
 }
 
+impl Running {
+    /// SIGINT, for a program that then says what it has seen; `timeout` passes it on.
+    pub(crate) fn interrupt(self) -> String {
+        let child = self.0.as_ref().expect("is there until it was joined");
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("a child of ours");
+        self.join()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {

@@ -105,7 +105,15 @@ impl Rig {
     fn up(plan: RigPlan) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}", process::id());
+        Self::up_as(format!("{PREFIX}{}-{number}", process::id()), plan)
+    }
+
+    /// Another machine with such a link: a namespace of its own. It goes with [`Rig::down`].
+    pub(crate) fn beside(&self, suffix: &str, plan: RigPlan) -> Self {
+        Self::up_as(format!("{}-{suffix}", self.name), plan)
+    }
+
+    fn up_as(name: String, plan: RigPlan) -> Self {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let RigPlan { kind, connections, .. } = plan;
         let rig = Self { name, scratch, connections, kind, up: true };
@@ -156,7 +164,11 @@ impl Rig {
         format!("/run/netns/{}", self.name)
     }
 
-    fn down(mut self) -> Result<(), String> {
+    /// Takes the link and the namespace away.
+    ///
+    /// # Errors
+    /// What is left.
+    pub(crate) fn down(mut self) -> Result<(), String> {
         self.up = false;
         let running = Tool::new(5, "ip", &["netns", "pids", &self.name]).text();
         let said = link(&["down", "--netns", &self.name]).output();

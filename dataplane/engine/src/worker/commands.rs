@@ -1,4 +1,4 @@
-//! What control's commands do to a worker: drain, resume, stop.
+//! What control's commands do to a worker: retire, drain, resume, stop.
 
 use http1::Service;
 
@@ -7,12 +7,29 @@ use crate::Nic;
 use crate::conn::Stage;
 use crate::link::Event;
 
+impl Mode {
+    /// Whether new connections are taken.
+    pub(super) fn accepts(self) -> bool {
+        matches!(self, Self::Serving | Self::Retiring)
+    }
+}
+
 impl<N: Nic, S: Service> Worker<N, S> {
-    pub(super) fn drain(&mut self) {
-        if self.link.mode != Mode::Serving {
-            return;
+    pub(super) fn retire_all(&mut self) {
+        if self.link.mode == Mode::Serving {
+            self.enter(Mode::Retiring);
         }
-        self.link.mode = Mode::Draining;
+    }
+
+    pub(super) fn drain(&mut self) {
+        if self.link.mode.accepts() {
+            self.enter(Mode::Draining);
+        }
+    }
+
+    fn enter(&mut self, mode: Mode) {
+        self.link.mode = mode;
+        self.deadlines.set_draining(!mode.accepts());
         for slot in self.slots_in_use() {
             let conn = self.conns.conn(slot);
             if conn.stage == Stage::Open {
@@ -24,6 +41,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
 
     pub(super) fn resume(&mut self) {
         self.link.mode = Mode::Serving;
+        self.deadlines.set_draining(false);
         let told = self.link.end.events.push(Event::Resumed).is_ok();
         debug_assert!(told, "control reads events before it sends the next command");
     }

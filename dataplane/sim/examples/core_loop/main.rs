@@ -107,6 +107,7 @@ impl Bench {
         let (control, end) = link::pair(&WallClock::new(1_767_225_600), 64);
         let plan = CorePlan {
             address: ADDRESS.into(),
+            link_address: ADDRESS.into(),
             port: PORT,
             mac: MAC,
             seed: *b"0123456789abcdef",

@@ -1,8 +1,5 @@
 //! What a service manager is told, over a socket of the test's own: ready, reloading, stopping, and that every
 //! core turns.
-#![forbid(unsafe_code)]
-
-mod real;
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
@@ -11,12 +8,12 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::kit::{Client, Manager, Rig, RigPlan, Server, ServerPlan};
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use real::{Client, Manager, Rig, RigPlan, Server, ServerPlan};
 
 #[test]
 fn the_life_of_a_server_is_told() {
@@ -174,8 +171,9 @@ fn what_is_not_asked_for_is_not_done() {
         fs::remove_file(rig.scratch.path().join("page.txt")).expect("it was written");
         let (code, log) = plan.launch(rig).refusal();
         assert_eq!(code, 2, "{log}");
-        let status = |m: &real::Message| m.value("STATUS").map(str::to_owned);
-        let failed = |m: &real::Message| status(m).is_some_and(|text| text.starts_with("failed: "));
+        let status = |m: &crate::kit::Message| m.value("STATUS").map(str::to_owned);
+        let failed =
+            |m: &crate::kit::Message| status(m).is_some_and(|text| text.starts_with("failed: "));
         let (_, message) = manager.when(seen, "why it failed", failed);
         assert!(status(&message).is_some_and(|text| text.contains("page.txt")), "{message:?}");
         let messages = manager.messages();

@@ -1,8 +1,5 @@
 //! The log of the real binary: priorities where the journal reads it, and neither passwords nor anything that
 //! clients send, at whatever level.
-#![forbid(unsafe_code)]
-
-mod real;
 
 use std::fs;
 use std::io::Read;
@@ -11,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use crate::kit::{Client, Postgres, Rig, RigPlan, ServerPlan, binary, probe};
 use nix::sys::stat::fstat;
-use real::{Client, Postgres, Rig, RigPlan, ServerPlan, binary, probe};
 
 /// Standard error is a stream socket, as journald's is; `JOURNAL_STREAM` names it or another.
 fn told_journal(arguments: &[&str], is_journal: bool) -> Vec<String> {

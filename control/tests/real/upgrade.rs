@@ -5,9 +5,6 @@
 //!   192.0.2.2 <--- veth ---> 192.0.2.1   203.0.113.10:80 -> 198.18.0.2:8080 (old, pollux0)
 //!                                                        -> 198.18.1.2:8080 (new, pollux1)
 //! ```
-#![forbid(unsafe_code)]
-
-mod real;
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -17,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::kit::{Client, PATIENCE, Rig, RigPlan, ServerPlan, Tool, binary, script};
 use nix::sched::{CloneFlags, setns};
-use real::{Client, PATIENCE, Rig, RigPlan, ServerPlan, Tool, binary, script};
 use sim::Answer;
 
 const SERVICE: &str = "203.0.113.10:80";

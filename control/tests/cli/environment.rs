@@ -1,12 +1,10 @@
 //! The environment as a source of configuration: every key as `POLLUX_SECTION_KEY`.
 
-mod pollux;
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use pollux::{Ended, pollux_with};
+use crate::pollux::{Ended, pollux_with};
 
 /// A route that needs no data.
 const ROUTE: &str = "[[route]]\nkind = \"sum\"\npath = \"/\"\n";
