@@ -63,7 +63,7 @@ main() {
     need_root
     command -v docker >/dev/null || die "docker is missing: apt-get install docker.io"
     docker version >/dev/null || die "docker does not answer: is its service running?"
-    records=$RECORDS${bridge:+/$name}
+    records=$RECORDS${bridge:+/bridge-$name}
     choose_words
     if [[ $mode == stop ]]; then
         stop
@@ -96,18 +96,14 @@ choose_words() {
 
 # start MODE SERVE_OPTION...
 start() {
-    local mode=$1 status=0 publish=none
+    local mode=$1 status=0
     shift
     ! docker container inspect "$name" >/dev/null 2>&1 || die "there is a container $name: end it with '$0 --stop --name $name'"
     tell_devices
-    [[ -z $port ]] || publish=$port
-    if [[ -n $bridge ]]; then
-        publish=${port:-none}
-        [[ -z $port ]] || passed+=(--publish "$port:$port")
-    fi
+    [[ -z $bridge || -z $port ]] || passed+=(--publish "$port:$port")
     mkdir -p "$records"
     local -a command=(docker run --name "$name" "${rights[@]}" "${passed[@]+"${passed[@]}"}" "${words[@]+"${words[@]}"}"
-        --detach "$image" serve --publish "$publish" "$@")
+        --detach "$image" serve --publish "${port:-none}" "$@")
     say "${command[*]}"
     "${command[@]}" >/dev/null || { status=$?; remove; exit "$status"; }
     if [[ $mode == foreground ]]; then
@@ -120,7 +116,7 @@ start() {
         remove
         exit "$status"
     fi
-    say "container $name runs. Log: docker logs $name. End it with: $0 --stop --name $name"
+    say "container $name runs. Log: docker logs $name. End it with: $0 --stop${bridge:+ --bridge} --name $name"
 }
 
 tell_devices() {
@@ -149,9 +145,11 @@ stop() {
 # Removes the container, and what it could not remove itself.
 remove() {
     docker rm --force --volumes "$name" >/dev/null 2>&1 || true
-    [[ -e $records/container ]] || return 0
-    say "the container was killed: removing what it left"
-    docker run --rm "${rights[@]}" "$image" clean-up
+    if [[ -e $records/container ]]; then
+        say "the container was killed: removing what it left"
+        docker run --rm "${rights[@]}" "$image" clean-up
+    fi
+    [[ -z $bridge ]] || rm -rf "$records"
 }
 
 main "$@"

@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# Sourced by docker-tests.sh: the namespaces that are the host of the tests, their dockerd, and how both go.
+# Needs `work` and `base`.
+
+CGROUP=pollux-docker-tests
+NETWORK=pollux-tests
+
+# Sets `scratch`. One run at a time; what an earlier one left is removed.
+begin() {
+    local left
+    lock docker-tests
+    for left in "$work"/run.*; do [[ ! -e $left ]] || sweep "$left" </dev/null; done
+    scratch=$(mktemp -d "$work/run.XXXXXX")
+    export scratch
+    mkdir "$scratch/records"
+    # Its standard input ends with the last process that has the other end open: this script and all it started.
+    exec {WATCH_FD}> >(exec setsid "$0" --sweep "$scratch")
+    sweeper=$!
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    trap end EXIT
+}
+
+# All that runs ends, and what it left is gone when this returns.
+end() {
+    trap '' INT TERM HUP EXIT
+    [[ -z ${host-} ]] || kill -KILL "$host" 2>/dev/null || true
+    exec {WATCH_FD}>&-
+    wait "$sweeper" || true
+}
+
+# start_host WORD: runs `inside WORD` in namespaces of its own, and has its status.
+start_host() {
+    local status=0
+    setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
+        "$0" --inside "$1" </dev/null &
+    host=$!
+    wait "$host" || status=$?
+    host=''
+    return "$status"
+}
+
+# sweep SCRATCH: waits for the end of all that was started, then removes what no namespace took along.
+sweep() {
+    local directory
+    trap '' INT TERM HUP
+    cat >/dev/null
+    for directory in "$1"/records "$1"/records/bridge-*; do
+        [[ ! -e $directory/hugepages/container ]] || give_back "$directory"
+    done
+    find /sys/fs/cgroup -depth -type d -path "*/$CGROUP*" -exec rmdir {} + 2>/dev/null || true
+    rm -rf --one-file-system "$1"
+}
+
+# give_back RECORDS: the hugepages written down there.
+give_back() {
+    mkdir -p "$RECORDS"
+    # shellcheck disable=SC2016 # the inner shell expands them
+    unshare --mount bash -c 'mount --bind "$1" "$2" && "$3" release --owner container' - "$1" "$RECORDS" "$root/hugepages.sh"
+}
+
+# The first process of the namespaces.
+inside() {
+    prepare
+    if [[ $1 == --hold ]]; then hold; else run_tests "$1"; fi
+}
+
+# An empty /run with nobody else's namespaces, an uplink to a network namespace `world`, and dockerd.
+prepare() {
+    mount -t tmpfs none /run
+    mkdir /run/pollux
+    mount --bind "$scratch/records" /run/pollux
+    ip link set lo up
+    ip netns add world
+    ip link add up0 type veth peer name up0 netns world
+    ip address add 192.0.2.1/24 dev up0
+    ip link set up0 up
+    in_world ip address add 192.0.2.2/24 dev up0
+    in_world ip link set up0 up
+    export DOCKER_HOST=unix:///run/docker.sock
+    dockerd --iptables=false --bridge=none --data-root "$scratch/data" --exec-root /run/docker --pidfile /run/docker.pid \
+        --host "$DOCKER_HOST" --cgroup-parent "/$CGROUP" >"$scratch/dockerd" 2>&1 &
+    await 60 $! docker_answers || { tail -n 20 "$scratch/dockerd" && die "dockerd does not answer"; }
+    choose_rights
+    docker image inspect pollux >/dev/null 2>&1 || build
+    docker network inspect "$NETWORK" >/dev/null 2>&1 || docker network create "$NETWORK" >/dev/null
+    # dockerd has made a router of this host for it; the tests want to see that Pollux needs none.
+    echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding
+}
+
+docker_answers() { docker version >/dev/null 2>&1; }
+
+in_world() { ip netns exec world "$@"; }
+
+# Sets `run`, docker-run.sh with the rights that this machine can give.
+choose_rights() {
+    run=("$here/docker-run.sh")
+    if [[ $(($(capabilities Bnd) & 1 << 24)) -eq 0 ]]; then
+        say "this machine has no CAP_SYS_RESOURCE, so that its kernel refuses --privileged: the containers get all but that one"
+        run+=(--drop SYS_RESOURCE)
+    fi
+}
+
+# capabilities SET: the mask of this process.
+capabilities() { printf '0x%s\n' "$(sed -n "s/^Cap$1:\t//p" /proc/self/status)"; }
+
+# The image, from a copy of what is in the tree and the binary.
+build() {
+    local context=$scratch/context began=$SECONDS
+    mkdir -p "$context/target/release"
+    (cd "$root" && cp -r --parents .dockerignore .cargo Cargo.toml Cargo.lock control dataplane handlers deploy hugepages.sh "$context")
+    strip -o "$context/target/release/pollux" "$POLLUX_BIN"
+    docker import "$base" debian:bookworm-slim >/dev/null
+    docker build --network none --file "$context/deploy/Dockerfile" --tag pollux --build-arg POLLUX_BIN=target/release/pollux \
+        "$context" >"$scratch/build" 2>&1 || { tail -n 30 "$scratch/build" && die "docker build failed"; }
+    rm -rf "$context"
+    say "built the image in $((SECONDS - began)) s"
+}
