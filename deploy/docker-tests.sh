@@ -9,12 +9,15 @@
 # its data are in a temporary directory. The kernel removes all of that when this script is killed, and a process that
 # watches for it the rest: directory, cgroups, hugepages. Where this machine lacks a capability, --privileged is
 # refused by its kernel: the containers are then given everything but that one, which is said.
+# Hugepages belong to the whole machine: the tests hold the lock under which other tests take theirs.
 # Ends with a line "N passed, N failed"; status 1 where one failed.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/say.sh
 . "$here/say.sh"
+# shellcheck source=deploy/expect.sh
+. "$here/expect.sh"
 # shellcheck source=deploy/record.sh
 . "$here/record.sh"
 # shellcheck source=deploy/process.sh
@@ -40,8 +43,10 @@ main() {
         -h | --help) show_help && exit ;;
         --sweep) sweep "$2" ;;
         --inside) inside "$2" ;;
-        --test) "test_$2" ;;
-        --hold) hold ;;
+        --test)
+            choose_rights >/dev/null
+            "test_$2"
+            ;;
         --start)
             begin
             start_host "$2"

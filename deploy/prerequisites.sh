@@ -21,7 +21,7 @@ BENCH_PACKAGES=(nginx postgresql python3-venv wrk)
 # What the tests of the container need besides, and what is in its image: the drivers of deploy/README.md, "NICs and
 # drivers", those of the links, and what its scripts call.
 # shellcheck disable=SC2034
-DOCKER_PACKAGES=(curl debootstrap docker.io dpkg-dev nftables postgresql wrk)
+DOCKER_PACKAGES=(curl debootstrap docker-compose docker.io dpkg-dev iputils-ping nftables postgresql python3 wrk)
 # shellcheck disable=SC2034
 IMAGE_PACKAGES=(ethtool iproute2 librte-bus-auxiliary23 librte-bus-pci23 librte-bus-vdev23 librte-mempool-ring23
     librte-net-{af-packet,af-xdp,bnxt,e1000-,ena,i40e,iavf,ice,igc,ixgbe,memif,mlx4-,mlx5-,tap,virtio,vmxnet3-}23

@@ -1,18 +1,24 @@
 # shellcheck shell=bash
 # Sourced by docker-tests.sh: the namespaces that are the host of the tests, their dockerd, and how both go.
 # Needs `work` and `base`.
+# shellcheck disable=SC2154 # that script and the other files it sources set them
 
-CGROUP=pollux-docker-tests
+CGROUPS=pollux-docker-tests
 NETWORK=pollux-tests
 
 # Sets `scratch`. One run at a time; what an earlier one left is removed.
 begin() {
     local left
-    lock docker-tests
-    for left in "$work"/run.*; do [[ ! -e $left ]] || sweep "$left" </dev/null; done
+    # A run inside a run, which is to be killed, has the outer one's locks and images.
+    if [[ -z ${IMAGES-} ]]; then
+        lock docker-tests
+        lock tests
+        for left in "$work"/run.*; do [[ ! -e $left ]] || sweep "$left" </dev/null; done
+    fi
     scratch=$(mktemp -d "$work/run.XXXXXX")
     export scratch
     mkdir "$scratch/records"
+    [[ -z ${IMAGES-} ]] || cp -a "$IMAGES" "$scratch/data"
     # Its standard input ends with the last process that has the other end open: this script and all it started.
     exec {WATCH_FD}> >(exec setsid "$0" --sweep "$scratch")
     sweeper=$!
@@ -48,7 +54,8 @@ sweep() {
     for directory in "$1"/records "$1"/records/bridge-*; do
         [[ ! -e $directory/hugepages/container ]] || give_back "$directory"
     done
-    find /sys/fs/cgroup -depth -type d -path "*/$CGROUP*" -exec rmdir {} + 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d -path "*/$CGROUPS/${1##*.}*" -exec rmdir {} + 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d -name "$CGROUPS" -exec rmdir --ignore-fail-on-non-empty {} + 2>/dev/null || true
     rm -rf --one-file-system "$1"
 }
 
@@ -65,27 +72,34 @@ inside() {
     if [[ $1 == --hold ]]; then hold; else run_tests "$1"; fi
 }
 
-# An empty /run with nobody else's namespaces, an uplink to a network namespace `world`, and dockerd.
+# An empty /run with nobody else's namespaces, interfaces to two network namespaces, and dockerd.
 prepare() {
     mount -t tmpfs none /run
     mkdir /run/pollux
     mount --bind "$scratch/records" /run/pollux
     ip link set lo up
-    ip netns add world
-    ip link add up0 type veth peer name up0 netns world
-    ip address add 192.0.2.1/24 dev up0
-    ip link set up0 up
-    in_world ip address add 192.0.2.2/24 dev up0
-    in_world ip link set up0 up
+    attach world up0 192.0.2
+    attach behind down0 10.9.0
     export DOCKER_HOST=unix:///run/docker.sock
     dockerd --iptables=false --bridge=none --data-root "$scratch/data" --exec-root /run/docker --pidfile /run/docker.pid \
-        --host "$DOCKER_HOST" --cgroup-parent "/$CGROUP" >"$scratch/dockerd" 2>&1 &
+        --host "$DOCKER_HOST" --cgroup-parent "/$CGROUPS/${scratch##*.}" >"$scratch/dockerd" 2>&1 &
     await 60 $! docker_answers || { tail -n 20 "$scratch/dockerd" && die "dockerd does not answer"; }
     choose_rights
     docker image inspect pollux >/dev/null 2>&1 || build
     docker network inspect "$NETWORK" >/dev/null 2>&1 || docker network create "$NETWORK" >/dev/null
     # dockerd has made a router of this host for it; the tests want to see that Pollux needs none.
     echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding
+}
+
+# attach NAMESPACE DEVICE NETWORK: makes it, joined to this host (.1) by DEVICE at both ends, and routed over it.
+attach() {
+    ip netns add "$1"
+    ip link add "$2" type veth peer name "$2" netns "$1"
+    ip address add "$3.1/24" dev "$2"
+    ip link set "$2" up
+    ip netns exec "$1" ip address add "$3.2/24" dev "$2"
+    ip netns exec "$1" ip link set "$2" up
+    ip netns exec "$1" ip route add default via "$3.1"
 }
 
 docker_answers() { docker version >/dev/null 2>&1; }
