@@ -146,10 +146,10 @@ stop() {
 remove() {
     docker rm --force --volumes "$name" >/dev/null 2>&1 || true
     if [[ -e $records/container ]]; then
-        say "the container was killed: removing what it left"
+        say "the container could not remove all it made: doing so"
         docker run --rm "${rights[@]}" "$image" clean-up
     fi
-    [[ -z $bridge ]] || rm -rf "$records"
+    [[ -z $bridge || -e $records/container ]] || rm -rf "$records"
 }
 
 main "$@"

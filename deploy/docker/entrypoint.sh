@@ -52,6 +52,8 @@ main() {
     read_arguments "$@"
     must_be_alone
     clean_up
+    # With --read-only.
+    [[ -w /tmp ]] || export TMPDIR=$RECORDS
     trap 'stopping=yes' TERM INT
     trap '[[ -z $pid ]] || kill -HUP "$pid" 2>/dev/null || true' HUP
     trap leave EXIT
@@ -161,7 +163,7 @@ choose_link() {
         fi
     done
     die "no link could be made: start the container with deploy/docker-run.sh, or at least with" \
-        "--cap-add NET_ADMIN --cap-add NET_RAW --device /dev/net/tun"
+        "--cap-add NET_ADMIN --device /dev/net/tun --sysctl net.ipv4.ip_forward=1"
 }
 
 # Prints the NIC to take, or why there is none, with status 1.
@@ -265,7 +267,8 @@ clean_up() {
     read_record "$RECORD" >/dev/null || return 0
     "$here/docker/publish.sh" down || true
     [[ -z $(record_value "$RECORD" link) ]] || "$here/link.sh" down || true
-    [[ -z $(record_value "$RECORD" hugepages) ]] || "$here/../hugepages.sh" release --owner "$RECORD" || true
+    # Pages that another program uses meanwhile are given back later: the record stays.
+    [[ -z $(record_value "$RECORD" hugepages) ]] || "$here/../hugepages.sh" release --owner "$RECORD" || return 0
     drop_record "$RECORD"
 }
 

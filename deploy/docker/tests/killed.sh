@@ -55,6 +55,7 @@ hold() {
 
 # What the machine has that a run could leave; processes are those of its dockerd and of its containers.
 machine() {
+    local process
     ip -brief link | awk '{ print "link", $1 }'
     ip route show table all | sed 's/^/route /'
     nft list ruleset
@@ -63,6 +64,8 @@ machine() {
     find /sys/fs/cgroup -path "*/$CGROUPS/*" -prune -printf 'cgroup %p\n'
     grep -h . /proc/sys/vm/nr_hugepages | sed 's/^/hugepages /'
     find "$work" -mindepth 1 -maxdepth 1 -printf 'directory %f\n'
-    grep -lszE "$work/run\.|$CGROUPS" /proc/[0-9]*/{cmdline,cgroup} 2>/dev/null | sed 's,/[a-z]*$,,' | sort -u | grep -vx "/proc/$sweeper" |
-        while read -r process; do cat "$process/comm"; done 2>/dev/null | sort | uniq -c | sed 's/^/process /'
+    { grep -lszE "$work/run\.|$CGROUPS" /proc/[0-9]*/{cmdline,cgroup} 2>/dev/null || true; } | cut -d / -f 3 | sort -u |
+        while read -r process; do
+            [[ $process == "$sweeper" ]] || sed 's/^/process /' "/proc/$process/comm" 2>/dev/null || true
+        done
 }
