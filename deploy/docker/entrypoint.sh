@@ -61,7 +61,7 @@ main() {
     choose_link
     [[ -z $stopping ]] || exit 0
     launch
-    await_ready
+    await_ready || start_without_hugepages
     [[ -n $stopping ]] || publish
     local status=0
     attend || status=$?
@@ -222,8 +222,18 @@ launch() {
 }
 
 await_ready() {
-    await "$START_SECONDS" "$pid" is_ready && return
-    [[ -z $stopping ]] || return 0
+    await "$START_SECONDS" "$pid" is_ready || [[ -n $stopping ]]
+}
+
+# Other programs may have taken the hugepages between the count and the start, or this container may not use them.
+start_without_hugepages() {
+    if [[ $link == auto && $(planned memory) != ordinary* && -z $(start_time "$pid") ]]; then
+        say "memory: pollux did not start with hugepages, once more with ordinary pages"
+        options+=(--set memory.pages=ordinary)
+        check
+        launch
+        await_ready && return
+    fi
     die "pollux has ended, or has not begun to serve in $START_SECONDS s: see above"
 }
 

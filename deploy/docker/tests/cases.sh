@@ -30,7 +30,7 @@ run_tests() {
         docker logs pollux >>"$scratch/said" 2>&1 || true
         sed 's/^/        /' "$scratch/said"
         "${run[@]}" --stop >/dev/null 2>&1 || true
-        docker rm --force --volumes pollux >/dev/null 2>&1 || true
+        "${run[@]}" --stop --bridge >/dev/null 2>&1 || true
         failed=$((failed + 1))
     done
     printf '%d %d\n' "$passed" "$failed" >"$scratch/count"
@@ -208,9 +208,9 @@ await_serving() {
     await "$START_SECONDS" $$ log_is_at_end && log_has "entrypoint.sh: serving on"
 }
 
-log_is_at_end() { docker logs pollux 2>&1 | grep -q 'entrypoint.sh: serving on' || [[ $(docker inspect --format '{{ .State.Running }}' pollux) != true ]]; }
+log_is_at_end() { log_has 'entrypoint.sh: serving on' >/dev/null || [[ $(docker inspect --format '{{ .State.Running }}' pollux) != true ]]; }
 
-log_has() { docker logs pollux 2>&1 | grep -qF -- "$1" || { printf 'the log lacks: %s\n' "$1" && return 1; }; }
+log_has() { grep -qF -- "$1" <<<"$(docker logs pollux 2>&1)" || { printf 'the log lacks: %s\n' "$1" && return 1; }; }
 
 is_healthy() { [[ $(docker inspect --format '{{ .State.Health.Status }}' pollux) == healthy ]]; }
 

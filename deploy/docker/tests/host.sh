@@ -54,9 +54,15 @@ sweep() {
     for directory in "$1"/records "$1"/records/bridge-*; do
         [[ ! -e $directory/hugepages/container ]] || give_back "$directory"
     done
-    find /sys/fs/cgroup -depth -type d -path "*/$CGROUPS/${1##*.}*" -exec rmdir {} + 2>/dev/null || true
+    # A process that has closed its files may be in its cgroup for a moment longer.
+    await 10 $$ remove_cgroups "${1##*.}" || warn "cgroups stay: /sys/fs/cgroup/*/$CGROUPS/${1##*.}"
     find /sys/fs/cgroup -depth -type d -name "$CGROUPS" -exec rmdir --ignore-fail-on-non-empty {} + 2>/dev/null || true
     rm -rf --one-file-system "$1"
+}
+
+remove_cgroups() {
+    find /sys/fs/cgroup -depth -type d -path "*/$CGROUPS/$1*" -exec rmdir {} \; 2>/dev/null || true
+    [[ -z $(find /sys/fs/cgroup -type d -path "*/$CGROUPS/$1" -print -quit) ]]
 }
 
 # give_back RECORDS: the hugepages written down there.
