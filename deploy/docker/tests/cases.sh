@@ -44,7 +44,7 @@ footprint() {
     nft list ruleset
     sysctl --all --pattern 'net.ipv4.(ip_forward|conf.(all|default|lo|up0).(forwarding|route_localnet))'
     awk '$2 !~ "^/run/docker/" { print "mount", $2, $3 }' /proc/mounts
-    sed 's/^/hugepages /' /proc/sys/vm/nr_hugepages
+    pages "$scratch/others"
     find /run/pollux -type f ! -name '*.lock' | sed 's/^/record /'
     find /run/pollux -type d -name 'bridge-*' | sed 's/^/directory /'
     docker ps --all --format 'container {{ .Names }}'

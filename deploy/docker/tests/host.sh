@@ -65,6 +65,13 @@ remove_cgroups() {
     [[ -z $(find /sys/fs/cgroup -type d -path "*/$CGROUPS/$1" -print -quit) ]]
 }
 
+# pages RECORDS: the machine's hugepages but those that others have written down there.
+pages() {
+    local others
+    others=$(find "$1" -type f -exec cat {} + | awk '/^[0-9]/ { sum += $2 } END { print sum + 0 }')
+    printf 'hugepages %s\n' "$(($(</proc/sys/vm/nr_hugepages) - others))"
+}
+
 # give_back RECORDS: the hugepages written down there.
 give_back() {
     mkdir -p "$RECORDS"
@@ -80,6 +87,8 @@ inside() {
 
 # An empty /run with nobody else's namespaces, interfaces to two network namespaces, and dockerd.
 prepare() {
+    mkdir -p /run/pollux/hugepages "$scratch/others"
+    mount --bind /run/pollux/hugepages "$scratch/others"
     mount -t tmpfs none /run
     mkdir /run/pollux
     mount --bind "$scratch/records" /run/pollux

@@ -62,7 +62,8 @@ machine() {
     ip netns | sed 's/^/namespace /'
     awk '{ print "mount", $2, $3 }' /proc/mounts
     find /sys/fs/cgroup -path "*/$CGROUPS/*" -prune -printf 'cgroup %p\n'
-    grep -h . /proc/sys/vm/nr_hugepages | sed 's/^/hugepages /'
+    mkdir -p "$RECORDS/hugepages"
+    pages "$RECORDS/hugepages"
     find "$work" -mindepth 1 -maxdepth 1 -printf 'directory %f\n'
     { grep -lszE "$work/run\.|$CGROUPS" /proc/[0-9]*/{cmdline,cgroup} 2>/dev/null || true; } | cut -d / -f 3 | sort -u |
         while read -r process; do
