@@ -220,7 +220,7 @@ make_vhost() {
 # No IPv6 of the kernel's own: no neighbour or listener reports among the frames.
 make_quiet() {
     inside ip link set "$1" addrgenmode none
-    set_device "$1" ipv6 disable_ipv6 1
+    set_device "$1" ipv6 disable_ipv6 1 || warn "the kernel's own IPv6 stays on $1: Pollux drops its frames and counts them"
 }
 
 make_plain() {
@@ -237,8 +237,8 @@ make_plain() {
 # An AF_PACKET reader gets copies: the kernel sees the same frames. It has no address on pollux0, so
 # it answers no TCP; it must not answer ARP for its other addresses nor forward either.
 hide_from_kernel() {
-    set_device "$PORT" ipv4 arp_ignore 8
-    set_device "$PORT" ipv4 forwarding 0
+    { set_device "$PORT" ipv4 arp_ignore 8 && set_device "$PORT" ipv4 forwarding 0; } ||
+        die "cannot hide $PORT from the kernel, which would answer as well: in a container, start it with --privileged"
 }
 
 # Linux picks a socket's queue by a hash it draws anew after a retransmission timeout. The flow would
@@ -251,11 +251,12 @@ keep_flows_on_queue() {
     inside sysctl -qw net.core.txrehash=0
 }
 
-# set_device DEVICE FAMILY KEY VALUE, where the kernel has that family.
+# set_device DEVICE FAMILY KEY VALUE, where the kernel has that family; status 1 where it has another value and
+# cannot be written.
 set_device() {
     local path=/proc/sys/net/$2/conf/$1/$3
     # shellcheck disable=SC2016 # the inner shell expands them, in the namespace
-    inside bash -c '[[ ! -e $1 ]] || echo "$2" >"$1"' - "$path" "$4"
+    inside bash -c '[[ ! -e $1 || $(<"$1") == "$2" ]] || { echo "$2" >"$1"; } 2>/dev/null' - "$path" "$4"
 }
 
 mount_bpffs() {
@@ -264,7 +265,7 @@ mount_bpffs() {
         warn "cannot mount a bpffs on $BPFFS: AF_XDP may not work here, AF_PACKET and TAP will"
         return
     fi
-    write_record bpffs </dev/null
+    write_record bpffs <<<"mounts $(mounts)"
     say "mounted a bpffs on $BPFFS"
 }
 
@@ -321,12 +322,18 @@ remove_namespace() {
 unmount_bpffs() {
     read_record bpffs >/dev/null || return 0
     compgen -G "$RECORDS/link-*" >/dev/null && return
-    if ! mountpoint -q "$BPFFS" || umount "$BPFFS"; then
+    if [[ $(record_value bpffs mounts) != "$(mounts)" ]]; then
+        # That of a container which has ended; here may be another.
+        drop_record bpffs
+    elif ! mountpoint -q "$BPFFS" || umount "$BPFFS"; then
         drop_record bpffs
     else
         warn "$BPFFS is in use and stays mounted: 'umount $BPFFS' once its user has ended"
     fi
 }
+
+# The mount namespace this script runs in.
+mounts() { stat -Lc %i /proc/self/ns/mnt; }
 
 status() {
     if [[ -n $netns && ! -e /run/netns/$netns ]]; then

@@ -43,7 +43,7 @@ main() {
             provide_packages "${BUILD_PACKAGES[@]}" "${DEB_PACKAGES[@]}" "${DEB_TEST_PACKAGES[@]}"
             work=${CARGO_TARGET_DIR:-$root/target}/package
             export work
-            provide_pollux test-release
+            provide_pollux dev
             export POLLUX_BIN=$binary
             provide_base
             if [[ ${1-} == --fetch ]]; then

@@ -25,6 +25,14 @@ DEB_PACKAGES=(binutils dpkg-dev)
 DEB_TEST_PACKAGES=(curl debootstrap iproute2 lintian qemu-user-static systemd systemd-container util-linux)
 # shellcheck disable=SC2034
 BENCH_PACKAGES=(nginx postgresql python3-venv wrk)
+# What the tests of the container need besides, and what is in its image: the drivers of deploy/README.md, "NICs and
+# drivers", those of the links, and what its scripts call.
+# shellcheck disable=SC2034
+DOCKER_PACKAGES=(curl debootstrap docker-compose docker.io dpkg-dev iputils-ping nftables postgresql python3 wrk)
+# shellcheck disable=SC2034
+IMAGE_PACKAGES=(ethtool iproute2 librte-bus-auxiliary23 librte-bus-pci23 librte-bus-vdev23 librte-mempool-ring23
+    librte-net-{af-packet,af-xdp,bnxt,e1000-,ena,i40e,iavf,ice,igc,ixgbe,memif,mlx4-,mlx5-,tap,virtio,vmxnet3-}23
+    nftables procps)
 
 RUSTUP_URL=https://static.rust-lang.org/rustup/rustup-init.sh
 FETCH_SECONDS=600
@@ -79,8 +87,8 @@ install_without_services() {
         fi
         apt_quietly install --yes --no-install-recommends "$@"
     ) || return 1
-    for service in frr nginx postgresql openssh-server; do
-        [[ " $* " != *" $service "* ]] || systemctl disable --quiet "${service/openssh-server/ssh}" 2>/dev/null || true
+    for service in frr nginx postgresql openssh-server:ssh docker.io:docker.socket docker.io:docker docker.io:containerd; do
+        [[ " $* " != *" ${service%:*} "* ]] || systemctl disable --quiet "${service#*:}" 2>/dev/null || true
     done
 }
 

@@ -14,6 +14,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/say.sh
 . "$here/say.sh"
+# shellcheck source=deploy/expect.sh
+. "$here/expect.sh"
 # shellcheck source=deploy/process.sh
 . "$here/process.sh"
 # shellcheck source=deploy/prerequisites.sh
@@ -673,22 +675,5 @@ counts() { cat "$scratch"/nodes/node*/hugepages/hugepages-2048kB/nr_hugepages | 
 at() { in_made curl --silent --max-time 2 "http://198.18.0.2:$1/$2"; }
 
 in_made() { ip netns exec made "$@"; }
-
-equal() { [[ $1 == "$2" ]] || { printf 'got %s, expected %s\n' "$1" "$2" && return 1; }; }
-
-# expect_says TEXT COMMAND...: it succeeds, and prints TEXT.
-expect_says() {
-    local said
-    said=$("${@:2}" 2>&1) || { printf '%s\nfailed: %s\n' "$said" "${*:2}" && return 1; }
-    [[ $said == *"$1"* ]] || { printf '%s\nlacks: %s\n' "$said" "$1" && return 1; }
-}
-
-# expect_fails STATUS TEXT COMMAND...
-expect_fails() {
-    local said status=0
-    said=$("${@:3}" 2>&1) || status=$?
-    equal "$status" "$1" || { printf '%s\nfrom: %s\n' "$said" "${*:3}" && return 1; }
-    [[ $said == *"$2"* ]] || { printf '%s\nlacks: %s\n' "$said" "$2" && return 1; }
-}
 
 main "$@"
