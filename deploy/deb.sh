@@ -56,7 +56,7 @@ provide_cargo_deb() {
     cargo_deb=$target/tools/bin/cargo-deb
     [[ $("$cargo_deb" --version 2>/dev/null) != *"$CARGO_DEB_VERSION"* ]] || return 0
     say "cargo-deb: fetching $CARGO_DEB_VERSION (some minutes)"
-    timeout "$CARGO_DEB_SECONDS" cargo install cargo-deb --version "$CARGO_DEB_VERSION" --locked --quiet --root "$target/tools" >&2 ||
+    timeout "$CARGO_DEB_SECONDS" cargo install cargo-deb --version "$CARGO_DEB_VERSION" --locked --debug --quiet --root "$target/tools" >&2 ||
         die "cargo could not install cargo-deb $CARGO_DEB_VERSION: see above"
 }
 

@@ -3,7 +3,7 @@
 #
 #   docker-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
-# The image is built from deploy/Dockerfile, with the binary POLLUX_BIN or that of the test-release profile, which is
+# The image is built from deploy/Dockerfile, with the binary POLLUX_BIN or a debug build, which is
 # then built. No registry is asked: debian:bookworm-slim is made by debootstrap, once, and kept below target/docker.
 # A dockerd of the tests' own runs in a network, mount and PID namespace of theirs, which is the host of these tests;
 # its data are in a temporary directory. The kernel removes all of that when this script is killed, and a process that
@@ -24,6 +24,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/process.sh"
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
+# shellcheck source=deploy/debian-root.sh
+. "$here/debian-root.sh"
 # shellcheck source=deploy/docker/tests/base.sh
 . "$here/docker/tests/base.sh"
 # shellcheck source=deploy/docker/tests/host.sh

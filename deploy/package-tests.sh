@@ -4,7 +4,7 @@
 #   package-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #   package-tests.sh --fetch  only fetch packages, cargo-deb and the root file system, for a run without a network
 #
-# The package is built from POLLUX_BIN, or from the test-release profile, which is then built. It is installed into a
+# The package is built from POLLUX_BIN, or from a debug build, which is then made. It is installed into a
 # root of Debian 12 that debootstrap has made, which is kept below target/package for the next run with all the
 # packages that it takes. Each test has that root for itself, as an overlay, in a mount and a network namespace of the
 # run, so that nothing is seen outside. The tests boot_* boot it with systemd-nspawn.

@@ -43,7 +43,8 @@ main() {
     need_root
     command -v ip curl >/dev/null || die "ip or curl is missing: apt-get install iproute2 curl"
     refuse_elsewhere
-    trap 'withdraw "this script ends"' EXIT
+    # A second signal, as timeout(1) and an impatient operator send it, must not keep us from it.
+    trap 'trap "" INT TERM HUP; withdraw "this script ends"' EXIT
     trap 'exit 0' INT TERM HUP
     withdraw "not asked yet"
     watch "$ready" "$interval"

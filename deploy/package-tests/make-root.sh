@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # deploy/package-tests/make-root.sh: makes the root of Debian that package-tests.sh installs into, in a mount namespace of its own.
 #
-#   make-root.sh DIRECTORY RELEASE PACKAGES SECONDS
+#   make-root.sh DIRECTORY PACKAGES SECONDS
 #
-# PACKAGES are put in by debootstrap; those that Pollux's package depends on by apt-get then. The directory is there
+# PACKAGES, separated by commas, are installed, and those that Pollux's package depends on. The directory is there
 # when all has succeeded, and not before.
 
 set -euo pipefail
@@ -12,34 +12,30 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$here/say.sh"
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
+# shellcheck source=deploy/debian-root.sh
+. "$here/debian-root.sh"
 # shellcheck source=deploy/package-tests/root.sh
 . "$here/package-tests/root.sh"
 
 main() {
-    local -a named libraries
+    local -a wanted named libraries
     new=$1.new
     trap 'rm -rf "$new" "$new.said"' EXIT
     rm -rf "$new" "$1"
-    quietly timeout --kill-after 10 "$4" debootstrap --variant=minbase --include="$3" "$2" "$new" "$(mirror)"
+    provide_debian_root
+    unpack_debian_root "$new"
     # What $auto stands for: the packages of the libraries that the binary links.
     mapfile -t libraries < <(ldd "$POLLUX_BIN" | grep -o '/[^ ]*' | xargs -n 1 readlink -f | xargs -n 1 dpkg -S 2>/dev/null | cut -d: -f1 | sort -u)
     mapfile -t named < <(declared_packages)
+    mapfile -t wanted < <(tr , '\n' <<<"$2")
     mount -t proc proc "$new/proc"
-    quietly timeout --kill-after 10 "$4" chroot "$new" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -q --yes --no-install-recommends install "${named[@]}" "${libraries[@]}"
+    quietly timeout --kill-after 10 "$3" chroot "$new" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q --yes --no-install-recommends install "${wanted[@]}" "${named[@]}" "${libraries[@]}"
     chroot "$new" apt-get clean
     umount "$new/proc"
     # The machine that boots it has a name and an id of its own.
     rm -f "$new/etc/machine-id"
     mv "$new" "$1"
-}
-
-# The one that this machine installs from.
-mirror() {
-    local found
-    # shellcheck disable=SC2016 # apt's own variables
-    found=$(apt-get indextargets --format '$(SITE) $(CODENAME) $(ORIGIN)' 'Created-By: Packages' | awk '$3 == "Debian" { print $1; exit }')
-    printf '%s\n' "${found:-http://deb.debian.org/debian}"
 }
 
 quietly() {

@@ -53,6 +53,7 @@ test_package_has_what_an_operator_looks_for() {
     done
     equal "$(in_root "$tree" pollux --version)" "pollux $(sed -n 's/^version *= *"\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)"
     expect_says 'Pages are of 2 MiB' in_root "$tree" pollux-hugepages show
+    # shellcheck disable=SC2016 # dpkg-query's own format
     expect_says 'pollux.toml' in_root "$tree" dpkg-query --show --showformat '${Conffiles}' pollux
     equal "$(in_root "$tree" getent passwd pollux | cut -d: -f6,7)" "/nonexistent:/usr/sbin/nologin"
     expect_says 'GET' in_root "$tree" pollux check --config /etc/pollux/pollux.toml
@@ -119,6 +120,7 @@ test_package_upgrade_keeps_what_was_changed() {
     echo mine >"$tree/etc/pollux/mine.toml"
     # As apt does without a terminal: what the operator has changed is kept.
     expect_says '' in_root "$tree" dpkg --install --force-confold /tmp/upgrade.deb
+    # shellcheck disable=SC2016 # dpkg-query's own format
     equal "$(in_root "$tree" dpkg-query --show --showformat '${Version} ${db:Status-Status}' pollux)" "99.0-1 installed"
     equal "$(grep -c '^port = 8090' "$tree/etc/pollux/pollux.toml")" 1
     equal "$(grep -c 'A line of the new version' "$tree/etc/pollux/pollux.toml")" 0

@@ -2,8 +2,7 @@
 # Sourced: the root of Debian that the package is installed into, and overlays of it. Needs say.sh, prerequisites.sh.
 # shellcheck disable=SC2154 # set by package-tests.sh, which sources this file
 
-DEBOOTSTRAP_SECONDS=600
-RELEASE=bookworm
+INSTALL_SECONDS=600
 # Beside the minimum: what boots, and what the tests call in there.
 ROOT_PACKAGES=systemd,systemd-sysv,dbus,ca-certificates,curl
 # How much of Debian's packages may change until the root is made anew.
@@ -18,16 +17,16 @@ provide_base() {
     if [[ $(cat "$base.recipe" 2>/dev/null) == "$wanted" && -n $(find "$base.recipe" -mtime "-$ROOT_DAYS") ]]; then
         return
     fi
-    say "root: debootstrap of $RELEASE (a minute or two)"
+    say "root: Debian and the packages that ours depends on"
     mkdir -p "$work"
-    unshare --mount --propagation private "$here/package-tests/make-root.sh" "$base" "$RELEASE" "$ROOT_PACKAGES" \
-        "$DEBOOTSTRAP_SECONDS" || die "the root could not be made: see above"
+    unshare --mount --propagation private "$here/package-tests/make-root.sh" "$base" "$ROOT_PACKAGES" \
+        "$INSTALL_SECONDS" || die "the root could not be made: see above"
     printf '%s\n' "$wanted" >"$base.recipe"
 }
 
 # What the root is made from: where this changes, it is made anew.
 root_recipe() {
-    printf '%s %s\n' "$RELEASE" "$ROOT_PACKAGES"
+    printf '%s\n' "$ROOT_PACKAGES"
     declared_packages
 }
 

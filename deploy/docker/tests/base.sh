@@ -1,31 +1,26 @@
 # shellcheck shell=bash
-# Sourced by docker-tests.sh: the image debian:bookworm-slim, which no registry is asked for. Needs prerequisites.sh
-# and `work`.
+# Sourced by docker-tests.sh: the image debian:bookworm-slim, which no registry is asked for. Needs prerequisites.sh,
+# debian-root.sh and `work`.
 # shellcheck disable=SC2154 # that script and the other files it sources set them
 
 # Sets `base`, a tar of a minimal Debian whose apt finds the image's packages in a directory of its own, since
 # nothing can be fetched from the namespace of the tests. Made once for each list of packages and
 # text of this file.
 provide_base() {
-    local key tree mirror debs
+    local key tree debs
     key=$(printf '%s\n' "${IMAGE_PACKAGES[@]}" | cat - "${BASH_SOURCE[0]}" | sha256sum | cut -c 1-16)
     base=$work/base-$key.tar
     [[ ! -s $base ]] || return 0
-    say "making the base image with debootstrap"
+    say "making the base image"
     mkdir -p "$work"
     tree=$(mktemp -d "$work/base.XXXXXX")
     debs=$tree/srv/packages
-    # shellcheck disable=SC2016 # apt's own format
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
-    timeout "$FETCH_SECONDS" debootstrap --variant=minbase bookworm "$tree" ${mirror:+"$mirror"} >"$tree.log" 2>&1 || {
-        tail -n 20 "$tree.log" >&2
-        rm -rf "$tree" "$tree.log"
-        die "debootstrap failed: see above"
-    }
+    provide_debian_root
+    unpack_debian_root "$tree"
     mkdir -p "$debs/partial"
     apt_quietly --yes --no-install-recommends --download-only -o Dir::State::status="$tree/var/lib/dpkg/status" \
         -o Dir::Cache::archives="$debs" -o APT::Sandbox::User=root install "${IMAGE_PACKAGES[@]}" || {
-        rm -rf "$tree" "$tree.log"
+        rm -rf "$tree"
         die "the packages of the image could not be fetched: see above"
     }
     (cd "$debs" && rm -rf partial lock && dpkg-scanpackages --multiversion . >Packages 2>/dev/null)
@@ -36,5 +31,5 @@ provide_base() {
     rm -rf "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/* "$tree"/usr/share/{doc,man,info,locale}/*
     tar --create --file "$base.new" --directory "$tree" --exclude './dev/*' .
     mv "$base.new" "$base"
-    rm -rf "$tree" "$tree.log"
+    rm -rf "$tree"
 }

@@ -6,6 +6,7 @@ use std::panic::resume_unwind;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
@@ -160,6 +161,18 @@ impl Rig {
         fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
+    /// What still runs in the namespace, once it has had the time that a killed process takes to end.
+    fn wait_for_processes(&self) -> String {
+        let start = Instant::now();
+        loop {
+            let running = Tool::new(5, "ip", &["netns", "pids", &self.name]).text();
+            if running.trim().is_empty() || start.elapsed() > ENDS_MAX {
+                return running;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn path(&self) -> String {
         format!("/run/netns/{}", self.name)
     }
@@ -170,7 +183,7 @@ impl Rig {
     /// What is left.
     pub(crate) fn down(mut self) -> Result<(), String> {
         self.up = false;
-        let running = Tool::new(5, "ip", &["netns", "pids", &self.name]).text();
+        let running = self.wait_for_processes();
         let said = link(&["down", "--netns", &self.name]).output();
         let left =
             |what: &str, is: bool| if is { Err(format!("{what} ({})", self.name)) } else { Ok(()) };
@@ -209,3 +222,5 @@ fn link(arguments: &[&str]) -> Tool {
 }
 
 const PREFIX: &str = "px-";
+/// The kernel unmaps a killed process's memory before it is gone.
+const ENDS_MAX: Duration = Duration::from_secs(5);

@@ -146,12 +146,20 @@ impl Server {
         self.log.text()
     }
 
-    /// The line of its log that has all of `words`.
+    /// The line of its log that has all of `words`. What it says arrives here a little later.
     #[track_caller]
     pub(crate) fn logged(&self, words: &[&str]) -> String {
-        let text = self.log.text();
-        let line = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
-        line.unwrap_or_else(|| panic!("no line with {words:?} in the log:\n{text}")).to_owned()
+        let start = Instant::now();
+        loop {
+            let text = self.log.text();
+            if let Some(line) =
+                text.lines().find(|line| words.iter().all(|word| line.contains(word)))
+            {
+                return line.to_owned();
+            }
+            assert!(start.elapsed() < LOG_MAX, "no line with {words:?} in the log:\n{text}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The counters as last written; waits for the first time.
@@ -295,6 +303,8 @@ impl Log {
 /// In the line that says that requests are answered.
 const READY: &str = " ready: serving http://";
 /// From start to `ready`: reading data, taking memory, opening the port, probing the wire.
+/// From a line's being written to its being read by another thread.
+const LOG_MAX: Duration = Duration::from_secs(5);
 const READY_MAX: Duration = Duration::from_secs(60);
 /// Issue of a SIGTERM to exit.
 const STOP_MAX: Duration = Duration::from_secs(10);
