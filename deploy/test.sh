@@ -14,6 +14,8 @@
 #   counters       whether the Rust tests together moved every counter (not without `tests`)
 #   instructions   instructions a request, counted
 #   rehearsal      NICs are bound and served from in virtual machines
+#   package        the Debian package and its units, in a root of Debian and a boot of it
+#   container      the image, under a dockerd of the tests' own
 #   bench          one short round of the bench
 #
 # Two lanes of steps run side by side, each step's output is shown when it has ended. A failing step does
@@ -39,11 +41,11 @@ HUGEPAGES=${POLLUX_HUGEPAGES:-1536}
 TESTS_LOCK=tests
 TESTS_OWNERS=(tests-0 tests-1)
 # Steps before everything, side by side, and after everything. The tests of the scripts and the Rust tests both
-# count hugepages: one lane.
+# count hugepages: one lane. The container's tests hold the lock of the real ones.
 FIRST=(formatting shell-scripts build)
 LEFT=(scripts tests counters)
-RIGHT=(lints instructions rehearsal)
-LAST=(bench)
+RIGHT=(lints instructions package rehearsal)
+LAST=(container bench)
 # All steps together; CI ends a run after 90 minutes.
 LIMIT_SECONDS=$((46 * 60))
 STEPS_ENDED='all steps have ended'
@@ -63,7 +65,8 @@ main() {
     need_root
     cd "$root"
     check_debian
-    provide_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${REHEARSAL_PACKAGES[@]}"
+    provide_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${CLUSTER_PACKAGES[@]}" "${REHEARSAL_PACKAGES[@]}" \
+        "${DEB_PACKAGES[@]}" "${DEB_TEST_PACKAGES[@]}" "${DOCKER_PACKAGES[@]}"
     provide_rust
     provide_components rustfmt clippy
     begin
@@ -147,8 +150,8 @@ command_of() {
     case $1 in
         formatting) command=(cargo fmt --check) ;;
         shell-scripts)
-            command=(shellcheck -x hugepages.sh .ci/run deploy/*.sh deploy/bench/*.sh deploy/rehearse/*.sh
-                deploy/rehearse/inside/*)
+            command=(shellcheck -x hugepages.sh .ci/run deploy/*.sh deploy/*/*.sh deploy/docker/tests/*.sh
+                deploy/debian/p* deploy/rehearse/inside/*)
             ;;
         build) command=(cargo test --workspace --locked --no-run) ;;
         lints) command=(cargo clippy --workspace --all-targets --locked -- -D warnings) ;;
@@ -157,6 +160,8 @@ command_of() {
         counters) command=(deploy/counters.sh "$counters") ;;
         instructions) command=(deploy/bench/instructions.sh) ;;
         rehearsal) command=(deploy/rehearse.sh) ;;
+        package) command=(deploy/package-tests.sh) ;;
+        container) command=(deploy/docker-tests.sh) ;;
         bench) command=(deploy/bench.sh --quick) ;;
     esac
 }
