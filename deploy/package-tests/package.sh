@@ -72,6 +72,7 @@ test_package_doctor_says_what_is_missing_and_then_it_serves() {
     expect_says 'fix: deploy/link.sh up' failing in_root "$tree" pollux doctor --config /etc/pollux/pollux.toml
     trap 'in_root "$tree" pollux stop 2>/dev/null || true; in_root "$tree" pollux-hugepages release --owner package-tests; in_root "$tree" pollux-link down' EXIT
     in_root "$tree" pollux-link up
+    share_hugepages
     in_root "$tree" pollux-hugepages reserve "$PAGES" --owner package-tests
     equal "$(failures)" ""
     in_root "$tree" pollux serve --config /etc/pollux/pollux.toml >"$scratch/test/served" 2>&1 &
@@ -85,6 +86,14 @@ test_package_doctor_says_what_is_missing_and_then_it_serves() {
 
 # What `pollux check` says, and some to spare.
 PAGES=300
+
+# The pages are the whole machine's: the root has its lock on them and its records.
+share_hugepages() {
+    mkdir -p /run/pollux/hugepages "$tree/run/pollux/hugepages"
+    touch /run/pollux/hugepages.lock "$tree/run/pollux/hugepages.lock"
+    mount --bind /run/pollux/hugepages "$tree/run/pollux/hugepages"
+    mount --bind /run/pollux/hugepages.lock "$tree/run/pollux/hugepages.lock"
+}
 
 # The checks of doctor that fail, in their order.
 failures() {
