@@ -25,7 +25,7 @@
 
 set -euo pipefail
 # The package has it as /usr/sbin/pollux-hugepages, which is a link.
-here=$(dirname "$(readlink --canonicalize "${BASH_SOURCE[0]}")")
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/say.sh
 . "$here/deploy/say.sh"
 # shellcheck source=deploy/record.sh

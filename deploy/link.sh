@@ -24,7 +24,7 @@
 
 set -euo pipefail
 # The package has it as /usr/sbin/pollux-link, which is a link.
-here=$(dirname "$(readlink --canonicalize "${BASH_SOURCE[0]}")")
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/say.sh
 . "$here/say.sh"
 # shellcheck source=deploy/record.sh

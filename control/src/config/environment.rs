@@ -115,10 +115,12 @@ fn fix_of(name: &str) -> String {
     let variables: Vec<String> = Key::ALL.iter().map(|key| key.variable()).collect();
     let names = || variables.iter().map(String::as_str);
     // POLLUX_PORT: the section was forgotten.
-    let mut ends = names().filter(|variable| variable.ends_with(&format!("_{wanted}")));
-    let only = ends.next().filter(|_| ends.next().is_none());
-    if let Some(near) = nearest(&capitals, names()).or(only) {
+    let end = format!("_{wanted}");
+    let ends: Vec<_> = names().filter(|variable| variable.ends_with(&end)).collect();
+    if let Some(near) = nearest(&capitals, names()) {
         return format!("did you mean {near}?");
+    } else if !ends.is_empty() {
+        return format!("did you mean {}?", ends.join(" or "));
     }
     match Key::sections().into_iter().find(|name| section(name)) {
         Some(section) => {

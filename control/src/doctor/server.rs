@@ -31,7 +31,8 @@ impl Server {
     /// Looks for the one called `name`, whose socket is in `directory`.
     pub(super) fn find(host: &Host, directory: &Path, name: &str) -> Self {
         let path = socket(host, directory, name);
-        match path.symlink_metadata() {
+        // A link where root has linked it: a service's socket is in a directory of its own.
+        match path.metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => Self::Absent,
             Err(error) => Self::Unknown(format!("{}: {error}", path.display())),
             Ok(found) if !found.file_type().is_socket() => {
@@ -109,6 +110,7 @@ fn connect(path: &Path) -> Server {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 
     use super::super::report::State;
@@ -125,6 +127,10 @@ mod tests {
         let listener = UnixListener::bind(&path).expect("binds");
         let live = Server::find(&host, Path::new("/run/pollux"), "a");
         assert_eq!(live, Server::Live { process: Some(std::process::id()) });
+        // A service's socket, as root links it.
+        symlink(&path, captured.root().join("run/pollux/linked.sock")).expect("links");
+        let linked = Server::find(&host, Path::new("/run/pollux"), "linked");
+        assert_eq!(linked, live);
         let words = ["a server called a runs", "(process "];
         expect_one(&[live.judge(&host, Path::new("/run/pollux"), "a")], State::Ok, &words, None);
         drop(listener);

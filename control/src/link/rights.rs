@@ -32,7 +32,7 @@ impl Rights {
     /// What is lacking for a link of `kind`, in words.
     pub(crate) fn lacking(self, kind: LinkKind) -> Option<String> {
         let needed: &[Right] = match kind {
-            LinkKind::AfXdp => &[NET_ADMIN, NET_RAW, BPF],
+            LinkKind::AfXdp => &[NET_ADMIN, NET_RAW, SYS_ADMIN],
             LinkKind::AfPacket => &[NET_ADMIN, NET_RAW],
             LinkKind::Tap | LinkKind::Vhost => &[NET_ADMIN],
             LinkKind::Pci | LinkKind::Memif | LinkKind::Other => &[],
@@ -51,14 +51,15 @@ impl Default for Rights {
     }
 }
 
-/// The bits of linux/capability.h of which one is enough, and its name.
+/// Its bit of linux/capability.h, and its name.
 struct Right(u64, &'static str);
 
 const NET_ADMIN: Right = Right(1 << 12, "CAP_NET_ADMIN");
 const NET_RAW: Right = Right(1 << 13, "CAP_NET_RAW");
 const IPC_LOCK: Right = Right(1 << 14, "CAP_IPC_LOCK");
-/// Before Linux 5.8 it was part of CAP_SYS_ADMIN, and still is.
-const BPF: Right = Right(1 << 39 | 1 << 21, "CAP_BPF");
+/// CAP_BPF does not do: libxdp asks for its program by id, and BPF_PROG_GET_FD_BY_ID (bpf(2)) is refused to
+/// all others.
+const SYS_ADMIN: Right = Right(1 << 21, "CAP_SYS_ADMIN");
 
 #[cfg(test)]
 mod tests {
@@ -72,7 +73,12 @@ mod tests {
         assert_eq!(rights.lacking(LinkKind::Memif), None);
         assert_eq!(
             rights.lacking(LinkKind::AfXdp).as_deref(),
-            Some("this process may not: it lacks CAP_NET_RAW, CAP_BPF (run it as root)")
+            Some("this process may not: it lacks CAP_NET_RAW, CAP_SYS_ADMIN (run it as root)")
+        );
+        let with_bpf = Rights::parse("CapEff:\t0000008000003000\n");
+        assert_eq!(
+            with_bpf.lacking(LinkKind::AfXdp).as_deref(),
+            Some("this process may not: it lacks CAP_SYS_ADMIN (run it as root)")
         );
         assert_eq!(Rights::parse("").lacking(LinkKind::AfXdp), None, "nothing is known");
     }

@@ -1,5 +1,5 @@
 //! The routes that hold without a configuration, through `curl`, over each kernel link, with one and
-//! two workers. What they say in every case is in `real_arena.rs`.
+//! two workers. What they say in every case is in `arena.rs`.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -127,10 +127,25 @@ test_plain_docker_run_takes_a_tap_and_ordinary_pages() {
 
 test_without_the_right_to_load_programs_af_packet_is_taken() {
     plain --cap-add NET_ADMIN --device /dev/net/tun --security-opt systempaths=unconfined --publish 8080:8080 pollux "${FEW[@]}"
-    log_has "AF_XDP: this process may not: it lacks CAP_BPF"
+    log_has "AF_XDP: this process may not: it lacks CAP_SYS_ADMIN"
     log_has "AF_PACKET: first choice"
     equal "$(ask "$LOCAL_URL/pipeline")" ok
     plain_stops
+}
+
+test_keys_and_the_database_come_from_the_environment() {
+    local said
+    plain --cap-add NET_ADMIN --device /dev/net/tun --sysctl net.ipv4.ip_forward=1 --publish 8080:9090 \
+        --env POLLUX_LISTEN_PORT=9090 --env POLLUX_LIMITS_CONNECTIONS=1024 --env POLLUX_MEMORY_PAGES=ordinary \
+        --env DATABASE_URL=postgres://user:hush-hush@192.0.2.77/shop --env DATABASE_MAX_CONN=3 pollux
+    equal "$(ask "$LOCAL_URL/pipeline")" ok
+    said=$(docker exec pollux pollux config show)
+    [[ $said == *'listen.port = "9090"'*POLLUX_LISTEN_PORT* && $said == *192.0.2.77* && $said == *'postgres.connections = "3"'*DATABASE_MAX_CONN* ]] ||
+        { echo "$said" && return 1; }
+    [[ $said$(docker logs pollux 2>&1) != *hush-hush* ]] || { echo "the password is shown" && return 1; }
+    plain_stops
+    said=$(docker run --rm --env POLLUX_LISTEN_PROT=1 pollux 2>&1) && return 1
+    [[ $said == *"POLLUX_LISTEN_PROT"*"POLLUX_LISTEN_PORT"* ]] || { echo "$said" && return 1; }
 }
 
 test_container_without_rights_says_what_it_needs() {

@@ -49,7 +49,7 @@ fn a_name_of_no_key_is_a_mistake_that_says_what_to_write() {
         ("POLLUX_LISTEN_PROT", "did you mean POLLUX_LISTEN_PORT?"),
         ("POLLUX_Listen_Port", "did you mean POLLUX_LISTEN_PORT?"),
         ("POLLUX_PORT", "did you mean POLLUX_LISTEN_PORT?"),
-        ("POLLUX_ADDRESS", "did you mean POLLUX_LISTEN_ADDRESS?"),
+        ("POLLUX_ADDRESS", "did you mean POLLUX_LINK_ADDRESS or POLLUX_LISTEN_ADDRESS?"),
         ("POLLUX_HALF_OPEN", "did you mean POLLUX_LIMITS_HALF_OPEN?"),
         ("POLLUX_ROUTE", "route is written in a file: name one with --config, and unset it"),
         (
@@ -130,7 +130,7 @@ fn the_variables_of_scripts_and_tests_are_reserved() {
         .iter()
         .map(String::as_str)
         .filter(|name| !keys.contains(*name) && !RESERVED.contains(name))
-        .filter(|name| !SHELL_ONLY.contains(name))
+        .filter(|name| !SHELL_ONLY.contains(name) && !MISTAKES.contains(name))
         .collect();
     assert!(strangers.is_empty(), "neither a key's nor in RESERVED: {strangers:?}");
     let gone: Vec<_> = RESERVED.iter().filter(|name| !found.contains(**name)).collect();
@@ -164,5 +164,7 @@ fn variables(text: &str, found: &mut BTreeSet<String>) {
 
 /// A variable of the shell in deploy/rehearse/inside/, which no program is given.
 const SHELL_ONLY: &[&str] = &["POLLUX_ADDRESS"];
+/// What the tests of the container set by mistake.
+const MISTAKES: &[&str] = &["POLLUX_LISTEN_PROT"];
 /// How texts speak of all of them.
 const NAMES_NONE: &[&str] = &["POLLUX_", "POLLUX_SECTION_KEY"];
