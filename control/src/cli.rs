@@ -321,9 +321,11 @@ Exit codes:
   2  the command line is wrong";
 
 const DRAIN_HELP: &str = "\
-Requests under way are answered, each connection is closed after the next answer or where none was asked for
-within a second, and new connections are reset. A server that has drained goes on running until `pollux resume` or `pollux stop`. While it waits, this command
-shows how many connections are left: on a terminal on one line, otherwise on a line a second.
+Requests under way are answered, each connection is closed after its next answer or where none is asked
+for within a second, and new connections are reset; deadlines.withdraw before that, the server only says that
+it is not ready. A server that has drained goes on running until `pollux resume` or `pollux stop`. While it
+waits, this command shows how many connections are left: on a terminal on one line, otherwise on a line a
+second.
 
 Exit codes:
   0  drained, or with --no-wait: draining

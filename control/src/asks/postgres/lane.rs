@@ -14,7 +14,10 @@ use crate::asks::threads::Threads;
 
 /// The way to a thread with a pool.
 #[derive(Debug)]
-pub(super) struct Lane(UnboundedSender<Order>);
+pub(super) struct Lane {
+    orders: UnboundedSender<Order>,
+    pool: Arc<Pool>,
+}
 
 #[derive(Debug)]
 enum Order {
@@ -31,9 +34,15 @@ impl Lane {
     pub(super) fn start(number: usize, threads: &Threads, pool: Arc<Pool>) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (orders, received) = unbounded_channel();
+        let lane = Self { orders, pool: Arc::clone(&pool) };
         let work = move || runtime.block_on(work(&pool, received));
         threads.start(format!("postgres-{number}"), work)?;
-        Ok(Self(orders))
+        Ok(lane)
+    }
+
+    /// Whether a job has a connection there, or one to hope for.
+    pub(super) fn is_able(&self) -> bool {
+        self.pool.is_able()
     }
 
     /// Runs a job. How many may wait is looked after by the caller.
@@ -53,7 +62,7 @@ impl Lane {
 
     fn tell(&self, order: Order) {
         // The thread listens until it is told to stop; after that, nobody waits for an answer.
-        let _ = self.0.send(order);
+        let _ = self.orders.send(order);
     }
 }
 

@@ -19,6 +19,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,8 @@ pub(super) struct Pool {
     office: Arc<Office>,
     outage: Arc<Outage>,
     state: Mutex<State>,
+    /// What [`is_able`](Self::is_able) tells other threads.
+    is_able: AtomicBool,
     /// A connection is wanted.
     wish: Notify,
 }
@@ -113,8 +116,19 @@ impl Pool {
             office: Arc::clone(office),
             outage: Arc::clone(outage),
             state: Mutex::new(state),
+            is_able: AtomicBool::new(true),
             wish: Notify::new(),
         })
+    }
+
+    /// Whether a job has a connection, or one to hope for.
+    pub(super) fn is_able(&self) -> bool {
+        self.is_able.load(Ordering::Relaxed)
+    }
+
+    fn note_ability(&self, state: &State) {
+        let is_able = !state.connections.is_empty() || state.is_hopeful;
+        self.is_able.store(is_able, Ordering::Relaxed);
     }
 
     /// Takes a job: it is run, waits, or is answered as unavailable.
@@ -327,6 +341,7 @@ impl Pool {
         self.office.tallies.postgres_connections_up.up();
         self.prepare_all(&connection, &state.site);
         state.connections.push(connection);
+        self.note_ability(&state);
         if std::mem::take(&mut state.is_down) {
             self.outage.end();
         }
@@ -335,14 +350,12 @@ impl Pool {
     }
 
     fn on_refused(&self, Refusal { problem, has_no_room }: &Refusal) {
-        self.office.tallies.postgres_connect_failures.up();
         let mut state = lock(&self.state);
         let up = state.connections.len();
         if up == 0 {
             drop(state);
-            return self.despair(problem);
-        }
-        if *has_no_room {
+            self.despair(problem);
+        } else if *has_no_room {
             self.office.tallies.postgres_connections_wanted.sub((state.wanted - up) as u64);
             state.wanted = up;
             let now = Instant::now();
@@ -352,6 +365,7 @@ impl Pool {
         } else {
             self.outage.lost(problem);
         }
+        self.office.tallies.postgres_connect_failures.up();
     }
 
     /// There is no connection, and none to be had soon: nothing waits any more.
@@ -361,6 +375,7 @@ impl Pool {
             return;
         }
         state.is_hopeful = false;
+        self.note_ability(&state);
         if !std::mem::replace(&mut state.is_down, true) {
             self.outage.begin(problem);
         }
@@ -378,6 +393,7 @@ impl Pool {
             .connections
             .retain(|connection| !std::ptr::eq(Arc::as_ptr(connection), gone.as_ptr()));
         state.is_hopeful = !state.is_late;
+        self.note_ability(&state);
         let is_late = state.is_late;
         drop(state);
         self.office.tallies.postgres_connections_up.down();

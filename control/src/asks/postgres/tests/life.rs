@@ -116,13 +116,13 @@ fn a_read_whose_connection_is_lost_is_sent_again_and_a_write_is_not() {
     server.query("CREATE TABLE t (n integer)");
     let write = QueryRoute::postgres(
         "/write",
-        "INSERT INTO t SELECT $1 FROM pg_sleep(0.4) RETURNING n",
+        "INSERT INTO t SELECT $1 FROM pg_sleep(1.5) RETURNING n",
         r#"{"n": n}"#,
     );
     let write = write.method(Methods::POST).with("n", Source::Body, ValueKind::Integer).first();
     let mut parts = parts(&server);
     parts.postgres.timeout = Duration::from_secs(5);
-    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(400)), write]);
+    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(1_500)), write]);
     let read = stage.begin_get("/sleep");
     let body = "POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"n\":1}";
     let write = stage.begin(body);
@@ -171,15 +171,38 @@ fn a_server_without_room_is_asked_through_what_it_gave() {
     config.user("few");
     parts.postgres.server = Some(config);
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(10))]);
-    for _ in 0..3 {
-        let waiting: Vec<_> = (0..40).map(|_| stage.begin_get("/sleep")).collect();
-        for waiting in waiting {
-            assert_eq!(stage.end(waiting).status, 200);
-        }
-    }
+    // Each thread has one before the first wants its second.
     stage.wait_for("postgres_connections_up", |up| up == 2);
+    forty_are_answered(&stage);
+    forty_are_answered(&stage);
+    assert_eq!(stage.reading("postgres_connections_up"), 2);
     let failures = stage.reading("postgres_connect_failures");
     assert!((1..=3).contains(&failures), "{failures} attempts that failed");
+}
+
+/// One connection for two threads: whose thread got none is asked through the other's.
+#[test]
+fn a_server_with_room_for_one_is_asked_through_that() {
+    let server = Postgres::start_new();
+    server.query("CREATE ROLE one LOGIN CONNECTION LIMIT 1");
+    let mut parts = parts(&server);
+    (parts.postgres.connections, parts.postgres.timeout) = (8, Duration::from_secs(10));
+    let mut config: tokio_postgres::Config = server.url().parse().expect("a URL");
+    config.user("one");
+    parts.postgres.server = Some(config);
+    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(1))]);
+    if std::thread::available_parallelism().map_or(1, usize::from) > 1 {
+        stage.wait_for("postgres_connect_failures", |failures| failures > 0);
+    }
+    forty_are_answered(&stage);
+    assert_eq!(stage.reading("postgres_connections_up"), 1);
+}
+
+fn forty_are_answered(stage: &Rehearsal) {
+    let waiting: Vec<_> = (0..40).map(|_| stage.begin_get("/sleep")).collect();
+    for waiting in waiting {
+        assert_eq!(stage.end(waiting).status, 200);
+    }
 }
 
 #[test]
