@@ -191,7 +191,7 @@ fn a_server_with_room_for_one_is_asked_through_that() {
     config.user("one");
     parts.postgres.server = Some(config);
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(1))]);
-    if std::thread::available_parallelism().map_or(1, usize::from) > 1 {
+    if thread::available_parallelism().map_or(1, usize::from) > 1 {
         stage.wait_for("postgres_connect_failures", |failures| failures > 0);
     }
     forty_are_answered(&stage);
