@@ -181,8 +181,9 @@ impl Watch {
     pub(crate) async fn run(mut self, signals: &mut Signals) -> Result<(), RunError> {
         self.besides.manager.ready(&format!("serving {}", self.facts.url));
         let served = self.serve(signals).await;
-        let drain = if served.is_ok() { self.plan.drain } else { Duration::ZERO };
-        self.besides.manager.stopping(drain);
+        let limit =
+            if served.is_ok() { self.plan.withdraw + self.plan.drain } else { Duration::ZERO };
+        self.besides.manager.stopping(limit);
         if served.is_ok() {
             self.drain(signals).await;
         }
@@ -329,49 +330,32 @@ impl Watch {
         }
     }
 
-    /// Waits until `deadlines.withdraw` is over. `false`: somebody is in a hurry.
-    async fn withdraw(&mut self, signals: &mut Signals) -> bool {
-        let mut stats = interval(self.plan.stats_every);
-        let mut look = interval(DRAIN_LOOK_EVERY);
-        while self.withdrawal.is_some() {
-            tokio::select! {
-                _ = look.tick() => self.withdraw_further(),
-                _ = stats.tick() => self.write_stats(),
-                Some(query) = self.besides.queries.recv() => self.answer(query),
-                Some(request) = self.besides.requests.recv() => self.carry_out(request).await,
-                _ = signals.interrupt.recv() => {
-                    tracing::warn!("SIGINT again: stopping at once");
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// The last drain: what is not over after `deadlines.drain` is reset.
+    /// The last drain, after what is left of a withdrawal: what is not over after `deadlines.drain` is reset.
     async fn drain(&mut self, signals: &mut Signals) {
         if self.state != State::Stopping {
             self.enter(State::Stopping);
         }
         self.besides.reload.close();
-        if !self.withdraw(signals).await {
-            return;
-        }
-        let began = Instant::now();
-        if let Err(cores) = self.appliance.team.drain() {
+        let began = self.withdrawal.as_ref().map_or_else(Instant::now, Withdrawal::end);
+        if self.withdrawal.is_none()
+            && let Err(cores) = self.appliance.team.drain()
+        {
             tracing::warn!("cores {cores:?}: their workers take no commands");
         }
         let mut stats = interval(self.plan.stats_every);
         let mut look = interval(DRAIN_LOOK_EVERY);
         let mut state = interval(LOOK_EVERY);
         let mut feed = self.feeding();
-        let overdue = time::sleep(self.plan.drain);
+        let overdue = time::sleep_until((began + self.plan.drain).into());
         tokio::pin!(overdue);
         loop {
             tokio::select! {
-                _ = look.tick() => if self.appliance.team.poll_drained() {
-                    return tracing::info!("drained in {} ms", began.elapsed().as_millis());
-                },
+                _ = look.tick() => {
+                    self.withdraw_further();
+                    if self.withdrawal.is_none() && self.appliance.team.poll_drained() {
+                        return tracing::info!("drained in {} ms", began.elapsed().as_millis());
+                    }
+                }
                 _ = stats.tick() => self.write_stats(),
                 _ = state.tick() => self.tell_state(),
                 _ = feed.tick() => self.feed(),

@@ -96,11 +96,11 @@ impl Postgres {
             let answer = job.query().busy();
             return self.office.answer_other(job, answer);
         }
-        self.lane().run(job);
+        self.next_able().run(job);
     }
 
     /// The next one in turn that is able. The server may have had room for one of them only.
-    fn lane(&self) -> &Lane {
+    fn next_able(&self) -> &Lane {
         let turn = self.jobs.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
         let (before, after) = self.lanes.split_at(turn);
         let able = after.iter().chain(before).find(|lane| lane.is_able());

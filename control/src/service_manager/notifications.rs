@@ -53,12 +53,12 @@ impl NotifySocket {
 #[derive(Debug)]
 pub(super) struct Notifications {
     socket: NotifySocket,
-    told: Mutex<Told>,
+    reported: Mutex<Reported>,
 }
 
 /// What the manager knows.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     phase: Phase,
     /// The state as text; during a reload the manager shows that instead.
     status: String,
@@ -78,86 +78,86 @@ enum Phase {
 impl Notifications {
     /// Of a process that starts.
     pub(super) fn through(socket: NotifySocket) -> Self {
-        Self { socket, told: Mutex::default() }
+        Self { socket, reported: Mutex::default() }
     }
 
     /// Sends what changes no state.
     pub(super) fn send(&self, message: &[NotifyState<'_>]) {
-        self.deliver(&mut self.told(), message);
+        self.deliver(&mut self.reported(), message);
     }
 
     /// Sends `status` unless it was the last.
     pub(super) fn status(&self, status: &str) {
         let status = one_line(status);
-        let mut told = self.told();
-        if told.status == status {
+        let mut reported = self.reported();
+        if reported.status == status {
             return;
         }
-        if told.phase != Phase::Reloading {
-            self.deliver(&mut told, &[NotifyState::Status(&status)]);
+        if reported.phase != Phase::Reloading {
+            self.deliver(&mut reported, &[NotifyState::Status(&status)]);
         }
-        told.status = status;
+        reported.status = status;
     }
 
     pub(super) fn ready(&self, status: &str) {
-        let mut told = self.told();
-        told.phase = Phase::Ready;
-        told.status = one_line(status);
-        let status = told.status.clone();
-        self.deliver(&mut told, &[NotifyState::Ready, NotifyState::Status(&status)]);
+        let mut reported = self.reported();
+        reported.phase = Phase::Ready;
+        reported.status = one_line(status);
+        let status = reported.status.clone();
+        self.deliver(&mut reported, &[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
     pub(super) fn reloading(&self) {
-        let mut told = self.told();
-        if told.phase != Phase::Ready {
+        let mut reported = self.reported();
+        if reported.phase != Phase::Ready {
             return;
         }
-        told.phase = Phase::Reloading;
+        reported.phase = Phase::Reloading;
         match NotifyState::monotonic_usec_now() {
             Ok(now) => {
                 let status = NotifyState::Status("reloading");
-                self.deliver(&mut told, &[NotifyState::Reloading, now, status]);
+                self.deliver(&mut reported, &[NotifyState::Reloading, now, status]);
             }
             Err(error) => tracing::warn!("a reload is not announced: no monotonic clock: {error}"),
         }
     }
 
     pub(super) fn reloaded(&self) {
-        let mut told = self.told();
-        if told.phase != Phase::Reloading {
+        let mut reported = self.reported();
+        if reported.phase != Phase::Reloading {
             return;
         }
-        told.phase = Phase::Ready;
-        let status = told.status.clone();
-        self.deliver(&mut told, &[NotifyState::Ready, NotifyState::Status(&status)]);
+        reported.phase = Phase::Ready;
+        let status = reported.status.clone();
+        self.deliver(&mut reported, &[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
     /// The way down takes up to `limit` from now.
     pub(super) fn stopping(&self, limit: Duration) {
-        let mut told = self.told();
-        if told.phase == Phase::Stopping {
+        let mut reported = self.reported();
+        if reported.phase == Phase::Stopping {
             return;
         }
-        told.phase = Phase::Stopping;
-        told.status = "stopping".into();
+        reported.phase = Phase::Stopping;
+        reported.status = "stopping".into();
         let status = NotifyState::Status("stopping");
-        self.deliver(&mut told, &[NotifyState::Stopping, extend(limit), status]);
+        self.deliver(&mut reported, &[NotifyState::Stopping, extend(limit), status]);
     }
 
-    fn deliver(&self, told: &mut Told, message: &[NotifyState<'_>]) {
+    fn deliver(&self, reported: &mut Reported, message: &[NotifyState<'_>]) {
         match self.socket.send(message) {
-            Ok(()) => told.failing = false,
+            Ok(()) => reported.failing = false,
             Err(error) => {
-                if !told.failing {
+                if !reported.failing {
                     tracing::warn!("NOTIFY_SOCKET: the service manager is not reached: {error}");
                 }
-                told.failing = true;
+                reported.failing = true;
             }
         }
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reported(&self) -> MutexGuard<'_, Reported> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -179,8 +179,9 @@ mod tests {
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket of ours");
         socket.set_nonblocking(true).expect("a socket");
-        let told = Notifications::through(NotifySocket::open(path.as_os_str()).expect("a path"));
-        (socket, told)
+        let notifications =
+            Notifications::through(NotifySocket::open(path.as_os_str()).expect("a path"));
+        (socket, notifications)
     }
 
     fn received(socket: &UnixDatagram) -> Vec<Vec<String>> {
@@ -195,15 +196,15 @@ mod tests {
     #[test]
     fn messages_are_those_of_the_protocol_in_their_order() {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let (socket, told) = manager(&directory);
-        told.reloading();
+        let (socket, notifications) = manager(&directory);
+        notifications.reloading();
         assert!(received(&socket).is_empty(), "nothing reloads before it is ready");
-        told.ready("serving");
-        told.status("serving");
-        told.reloading();
-        told.status("draining");
-        told.reloaded();
-        told.reloaded();
+        notifications.ready("serving");
+        notifications.status("serving");
+        notifications.reloading();
+        notifications.status("draining");
+        notifications.reloaded();
+        notifications.reloaded();
         let mut all = received(&socket);
         let stamp = all[1].remove(1);
         let micros = stamp.strip_prefix("MONOTONIC_USEC=").and_then(|n| n.parse::<u64>().ok());
@@ -219,14 +220,14 @@ mod tests {
     #[test]
     fn what_stops_is_not_ready_again() {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let (socket, told) = manager(&directory);
-        told.ready("serving");
-        told.reloading();
+        let (socket, notifications) = manager(&directory);
+        notifications.ready("serving");
+        notifications.reloading();
         received(&socket);
-        told.stopping(Duration::from_secs(2));
-        told.stopping(Duration::from_secs(3));
-        told.reloaded();
-        told.reloading();
+        notifications.stopping(Duration::from_secs(2));
+        notifications.stopping(Duration::from_secs(3));
+        notifications.reloaded();
+        notifications.reloading();
         let all = received(&socket);
         assert_eq!(all, [["STOPPING=1", "EXTEND_TIMEOUT_USEC=2000000", "STATUS=stopping"]]);
     }
@@ -250,9 +251,9 @@ mod tests {
     #[test]
     fn a_manager_that_is_gone_is_no_reason_to_end() {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let (socket, told) = manager(&directory);
+        let (socket, notifications) = manager(&directory);
         drop(socket);
-        told.ready("serving");
-        assert!(told.told().failing);
+        notifications.ready("serving");
+        assert!(notifications.reported().failing);
     }
 }

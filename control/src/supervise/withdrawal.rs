@@ -27,6 +27,11 @@ impl Withdrawal {
         (!takes.is_zero()).then_some(Self { retire_at, drain_at, retired: false })
     }
 
+    /// When the drain is due.
+    pub(super) fn end(&self) -> Instant {
+        self.drain_at
+    }
+
     /// The step that is due at `now`, each once.
     pub(super) fn due(&mut self, now: Instant) -> Option<Step> {
         if now >= self.drain_at {

@@ -23,6 +23,8 @@ fn the_life_of_a_server_is_told() {
         let file = configure(rig, "one");
         let server = ServerPlan::new("af_xdp:pollux0", "0,1")
             .with(&["--config", file.to_str().expect("UTF-8")])
+            .set(&format!("deadlines.withdraw={}s", WITHDRAW.as_secs()))
+            .set(&format!("deadlines.drain={}s", DRAIN.as_secs()))
             .with_env("NOTIFY_SOCKET", path.to_str().expect("UTF-8"))
             .with_env("WATCHDOG_USEC", &LIMIT.as_micros().to_string())
             .with_own("WATCHDOG_PID=$$")
@@ -35,7 +37,9 @@ fn the_life_of_a_server_is_told() {
         server.stop(rig);
         let (stopping, message) = manager.when(ready, "STOPPING", |m| m.says("STOPPING=1"));
         let more = message.value("EXTEND_TIMEOUT_USEC").and_then(|n| n.parse::<u64>().ok());
-        assert!(more.is_some_and(|micros| micros > 1_000_000), "no time to drain: {message:?}");
+        let whole = u64::try_from((WITHDRAW + DRAIN + RELEASE).as_micros()).expect("seconds");
+        assert_eq!(more, Some(whole), "the time to withdraw, to drain and to release: {message:?}");
+        assert!(manager.feedings(stopping) >= 2, "the watchdog starves while routers notice");
         let messages = manager.messages();
         assert!(messages[stopping..].iter().all(|m| !m.says("READY=1")), "{messages:#?}");
         assert!(messages.iter().all(|m| m.sender == pid), "{messages:#?}");
@@ -225,6 +229,11 @@ fn monotonic() -> u64 {
 }
 
 /// `WATCHDOG_USEC`.
+/// Longer than the watchdog waits.
+const WITHDRAW: Duration = Duration::from_secs(4);
+const DRAIN: Duration = Duration::from_secs(6);
+/// What the server adds for the end of the process.
+const RELEASE: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(1);
 /// How long feeding may take to show, on a machine with others on it.
 const FED_MAX: Duration = Duration::from_secs(30);
