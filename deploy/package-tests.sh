@@ -18,6 +18,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/process.sh"
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
+# shellcheck source=deploy/expect.sh
+. "$here/expect.sh"
 # shellcheck source=deploy/package-tests/root.sh
 . "$here/package-tests/root.sh"
 # shellcheck source=deploy/package-tests/boot.sh
@@ -57,11 +59,12 @@ main() {
 # In a mount namespace of this run: what is mounted here goes with it, also after kill -9.
 mounted() {
     local run
-    scratch=$(mktemp -d "$work/run.XXXXXX")
+    scratch=$(mktemp -d "$work/run.XXXXXX.$$")
     export scratch
     trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
+    sweep
     CARGO_TARGET_DIR=${work%/package} "$here/deb.sh" --binary "$POLLUX_BIN" --output "$scratch"
     install_once
     # Everything that takes a network of others is done.
@@ -73,17 +76,32 @@ mounted() {
     [[ -z ${failed-} ]]
 }
 
+# What runs that were killed have left.
+sweep() {
+    local path
+    while read -r path; do
+        [[ -d /proc/${path##*.} ]] || rm -rf --one-file-system "$path"
+    done < <(find "$work" -maxdepth 1 -type d -name 'run.*')
+    while read -r path; do
+        [[ -d /proc/${path##*-} ]] || rmdir_below "$path" || warn "$path stays"
+    done < <(find /sys/fs/cgroup -maxdepth 2 -type d -name 'pollux-package-tests-*')
+}
+
 leave() {
     trap '' INT TERM HUP
     [[ -z ${inside-} ]] || end_process "$inside" 20
     unmount_below "$scratch"
-    rm -rf "$scratch"
+    rm -rf --one-file-system "$scratch"
     remove_cgroups
 }
 
 # run_tests WORD: each test is a function test_*, run in a process of its own. What it leaves counts against it.
 run_tests() {
     local name before after status passed=0 failed=0 began
+    # What all scripts of the machine share about hugepages, for share_hugepages.
+    mkdir -p /run/pollux/hugepages "$scratch/machine"
+    touch /run/pollux/hugepages.lock
+    mount --bind /run/pollux "$scratch/machine"
     mount -t tmpfs none /run
     mkdir -p /run/pollux
     ip link set lo up
@@ -129,25 +147,9 @@ skip() {
 
 # --- what the tests say ---
 
-equal() {
-    [[ $1 == "$2" ]] || fail "expected: $2" "found:    $1"
-}
-
 fail() {
     printf '%s\n' "$@"
     exit 1
-}
-
-# expect_says TEXT COMMAND...: it succeeds, and says TEXT.
-expect_says() { expect_fails 0 "$@"; }
-
-# expect_fails STATUS TEXT COMMAND...: it ends with STATUS, and says TEXT.
-expect_fails() {
-    local want=$1 text=$2 said status=0
-    shift 2
-    said=$("$@" 2>&1) || status=$?
-    [[ $status -eq $want && $said == *"$text"* ]] ||
-        fail "$*: ended with $status, not $want, or did not say '$text':" "$said"
 }
 
 # await_that SECONDS COMMAND...: repeats it until it succeeds.

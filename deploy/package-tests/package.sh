@@ -74,6 +74,7 @@ test_package_doctor_says_what_is_missing_and_then_it_serves() {
     in_root "$tree" pollux-link up
     share_hugepages
     in_root "$tree" pollux-hugepages reserve "$PAGES" --owner package-tests
+    [[ -e $scratch/machine/hugepages/package-tests ]] || fail "the machine's records do not show the pages"
     equal "$(failures)" ""
     in_root "$tree" pollux serve --config /etc/pollux/pollux.toml >"$scratch/test/served" 2>&1 &
     pid=$!
@@ -89,10 +90,10 @@ PAGES=300
 
 # The pages are the whole machine's: the root has its lock on them and its records.
 share_hugepages() {
-    mkdir -p /run/pollux/hugepages "$tree/run/pollux/hugepages"
-    touch /run/pollux/hugepages.lock "$tree/run/pollux/hugepages.lock"
-    mount --bind /run/pollux/hugepages "$tree/run/pollux/hugepages"
-    mount --bind /run/pollux/hugepages.lock "$tree/run/pollux/hugepages.lock"
+    mkdir -p "$tree/run/pollux/hugepages"
+    touch "$tree/run/pollux/hugepages.lock"
+    mount --bind "$scratch/machine/hugepages" "$tree/run/pollux/hugepages"
+    mount --bind "$scratch/machine/hugepages.lock" "$tree/run/pollux/hugepages.lock"
 }
 
 # The checks of doctor that fail, in their order.
