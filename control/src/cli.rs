@@ -334,8 +334,8 @@ Exit codes:
   3  connections were left after --timeout; the server goes on draining";
 
 const STOP_HELP: &str = "\
-The server finishes the requests under way for at most deadlines.drain (8s) and releases the port. This
-command ends when the admin socket is gone.
+After deadlines.withdraw (0s), the server finishes the requests under way for at most deadlines.drain (8s)
+and releases the port. This command ends when the admin socket is gone.
 
 Exit codes:
   0  stopped
