@@ -205,15 +205,27 @@ show() (
 conclude() {
     local count failed_steps
     failed_steps=$(find "$scratch/failed" -type f -printf '%f\n' | sort)
-    [[ -z $failed_steps ]] || say "failed: ${failed_steps//$'\n'/, }"
-    say "took $SECONDS s"
     # The last words may still be on their way to the transcript.
     await 5 $$ grep -q "$STEPS_ENDED" "$transcript" || warn "the transcript is cut short"
+    if [[ -n $failed_steps ]]; then
+        say "failed: ${failed_steps//$'\n'/, }; once more, why:"
+        show_failures
+    fi
+    say "took $SECONDS s"
     count=$(count_tests)
     trap - EXIT
     leave
     printf '%s\n' "$count"
     [[ -z $failed_steps ]]
+}
+
+# The words of panics, of failed script tests and of the compiler, again: a log may show only its end.
+show_failures() {
+    cp "$transcript" "$scratch/until-here"
+    awk '
+        / panicked at |^FAILED  |^error/ { left = 25 }
+        /^stack backtrace:|^--- |^test |^running |^[0-9]+ passed/ { left = 0 }
+        left-- > 0 { print substr($0, 1, 400); if (++shown == 300) exit }' "$scratch/until-here"
 }
 
 # Sums what cargo ("test result: ok. 5 passed; 0 failed; ..") and script-tests.sh ("5 passed, 0 failed")

@@ -63,20 +63,24 @@ impl Reader {
         for job in jobs {
             self.office.tallies.sqlite_waiting.down();
             self.office.tallies.sqlite_under_way.up();
-            self.answer(job);
+            let verdict = self.decide(&job);
+            // Before the answer: who has it finds no thread busy with it any more.
             self.office.tallies.sqlite_under_way.down();
+            self.answer(job, verdict);
             self.office.help();
         }
     }
 
-    fn answer(&mut self, job: Job) {
+    fn decide(&mut self, job: &Job) -> Verdict {
         let now = Instant::now();
-        let verdict = if job.deadline <= now {
-            self.give_up(job.query(), Fault::Late)
-        } else {
-            self.look_around(&job);
-            self.run(&job, now)
-        };
+        if job.deadline <= now {
+            return self.give_up(job.query(), Fault::Late);
+        }
+        self.look_around(job);
+        self.run(job, now)
+    }
+
+    fn answer(&self, job: Job, verdict: Verdict) {
         match verdict {
             Verdict::Rows(answer) => self.office.answer_rows(job, answer),
             Verdict::Other(answer) => self.office.answer_other(job, answer),

@@ -58,7 +58,7 @@ fn rows_become_json() {
     assert_eq!(stage.get("/items?min=3&max=9").text(), r#"{"rows":[]}"#);
     assert_eq!(stage.get("/items?min=x&max=9").status, 400);
     assert_eq!((stage.reading("offloads_sqlite"), stage.reading("offloads_rejected")), (3, 1));
-    assert_eq!(stage.reading("completions"), 3);
+    stage.wait_for("completions", |total| total == 3);
     assert_eq!((stage.reading("sqlite_waiting"), stage.reading("sqlite_under_way")), (0, 0));
 }
 

@@ -38,7 +38,7 @@ fn many_at_once_share_few_connections() {
     }
     let up = stage.reading("postgres_connections_up");
     assert!((2..=4).contains(&up), "{up} connections");
-    assert_eq!(stage.reading("completions"), 1000);
+    stage.wait_for("completions", |total| total == 1000);
     assert_eq!(stage.reading("postgres_prepared"), up, "once on each");
     stage.wait_for("postgres_under_way", |level| level == 0);
     assert_eq!(stage.reading("postgres_waiting"), 0);
