@@ -440,8 +440,9 @@ impl Refusal {
 }
 
 const SENT_MAX: u8 = 3;
-/// How long jobs wait for the first attempt after a loss.
-const FIRST_PATIENCE: Duration = Duration::from_millis(100);
+/// How long jobs wait for the first attempt after a loss. A busy server, or one far away, takes more than 100 ms to let
+/// somebody in (a process, TLS or SCRAM in several round trips).
+const FIRST_PATIENCE: Duration = Duration::from_millis(500);
 /// How long one attempt may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
