@@ -219,12 +219,13 @@ conclude() {
     [[ -z $failed_steps ]]
 }
 
-# The words of panics, of failed script tests and of the compiler, again: a log may show only its end.
+# The words of panics, of failed script tests and of the compiler, again: a log may show only its end. From a copy: what is
+# printed here is added to the transcript.
 show_failures() {
     cp "$transcript" "$scratch/until-here"
     awk '
         / panicked at |^FAILED  |^error/ { left = 25 }
-        /^stack backtrace:|^--- |^test |^running |^[0-9]+ passed/ { left = 0 }
+        /^stack backtrace:|^--- |^test\.sh: |^test |^running |^[0-9]+ passed/ { left = 0 }
         left-- > 0 { print substr($0, 1, 400); if (++shown == 300) exit }' "$scratch/until-here"
 }
 

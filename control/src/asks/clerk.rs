@@ -257,7 +257,7 @@ impl Clerk {
                     Kind::Sqlite => patience.sqlite,
                 };
                 let deadline = now + patience;
-                let job = Job { asker, ask, bound, token, deadline, sent: 0 };
+                let job = Job { asker, ask, bound, token, deadline, failures: 0, lost_at: None };
                 match kind {
                     Kind::Postgres => desks.postgres.run(job),
                     Kind::Sqlite => desks.sqlite.run(job),

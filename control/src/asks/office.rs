@@ -28,8 +28,10 @@ pub(crate) struct Job {
     pub(crate) token: Option<Token>,
     /// When it is answered as unavailable.
     pub(crate) deadline: Instant,
-    /// How often it was sent to the database.
-    pub(crate) sent: u8,
+    /// How often it was sent to the database in vain; connections that end together count once.
+    pub(crate) failures: u8,
+    /// When the last of these failures was the end of a connection.
+    pub(crate) lost_at: Option<Instant>,
 }
 
 impl Job {

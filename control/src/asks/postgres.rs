@@ -1,8 +1,8 @@
 //! PostgreSQL: statements run on pipelined connections, rows written as JSON as they come.
 //!
-//! One [`lane`] is one thread with a tokio runtime and a pool of connections ([`pool`]) of its own:
-//! nothing is shared between lanes but the count of what waits. The clerk gives each job to the lane
-//! with the fewest.
+//! One [`worker`] is one thread with a tokio runtime and a pool of connections ([`pool`]) of its own:
+//! nothing is shared between workers but the count of what waits. Jobs go to the workers in turn, past those that have
+//! no connection.
 
 mod argument;
 mod calendar;
@@ -10,13 +10,13 @@ mod cell;
 mod connection;
 mod fault;
 mod flights;
-mod lane;
 mod outage;
 mod pool;
 mod prepared;
 #[cfg(test)]
 mod tests;
 mod vet;
+mod worker;
 
 use std::io;
 use std::num::NonZero;
@@ -32,25 +32,25 @@ use crate::config::PostgresPlan;
 
 pub(super) use self::vet::problems;
 
-use self::lane::Lane;
 use self::outage::Outage;
 use self::pool::{Pool, PoolPlan};
+use self::worker::PgWorker;
 use super::office::{Job, Office};
 use super::threads::Threads;
 
-/// All lanes; none where no server is configured.
+/// All workers; none where no server is configured.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    lanes: Vec<Lane>,
+    workers: Vec<PgWorker>,
     threads: Threads,
-    /// Jobs so far: each goes to the next lane.
+    /// Jobs so far: each goes to the next worker.
     jobs: AtomicUsize,
     queue: u64,
     office: Arc<Office>,
 }
 
 impl Postgres {
-    /// Starts the lanes: one for each core of this thread's affinity, as far as there are connections
+    /// Starts the workers: one for each core of this thread's affinity, as far as there are connections
     /// for them.
     ///
     /// # Errors
@@ -63,10 +63,10 @@ impl Postgres {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let count = match &plan.server {
             None => 0,
-            Some(_) => cores.min(plan.connections / LANE_CONNECTIONS_MIN).max(1),
+            Some(_) => cores.min(plan.connections / WORKER_CONNECTIONS_MIN).max(1),
         };
         let (outage, threads) = (Arc::new(Outage::new()), Threads::default());
-        let lane = |(number, server): (usize, Config)| {
+        let worker = |(number, server): (usize, Config)| {
             let share = plan.connections / count + usize::from(number < plan.connections % count);
             let plan = PoolPlan {
                 server: with_defaults(server),
@@ -74,18 +74,18 @@ impl Postgres {
                 pipeline: plan.pipeline,
                 timeout: plan.timeout,
             };
-            Lane::start(number, &threads, Pool::new(plan, site, office, &outage))
+            PgWorker::start(number, &threads, Pool::new(plan, site, office, &outage))
         };
         let servers = std::iter::repeat_n(plan.server.clone(), count).flatten();
-        let lanes = servers.enumerate().map(lane).collect::<io::Result<_>>()?;
+        let workers = servers.enumerate().map(worker).collect::<io::Result<_>>()?;
         let queue = u64::try_from(plan.queue).expect("a queue is shorter than 2^64");
-        Ok(Self { lanes, threads, jobs: AtomicUsize::new(0), queue, office: Arc::clone(office) })
+        Ok(Self { workers, threads, jobs: AtomicUsize::new(0), queue, office: Arc::clone(office) })
     }
 
     /// Runs a job, or answers it at once: without a server as unavailable, with a full queue as busy.
     pub(crate) fn run(&self, job: Job) {
         let tallies = &self.office.tallies;
-        if self.lanes.is_empty() {
+        if self.workers.is_empty() {
             tallies.postgres_unavailable.up();
             let answer = job.query().unavailable();
             return self.office.answer_other(job, answer);
@@ -100,21 +100,21 @@ impl Postgres {
     }
 
     /// The next one in turn that is able. The server may have had room for one of them only.
-    fn next_able(&self) -> &Lane {
-        let turn = self.jobs.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
-        let (before, after) = self.lanes.split_at(turn);
-        let able = after.iter().chain(before).find(|lane| lane.is_able());
-        able.unwrap_or(&self.lanes[turn])
+    fn next_able(&self) -> &PgWorker {
+        let turn = self.jobs.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        let (before, after) = self.workers.split_at(turn);
+        let able = after.iter().chain(before).find(|worker| worker.is_able());
+        able.unwrap_or(&self.workers[turn])
     }
 
     /// Another edition is served.
     pub(crate) fn renew(&self, site: &Arc<Site>) {
-        self.lanes.iter().for_each(|lane| lane.renew(site));
+        self.workers.iter().for_each(|worker| worker.renew(site));
     }
 
     /// Ends all connections and threads. What is under way is not answered.
     pub(crate) fn stop(&self) {
-        self.lanes.iter().for_each(Lane::stop);
+        self.workers.iter().for_each(PgWorker::stop);
         self.threads.join();
     }
 }
@@ -135,6 +135,6 @@ pub(crate) fn with_defaults(mut server: Config) -> Config {
 }
 
 /// Fewer are not worth a thread.
-const LANE_CONNECTIONS_MIN: usize = 4;
+const WORKER_CONNECTIONS_MIN: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(30);

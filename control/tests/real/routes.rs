@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::kit::{
     APPLIANCE, Client, Curl, Kind, PORT, Rig, RigPlan, SampleSite, ServerPlan, Shown, Tool,
 };
-use crate::workload::{Shop, Table, difference};
+use crate::workload::{Shop, Table, difference, media_type};
 use serde_json::Value;
 
 #[test]
@@ -299,17 +299,4 @@ fn date() {
         std::thread::sleep(std::time::Duration::from_millis(1_100));
     }
     assert!(dates[0] < dates[1] && dates[1] < dates[2], "the date goes with the time: {dates:?}");
-}
-
-fn media_type(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("css") => "text/css; charset=utf-8",
-        Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("json") => "application/json",
-        Some("svg") => "image/svg+xml",
-        Some("webp") => "image/webp",
-        Some("woff2") => "font/woff2",
-        _ => panic!("the sample has no such file: {name}"),
-    }
 }

@@ -27,6 +27,7 @@ use crate::asks::office::{ANSWER_OCTETS_MAX, FAILED, Job, Office};
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
+    made_at: Instant,
     /// Tells whoever moves its octets to end it.
     ending: Arc<Notify>,
     /// By text.
@@ -73,6 +74,7 @@ impl Connection {
     pub(super) fn new(client: Client, ending: &Arc<Notify>, office: &Arc<Office>) -> Self {
         Self {
             client,
+            made_at: Instant::now(),
             ending: Arc::clone(ending),
             statements: Mutex::default(),
             flights: Flights::default(),
@@ -80,6 +82,11 @@ impl Connection {
             load: AtomicUsize::new(0),
             office: Arc::clone(office),
         }
+    }
+
+    /// When it was made.
+    pub(super) fn made_at(&self) -> Instant {
+        self.made_at
     }
 
     /// Jobs it has.

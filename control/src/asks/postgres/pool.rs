@@ -138,8 +138,8 @@ impl Pool {
             drop(state);
             return self.unavailable(job);
         }
-        // Before jobs that have never been sent: it has less time left.
-        if job.sent > 0 {
+        // Before jobs that have not failed yet: it has less time left.
+        if job.failures > 0 {
             state.backlog.push_front(job);
         } else {
             state.backlog.push_back(job);
@@ -179,8 +179,7 @@ impl Pool {
         }
     }
 
-    async fn serve(self: Arc<Self>, connection: Arc<Connection>, mut job: Job) {
-        job.sent += 1;
+    async fn serve(self: Arc<Self>, connection: Arc<Connection>, job: Job) {
         let again = self.run(&connection, job).await;
         connection.put_down();
         self.office.tallies.postgres_under_way.down();
@@ -197,7 +196,7 @@ impl Pool {
     }
 
     /// Runs a job and answers it. What is returned is to be sent again.
-    async fn run(&self, connection: &Arc<Connection>, job: Job) -> Option<Job> {
+    async fn run(&self, connection: &Arc<Connection>, mut job: Job) -> Option<Job> {
         let verdict = {
             let flight = connection.take_off();
             let mut work = pin!(connection.run(&job));
@@ -225,14 +224,34 @@ impl Pool {
                 }
             }
         };
-        let has_time = job.sent < SENT_MAX && Instant::now() < job.deadline;
-        match verdict {
-            Verdict::Rows(answer) => self.office.answer_rows(job, answer),
-            Verdict::Other(answer) => self.office.answer_other(job, answer),
-            Verdict::Undone if has_time => return Some(job),
-            Verdict::Lost if has_time && job.query().is_read() => return Some(job),
-            Verdict::Undone | Verdict::Lost | Verdict::Full => self.answer_unavailable(job),
+        let now = Instant::now();
+        let may_repeat = match verdict {
+            Verdict::Rows(answer) => {
+                self.office.answer_rows(job, answer);
+                return None;
+            }
+            Verdict::Other(answer) => {
+                self.office.answer_other(job, answer);
+                return None;
+            }
+            Verdict::Full => false,
+            Verdict::Undone => {
+                job.failures += 1;
+                true
+            }
+            Verdict::Lost => {
+                // A connection that was there before the last loss may have ended with it, unnoticed so far.
+                if job.lost_at.is_none_or(|at| connection.made_at() > at) {
+                    job.failures += 1;
+                    job.lost_at = Some(now);
+                }
+                job.query().is_read()
+            }
+        };
+        if may_repeat && job.failures < FAILURES_MAX && now < job.deadline {
+            return Some(job);
         }
+        self.answer_unavailable(job);
         None
     }
 
@@ -439,10 +458,10 @@ impl Refusal {
     }
 }
 
-const SENT_MAX: u8 = 3;
-/// How long jobs wait for the first attempt after a loss. A busy server, or one far away, takes more than 100 ms to let
-/// somebody in (a process, TLS or SCRAM in several round trips).
-const FIRST_PATIENCE: Duration = Duration::from_millis(500);
+/// A job that failed so often is not sent again.
+const FAILURES_MAX: u8 = 3;
+/// How long jobs wait for the first attempt after a loss.
+const FIRST_PATIENCE: Duration = Duration::from_millis(100);
 /// How long one attempt may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);

@@ -64,7 +64,8 @@ pub(crate) fn missing_files(visitor: &mut Visitor) {
     visitor.ask(&Request::get("/static/app.js.gz")).status(404);
 }
 
-fn media_type(name: &str) -> &'static str {
+/// The media type of a file of the sample.
+pub(crate) fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("css") => "text/css; charset=utf-8",
         Some("html") => "text/html; charset=utf-8",

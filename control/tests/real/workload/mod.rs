@@ -18,7 +18,7 @@ mod visitor;
 pub(crate) use coding::unpacked;
 pub(crate) use crud::Crud;
 pub(crate) use dataset::{codings_of_items, compression, every_pair, random_pairs, whole};
-pub(crate) use files::{missing_files, static_files};
+pub(crate) use files::{media_type, missing_files, static_files};
 pub(crate) use methods::{heads, methods, unknown_paths};
 pub(crate) use rows::{Table, malformed_rows, rows};
 pub(crate) use shop::{Shop, difference, same, with_totals};

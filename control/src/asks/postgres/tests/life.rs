@@ -138,6 +138,32 @@ fn a_read_whose_connection_is_lost_is_sent_again_and_a_write_is_not() {
     assert!(stage.reading("postgres_retried") > 0);
 }
 
+/// As a restart of the server does it. What is sent again must not use up its attempts on connections that end too.
+#[test]
+fn reads_outlive_the_end_of_all_connections() {
+    let server = Postgres::start_new();
+    let mut parts = parts(&server);
+    parts.postgres.timeout = Duration::from_secs(10);
+    parts.postgres.connections = 16;
+    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(200))]);
+    let ask = || -> Vec<_> { (0..64).map(|_| stage.begin_get("/sleep")).collect() };
+    for waiting in ask() {
+        assert_eq!(stage.end(waiting).status, 200);
+    }
+    stage.wait_for("postgres_connections_up", |up| up >= 12);
+    for _ in 0..3 {
+        let reads = ask();
+        thread::sleep(Duration::from_millis(50));
+        server.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pollux'",
+        );
+        for read in reads {
+            assert_eq!(stage.end(read).status, 200);
+        }
+    }
+    assert!(stage.reading("postgres_connections_lost") >= 12);
+}
+
 #[test]
 fn a_server_that_hangs_is_waited_for_no_longer_than_allowed() {
     let server = Postgres::start_new();

@@ -14,7 +14,7 @@ use crate::asks::threads::Threads;
 
 /// The way to a thread with a pool.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct PgWorker {
     orders: UnboundedSender<Order>,
     pool: Arc<Pool>,
 }
@@ -26,7 +26,7 @@ enum Order {
     Stop,
 }
 
-impl Lane {
+impl PgWorker {
     /// Starts a thread with `pool`. It connects at once.
     ///
     /// # Errors
@@ -34,10 +34,10 @@ impl Lane {
     pub(super) fn start(number: usize, threads: &Threads, pool: Arc<Pool>) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (orders, received) = unbounded_channel();
-        let lane = Self { orders, pool: Arc::clone(&pool) };
+        let worker = Self { orders, pool: Arc::clone(&pool) };
         let work = move || runtime.block_on(work(&pool, received));
         threads.start(format!("postgres-{number}"), work)?;
-        Ok(lane)
+        Ok(worker)
     }
 
     /// Whether a job has a connection there, or one to hope for.
