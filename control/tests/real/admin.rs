@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,10 +48,6 @@ fn status(rig: &Rig) -> Value {
     document["server"].clone()
 }
 
-fn socket(rig: &Rig) -> PathBuf {
-    PathBuf::from(format!("/run/pollux/{}.sock", rig.name))
-}
-
 /// A connection to the admin socket.
 fn operator(path: &Path) -> UnixStream {
     let stream = UnixStream::connect(path).expect("somebody listens");
@@ -82,7 +78,7 @@ fn fifty_clients_are_answered_while_others_misbehave() {
     const CLIENTS: usize = 50;
     Rig::run(RigPlan::VETH, |rig| {
         let server = ServerPlan::af_xdp().serve(rig);
-        let path = &socket(rig);
+        let path = &rig.admin_socket();
         let load = thread::scope(|scope| {
             let load = scope.spawn(|| wrk(32, 5, "/pipeline"));
             let rude: Vec<_> =
@@ -141,7 +137,7 @@ fn misbehave(path: &Path, number: usize) {
 fn silent_clients_keep_no_reload_out() {
     Rig::run(RigPlan::VETH, |rig| {
         let server = ServerPlan::af_xdp().serve(rig);
-        let silent: Vec<_> = (0..SILENT).map(|_| operator(&socket(rig))).collect();
+        let silent: Vec<_> = (0..SILENT).map(|_| operator(&rig.admin_socket())).collect();
         let start = Instant::now();
         let text = pollux_well(rig, &["reload"]);
         println!("{SILENT} silent clients, {:?}: {text}", start.elapsed());
@@ -200,7 +196,7 @@ fn a_drained_server_stops_on_command() {
             }
             let said = pollux_well(rig, &["stop"]);
             assert!(said.contains(" stopped in "), "{said}");
-            assert!(!socket(rig).exists(), "the command ends when the socket is gone");
+            assert!(!rig.admin_socket().exists(), "the command ends when the socket is gone");
             assert_eq!(server.wait(Duration::from_secs(10)).code(), Some(0), "{}", server.log());
             assert_eq!(rig.xdp_program(), None);
         }

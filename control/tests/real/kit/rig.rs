@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -177,6 +178,11 @@ impl Rig {
         format!("/run/netns/{}", self.name)
     }
 
+    /// Where servers of this rig listen for commands, unless they are told otherwise.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        format!("/run/pollux/{}.sock", self.name).into()
+    }
+
     /// Takes the link and the namespace away.
     ///
     /// # Errors
@@ -189,7 +195,8 @@ impl Rig {
             |what: &str, is: bool| if is { Err(format!("{what} ({})", self.name)) } else { Ok(()) };
         left(&format!("processes {running}"), !running.trim().is_empty())?;
         left(&String::from_utf8_lossy(&said.stderr), !said.status.success())?;
-        left("the namespace", fs::exists(self.path()).unwrap_or(true))
+        left("the namespace", fs::exists(self.path()).unwrap_or(true))?;
+        left("an admin socket", fs::exists(self.admin_socket()).unwrap_or(true))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,7 +108,7 @@ impl ServerPlan {
             let log = log.clone();
             move || log.collect(stderr)
         });
-        let socket = format!("/run/pollux/{}.sock", rig.name).into();
+        let socket = rig.admin_socket();
         Server { child, log, reader: Some(reader), stats, socket, ended: None }
     }
 }
@@ -268,8 +269,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         if self.ended.is_none() {
             self.child.kill().ok();
-            self.child.wait().ok();
+            self.ended = self.child.wait().ok();
             self.join_log();
+        }
+        if self.ended.is_some_and(|status| status.signal() == Some(Signal::SIGKILL as i32)) {
             // It had no time to.
             fs::remove_file(&self.socket).ok();
         }
