@@ -19,7 +19,7 @@
 # wrk, has core 0 and one thread, in the namespace of the pair's other end; what Pollux does beside its
 # worker happens there too. PostgreSQL runs where the kernel puts it. Rounds are interleaved: both
 # sides take turns load by load, and who begins changes every round.
-# What both sides answer is compared first, rows and octets; on a difference nothing is measured.
+# What both sides answer is compared first, rows and bytes; on a difference nothing is measured.
 # Prints one JSON line per measurement, then a Markdown table of medians; a ratio is the median of the
 # rounds' ratios, its spread their least and greatest. Status 1 where a request failed.
 # POLLUX_BIN names a binary to measure instead of building one, POLLUX_HUGEPAGES the pages it gets
@@ -173,13 +173,13 @@ measure_all() {
 
 # measure SERVER ROUND SECONDS NAME CONNECTIONS LABEL: adds a line to the results and prints it as JSON.
 measure() {
-    local said rate median octets errors
+    local said rate median bytes errors
     take_core "$1"
     said=$("measure_$1" "$3" "$4" "$5") || die "$1 cannot be measured with $6: $said"
-    read -r _ rate median octets errors < <(grep '^measured ' <<<"$said") || die "no figures for $1 with $6: $said"
+    read -r _ rate median bytes errors < <(grep '^measured ' <<<"$said") || die "no figures for $1 with $6: $said"
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$6" "$rate" "$median" "$errors" >>"$scratch/results"
     printf '{"server":"%s","round":%d,"load":"%s","connections":%d,' "${1/peer/$PEER}" "$2" "$6" "$5"
-    printf '"requests_per_second":%d,"octets_per_second":%d,' "$rate" "$octets"
+    printf '"requests_per_second":%d,"bytes_per_second":%d,' "$rate" "$bytes"
     printf '"latency_median_us":%d,"errors":%d}\n' "$median" "$errors"
 }
 

@@ -28,9 +28,9 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let sample = Sample::default();
     let (plan, content, warnings) = judge(plan, mistakes, &sample)?;
     let pool = HugepagePool::read();
-    let need = Need::of(&plan, content.octets, pool);
+    let need = Need::of(&plan, content.bytes, pool);
     let text = if sizing {
-        sizing::table(&plan, content.octets, pool)
+        sizing::table(&plan, content.bytes, pool)
     } else {
         let found = report(&plan, &content, &warnings, need, &host, &HostLinks::read());
         found + &from_environment(&config, &plan)
@@ -88,8 +88,8 @@ fn report(
     }
     let beside = cores::list(&host.beside(&plan.cores));
     line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
-    let octets = mebibytes(content.octets as u64);
-    line("content", format!("{}: {} files, {octets} of answers", content.source, content.files));
+    let bytes = mebibytes(content.bytes as u64);
+    line("content", format!("{}: {} files, {bytes} of answers", content.source, content.files));
     line("limits", limits(plan));
     match plan.pages {
         Pages::Huge => line("memory", need.to_string()),

@@ -90,7 +90,7 @@ pub(crate) enum Command {
     /// Keep other work off the dataplane cores, and put back what was found
     #[command(subcommand)]
     Tune(TuneCommand),
-    /// Write the built-in sample data into a directory, the same octets every time
+    /// Write the built-in sample data into a directory, the same bytes every time
     #[command(after_help = EXIT_CODES)]
     Sample {
         /// Directory to write dataset.json and static/ into; made if it is not there

@@ -82,8 +82,8 @@ pub(crate) struct Content {
     pub(crate) routes: usize,
     /// Static files.
     pub(crate) files: usize,
-    /// Octets of the response store.
-    pub(crate) octets: usize,
+    /// Bytes of the response store.
+    pub(crate) bytes: usize,
     /// Whether the store lies in hugepages.
     pub(crate) huge: bool,
 }
@@ -95,7 +95,7 @@ impl Content {
     /// # Errors
     /// A route or its data is missing or malformed; all that are.
     pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
-        Self::build(plan, sample, |octets| match HugeBytes::zeroed(octets) {
+        Self::build(plan, sample, |bytes| match HugeBytes::zeroed(bytes) {
             Ok(bytes) => (bytes.backing() == Backing::Huge, Box::new(bytes)),
             // The site says that it got too little.
             Err(_) => (false, Box::new(Vec::new())),
@@ -107,7 +107,7 @@ impl Content {
     /// # Errors
     /// As [`load`](Self::load).
     pub(crate) fn rehearse(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
-        Self::build(plan, sample, |octets| (false, Box::new(vec![0; octets])))
+        Self::build(plan, sample, |bytes| (false, Box::new(vec![0; bytes])))
     }
 
     fn build(
@@ -121,10 +121,10 @@ impl Content {
             parts.add(draft, fill(draft, &source));
         }
         let blueprint = parts.whole()?;
-        let mut octets = 0;
+        let mut bytes = 0;
         let mut huge = false;
         let built = Site::build(blueprint, |len| {
-            octets = len;
+            bytes = len;
             let (backing, bytes) = memory(len);
             huge = backing;
             bytes
@@ -133,7 +133,7 @@ impl Content {
         let routes = blueprint.routes.len();
         match built {
             Ok(site) => {
-                Ok(Self { site: Arc::new(site), source: source.name, routes, files, octets, huge })
+                Ok(Self { site: Arc::new(site), source: source.name, routes, files, bytes, huge })
             }
             Err(error) => Err(parts.explain(error)),
         }

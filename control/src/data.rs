@@ -1,6 +1,6 @@
 //! Reads what routes are made of: files, and directories with everything below them.
 //!
-//! Reads only; what the octets mean is checked by `handlers::Site::build`.
+//! Reads only; what the bytes mean is checked by `handlers::Site::build`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +58,7 @@ impl DataError {
     }
 }
 
-/// The octets of a file, which should be `expected`.
+/// The bytes of a file, which should be `expected`.
 ///
 /// # Errors
 /// It cannot be read.

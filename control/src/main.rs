@@ -93,6 +93,6 @@ fn command_line() -> Cli {
 
 fn write_sample(directory: &Path, force: bool) -> Result<(), Failure> {
     let written = sample::write(directory, force)?;
-    println!("{}: {} files, {} octets", directory.display(), written.files, written.octets);
+    println!("{}: {} files, {} bytes", directory.display(), written.files, written.bytes);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// Memory of this process now, in octets.
+/// Memory of this process now, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemoryUse {
     /// Ordinary pages in RAM (`VmRSS`; hugepages are not in it).
@@ -25,7 +25,7 @@ impl MemoryUse {
 /// The host's pool of default-sized hugepages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HugepagePool {
-    /// Octets of one page.
+    /// Bytes of one page.
     pub(crate) page: u64,
     /// Pages in the pool.
     pub(crate) total: u64,
@@ -49,15 +49,15 @@ impl HugepagePool {
         }
     }
 
-    /// Pages that `octets` take.
-    pub(crate) fn pages_for(&self, octets: u64) -> u64 {
-        octets.div_ceil(self.page.max(1))
+    /// Pages that `bytes` take.
+    pub(crate) fn pages_for(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.page.max(1))
     }
 }
 
-/// `octets` as people read them.
-pub(crate) fn mebibytes(octets: u64) -> String {
-    format!("{:.1} MiB", octets as f64 / f64::from(1 << 20))
+/// `bytes` as people read them.
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn kibibytes(text: &str, name: &str) -> u64 {

@@ -46,11 +46,11 @@ pub(crate) struct Reloaded {
     pub(crate) routes: usize,
     /// Routes before.
     pub(crate) routes_before: usize,
-    /// Octets of stored answers now.
-    pub(crate) octets: usize,
-    /// Octets of stored answers before.
-    pub(crate) octets_before: usize,
-    /// Whether those octets are in hugepages.
+    /// Bytes of stored answers now.
+    pub(crate) bytes: usize,
+    /// Bytes of stored answers before.
+    pub(crate) bytes_before: usize,
+    /// Whether those bytes are in hugepages.
     pub(crate) hugepages: bool,
     /// How long it took, in milliseconds.
     pub(crate) ms: u64,
@@ -66,11 +66,11 @@ impl Reloaded {
     }
 
     fn headline(&self) -> String {
-        let Self { source, routes, routes_before, octets, octets_before, hugepages, ms, .. } = self;
+        let Self { source, routes, routes_before, bytes, bytes_before, hugepages, ms, .. } = self;
         let pages = if *hugepages { "hugepages" } else { "ordinary pages" };
         format!(
-            "reloaded in {ms} ms: {routes} routes ({routes_before} before), {octets} octets of \
-             answers ({octets_before} before) in {pages}, from {source}"
+            "reloaded in {ms} ms: {routes} routes ({routes_before} before), {bytes} bytes of \
+             answers ({bytes_before} before) in {pages}, from {source}"
         )
     }
 }
@@ -381,13 +381,13 @@ impl Reloader {
             return Err(ReloadError::Crowded);
         }
         let Fresh { content, effective, at_restart } = self.read().await?;
-        let Content { routes, octets, huge, .. } = content;
+        let Content { routes, bytes, huge, .. } = content;
         let mut reloaded = Reloaded {
             source: content.source.clone(),
             routes,
             routes_before: self.serving.content.routes,
-            octets,
-            octets_before: self.serving.content.octets,
+            bytes,
+            bytes_before: self.serving.content.bytes,
             hugepages: huge,
             ms: 0,
             at_restart,

@@ -1,4 +1,4 @@
-//! `pollux sample DIR`: writes the data that the program carries, the same octets and the same
+//! `pollux sample DIR`: writes the data that the program carries, the same bytes and the same
 //! modification times every time: two data sets, static files, and the same rows for both databases.
 
 mod database;
@@ -61,8 +61,8 @@ impl SampleError {
 pub(crate) struct Written {
     /// Files, siblings included.
     pub(crate) files: usize,
-    /// Their octets.
-    pub(crate) octets: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
 }
 
 /// Writes the sample into `directory`, which is made if need be.
@@ -81,11 +81,11 @@ pub(crate) fn write(directory: &Path, force: bool) -> Result<Written, SampleErro
         write(&path)?;
         paths.push(path);
     }
-    let mut octets = 0;
+    let mut bytes = 0;
     for path in &paths {
-        octets += fs::metadata(path).map_err(SampleError::write(path))?.len();
+        bytes += fs::metadata(path).map_err(SampleError::write(path))?.len();
     }
-    Ok(Written { files: paths.len(), octets })
+    Ok(Written { files: paths.len(), bytes })
 }
 
 /// Writes the data sets and the static files below `directory`; returns their paths.
@@ -164,7 +164,7 @@ mod tests {
             files += 1;
         }
         assert_eq!(written.files, files);
-        assert!(written.octets > 10_000_000, "the databases count too: {written:?}");
+        assert!(written.bytes > 10_000_000, "the databases count too: {written:?}");
         for name in [DATASET, "static/app.js.br", DATABASE, SEED] {
             let modified = fs::metadata(target.join(name)).and_then(|meta| meta.modified());
             let date = UNIX_EPOCH + Duration::from_secs(MODIFIED_UNIX);

@@ -94,7 +94,7 @@ async fn run(
     };
     drop(extended);
     tell(&content);
-    let need = Need::of(&plan, content.octets, HugepagePool::read());
+    let need = Need::of(&plan, content.bytes, HugepagePool::read());
     let snapshot = Snapshot::new(content, &launch::forms(&plan));
     let (plan, appliance) = launch(plan, &snapshot, need).await?;
     let asks = match Asks::start(&plan, appliance.team.lines(), &snapshot.content.site) {
@@ -152,11 +152,11 @@ async fn launch(plan: Plan, snapshot: &Snapshot, need: Need) -> Result<(Plan, Ap
 }
 
 fn tell(content: &Content) {
-    let Content { source, routes, files, octets, huge, .. } = content;
+    let Content { source, routes, files, bytes, huge, .. } = content;
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
-    let octets = mebibytes(*octets as u64);
+    let bytes = mebibytes(*bytes as u64);
     tracing::info!(
-        "content is {source}: {routes} routes, {files} files, {octets} of answers in {pages}"
+        "content is {source}: {routes} routes, {files} files, {bytes} of answers in {pages}"
     );
 }
 

@@ -65,7 +65,7 @@ struct shim_port_info {
 	uint64_t tx_offloads;
 	uint16_t rx_queues;
 	uint16_t tx_queues;
-	uint32_t frame_max; /* octets of a frame, FCS included */
+	uint32_t frame_max; /* bytes of a frame, FCS included */
 	uint16_t mtu_max; /* UINT16_MAX: see frame_max */
 	uint16_t reserved;
 };
@@ -85,7 +85,7 @@ struct shim_pool_conf {
 	const char *name;
 	uint32_t mbufs;
 	uint32_t cache; /* mbufs each registered thread may keep at hand */
-	uint32_t data_room; /* octets, headroom included */
+	uint32_t data_room; /* bytes, headroom included */
 	int32_t socket;
 	uint32_t dense; /* not 0: no gaps at page ends; not for devices that do DMA */
 	uint32_t reserved;

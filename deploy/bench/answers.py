@@ -4,7 +4,7 @@
     answers.py rows REQUEST                          the rows of a database, as JSON on standard input
 
 Prints a line for each request, with tabs between: the request, the status, the items, a digest of the content (of JSON
-by its meaning, 10.0 being 10; of anything else by its octets), and last, for information, the octets on the wire.
+by its meaning, 10.0 being 10; of anything else by its bytes), and last, for information, the bytes on the wire.
 """
 
 import gzip
@@ -56,22 +56,22 @@ def fetch(profile, url, files):
         chunked = "Transfer-Encoding" in fields
         connection.request(method, path, body, fields, encode_chunked=chunked)
         answer = connection.getresponse()
-        octets = answer.read()
+        body = answer.read()
         name = " ".join([method, path, *(f"{key}: {value}" for key, value in fields.items())])
         coding = answer.getheader("Content-Encoding", "identity")
         kind = answer.getheader("Content-Type", "").partition(";")[0]
-        show(name, f"{answer.status} {coding}", kind, coding, octets)
+        show(name, f"{answer.status} {coding}", kind, coding, body)
 
 
-def show(name, status, kind, coding, octets):
+def show(name, status, kind, coding, body):
     """One line."""
     items = "-"
-    content = octets
+    content = body
     if kind == "application/json" and not path_of(name).startswith("/static/"):
-        document = json.loads(gzip.decompress(octets) if coding == "gzip" else octets, parse_float=number)
+        document = json.loads(gzip.decompress(body) if coding == "gzip" else body, parse_float=number)
         items = len(document["items"])
         content = json.dumps(document, sort_keys=True).encode()
-    print(name, status, items, hashlib.sha256(content).hexdigest(), len(octets), sep="\t")
+    print(name, status, items, hashlib.sha256(content).hexdigest(), len(body), sep="\t")
 
 
 def path_of(name):

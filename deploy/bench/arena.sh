@@ -58,11 +58,11 @@ fetch_answers() {
 print_notes() {
     local path ours theirs
     for path in /compression /compression-per-request; do
-        ours=$(wire_octets "$path" "$scratch/ours")
-        theirs=$(wire_octets "$path" "$scratch/theirs")
-        printf 'On the wire %s is %d octets from Pollux and %d from %s.\n' "$path" "$ours" "$theirs" "$PEER"
+        ours=$(wire_bytes "$path" "$scratch/ours")
+        theirs=$(wire_bytes "$path" "$scratch/theirs")
+        printf 'On the wire %s is %d bytes from Pollux and %d from %s.\n' "$path" "$ours" "$theirs" "$PEER"
     done
 }
 
-# wire_octets PATH FILE
-wire_octets() { awk -F '\t' -v name="GET $1 Accept-Encoding: gzip" '$1 == name { print $5 }' "$2"; }
+# wire_bytes PATH FILE
+wire_bytes() { awk -F '\t' -v name="GET $1 Accept-Encoding: gzip" '$1 == name { print $5 }' "$2"; }

@@ -1,6 +1,6 @@
 -- What wrk asks, by the name in BENCH_LOAD: one request, which wrk then sends without asking here again,
 -- or a list that is taken in turn over all connections.
--- Prints "measured RATE MEDIAN_US OCTETS ERRORS" at the end.
+-- Prints "measured RATE MEDIAN_US BYTES ERRORS" at the end.
 
 local PREFIX = "HTTP/1.1\r\nHost: bench\r\n"
 

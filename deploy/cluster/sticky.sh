@@ -61,12 +61,12 @@ main() {
 }
 
 need_address() {
-    local octet
-    local -a octets
-    IFS=. read -ra octets <<<"$2"
+    local byte
+    local -a bytes
+    IFS=. read -ra bytes <<<"$2"
     [[ $2 =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}$ ]] || misuse "$1 wants an address such as 10.0.0.2, not '$2'"
-    for octet in "${octets[@]}"; do
-        ((10#$octet <= 255)) || misuse "$1 wants an address such as 10.0.0.2, not '$2'"
+    for byte in "${bytes[@]}"; do
+        ((10#$byte <= 255)) || misuse "$1 wants an address such as 10.0.0.2, not '$2'"
     done
 }
 

@@ -189,7 +189,7 @@ def integer(text):
 
 
 def read_files(directory):
-    """Name of each file, and by content coding the fields and octets to answer with."""
+    """Name of each file, and by content coding the fields and bytes to answer with."""
     for path in sorted(directory.iterdir()):
         if path.suffix in (".br", ".gz"):
             continue

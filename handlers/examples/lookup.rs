@@ -1,4 +1,4 @@
-//! What a request costs with a dozen routes and with a thousand, from the first octet of its head to the
+//! What a request costs with a dozen routes and with a thousand, from the first byte of its head to the
 //! last of its answer: `cargo run --release -p handlers --example lookup`.
 #![expect(clippy::disallowed_methods, reason = "the clock is what it is about")]
 #![expect(clippy::disallowed_macros, reason = "figures are to be seen")]

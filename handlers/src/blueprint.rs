@@ -54,7 +54,7 @@ pub enum Compress {
 /// What a route answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// The same octets always.
+    /// The same bytes always.
     Fixed {
         /// Status of the answer.
         status: Status,
@@ -78,7 +78,7 @@ pub enum Kind {
     Dataset(DatasetPlan),
     /// Sum of the integers of the query and, for POST, of the body.
     Sum,
-    /// How many octets of body came.
+    /// How many bytes of body came.
     Count,
     /// Rows of a database.
     Query(Box<QueryPlan>),

@@ -1,4 +1,4 @@
-//! Content codings (RFC 9110 8.4.1): what is offered, what is chosen, and the octets.
+//! Content codings (RFC 9110 8.4.1): what is offered, what is chosen, and the bytes.
 //!
 //! Three efforts: [`best`] for what is made once, [`quick`] for the many that are made when a site is
 //! built, [`press`] for one request. See README.md for the figures behind them.
@@ -32,29 +32,29 @@ pub(crate) fn chosen(accepted: Accepted, offers: &[Coding]) -> Coding {
 }
 
 /// Near the smallest there is, for a body that is made once.
-pub(crate) fn best(coding: Coding, octets: &[u8]) -> Vec<u8> {
-    let quality = if octets.len() <= BEST_LEN_MAX { BROTLI_BEST } else { BROTLI_GOOD };
-    coded(coding, octets, GZIP_BEST, quality)
+pub(crate) fn best(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+    let quality = if bytes.len() <= BEST_LEN_MAX { BROTLI_BEST } else { BROTLI_GOOD };
+    coded(coding, bytes, GZIP_BEST, quality)
 }
 
 /// Small, for one of hundreds of bodies that are made at a start.
-pub(crate) fn quick(coding: Coding, octets: &[u8]) -> Vec<u8> {
-    coded(coding, octets, GZIP_BEST, BROTLI_QUICK)
+pub(crate) fn quick(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+    coded(coding, bytes, GZIP_BEST, BROTLI_QUICK)
 }
 
 /// Fast, for the body of one request: of a long one less is asked.
-pub(crate) fn press(coding: Coding, octets: &[u8]) -> Vec<u8> {
-    match octets.len() {
-        ..=SHORT_LEN_MAX => coded(coding, octets, GZIP_SHORT, BROTLI_SHORT),
-        _ => coded(coding, octets, GZIP_LONG, BROTLI_LONG),
+pub(crate) fn press(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+    match bytes.len() {
+        ..=SHORT_LEN_MAX => coded(coding, bytes, GZIP_SHORT, BROTLI_SHORT),
+        _ => coded(coding, bytes, GZIP_LONG, BROTLI_LONG),
     }
 }
 
-fn coded(coding: Coding, octets: &[u8], gzip_level: u32, brotli_quality: i32) -> Vec<u8> {
+fn coded(coding: Coding, bytes: &[u8], gzip_level: u32, brotli_quality: i32) -> Vec<u8> {
     match coding {
-        Coding::Identity => octets.to_vec(),
-        Coding::Gzip => gzip(octets, gzip_level),
-        Coding::Br => brotli(octets, brotli_quality),
+        Coding::Identity => bytes.to_vec(),
+        Coding::Gzip => gzip(bytes, gzip_level),
+        Coding::Br => brotli(bytes, brotli_quality),
     }
 }
 
@@ -71,42 +71,42 @@ const GZIP_LONG: u32 = 3;
 const BROTLI_LONG: i32 = 3;
 const SHORT_LEN_MAX: usize = 64 * 1024;
 
-/// gzip at `level` 1 to 9 (RFC 1952). No name and no time inside: the same octets every time.
-pub(crate) fn gzip(octets: &[u8], level: u32) -> Vec<u8> {
+/// gzip at `level` 1 to 9 (RFC 1952). No name and no time inside: the same bytes every time.
+pub(crate) fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    encoder.write_all(octets).expect("a Vec takes everything");
+    encoder.write_all(bytes).expect("a Vec takes everything");
     encoder.finish().expect("a Vec takes everything")
 }
 
 /// br at `quality` 0 to 11 (RFC 7932).
-pub(crate) fn brotli(octets: &[u8], quality: i32) -> Vec<u8> {
+pub(crate) fn brotli(bytes: &[u8], quality: i32) -> Vec<u8> {
     let params = brotli::enc::BrotliEncoderParams {
         quality,
-        lgwin: window_bits(octets.len()),
-        size_hint: octets.len(),
+        lgwin: window_bits(bytes.len()),
+        size_hint: bytes.len(),
         mode: brotli::enc::backward_references::BrotliEncoderMode::BROTLI_MODE_TEXT,
         ..Default::default()
     };
     let mut coded = Vec::new();
-    brotli::BrotliCompress(&mut &octets[..], &mut coded, &params).expect("a Vec takes everything");
+    brotli::BrotliCompress(&mut &bytes[..], &mut coded, &params).expect("a Vec takes everything");
     coded
 }
 
-/// The smallest window that spans `len` octets: less memory to clear than the largest one. Below
+/// The smallest window that spans `len` bytes: less memory to clear than the largest one. Below
 /// 17 bits the encoder chooses a hash table that is many times larger (20 times the time for a small
 /// body at quality 5).
 fn window_bits(len: usize) -> i32 {
     (17..=22).find(|bits| len + 16 <= 1 << bits).unwrap_or(22)
 }
 
-/// Whether a gzip stream unpacks to exactly `octets`.
-pub(crate) fn gzip_says(coded: &[u8], octets: &[u8]) -> Result<(), Differs> {
-    says(GzDecoder::new(coded), octets)
+/// Whether a gzip stream unpacks to exactly `bytes`.
+pub(crate) fn gzip_says(coded: &[u8], bytes: &[u8]) -> Result<(), Differs> {
+    says(GzDecoder::new(coded), bytes)
 }
 
-/// Whether a br stream unpacks to exactly `octets`.
-pub(crate) fn brotli_says(coded: &[u8], octets: &[u8]) -> Result<(), Differs> {
-    says(brotli::Decompressor::new(coded, PIECE), octets)
+/// Whether a br stream unpacks to exactly `bytes`.
+pub(crate) fn brotli_says(coded: &[u8], bytes: &[u8]) -> Result<(), Differs> {
+    says(brotli::Decompressor::new(coded, PIECE), bytes)
 }
 
 /// How a coded stream differs from what it should say.
@@ -114,20 +114,20 @@ pub(crate) fn brotli_says(coded: &[u8], octets: &[u8]) -> Result<(), Differs> {
 pub(crate) enum Differs {
     /// It is no stream of its coding.
     Broken,
-    /// The first octet that differs, or where the shorter of the two ends.
+    /// The first byte that differs, or where the shorter of the two ends.
     At(usize),
 }
 
 /// Compares piece by piece: a stream that unpacks to far more costs no more than the file itself.
-fn says(mut decoder: impl Read, octets: &[u8]) -> Result<(), Differs> {
+fn says(mut decoder: impl Read, bytes: &[u8]) -> Result<(), Differs> {
     let mut piece = [0; PIECE];
     let mut at = 0;
     loop {
         let got = decoder.read(&mut piece).map_err(|_| Differs::Broken)?;
         if got == 0 {
-            return if at == octets.len() { Ok(()) } else { Err(Differs::At(at)) };
+            return if at == bytes.len() { Ok(()) } else { Err(Differs::At(at)) };
         }
-        let same = piece[..got].iter().zip(&octets[at..]).take_while(|(a, b)| a == b).count();
+        let same = piece[..got].iter().zip(&bytes[at..]).take_while(|(a, b)| a == b).count();
         at += same;
         if same < got {
             return Err(Differs::At(at));
@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn what_is_coded_says_the_same() {
         for len in [0, 1, 1000, 100_000] {
-            let octets: Vec<u8> = (0..len).map(|i: u64| (i * i % 251).to_le_bytes()[0]).collect();
-            let (packed, squeezed) = (gzip(&octets, 9), brotli(&octets, 5));
-            assert_eq!(gzip_says(&packed, &octets), Ok(()));
-            assert_eq!(brotli_says(&squeezed, &octets), Ok(()));
+            let bytes: Vec<u8> = (0..len).map(|i: u64| (i * i % 251).to_le_bytes()[0]).collect();
+            let (packed, squeezed) = (gzip(&bytes, 9), brotli(&bytes, 5));
+            assert_eq!(gzip_says(&packed, &bytes), Ok(()));
+            assert_eq!(brotli_says(&squeezed, &bytes), Ok(()));
         }
     }
 
@@ -170,13 +170,13 @@ mod tests {
     #[test]
     fn every_effort_says_the_same() {
         let text = "some words, and some words again; ".repeat(5000).into_bytes();
-        for octets in [&text[..1000], &text] {
+        for bytes in [&text[..1000], &text] {
             for make in [best, quick, press] {
-                let (packed, squeezed) = (make(Coding::Gzip, octets), make(Coding::Br, octets));
-                assert!(packed.len() * 4 < octets.len() && squeezed.len() * 4 < octets.len());
-                assert_eq!(gzip_says(&packed, octets), Ok(()));
-                assert_eq!(brotli_says(&squeezed, octets), Ok(()));
-                assert_eq!(make(Coding::Identity, octets), octets);
+                let (packed, squeezed) = (make(Coding::Gzip, bytes), make(Coding::Br, bytes));
+                assert!(packed.len() * 4 < bytes.len() && squeezed.len() * 4 < bytes.len());
+                assert_eq!(gzip_says(&packed, bytes), Ok(()));
+                assert_eq!(brotli_says(&squeezed, bytes), Ok(()));
+                assert_eq!(make(Coding::Identity, bytes), bytes);
             }
         }
     }

@@ -54,7 +54,7 @@ pub(crate) enum Told {
     Rendered {
         /// What was asked for.
         values: Values,
-        /// Octets of the body.
+        /// Bytes of the body.
         len: u32,
     },
     /// Rendered and coded, beside the dataplane.
@@ -78,7 +78,7 @@ impl Draft {
         let computed = Computed::read(plan)?;
         let items = read::read(&plan.items, &computed)?;
         if Rows::len_max(&items, &computed) > BODY_LEN_MAX {
-            let found = format!("more than {BODY_LEN_MAX} octets of them");
+            let found = format!("more than {BODY_LEN_MAX} bytes of them");
             return Err(BuildError::NotItems { file: plan.items.name.clone(), found }.into());
         }
         let (rows, text) = Rows::plan(&items, &computed);
@@ -119,9 +119,9 @@ impl Draft {
             return Ok(());
         }
         let all = stored::every(&self.axes);
-        let octets: usize = all.iter().map(|&values| self.dataset.body_len(values)).sum();
-        if octets > STORED_LEN_MAX {
-            let problem = format!("{} bodies of {octets} octets together are too many", all.len());
+        let bytes: usize = all.iter().map(|&values| self.dataset.body_len(values)).sum();
+        if bytes > STORED_LEN_MAX {
+            let problem = format!("{} bodies of {bytes} bytes together are too many", all.len());
             let fix = "narrow the bounds of the count, or write per-request";
             return Err(Fault::new("compress", "precomputed", problem, fix));
         }
@@ -169,7 +169,7 @@ impl Dataset {
         self.rendered
     }
 
-    /// Writes what fits of a rendered body of `len` octets, from offset `at`; returns how much. `text`
+    /// Writes what fits of a rendered body of `len` bytes, from offset `at`; returns how much. `text`
     /// is that of the items.
     pub(crate) fn render(
         &self,
@@ -223,7 +223,7 @@ impl Dataset {
         let count = self.items(values);
         let side = |pieces: &[Piece<Hole>]| -> usize {
             let piece = |piece: &Piece<Hole>| match piece {
-                Piece::Literal(octets) => octets.len(),
+                Piece::Literal(bytes) => bytes.len(),
                 Piece::Hole(Hole::Count) => itoa::Buffer::new().format(count).len(),
                 Piece::Hole(Hole::Parameter(at)) => itoa::Buffer::new().format(values.0[*at]).len(),
             };
@@ -276,7 +276,7 @@ impl Dataset {
 fn tell_side(pieces: &[Piece<Hole>], count: usize, values: Values, sink: &mut impl Sink) {
     for piece in pieces {
         match piece {
-            Piece::Literal(octets) => sink.put(octets),
+            Piece::Literal(bytes) => sink.put(bytes),
             Piece::Hole(Hole::Count) => sink.put(itoa::Buffer::new().format(count).as_bytes()),
             Piece::Hole(Hole::Parameter(at)) => {
                 sink.put(itoa::Buffer::new().format(values.0[*at]).as_bytes());
@@ -331,6 +331,6 @@ const JSON: &str = "application/json";
 /// Rows of one body: lengths of bodies have 32 bits, and the template takes its share.
 const BODY_LEN_MAX: usize = 2 * 1024 * 1024 * 1024;
 
-/// Bodies made when the site is built, of one route and before they are coded, in octets: about two
+/// Bodies made when the site is built, of one route and before they are coded, in bytes: about two
 /// seconds of a start.
 const STORED_LEN_MAX: usize = 64 * 1024 * 1024;

@@ -30,7 +30,7 @@ pub enum BuildError {
         file: String,
         /// Line, counted from 1.
         line: usize,
-        /// Column in octets, counted from 1.
+        /// Column in bytes, counted from 1.
         column: usize,
         /// What the parser said.
         problem: String,
@@ -90,11 +90,11 @@ pub enum BuildError {
         found: String,
     },
     /// The memory that was handed in is smaller than what was asked for.
-    #[error("memory for responses: expected {expected} octets, found {found}")]
+    #[error("memory for responses: expected {expected} bytes, found {found}")]
     Memory {
-        /// Octets asked for.
+        /// Bytes asked for.
         expected: usize,
-        /// Octets handed in.
+        /// Bytes handed in.
         found: usize,
     },
 }
@@ -118,7 +118,7 @@ impl PlanError {
             Self::Data(error) => error,
             Self::Head(HeadTooLong(found)) => {
                 let problem =
-                    format!("an answer has a head of {found} octets, {HEAD_OUT_MAX} at most fit");
+                    format!("an answer has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
                 Fault::new("headers", "", problem, "shorten or leave out some fields").at(route)
             }
         }

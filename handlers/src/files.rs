@@ -94,9 +94,9 @@ pub(crate) enum Served {
     Part {
         /// A 206 head.
         head: EntryId,
-        /// Offset of the first octet.
+        /// Offset of the first byte.
         first: u64,
-        /// Octets.
+        /// Bytes.
         len: u64,
     },
     /// A precondition failed: 412.
@@ -123,12 +123,12 @@ impl File {
         check_siblings(source)?;
         let mut coded: Vec<(Coding, Cow<'m, [u8]>)> = Vec::new();
         for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
-            if let Some(octets) = sibling {
-                coded.push((coding, octets.into()));
+            if let Some(bytes) = sibling {
+                coded.push((coding, bytes.into()));
             } else if manner.made.contains(&coding) && is_compressible(media_type(&source.name)) {
-                let octets = best(coding, &source.bytes);
-                if octets.len() < source.bytes.len() {
-                    coded.push((coding, octets.into()));
+                let bytes = best(coding, &source.bytes);
+                if bytes.len() < source.bytes.len() {
+                    coded.push((coding, bytes.into()));
                 }
             }
         }
@@ -138,8 +138,8 @@ impl File {
         coded.sort_by_key(|&(coding, _)| rank(coding).unwrap_or(manner.made.len()));
         let mut variants = Vec::new();
         let mut offers = Vec::new();
-        for (coding, octets) in coded {
-            variants.push(plan_variant(source, coding, octets, is_coded, manner, store)?);
+        for (coding, bytes) in coded {
+            variants.push(plan_variant(source, coding, bytes, is_coded, manner, store)?);
             offers.push(coding);
         }
         Ok(Self {
@@ -201,14 +201,14 @@ impl File {
 fn plan_variant<'m>(
     source: &SourceFile,
     coding: Coding,
-    octets: Cow<'m, [u8]>,
+    bytes: Cow<'m, [u8]>,
     is_coded: bool,
     manner: &Manner<'_>,
     store: &mut StorePlan<'m>,
 ) -> Result<Variant, HeadTooLong> {
-    //= RFC 9110 8.8.3.3: a strong tag is that of the octets transferred; no two codings share one.
-    let tag = format!("\"{:016x}{}\"", hash(&octets), tag_ending(coding));
-    let len = octets.len();
+    //= RFC 9110 8.8.3.3: a strong tag is that of the bytes transferred; no two codings share one.
+    let tag = format!("\"{:016x}{}\"", hash(&bytes), tag_ending(coding));
+    let len = bytes.len();
     let vary = is_coded.then_some("Accept-Encoding");
     let modified = HttpDate::from_unix(source.modified_unix);
     let head = |status| {
@@ -226,7 +226,7 @@ fn plan_variant<'m>(
             .field("Accept-Ranges", "bytes")
             .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()))
     };
-    let first = store.add(content(Status::S200).field("Content-Length", len), Body::Own(octets))?;
+    let first = store.add(content(Status::S200).field("Content-Length", len), Body::Own(bytes))?;
     let not_modified = store.add(head(Status::S304), Body::Empty)?;
     let partial = store.add(content(Status::S206).open_range(), Body::Of(first))?;
     let excuse = "416 Range Not Satisfiable\n";
@@ -251,7 +251,7 @@ pub(crate) fn path(directory: &str, source: &SourceFile) -> Result<String, Build
     };
     let path = format!("{directory}{name}");
     if path.len() > PATH_LEN_MAX {
-        return fault("a path of at most 1024 octets", &path.len().to_string());
+        return fault("a path of at most 1024 bytes", &path.len().to_string());
     }
     if name.split('/').any(str::is_empty) {
         return fault("segments separated by one slash each", "an empty one");
@@ -275,9 +275,9 @@ fn check_siblings(source: &SourceFile) -> Result<(), BuildError> {
         let found = match result {
             None | Some(Ok(())) => return Ok(()),
             Some(Err(Differs::Broken)) => "no such stream".to_owned(),
-            Some(Err(Differs::At(at))) => format!("a difference at octet {at}"),
+            Some(Err(Differs::At(at))) => format!("a difference at byte {at}"),
         };
-        let expected = "unpack to the same octets";
+        let expected = "unpack to the same bytes";
         Err(BuildError::Sibling { name: source.name.clone(), coding, expected, found })
     };
     check(".br", source.brotli.as_ref().map(|coded| brotli_says(coded, &source.bytes)))?;

@@ -1,4 +1,4 @@
-//! The same octets always: fixed bodies, in each coding, and redirections.
+//! The same bytes always: fixed bodies, in each coding, and redirections.
 
 use http1::coding::{Accepted, Coding};
 use http1::{Method, Request, Status, etag};
@@ -59,11 +59,11 @@ impl<'b> Draft<'b> {
     ) -> Result<Fixed, HeadTooLong> {
         let Self { status, media_type, body, etag, offers } = self;
         let mut coded: Vec<_> = offers.iter().map(|&coding| (coding, best(coding, body))).collect();
-        coded.retain(|(coding, octets)| *coding == Coding::Identity || octets.len() < body.len());
+        coded.retain(|(coding, bytes)| *coding == Coding::Identity || bytes.len() < body.len());
         let offers = coded.iter().map(|(coding, _)| *coding).collect();
         let vary = (coded.len() > 1).then_some("Accept-Encoding");
         let mut variants = Vec::new();
-        for (coding, octets) in coded {
+        for (coding, bytes) in coded {
             let tag = etag.map(|tag| format!("\"{tag}{}\"", tag_ending(coding)));
             let head =
                 |status| HeadPlan::new(status).maybe("ETag", tag.as_ref()).maybe("Vary", vary);
@@ -72,10 +72,10 @@ impl<'b> Draft<'b> {
                 .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()))
                 .fields(fields);
             let whole = match has_content(status) {
-                true => whole.field("Content-Length", octets.len()),
+                true => whole.field("Content-Length", bytes.len()),
                 false => whole,
             };
-            let whole = store.add(whole, Body::Own(octets.into()))?;
+            let whole = store.add(whole, Body::Own(bytes.into()))?;
             if tag.is_some() {
                 let not_modified = head(Status::S304).fields(fields);
                 let not_modified = store.add(not_modified, Body::Empty)?;

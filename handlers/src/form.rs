@@ -21,12 +21,12 @@ pub struct FormPool {
 }
 
 impl FormPool {
-    /// `count` forms with room for `octets` each: path segments, query and body of one request
+    /// `count` forms with room for `bytes` each: path segments, query and body of one request
     /// together.
-    pub fn new(count: usize, octets: usize) -> Self {
+    pub fn new(count: usize, bytes: usize) -> Self {
         let free = ArrayQueue::new(count.max(1));
         for _ in 0..count {
-            let pushed = free.push(Box::new(Form::new(octets)));
+            let pushed = free.push(Box::new(Form::new(bytes)));
             assert!(pushed.is_ok(), "there is room for each");
         }
         Self { free, refused: AtomicU64::new(0) }
@@ -90,10 +90,10 @@ impl Drop for Lease {
     }
 }
 
-/// What was written down of one request. `octets[..used]` are the path segments, the query and the
+/// What was written down of one request. `bytes[..used]` are the path segments, the query and the
 /// body, in this order.
 pub(crate) struct Form {
-    octets: Box<[u8]>,
+    bytes: Box<[u8]>,
     used: usize,
     /// Something did not fit: the request is answered 413.
     overflows: bool,
@@ -106,9 +106,9 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    fn new(octets: usize) -> Self {
+    fn new(bytes: usize) -> Self {
         Self {
-            octets: vec![0; octets].into(),
+            bytes: vec![0; bytes].into(),
             used: 0,
             overflows: false,
             route: 0,
@@ -141,12 +141,12 @@ impl Form {
         self.accepted = accepted;
     }
 
-    /// Writes more octets down: of the body, once the request has begun.
-    pub(crate) fn push(&mut self, octets: &[u8]) {
-        match self.octets.get_mut(self.used..self.used + octets.len()) {
+    /// Writes more bytes down: of the body, once the request has begun.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        match self.bytes.get_mut(self.used..self.used + bytes.len()) {
             Some(room) if !self.overflows => {
-                room.copy_from_slice(octets);
-                self.used += octets.len();
+                room.copy_from_slice(bytes);
+                self.used += bytes.len();
             }
             _ => self.overflows = true,
         }
@@ -166,13 +166,13 @@ impl Form {
     pub(crate) fn inputs<'a>(&'a self, names: impl Iterator<Item = &'a str>) -> Inputs<'a> {
         let mut from = 0;
         let captures = names.zip(&self.captures[..self.captures_len]).map(|(name, &end)| {
-            let text = str::from_utf8(&self.octets[from..end]);
+            let text = str::from_utf8(&self.bytes[from..end]);
             from = end;
             (name, text.expect("a path that matches is UTF-8"))
         });
         let from = self.captures[..self.captures_len].last().copied().unwrap_or(0);
-        let query = &self.octets[from..self.query_end];
-        let body = &self.octets[self.query_end..self.used];
+        let query = &self.bytes[from..self.query_end];
+        let body = &self.bytes[self.query_end..self.used];
         Inputs::new(captures, query, body, self.accepted)
     }
 }
@@ -182,7 +182,7 @@ impl fmt::Debug for Form {
         f.debug_struct("Form")
             .field("route", &self.route)
             .field("used", &self.used)
-            .field("room", &self.octets.len())
+            .field("room", &self.bytes.len())
             .finish_non_exhaustive()
     }
 }

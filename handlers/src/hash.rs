@@ -4,7 +4,7 @@
 //! It tells versions of a file apart; it does not resist someone who makes collisions on purpose,
 //! and need not: only the operator's own files and paths are its keys.
 
-/// Mixes eight octets at a time, then the length.
+/// Mixes eight bytes at a time, then the length.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let mut state = SEED;
     let mut words = bytes.chunks_exact(8);
@@ -15,7 +15,7 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     mix(state, bytes.len() as u64)
 }
 
-/// The octets after the last whole word, the first of them lowest, zeros above. Reads that overlap
+/// The bytes after the last whole word, the first of them lowest, zeros above. Reads that overlap
 /// take a tenth of the time of a copy whose length is not known.
 fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
     let missing = 8 * (8 - rest.len());
@@ -57,25 +57,25 @@ mod tests {
 
     #[test]
     fn the_last_word_is_the_rest_with_zeros_above() {
-        let octets: Vec<u8> = (1..=40).collect();
-        for len in 0..octets.len() {
-            let bytes = &octets[..len];
+        let bytes: Vec<u8> = (1..=40).collect();
+        for len in 0..bytes.len() {
+            let bytes = &bytes[..len];
             let rest = bytes.chunks_exact(8).remainder();
             let mut word = [0; 8];
             word[..rest.len()].copy_from_slice(rest);
-            assert_eq!(last_word(bytes, rest), u64::from_le_bytes(word), "{len} octets");
+            assert_eq!(last_word(bytes, rest), u64::from_le_bytes(word), "{len} bytes");
         }
     }
 
     #[test]
-    fn every_octet_and_the_length_count() {
+    fn every_byte_and_the_length_count() {
         let base = [7_u8; 37];
         let mut seen = HashSet::from([hash(&base)]);
         for at in 0..base.len() {
             for bit in 0..8 {
                 let mut other = base;
                 other[at] ^= 1 << bit;
-                assert!(seen.insert(hash(&other)), "octet {at}, bit {bit}");
+                assert!(seen.insert(hash(&other)), "byte {at}, bit {bit}");
             }
         }
         for len in 0..64 {

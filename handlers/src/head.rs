@@ -15,9 +15,9 @@ use crate::fields::Fields;
 pub(crate) struct HeadPlan {
     pub(crate) status: Status,
     pub(crate) text: String,
-    /// Offset of the date octets.
+    /// Offset of the date bytes.
     pub(crate) date_at: usize,
-    /// Octets that completing the head may add, `Connection` and the empty line left out.
+    /// Bytes that completing the head may add, `Connection` and the empty line left out.
     open_len_max: usize,
 }
 
@@ -74,13 +74,13 @@ impl HeadPlan {
         }
     }
 
-    /// Octets of the longest head that this template can become.
+    /// Bytes of the longest head that this template can become.
     pub(crate) fn len_max(&self) -> usize {
         self.text.len() + self.open_len_max + Connection::FIELD_LINE_MAX + CRLF.len()
     }
 }
 
-/// A head of so many octets is longer than [`HEAD_OUT_MAX`].
+/// A head of so many bytes is longer than [`HEAD_OUT_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadTooLong(pub(crate) usize);
 
@@ -109,7 +109,7 @@ impl<'o> Writer<'o> {
         self.number(value).push(CRLF)
     }
 
-    /// The rest of a `Content-Range` line for `len` octets from `first` of `whole`, and the
+    /// The rest of a `Content-Range` line for `len` bytes from `first` of `whole`, and the
     /// `Content-Length` line (RFC 9110 14.4).
     pub(crate) fn range_lines(&mut self, first: u64, len: u64, whole: u64) -> &mut Self {
         debug_assert!(len > 0 && first + len <= whole);

@@ -1,6 +1,6 @@
 //! Content-Type by the ending of a name (RFC 9110 8.3).
 
-/// The media type of a file. Text kinds are UTF-8; unknown endings are opaque octets.
+/// The media type of a file. Text kinds are UTF-8; unknown endings are opaque bytes.
 pub fn media_type(name: &str) -> &'static str {
     let file = name.rsplit('/').next().unwrap_or(name);
     let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
@@ -10,7 +10,7 @@ pub fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// Whether octets of this type are worth compressing: text, and formats that are not packed.
+/// Whether bytes of this type are worth compressing: text, and formats that are not packed.
 pub(crate) fn is_compressible(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")

@@ -43,7 +43,7 @@ impl Rendered {
         Self { head, body }
     }
 
-    /// Octets of the longest head that [`new`](Self::new) makes of these, whatever the body: at most
+    /// Bytes of the longest head that [`new`](Self::new) makes of these, whatever the body: at most
     /// [`HEAD_OUT_MAX`], or the answer cannot be given.
     pub fn head_len_max<'f>(
         status: Status,

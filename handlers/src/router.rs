@@ -123,7 +123,7 @@ impl Captures {
 const _: () = assert!(PATH_LEN_MAX <= u16::MAX as usize, "spans of a path are 16 bits");
 
 /// Whether [`path::decode`] has nothing to do and nothing to find in a path: the common case, found
-/// out without a branch for each octet.
+/// out without a branch for each byte.
 fn is_plain(path: &[u8]) -> bool {
     let is_odd = |b: u8| b < b' ' || matches!(b, b'%' | b'.' | b'\\' | 0x7f);
     !path.iter().fold(false, |odd, &b| odd | is_odd(b))

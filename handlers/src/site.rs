@@ -139,8 +139,8 @@ pub struct Work(Gathering);
 enum Gathering {
     /// The sum of the query, and the body as a number.
     Sum { head: EntryId, query: i128, body: Number },
-    /// Octets of the body so far.
-    Count { head: EntryId, octets: u64 },
+    /// Bytes of the body so far.
+    Count { head: EntryId, bytes: u64 },
     /// Control is to answer.
     Form { lease: Lease, takes_body: bool },
 }
@@ -150,7 +150,7 @@ impl Work {
     pub(crate) fn on_body(&mut self, piece: &[u8]) {
         match &mut self.0 {
             Gathering::Sum { body, .. } => body.on_bytes(piece),
-            Gathering::Count { octets, .. } => *octets += piece.len() as u64,
+            Gathering::Count { bytes, .. } => *bytes += piece.len() as u64,
             Gathering::Form { lease, takes_body: true } => lease.form_mut().push(piece),
             Gathering::Form { takes_body: false, .. } => {}
         }
@@ -195,7 +195,7 @@ impl fmt::Debug for Reply {
 
 impl Site {
     /// Checks the blueprint, computes what can be computed, asks `memory` once for room of the exact
-    /// size in octets, and lays every answer into it.
+    /// size in bytes, and lays every answer into it.
     ///
     /// # Errors
     /// If a route or its data are at fault, or the memory is smaller than asked for.
@@ -360,7 +360,7 @@ impl Site {
                 return gather(Gathering::Sum { head, query, body });
             }
             &Answer::Sum { head } => Choice::Number { head, value: query_sum(query) },
-            &Answer::Count { head } => return gather(Gathering::Count { head, octets: 0 }),
+            &Answer::Count { head } => return gather(Gathering::Count { head, bytes: 0 }),
             Answer::Dataset(dataset) => {
                 match dataset.serve(hit.captures.of(plain), query, request) {
                     Ok(Told::Stored(id)) => Choice::Stored(id),
@@ -407,7 +407,7 @@ impl Site {
             Gathering::Sum { head, query, body } => {
                 Choice::Number { head, value: query + i128::from(body.value().unwrap_or(0)) }
             }
-            Gathering::Count { head, octets } => Choice::Number { head, value: i128::from(octets) },
+            Gathering::Count { head, bytes } => Choice::Number { head, value: i128::from(bytes) },
             Gathering::Form { lease, .. } if lease.form().overflows() => {
                 return Outcome::Reply(self.refusal_of(lease.form().route(), Status::S413));
             }

@@ -31,11 +31,11 @@ pub(crate) struct StorePlan<'m> {
 
 /// The body of a planned answer.
 pub(crate) enum Body<'m> {
-    /// No octets.
+    /// No bytes.
     Empty,
-    /// Its own octets.
+    /// Its own bytes.
     Own(Cow<'m, [u8]>),
-    /// The octets of another answer.
+    /// The bytes of another answer.
     Of(EntryId),
 }
 
@@ -57,7 +57,7 @@ impl<'m> StorePlan<'m> {
         let mut size = 0_usize;
         for (head, body) in &self.entries {
             let own = match body {
-                Body::Own(octets) => octets.len(),
+                Body::Own(bytes) => bytes.len(),
                 Body::Empty | Body::Of(_) => 0,
             };
             let head_at = size.next_multiple_of(ENTRY_ALIGN);
@@ -80,14 +80,14 @@ impl<'m> StorePlan<'m> {
             });
         }
         let mut memory = memory(size);
-        let octets = (*memory).as_mut();
-        if octets.len() < size {
-            return Err(BuildError::Memory { expected: size, found: octets.len() });
+        let bytes = (*memory).as_mut();
+        if bytes.len() < size {
+            return Err(BuildError::Memory { expected: size, found: bytes.len() });
         }
         for ((head, body), entry) in self.entries.iter().zip(&entries) {
-            octets[entry.head_at..][..entry.head_len].copy_from_slice(head.text.as_bytes());
+            bytes[entry.head_at..][..entry.head_len].copy_from_slice(head.text.as_bytes());
             if let Body::Own(own) = body {
-                octets[entry.body_at..][..entry.body_len].copy_from_slice(own);
+                bytes[entry.body_at..][..entry.body_len].copy_from_slice(own);
             }
         }
         Ok(Store { memory, entries: entries.into() })
@@ -119,16 +119,16 @@ impl Store {
     /// Head template of an answer, and where in it the date goes.
     pub(crate) fn head(&self, id: EntryId) -> (&[u8], usize) {
         let entry = self.entry(id);
-        (&self.octets()[entry.head_at..][..entry.head_len], entry.date_at)
+        (&self.bytes()[entry.head_at..][..entry.head_len], entry.date_at)
     }
 
     /// Body of an answer.
     pub(crate) fn body(&self, id: EntryId) -> &[u8] {
         let entry = self.entry(id);
-        &self.octets()[entry.body_at..][..entry.body_len]
+        &self.bytes()[entry.body_at..][..entry.body_len]
     }
 
-    /// Length of the body of an answer, in octets.
+    /// Length of the body of an answer, in bytes.
     pub(crate) fn body_len(&self, id: EntryId) -> u64 {
         self.entry(id).body_len as u64
     }
@@ -137,7 +137,7 @@ impl Store {
         &self.entries[id as usize]
     }
 
-    fn octets(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         (*self.memory).as_ref()
     }
 }

@@ -55,7 +55,7 @@ pub(crate) enum Number {
 }
 
 impl Number {
-    /// The next octets.
+    /// The next bytes.
     pub(crate) fn on_bytes(&mut self, piece: &[u8]) {
         for &byte in piece {
             *self = self.step(byte);

@@ -1,4 +1,4 @@
-//! Answers that may be given again for a while: by route and key, bounded in number and octets.
+//! Answers that may be given again for a while: by route and key, bounded in number and bytes.
 //!
 //! Owns an `Arc` of each answer, as it is given again (`X-Cache: HIT`). While an answer is here it is
 //! not registered with [`Lent`]; when it goes, it is.
@@ -55,7 +55,7 @@ pub(crate) struct Cache {
     /// Of one shard.
     entries_max: usize,
     /// Of one shard.
-    octets_max: usize,
+    bytes_max: usize,
     /// The current edition's. Held so that its address stays its own.
     site: Mutex<Arc<Site>>,
     lent: Arc<Lent>,
@@ -79,7 +79,7 @@ impl Cache {
             shards: (0..shards).map(|_| Mutex::new(shard())).collect(),
             hasher: RandomState::new(),
             entries_max: entries_max / shards,
-            octets_max: OCTETS_MAX / shards,
+            bytes_max: BYTES_MAX / shards,
             site: Mutex::new(Arc::clone(site)),
             lent: Arc::clone(lent),
             tallies: Arc::clone(tallies),
@@ -115,12 +115,12 @@ impl Cache {
     /// Stores `answer` until `until`, unless a write or a reload has overtaken it.
     pub(crate) fn fill(&self, token: Token, answer: Arc<Rendered>, until: Instant) {
         let Token { site, key, epoch, generation } = token;
-        let octets = answer.body().len() + key.text.len() + ENTRY_OCTETS;
+        let bytes = answer.body().len() + key.text.len() + ENTRY_BYTES;
         let mut shard = self.shard(&key);
         let overtaken = shard.site != site
             || shard.epochs[self.stripe(&key)] != epoch
             || *shard.generation(key.route) != generation;
-        let too_large = octets > self.octets_max || self.entries_max == 0;
+        let too_large = bytes > self.bytes_max || self.entries_max == 0;
         if overtaken || too_large {
             let why = if overtaken {
                 &self.tallies.cache_overtaken
@@ -132,16 +132,16 @@ impl Cache {
         }
         // It is there where two reads of one key were under way.
         self.remove(&mut shard, &key);
-        while shard.entries.len() >= self.entries_max || shard.octets + octets > self.octets_max {
+        while shard.entries.len() >= self.entries_max || shard.bytes + bytes > self.bytes_max {
             let Some((_, oldest)) = shard.entries.pop_front() else { break };
             self.gone(&mut shard, oldest);
             self.tallies.cache_evicted.up();
         }
-        shard.entries.insert(key, Entry { answer, until, generation, octets });
-        shard.octets += octets;
+        shard.entries.insert(key, Entry { answer, until, generation, bytes });
+        shard.bytes += bytes;
         self.tallies.cache_stored.up();
         self.tallies.cache_entries.up();
-        self.tallies.cache_bytes.add(octets as u64);
+        self.tallies.cache_bytes.add(bytes as u64);
     }
 
     /// A write to `site` was answered by its database: what it makes untrue goes, and what is under
@@ -212,9 +212,9 @@ impl Cache {
 
     /// `entry` is out of the shard; workers may still be sending it.
     fn gone(&self, shard: &mut Shard, entry: Entry) {
-        shard.octets -= entry.octets;
+        shard.bytes -= entry.bytes;
         self.tallies.cache_entries.down();
-        self.tallies.cache_bytes.sub(entry.octets as u64);
+        self.tallies.cache_bytes.sub(entry.bytes as u64);
         self.lent.keep(entry.answer);
     }
 
@@ -237,7 +237,7 @@ impl Cache {
 struct Shard {
     /// Least recently used first.
     entries: LinkedHashMap<Key, Entry, BuildHasherDefault<Hashed>>,
-    octets: usize,
+    bytes: usize,
     /// Address of the site that the entries belong to.
     site: usize,
     /// By stripe; this shard's stripes only.
@@ -299,7 +299,7 @@ struct Entry {
     answer: Arc<Rendered>,
     until: Instant,
     generation: u64,
-    octets: usize,
+    bytes: usize,
 }
 
 fn address(site: &Arc<Site>) -> usize {
@@ -316,9 +316,9 @@ const STRIPES: usize = 1024;
 const SHARDS_MAX: usize = 16;
 const SHARD_ENTRIES_MIN: usize = 64;
 /// Bodies and keys of all entries: a list route must not fill the memory with 65,536 long answers.
-const OCTETS_MAX: usize = 256 << 20;
+const BYTES_MAX: usize = 256 << 20;
 /// What an entry takes besides its body and key: two heads, the map's node.
-const ENTRY_OCTETS: usize = 512;
+const ENTRY_BYTES: usize = 512;
 const _: () = assert!(STRIPES.is_multiple_of(SHARDS_MAX));
 
 #[cfg(test)]
@@ -382,7 +382,7 @@ mod tests {
     const LIFETIME: Duration = Duration::from_millis(200);
 
     fn site() -> Arc<Site> {
-        let memory = |octets| -> Box<dyn handlers::Bytes> { Box::new(vec![0; octets]) };
+        let memory = |bytes| -> Box<dyn handlers::Bytes> { Box::new(vec![0; bytes]) };
         Arc::new(Site::build(&Blueprint::default(), memory).expect("an empty site"))
     }
 
@@ -486,16 +486,16 @@ mod tests {
     #[test]
     fn a_large_answer_makes_room_for_itself_or_stays_out() {
         let bench = Bench::new(10);
-        let half = "x".repeat(OCTETS_MAX / 2 - 2 * ENTRY_OCTETS);
+        let half = "x".repeat(BYTES_MAX / 2 - 2 * ENTRY_BYTES);
         for key in ["a", "b", "c"] {
             bench.fill(bench.miss(1, key), &half);
         }
         bench.miss(1, "a");
         assert_eq!(bench.tallies.cache_entries.value(), 2);
-        bench.fill(bench.miss(1, "d"), &"x".repeat(OCTETS_MAX));
+        bench.fill(bench.miss(1, "d"), &"x".repeat(BYTES_MAX));
         bench.miss(1, "d");
         assert_eq!(bench.tallies.cache_too_large.value(), 1);
-        assert!(bench.tallies.cache_bytes.value() <= OCTETS_MAX as u64);
+        assert!(bench.tallies.cache_bytes.value() <= BYTES_MAX as u64);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Shelves {
         self.sweeps = self.sweeps.wrapping_add(1);
         while let Some(answer) = lent.0.pop() {
             tallies.responses_lent.up();
-            tallies.response_bytes_lent.add(octets(&answer));
+            tallies.response_bytes_lent.add(bytes(&answer));
             self.shelves[0].push(answer);
         }
         // From the top down: an answer moves up at most one shelf in a sweep.
@@ -52,7 +52,7 @@ impl Shelves {
                 let back = Arc::strong_count(answer) == 1;
                 if back {
                     tallies.responses_lent.down();
-                    tallies.response_bytes_lent.sub(octets(answer));
+                    tallies.response_bytes_lent.sub(bytes(answer));
                 }
                 !back
             });
@@ -66,7 +66,7 @@ impl Shelves {
     }
 }
 
-fn octets(answer: &Rendered) -> u64 {
+fn bytes(answer: &Rendered) -> u64 {
     answer.body().len() as u64
 }
 
@@ -85,8 +85,8 @@ mod tests {
     /// Sweeps between two looks at the top shelf.
     const TOP_EVERY: usize = 1 << (SHELVES - 1);
 
-    fn answer(octets: usize) -> Arc<Rendered> {
-        let body = vec![b'x'; octets];
+    fn answer(bytes: usize) -> Arc<Rendered> {
+        let body = vec![b'x'; bytes];
         Arc::new(Rendered::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
 

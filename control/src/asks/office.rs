@@ -127,5 +127,5 @@ impl Office {
 
 /// What a client is told where the operator is at fault. What is wrong is in the log.
 pub(crate) const FAILED: &str = "500 Internal Server Error";
-/// No answer has more octets of JSON: it is in memory as a whole, once for each request under way.
-pub(crate) const ANSWER_OCTETS_MAX: usize = 64 << 20;
+/// No answer has more bytes of JSON: it is in memory as a whole, once for each request under way.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;

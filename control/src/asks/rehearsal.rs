@@ -172,7 +172,7 @@ impl Answer {
 }
 
 pub(super) fn site(routes: Vec<RoutePlan>) -> Arc<Site> {
-    let site = Site::build(&Blueprint { routes }, |octets| Box::new(vec![0; octets]));
+    let site = Site::build(&Blueprint { routes }, |bytes| Box::new(vec![0; bytes]));
     Arc::new(site.unwrap_or_else(|error| panic!("{error}")))
 }
 

@@ -117,7 +117,7 @@ fn limited(key: Key, text: &str, plan: &Plan) -> Option<String> {
         Key::LimitsParked => count(plan.parked),
         Key::LimitsLine => {
             let limit = plan.limits.line_len_max;
-            units::octets(text).is_ok_and(|given| given > limit as u64).then(|| limit.to_string())
+            units::bytes(text).is_ok_and(|given| given > limit as u64).then(|| limit.to_string())
         }
         Key::PostgresConnections => count(plan.postgres.connections),
         Key::PostgresTimeout => time(plan.postgres.timeout),

@@ -62,7 +62,7 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     /// Requests that wait for an answer of the control plane, of all cores together.
     pub(crate) parked: usize,
-    /// Octets of what such a request brings: captures, query and body.
+    /// Bytes of what such a request brings: captures, query and body.
     pub(crate) form: usize,
     /// How long a peer may take.
     pub(crate) deadlines: Deadlines,
@@ -103,9 +103,9 @@ pub(crate) struct CoreTally {
     pub(crate) connections: usize,
     /// Of those, half-open ones.
     pub(crate) half_open: usize,
-    /// Octets of one receive buffer.
+    /// Bytes of one receive buffer.
     pub(crate) receive_buffer: usize,
-    /// Octets of one transmit buffer.
+    /// Bytes of one transmit buffer.
     pub(crate) transmit_buffer: usize,
 }
 
@@ -305,15 +305,14 @@ impl Reader<'_> {
     }
 
     fn limits(&self) -> Result<Limits, ConfigError> {
-        let head = self.size(Key::LimitsHead, units::octets, HEAD)?;
-        let line = self.size(Key::LimitsLine, units::octets, LINE)?;
-        let extensions =
-            self.within(Key::LimitsChunkExtensions, units::octets, CHUNK_EXTENSIONS)?;
+        let head = self.size(Key::LimitsHead, units::bytes, HEAD)?;
+        let line = self.size(Key::LimitsLine, units::bytes, LINE)?;
+        let extensions = self.within(Key::LimitsChunkExtensions, units::bytes, CHUNK_EXTENSIONS)?;
         Ok(Limits {
             head_len_max: head,
             line_len_max: self.at_most(Key::LimitsLine, line, Key::LimitsHead, head)?,
             fields_max: self.size(Key::LimitsFields, units::count, FIELDS)?,
-            body_len_max: self.within(Key::LimitsBody, units::octets, BODY)?,
+            body_len_max: self.within(Key::LimitsBody, units::bytes, BODY)?,
             chunk_ext_len_max: u32::try_from(extensions).expect("CHUNK_EXTENSIONS ends within u32"),
         })
     }
@@ -325,7 +324,7 @@ impl Reader<'_> {
         limits: &Limits,
     ) -> Result<CoreTally, ConfigError> {
         let half_open = self.size(Key::LimitsHalfOpen, units::count, CONNECTIONS)?;
-        let receive_buffer = self.size(Key::LimitsReceiveBuffer, units::octets, BUFFER)?;
+        let receive_buffer = self.size(Key::LimitsReceiveBuffer, units::bytes, BUFFER)?;
         let half_open =
             self.at_most(Key::LimitsHalfOpen, half_open, Key::LimitsConnections, connections)?;
         if limits.head_len_max > receive_buffer {
@@ -337,7 +336,7 @@ impl Reader<'_> {
             connections: share(connections, cores),
             half_open: share(half_open, cores),
             receive_buffer,
-            transmit_buffer: self.size(Key::LimitsTransmitBuffer, units::octets, BUFFER)?,
+            transmit_buffer: self.size(Key::LimitsTransmitBuffer, units::bytes, BUFFER)?,
         })
     }
 
@@ -354,7 +353,7 @@ impl Reader<'_> {
         let parked = self.size(Key::LimitsParked, units::count, PARKED)?;
         let parked =
             self.at_most(Key::LimitsParked, parked, Key::LimitsConnections, connections)?;
-        let form = self.size(Key::LimitsForm, units::octets, FORM)?;
+        let form = self.size(Key::LimitsForm, units::bytes, FORM)?;
         if parked * form > FORMS_LEN_MAX {
             let problem = format!("with {} more than 1 GiB of memory", self.spell(Key::LimitsForm));
             return Err(self.refuse(Key::LimitsParked, problem, "lower one of the two"));

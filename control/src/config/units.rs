@@ -9,17 +9,17 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected(pub(crate) &'static str);
 
-/// Octets: `16384`, `512B`, `16KiB`, `32MiB`, `1GiB`.
-pub(crate) fn octets(text: &str) -> Result<u64, Expected> {
+/// Bytes: `16384`, `512B`, `16KiB`, `32MiB`, `1GiB`.
+pub(crate) fn bytes(text: &str) -> Result<u64, Expected> {
     let (number, unit) = split(text);
     let shift = match unit {
         "" | "B" => 0,
         "KiB" => 10,
         "MiB" => 20,
         "GiB" => 30,
-        _ => return Err(OCTETS),
+        _ => return Err(BYTES),
     };
-    integer(number).and_then(|n| n.checked_mul(1 << shift)).ok_or(OCTETS)
+    integer(number).and_then(|n| n.checked_mul(1 << shift)).ok_or(BYTES)
 }
 
 /// A span of time with its unit: `50us`, `100ms`, `10s`, `5min`, `1h`.
@@ -45,9 +45,9 @@ pub(crate) fn spell(span: Duration) -> String {
     format!("{}{unit}", micros / size)
 }
 
-/// Octets per second: `1KiB/s`.
+/// Bytes per second: `1KiB/s`.
 pub(crate) fn rate(text: &str) -> Result<u64, Expected> {
-    text.strip_suffix("/s").and_then(|size| octets(size.trim_end()).ok()).ok_or(RATE)
+    text.strip_suffix("/s").and_then(|size| bytes(size.trim_end()).ok()).ok_or(RATE)
 }
 
 /// A plain number: `16384`, `16_384`.
@@ -71,23 +71,23 @@ fn integer(text: &str) -> Option<u64> {
     if digits.starts_with('+') { None } else { digits.parse().ok() }
 }
 
-const OCTETS: Expected = Expected("octets such as 16384, \"16KiB\" or \"32MiB\"");
+const BYTES: Expected = Expected("bytes such as 16384, \"16KiB\" or \"32MiB\"");
 const DURATION: Expected =
     Expected("a number with its unit such as \"50us\", \"100ms\" or \"10s\"");
-const RATE: Expected = Expected("octets per second such as \"1KiB/s\"");
+const RATE: Expected = Expected("bytes per second such as \"1KiB/s\"");
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn octets_take_binary_units_only() {
-        assert_eq!(octets("16384"), Ok(16_384));
-        assert_eq!(octets("16KiB"), Ok(16_384));
-        assert_eq!(octets("32 MiB"), Ok(33_554_432));
-        assert_eq!(octets("1_024B"), Ok(1_024));
+    fn bytes_take_binary_units_only() {
+        assert_eq!(bytes("16384"), Ok(16_384));
+        assert_eq!(bytes("16KiB"), Ok(16_384));
+        assert_eq!(bytes("32 MiB"), Ok(33_554_432));
+        assert_eq!(bytes("1_024B"), Ok(1_024));
         for bad in ["", "KiB", "16KB", "16kib", "-1", "+1", "1.5KiB", "99999999999GiB"] {
-            assert_eq!(octets(bad), Err(OCTETS), "{bad:?}");
+            assert_eq!(bytes(bad), Err(BYTES), "{bad:?}");
         }
     }
 

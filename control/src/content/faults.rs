@@ -50,7 +50,7 @@ impl<'d> Parts<'d> {
     fn survey(mut self) -> ContentError {
         loop {
             self.forget_strangers();
-            let built = Site::build(&self.blueprint, |octets| Box::new(vec![0; octets]));
+            let built = Site::build(&self.blueprint, |bytes| Box::new(vec![0; bytes]));
             let Err(error) = built else { break };
             if !self.leave_out(error) {
                 break;
@@ -98,8 +98,7 @@ fn fails_alone(route: &RoutePlan, error: &BuildError) -> bool {
     let has_content = matches!(route.kind, Kind::Files { .. } | Kind::Dataset(_));
     let blueprint = || Blueprint { routes: vec![route.clone()] };
     has_content
-        && Site::build(&blueprint(), |octets| Box::new(vec![0; octets])).err().as_ref()
-            == Some(error)
+        && Site::build(&blueprint(), |bytes| Box::new(vec![0; bytes])).err().as_ref() == Some(error)
 }
 
 /// The error with the line it is about, if it is about a line.

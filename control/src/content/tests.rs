@@ -42,7 +42,7 @@ fn without_anything_the_workload_is_served_from_the_sample() {
     let content = Content::rehearse(&plan("", None), &sample).expect("is served");
     assert_eq!(content.source, "the built-in sample");
     assert_eq!((content.routes, content.files), (16, 21));
-    assert!(content.octets > 1 << 20, "{} octets", content.octets);
+    assert!(content.bytes > 1 << 20, "{} bytes", content.bytes);
     let databases: Vec<_> =
         content.site.queries().map(|(_, query)| query.database().clone()).collect();
     let [Database::Sqlite(file), rest @ ..] = databases.as_slice() else { panic!("{databases:?}") };
@@ -66,7 +66,7 @@ fn files_are_read_from_the_data_directory_or_from_the_root() {
     fs::write(inside.path().join("new.txt"), "n".repeat(5_000)).expect("writable");
     let after = rehearse(&text, inside.path()).expect("is served again");
     assert_eq!(after.files, 3, "what is on disk now");
-    assert!(after.octets >= before.octets + 5_000);
+    assert!(after.bytes >= before.bytes + 5_000);
 }
 
 #[test]

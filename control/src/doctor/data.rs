@@ -35,7 +35,7 @@ pub(super) fn examine(plan: &Plan) -> (Data, Vec<Finding>) {
         Err(error) => return (Data::default(), each(Check::Data, error)),
     };
     let files = sqlite_files(plan);
-    let data = Data { store: content.octets, sqlite_files: files.len() };
+    let data = Data { store: content.bytes, sqlite_files: files.len() };
     let Content { source, routes, files: served, .. } = &content;
     let found = format!("{source}: {routes} routes, {served} files");
     let mut findings = vec![Finding::ok(Check::Data, found)];

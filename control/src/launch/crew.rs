@@ -193,11 +193,11 @@ impl Crew<'_> {
     }
 }
 
-/// Sixteen octets that nobody else knows.
+/// Sixteen bytes that nobody else knows.
 fn secret() -> Result<[u8; 16], LaunchError> {
-    let mut octets = [0; 16];
-    getrandom::fill(&mut octets).map_err(LaunchError::Randomness)?;
-    Ok(octets)
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(LaunchError::Randomness)?;
+    Ok(bytes)
 }
 
 fn await_reports(team: &Team, reports: &mpsc::Receiver<Report>) -> Result<(), LaunchError> {

@@ -112,7 +112,7 @@ pub(crate) enum LaunchError {
 
 /// `02:00:00:00:00:01`.
 pub(crate) fn spell_mac(mac: &[u8; 6]) -> String {
-    mac.map(|octet| format!("{octet:02x}")).join(":")
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 #[cfg(test)]

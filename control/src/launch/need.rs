@@ -11,7 +11,7 @@ use crate::config::{CoreTally, Offloads, Plan};
 use crate::link::LinkSpec;
 use crate::memory::{HugepagePool, mebibytes};
 
-/// What a plan needs, in octets, beside the hugepages of the host.
+/// What a plan needs, in bytes, beside the hugepages of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
     /// Buffers for frames (mbufs): an estimate from above, since the link may need fewer.
@@ -27,7 +27,7 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// Of a plan with `answers` octets of answers, on a host with `pool`.
+    /// Of a plan with `answers` bytes of answers, on a host with `pool`.
     pub(crate) fn of(plan: &Plan, answers: usize, pool: HugepagePool) -> Self {
         let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
         let lent = if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
@@ -77,7 +77,7 @@ fn large_frames_len(plan: &Plan) -> u64 {
     if may_segment && plan.offloads == Offloads::Auto { LARGE_FRAMES_LEN } else { 0 }
 }
 
-/// Octets of one core's socket buffers.
+/// Bytes of one core's socket buffers.
 pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
     let pair = tally.receive_buffer.next_multiple_of(BUFFER_ALIGN)
         + tally.transmit_buffer.next_multiple_of(BUFFER_ALIGN);

@@ -82,7 +82,7 @@ fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
         if touch {
             // The kernel clears a hugepage when it is first touched: hundreds of microseconds that
             // belong here, on the core that will use it, not into the first request.
-            buffer.iter_mut().step_by(HUGEPAGE_MIN).for_each(|octet| *octet = 0);
+            buffer.iter_mut().step_by(HUGEPAGE_MIN).for_each(|byte| *byte = 0);
         }
         Buffer::Lent(buffer)
     };
@@ -104,7 +104,7 @@ fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
     drop(adopted);
 }
 
-/// The smallest hugepage of x86-64, octets.
+/// The smallest hugepage of x86-64, bytes.
 const HUGEPAGE_MIN: usize = 2 << 20;
 /// As precise as the kernel's timers are.
 const TIMER_SLACK_NS: std::ffi::c_ulong = 1;

@@ -67,8 +67,8 @@ mod tests {
     struct Written(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Written {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(octets)
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -84,8 +84,8 @@ mod tests {
         let registry = tracing_subscriber::registry().with(filter);
         let subscriber = registry.with(layer(format, for_journal, move || writer.clone()));
         tracing::subscriber::with_default(subscriber, say);
-        let octets = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        String::from_utf8(octets).expect("UTF-8").lines().map(str::to_owned).collect()
+        let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(bytes).expect("UTF-8").lines().map(str::to_owned).collect()
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::cores::HostCores;
 fn content() -> Content {
     let site = Site::build(&Blueprint::default(), |len| Box::new(vec![0; len])).expect("builds");
     let source = "nowhere".to_owned();
-    Content { site: Arc::new(site), source, routes: 0, files: 0, octets: 0, huge: false }
+    Content { site: Arc::new(site), source, routes: 0, files: 0, bytes: 0, huge: false }
 }
 
 /// A snapshot of such content.
@@ -133,10 +133,10 @@ async fn a_reload_serves_what_the_file_says_now() {
     let (_behind, desk) = stage.run();
     let reloaded = desk.reload().await.expect("is done");
     assert_eq!((reloaded.routes_before, reloaded.routes), (0, 1));
-    assert!(reloaded.octets > reloaded.octets_before);
+    assert!(reloaded.bytes > reloaded.bytes_before);
     assert_eq!(reloaded.at_restart, Vec::<String>::new());
     let again = desk.reload().await.expect("is done again");
-    assert_eq!((again.routes_before, again.octets_before), (1, reloaded.octets));
+    assert_eq!((again.routes_before, again.bytes_before), (1, reloaded.bytes));
     assert_eq!(desk.readings().reloads, 2);
 }
 
@@ -224,13 +224,13 @@ fn what_was_done_is_told_in_words() {
         source: "/srv".into(),
         routes: 3,
         routes_before: 2,
-        octets: 20,
-        octets_before: 10,
+        bytes: 20,
+        bytes_before: 10,
         hugepages: true,
         ms: 5,
         at_restart: Vec::new(),
     };
-    let headline = "reloaded in 5 ms: 3 routes (2 before), 20 octets of answers (10 before) in \
+    let headline = "reloaded in 5 ms: 3 routes (2 before), 20 bytes of answers (10 before) in \
                     hugepages, from /srv";
     assert_eq!(reloaded.to_string(), headline);
     reloaded.at_restart = vec!["listen.port".into(), "limits.head".into()];

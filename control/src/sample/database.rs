@@ -1,6 +1,6 @@
 //! `benchmark.db`: the rows of the sample as an SQLite file.
 //!
-//! Its octets depend on nothing but the release: fixed page size, one transaction into a new file. It
+//! Its bytes depend on nothing but the release: fixed page size, one transaction into a new file. It
 //! is left in the mode without a log beside it, so that a reader needs no right but to read.
 
 use std::fs::{self, File};
@@ -63,7 +63,7 @@ fn insert(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// As the workload has it: no index but that of the key.
 const TABLE: &str = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, category TEXT, \
      price REAL, quantity INTEGER, active INTEGER, tags TEXT, rating_score REAL, rating_count INTEGER)";
-/// Octets of a page.
+/// Bytes of a page.
 const PAGE: u32 = 4096;
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn what_was_done_is_printed() {
     let server = answer(
         listener,
         "{\"v\":1,\"ok\":true,\"result\":{\"source\":\"/srv\",\"routes\":3,\"routes_before\":2,\
-         \"octets\":20,\"octets_before\":10,\"hugepages\":true,\"ms\":5,\
+         \"bytes\":20,\"bytes_before\":10,\"hugepages\":true,\"ms\":5,\
          \"at_restart\":[\"listen.port\"],\"of_a_later_version\":1}}\n",
     );
     let reloaded = pollux(&["reload", "--name", &played.name]);
@@ -55,7 +55,7 @@ fn what_was_done_is_printed() {
     assert_eq!(reloaded.code, 0, "{}", reloaded.stderr);
     assert_eq!(
         reloaded.stdout,
-        "reloaded in 5 ms: 3 routes (2 before), 20 octets of answers (10 before) in hugepages, from \
+        "reloaded in 5 ms: 3 routes (2 before), 20 bytes of answers (10 before) in hugepages, from \
          /srv\ntakes effect at a restart: listen.port\n"
     );
     assert_eq!(reloaded.stderr, "");

@@ -10,7 +10,7 @@ use crate::pollux::pollux;
 type Tree = BTreeMap<String, (Vec<u8>, SystemTime)>;
 
 #[test]
-fn two_samples_are_the_same_to_the_last_octet_and_second() {
+fn two_samples_are_the_same_to_the_last_byte_and_second() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let [one, two] = ["one", "two"].map(|name| {
         let target = directory.path().join(name);

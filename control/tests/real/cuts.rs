@@ -1,4 +1,4 @@
-//! Requests in pieces: cut at every octet, sent octet by octet, pipelined, half-closed, never ended.
+//! Requests in pieces: cut at every byte, sent byte by byte, pipelined, half-closed, never ended.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use sim::Answer;
 
 /// What a client sends on one connection, and the statuses it must get.
 struct Message {
-    octets: &'static str,
+    bytes: &'static str,
     statuses: &'static [u16],
     /// Whether the connection goes on.
     persists: bool,
@@ -16,38 +16,38 @@ struct Message {
 
 const MESSAGES: &[Message] = &[
     Message {
-        octets: "GET /static/reset.css HTTP/1.1\r\nHost: a.example:8080\r\nUser-Agent: test\r\n\
+        bytes: "GET /static/reset.css HTTP/1.1\r\nHost: a.example:8080\r\nUser-Agent: test\r\n\
                  Accept-Encoding: gzip;q=0.5, br\r\nRange: bytes=3-40\r\n\r\n",
         statuses: &[206],
         persists: true,
     },
     Message {
-        octets: "\r\nPOST /baseline11?a=13&b=42 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\
+        bytes: "\r\nPOST /baseline11?a=13&b=42 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\
                  1234GET /json/3?m=7 HTTP/1.1\r\nHost: a\r\n\r\n",
         statuses: &[200, 200],
         persists: true,
     },
     Message {
-        octets: "POST /baseline11?a=1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        bytes: "POST /baseline11?a=1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
                  3;name=\"va;lue\"\r\n100\r\n0002\r\n00\r\n0\r\nTrailer: field\r\n\r\n\
                  HEAD /static/app.js HTTP/1.1\r\nHost: a\r\n\r\n",
         statuses: &[200, 200],
         persists: true,
     },
     Message {
-        octets: "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\nDELETE /json HTTP/1.1\r\nHost: a\r\n\r\n\
+        bytes: "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\nDELETE /json HTTP/1.1\r\nHost: a\r\n\r\n\
                  OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nGET http://a/pipeline HTTP/1.1\r\nHost: b\r\n\r\n",
         statuses: &[404, 405, 204, 200],
         persists: true,
     },
-    Message { octets: "GET /pipeline HTTP/1.0\r\n\r\n", statuses: &[200], persists: false },
+    Message { bytes: "GET /pipeline HTTP/1.0\r\n\r\n", statuses: &[200], persists: false },
     Message {
-        octets: "GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\nGET /pipeline HTTP/1.1\r\n\r\n",
+        bytes: "GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\nGET /pipeline HTTP/1.1\r\n\r\n",
         statuses: &[200, 400],
         persists: false,
     },
     Message {
-        octets: "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        bytes: "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
                  5\r\nhello\r\n0x5\r\n",
         statuses: &[400],
         persists: false,
@@ -66,7 +66,7 @@ fn pieces_change_nothing() {
         let site = SampleSite::write(rig.scratch.path());
         let cuts: usize = MESSAGES.iter().map(every_cut).sum();
         println!("{} messages, {cuts} cuts: the same answers", MESSAGES.len());
-        MESSAGES.iter().for_each(octet_by_octet);
+        MESSAGES.iter().for_each(byte_by_byte);
         pipelined();
         half_closed(&site);
         let stats = server.stop(rig).stats;
@@ -77,19 +77,19 @@ fn pieces_change_nothing() {
 
 /// Sends a message cut in two at every place; returns how many places there are.
 fn every_cut(message: &Message) -> usize {
-    let whole = exchange(&mut Client::open(), message, &[message.octets.as_bytes()]);
+    let whole = exchange(&mut Client::open(), message, &[message.bytes.as_bytes()]);
     let statuses: Vec<_> = whole.iter().map(|answer| answer.status).collect();
-    assert_eq!(statuses, message.statuses, "{:?}", message.octets);
-    let octets = message.octets.as_bytes();
+    assert_eq!(statuses, message.statuses, "{:?}", message.bytes);
+    let bytes = message.bytes.as_bytes();
     thread::scope(|scope| {
         for lane in 0..LANES {
             let whole = &whole;
             scope.spawn(move || {
                 let mut client = Client::open();
-                for cut in (1..octets.len()).skip(lane).step_by(LANES) {
-                    let pieces = [&octets[..cut], &octets[cut..]];
+                for cut in (1..bytes.len()).skip(lane).step_by(LANES) {
+                    let pieces = [&bytes[..cut], &bytes[cut..]];
                     let answers = exchange(&mut client, message, &pieces);
-                    assert_eq!(&answers, whole, "cut at {cut}: {:?}", message.octets);
+                    assert_eq!(&answers, whole, "cut at {cut}: {:?}", message.bytes);
                     if !message.persists {
                         client = Client::open();
                     }
@@ -97,14 +97,14 @@ fn every_cut(message: &Message) -> usize {
             });
         }
     });
-    octets.len() - 1
+    bytes.len() - 1
 }
 
-fn octet_by_octet(message: &Message) {
-    let whole = exchange(&mut Client::open(), message, &[message.octets.as_bytes()]);
-    let pieces: Vec<&[u8]> = message.octets.as_bytes().chunks(1).collect();
+fn byte_by_byte(message: &Message) {
+    let whole = exchange(&mut Client::open(), message, &[message.bytes.as_bytes()]);
+    let pieces: Vec<&[u8]> = message.bytes.as_bytes().chunks(1).collect();
     let answers = exchange(&mut Client::open(), message, &pieces);
-    assert_eq!(answers, whole, "octet by octet: {:?}", message.octets);
+    assert_eq!(answers, whole, "byte by byte: {:?}", message.bytes);
 }
 
 /// Sends the pieces with pauses and takes the answers, without what goes with the time of day.
@@ -115,14 +115,14 @@ fn exchange(client: &mut Client, message: &Message, pieces: &[&[u8]]) -> Vec<Ans
         }
         // A connection that is refused early may be closed before the last piece.
         let sent = client.try_send(piece);
-        assert!(sent.is_ok() || !message.persists, "piece {at} of {:?}", message.octets);
+        assert!(sent.is_ok() || !message.persists, "piece {at} of {:?}", message.bytes);
     }
-    let methods = message.octets.split("HTTP/1").map(|text| text.trim_end().contains("HEAD "));
+    let methods = message.bytes.split("HTTP/1").map(|text| text.trim_end().contains("HEAD "));
     let answers: Vec<_> = methods
         .zip(message.statuses)
         .map(|(to_head, _)| {
             let answer = client.try_answer(to_head);
-            let mut answer = answer.unwrap_or_else(|e| panic!("{:?}: {e}", message.octets));
+            let mut answer = answer.unwrap_or_else(|e| panic!("{:?}: {e}", message.bytes));
             answer.fields.retain(|(name, _)| name != "Date");
             answer
         })
@@ -184,10 +184,10 @@ fn who_is_too_slow_is_told() {
             .set("deadlines.body_grace=500ms")
             .set("deadlines.idle=700ms")
             .serve(rig);
-        let timed = |name: &str, octets: &str, status: Option<u16>| {
+        let timed = |name: &str, bytes: &str, status: Option<u16>| {
             let mut client = Client::open();
             let start = Instant::now();
-            client.send(octets);
+            client.send(bytes);
             if let Some(status) = status {
                 let answer = client.answer();
                 assert_eq!(answer.status, status, "{name}");

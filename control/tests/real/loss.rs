@@ -34,12 +34,12 @@ fn large_transfers_arrive_through_loss() {
         let sent = rig.scratch.path().join("sent");
         fs::write(&sent, &content[..UPLOAD]).expect("writable");
         let got = wire.curl(UPLOAD, "upload", "/upload", &["--data-binary", &at(&sent)]);
-        assert_eq!(got, UPLOAD.to_string().as_bytes(), "every octet is counted once");
+        assert_eq!(got, UPLOAD.to_string().as_bytes(), "every byte is counted once");
 
         let got = wire.curl(DOWNLOAD, "download", "/static/large.bin", &[]);
         assert_eq!(got.len(), content.len(), "the length is right");
         let differs = got.iter().zip(&content).position(|(got, sent)| got != sent);
-        assert_eq!(differs, None, "first octet that differs");
+        assert_eq!(differs, None, "first byte that differs");
 
         wire.expect_faults();
         let stats = server.stop(rig).stats;
@@ -85,8 +85,8 @@ impl Wire {
         Tool::new(SECONDS_MAX + 10, "ip", &all)
     }
 
-    /// Transfers `octets`, prints how fast, and returns what came back.
-    fn curl(&self, octets: usize, what: &str, path: &str, arguments: &[&str]) -> Vec<u8> {
+    /// Transfers `bytes`, prints how fast, and returns what came back.
+    fn curl(&self, bytes: usize, what: &str, path: &str, arguments: &[&str]) -> Vec<u8> {
         let url = format!("http://{APPLIANCE}:{PORT}{path}");
         let limit = SECONDS_MAX.to_string();
         let mut all = vec!["--silent", "--show-error", "--fail", "--max-time", &limit];
@@ -98,8 +98,8 @@ impl Wire {
         let took: Duration = start.elapsed();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{what}: {}: {errors} after {took:?}", output.status);
-        let rate = octets as f64 / f64::from(1 << 20) / took.as_secs_f64();
-        println!("{what} of {} MiB: {took:.1?}, {rate:.2} MiB/s", octets >> 20);
+        let rate = bytes as f64 / f64::from(1 << 20) / took.as_secs_f64();
+        println!("{what} of {} MiB: {took:.1?}, {rate:.2} MiB/s", bytes >> 20);
         output.stdout
     }
 
@@ -124,8 +124,8 @@ impl Drop for Wire {
     }
 }
 
-/// The rules of one direction. Both ends of a frame are corrupted: 14 octets into the TCP header (the
-/// window), and 100 octets into it (the payload of a data segment; other frames are not so long).
+/// The rules of one direction. Both ends of a frame are corrupted: 14 bytes into the TCP header (the
+/// window), and 100 bytes into it (the payload of a data segment; other frames are not so long).
 fn way(name: &str, from: &str, to: &str) -> String {
     format!(
         "chain {name} {{
@@ -151,7 +151,7 @@ fn at(path: &Path) -> String {
     format!("@{}", path.display())
 }
 
-/// Octets without a pattern (xorshift64).
+/// Bytes without a pattern (xorshift64).
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let next = || {

@@ -18,7 +18,7 @@ const DOWNLOAD: usize = 1 << 20;
 fn two_processes_exchange_http_over_memif() {
     Rig::run(RigPlan::VETH, |rig| {
         let site = SampleSite::write(rig.scratch.path());
-        let content: Vec<u8> = (0..DOWNLOAD as u64).map(sim::download_octet).collect();
+        let content: Vec<u8> = (0..DOWNLOAD as u64).map(sim::download_byte).collect();
         fs::write(site.directory.join("static/mebibyte.bin"), &content).expect("writable");
         let data = site.directory.to_str().expect("a path in UTF-8");
         let socket = rig.scratch.path().join("memif.sock");
@@ -34,7 +34,7 @@ fn two_processes_exchange_http_over_memif() {
         assert_eq!(json, site.json(7, 2));
         assert_eq!(station.get(line, "/nothing").status, 404);
         let start = Instant::now();
-        assert!(station.get(line, "/static/mebibyte.bin").body == content, "every octet is right");
+        assert!(station.get(line, "/static/mebibyte.bin").body == content, "every byte is right");
         let took = start.elapsed();
         println!("1 MiB over memif: {took:.1?}");
         let posted = station.exchange(

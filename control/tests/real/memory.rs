@@ -25,7 +25,7 @@ fn open_connections_fit_a_gibibyte() {
             stats.total("connections_open") == CONNECTIONS as u64
         });
         let (resident, hugepages) = server.memory();
-        let mib = |octets: u64| octets as f64 / f64::from(1 << 20);
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         println!(
             "{CONNECTIONS} open connections: {:.1} MiB = resident {:.1} + hugepages {:.1} \
              (at start {:.1} + {:.1})",

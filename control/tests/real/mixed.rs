@@ -165,7 +165,7 @@ fn compression(shop: &Shop) -> Template {
     let check = move |answer: &Answer| {
         let len = answer.body.len();
         if len >= 500_000 {
-            return Err(format!("{len} octets on the wire"));
+            return Err(format!("{len} bytes on the wire"));
         }
         is_json(&unpacked("gzip", &answer.body), &expected)
     };
@@ -180,8 +180,8 @@ fn files(shop: &Shop) -> Template {
         let target = format!("/static/{name}");
         let exchange = Exchange::get(&target, &format!("Accept-Encoding: {coding}\r\n"));
         match files.get(&format!("{name}{ending}")) {
-            Some(octets) if ending.is_empty() => exchange.body(octets.clone()),
-            Some(octets) => exchange.has("Content-Encoding", coding).body(octets.clone()),
+            Some(bytes) if ending.is_empty() => exchange.body(bytes.clone()),
+            Some(bytes) => exchange.has("Content-Encoding", coding).body(bytes.clone()),
             None => exchange.body(files[name].clone()),
         }
     };
@@ -193,7 +193,7 @@ fn files(shop: &Shop) -> Template {
     Template::new("static", all.collect())
 }
 
-fn is_json(octets: &[u8], expected: &Value) -> Result<(), String> {
-    let got: Value = serde_json::from_slice(octets).map_err(|error| error.to_string())?;
+fn is_json(bytes: &[u8], expected: &Value) -> Result<(), String> {
+    let got: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if same(&got, expected) { Ok(()) } else { Err(format!("not {expected}")) }
 }

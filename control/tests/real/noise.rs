@@ -168,19 +168,19 @@ fn with(line: &str, field: &str, rest: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n{rest}")
 }
 
-fn chunked(octets: &str) -> String {
-    with("POST /upload", "Transfer-Encoding: chunked", octets)
+fn chunked(bytes: &str) -> String {
+    with("POST /upload", "Transfer-Encoding: chunked", bytes)
 }
 
-/// 256 random octets each, none of which begins a request.
+/// 256 random bytes each, none of which begins a request.
 fn garbage() -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(3);
-    let octets = |random: &mut fastrand::Rng| -> Vec<u8> {
-        // Visible octets alone would be the beginning of a method; CR and LF may stand before one.
+    let bytes = |random: &mut fastrand::Rng| -> Vec<u8> {
+        // Visible bytes alone would be the beginning of a method; CR and LF may stand before one.
         let first = random.u8(0x80..);
         std::iter::once(first).chain((1..256).map(|_| random.u8(..))).collect()
     };
-    (0..64).map(|_| octets(&mut random)).collect()
+    (0..64).map(|_| bytes(&mut random)).collect()
 }
 
 fn plan() -> ServerPlan {
@@ -194,8 +194,8 @@ fn every_noise_gets_its_refusal() {
         for noise in noises() {
             alone(&server, &noise);
         }
-        for octets in garbage() {
-            alone(&server, &Noise::broken("256 random octets", 400, octets));
+        for bytes in garbage() {
+            alone(&server, &Noise::broken("256 random bytes", 400, bytes));
         }
         silence(&server);
         server.stop(rig);
@@ -335,8 +335,8 @@ fn noisy() -> Vec<Template> {
     let noises = noises();
     templates.extend(noises.iter().map(|noise| Template::new(noise.name, vec![noise.exchange()])));
     let garbage = garbage().into_iter();
-    let garbage = garbage.map(|octets| Exchange::new(octets).status(400..=400).ends());
-    templates.push(Template::new("256 random octets", garbage.collect()));
+    let garbage = garbage.map(|bytes| Exchange::new(bytes).status(400..=400).ends());
+    templates.push(Template::new("256 random bytes", garbage.collect()));
     templates
 }
 
@@ -344,7 +344,7 @@ fn noisy() -> Vec<Template> {
 fn account(noisy: &Driven, good: &Driven, before: &Stats, after: &Stats) {
     let mut kinds: Vec<_> =
         noises().iter().map(|noise| (noise.name, noise.status, noise.counter)).collect();
-    kinds.push(("256 random octets", 400, Counter::BadHead));
+    kinds.push(("256 random bytes", 400, Counter::BadHead));
     let answers = |chosen: &dyn Fn(u16, Counter) -> bool| -> u64 {
         let chosen = kinds.iter().filter(|(_, status, counter)| chosen(*status, *counter));
         chosen.map(|(name, ..)| noisy.tally(name).answers).sum()

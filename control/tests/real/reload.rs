@@ -218,7 +218,7 @@ fn get(client: &mut Client, path: &str) -> Answer {
 fn either_page() -> Drive {
     let either = |answer: &Answer| {
         let good = [Edition::Old, Edition::New].iter().any(|e| e.page() == answer.body);
-        if good { Ok(()) } else { Err(format!("a page of {} octets", answer.body.len())) }
+        if good { Ok(()) } else { Err(format!("a page of {} bytes", answer.body.len())) }
     };
     let page = Exchange::get("/static/page.txt", "").passes(either);
     Drive::new(vec![Template::new("page", vec![page])], 8, Duration::from_secs(SECONDS.into()))
@@ -256,20 +256,20 @@ impl SlowReader {
         }
         let (answer, _) = Answer::read(&self.received, false).expect("all is there");
         assert!(answer.body == edition.large(), "what began old ends old");
-        println!("the slow reader had its {LARGE} octets after {:.1?}", start.elapsed());
+        println!("the slow reader had its {LARGE} bytes after {:.1?}", start.elapsed());
     }
 
     fn read(&mut self) {
         let mut room = [0; WINDOW];
         let count = self.stream.read(&mut room).expect("the server goes on");
-        assert!(count > 0, "ended after {} octets", self.received.len());
+        assert!(count > 0, "ended after {} bytes", self.received.len());
         self.received.extend_from_slice(&room[..count]);
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of some megabytes")]
-fn share(octets: usize) -> f64 {
-    octets as f64 / LARGE as f64
+fn share(bytes: usize) -> f64 {
+    bytes as f64 / LARGE as f64
 }
 
 #[test]
@@ -366,7 +366,7 @@ const RELOADS_MIN: u64 = 25;
 const WARMING: u64 = 6;
 /// One snapshot that stays would be more.
 const GROWTH_MAX: u64 = LARGE as u64;
-/// Octets of the large file.
+/// Bytes of the large file.
 const LARGE: usize = 8 << 20;
 /// Receive buffer of who reads slowly.
 const WINDOW: usize = 64 << 10;

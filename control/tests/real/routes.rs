@@ -79,7 +79,7 @@ fn answers_below_tcp() {
     };
     for size in ["56", "1400"] {
         let said = ping(size);
-        assert!(said.contains(" 0% packet loss"), "ping with {size} octets: {said}");
+        assert!(said.contains(" 0% packet loss"), "ping with {size} bytes: {said}");
     }
     let said = Tool::new(10, "arping", &["-c", "2", "-I", "pollux-host", &address]).text();
     assert!(said.contains(&address), "arping: {said}");

@@ -213,7 +213,7 @@ fn ask(client: &mut Client) -> String {
     String::from_utf8(answer.body).expect("a word")
 }
 
-/// Waits until the log has `text`, after its first `said` octets.
+/// Waits until the log has `text`, after its first `said` bytes.
 fn logged(server: &Server, said: usize, text: &str) {
     let start = Instant::now();
     while !server.log()[said..].contains(text) {

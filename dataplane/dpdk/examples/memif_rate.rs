@@ -1,4 +1,4 @@
-//! How many frames a queue pair moves: one process makes 64-octet frames, another sends each back
+//! How many frames a queue pair moves: one process makes 64-byte frames, another sends each back
 //! over a memif, both through the same calls that the worker loop makes.
 //!
 //! `cargo run --release -p dpdk --example memif_rate`: prints frames per second and TSC
@@ -79,9 +79,9 @@ fn reflect(socket: &Path) -> Result<(), Box<dyn Error>> {
                     lost += 1;
                     continue;
                 };
-                let octets = frame.as_ref();
-                blank.as_mut()[..octets.len()].copy_from_slice(octets);
-                queue.submit(blank, octets.len(), TxOffload::None);
+                let bytes = frame.as_ref();
+                blank.as_mut()[..bytes.len()].copy_from_slice(bytes);
+                queue.submit(blank, bytes.len(), TxOffload::None);
                 frames += 1;
             }
             queue.flush();

@@ -22,16 +22,16 @@ pub enum Backing {
 /// Why memory could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, displaydoc::Display, thiserror::Error)]
 pub enum ArenaError {
-    /// an arena of {len} octets is no memory layout: {cause}
+    /// an arena of {len} bytes is no memory layout: {cause}
     Layout {
-        /// Octets asked for.
+        /// Bytes asked for.
         len: usize,
         /// What is wrong with it.
         cause: LayoutError,
     },
-    /// {len} octets are neither in free hugepages nor in ordinary memory
+    /// {len} bytes are neither in free hugepages nor in ordinary memory
     Exhausted {
-        /// Octets asked for.
+        /// Bytes asked for.
         len: usize,
     },
 }
@@ -52,7 +52,7 @@ unsafe impl Send for HugeBytes {}
 unsafe impl Sync for HugeBytes {}
 
 impl HugeBytes {
-    /// `len` zeroed octets, on hugepages if enough of them are free.
+    /// `len` zeroed bytes, on hugepages if enough of them are free.
     pub fn zeroed(len: usize) -> Result<Self, ArenaError> {
         let layout = Layout::from_size_align(len.max(1), ALIGN)
             .map_err(|cause| ArenaError::Layout { len, cause })?;
@@ -71,14 +71,14 @@ impl HugeBytes {
 
 impl AsRef<[u8]> for HugeBytes {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `len` zeroed or since written octets, owned by this value.
+        // SAFETY: `len` zeroed or since written bytes, owned by this value.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl AsMut<[u8]> for HugeBytes {
     fn as_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `len` zeroed or since written octets, owned by this value, borrowed mutably.
+        // SAFETY: `len` zeroed or since written bytes, owned by this value, borrowed mutably.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
@@ -105,7 +105,7 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Takes `len` zeroed octets, on hugepages if enough of them are free. They are never given back.
+    /// Takes `len` zeroed bytes, on hugepages if enough of them are free. They are never given back.
     pub fn reserve(len: usize) -> Result<Self, ArenaError> {
         let bytes = HugeBytes::zeroed(len)?;
         let backing = bytes.backing();
@@ -119,7 +119,7 @@ impl Arena {
         self.backing
     }
 
-    /// Octets in all.
+    /// Bytes in all.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -129,12 +129,12 @@ impl Arena {
         self.len == 0
     }
 
-    /// Octets that have not been carved off, alignment not counted.
+    /// Bytes that have not been carved off, alignment not counted.
     pub fn left(&self) -> usize {
         self.left.len()
     }
 
-    /// The next `len` zeroed octets at a multiple of `align`, for the life of the process. `None`:
+    /// The next `len` zeroed bytes at a multiple of `align`, for the life of the process. `None`:
     /// there are not as many left, or `align` is not a power of two.
     pub fn carve(&mut self, len: usize, align: usize) -> Option<&'static mut [u8]> {
         if !align.is_power_of_two() {
@@ -189,7 +189,7 @@ mod tests {
         let second = arena.carve(100, 64).expect("room");
         assert_eq!(second.as_ptr().addr() % 64, 0);
         first.fill(0xff);
-        assert!(second.iter().all(|octet| *octet == 0));
+        assert!(second.iter().all(|byte| *byte == 0));
         assert_eq!(arena.left(), 4096 - 228);
         assert!(arena.carve(4096 - 227, 1).is_none());
         assert!(arena.carve(1, 3).is_none());
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn blocks_can_be_written_shared_and_given_back() {
         let mut block = HugeBytes::zeroed(3 << 20).expect("3 MiB");
-        assert!(block.as_ref().iter().all(|octet| *octet == 0));
+        assert!(block.as_ref().iter().all(|byte| *byte == 0));
         block.as_mut()[3_000_000] = 7;
         let block = std::sync::Arc::new(block);
         let other = std::sync::Arc::clone(&block);

@@ -56,9 +56,9 @@ pub enum MemifRole {
 pub enum DeviceError {
     /// `{0}` is neither a PCI address such as 0000:01:00.0 nor a virtual device such as net_tap0,iface=pollux0
     Form(String),
-    /// `{0}` is no interface name: 1 to 15 octets, none of them a space, comma, slash or colon
+    /// `{0}` is no interface name: 1 to 15 bytes, none of them a space, comma, slash or colon
     Interface(String),
-    /// `{0}` cannot be a memif socket: an absolute path of at most 107 octets without a comma
+    /// `{0}` cannot be a memif socket: an absolute path of at most 107 bytes without a comma
     Socket(String),
 }
 
@@ -314,7 +314,7 @@ mod tests {
             "net_tap0 iface=x",
             "net_af_xdp0",
             "net_tap0,iface=",
-            "net_tap0,iface=sixteen-octets-x",
+            "net_tap0,iface=a-name-too-long1",
             "01:20.0",
             "01:00.8",
             "0:0:1:00.0",

@@ -10,7 +10,7 @@ use std::{
 
 use nix::errno::Errno;
 
-/// Octets kept: some two hundred lines.
+/// Bytes kept: some two hundred lines.
 const KEPT: usize = 16 * 1024;
 
 static TEXT: Mutex<VecDeque<u8>> = Mutex::new(VecDeque::new());
@@ -45,7 +45,7 @@ const WORDS: usize = 6;
 
 /// Called by the C library with what DPDK printed; any thread.
 unsafe extern "C" fn keep(_cookie: *mut c_void, line: *const c_char, len: usize) -> isize {
-    // SAFETY: the C library passes `len` readable octets, which it does not change during the call.
+    // SAFETY: the C library passes `len` readable bytes, which it does not change during the call.
     let line = unsafe { slice::from_raw_parts(line.cast::<u8>(), len) };
     let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
     text.extend(line);
@@ -62,7 +62,7 @@ mod tests {
     fn the_newest_text_is_kept_and_taken_once() {
         let line = vec![b'x'; KEPT - 1];
         for text in [line.as_slice(), b"EAL: last\n"] {
-            // SAFETY: a slice is as many readable octets as its length says.
+            // SAFETY: a slice is as many readable bytes as its length says.
             let written = unsafe { keep(std::ptr::null_mut(), text.as_ptr().cast(), text.len()) };
             assert_eq!(usize::try_from(written), Ok(text.len()));
         }

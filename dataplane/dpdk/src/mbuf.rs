@@ -67,7 +67,7 @@ impl RxFrame {
 impl AsRef<[u8]> for RxFrame {
     #[inline]
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: the driver received `len` octets at `data`, inside the mbuf that this value owns.
+        // SAFETY: the driver received `len` bytes at `data`, inside the mbuf that this value owns.
         unsafe { slice::from_raw_parts(self.data.as_ptr(), self.len as usize) }
     }
 }
@@ -102,7 +102,7 @@ impl Blank {
         Some(Self { mbuf, data, capacity: view.capacity, port })
     }
 
-    /// Octets it holds.
+    /// Bytes it holds.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
         self.capacity as usize
@@ -124,8 +124,8 @@ impl Blank {
 impl AsMut<[u8]> for Blank {
     #[inline]
     fn as_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `capacity` octets at `data` lie in the mbuf that this value owns; pool memory is
-        // mapped zeroed, so every octet has been written.
+        // SAFETY: `capacity` bytes at `data` lie in the mbuf that this value owns; pool memory is
+        // mapped zeroed, so every byte has been written.
         unsafe { slice::from_raw_parts_mut(self.data.as_ptr(), self.capacity as usize) }
     }
 }

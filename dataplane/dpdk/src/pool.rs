@@ -30,12 +30,12 @@ pub struct Pool {
 /// Why a pool could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, displaydoc::Display, thiserror::Error)]
 pub enum PoolError {
-    /// {mbufs} buffers of {octets} octets, {mib} MiB in all, do not fit into what is left of the free hugepages: `hugepages.sh reserve N`, one page being 2 MiB
+    /// {mbufs} buffers of {bytes} bytes, {mib} MiB in all, do not fit into what is left of the free hugepages: `hugepages.sh reserve N`, one page being 2 MiB
     Memory {
         /// Buffers asked for.
         mbufs: u32,
-        /// Octets of each.
-        octets: u32,
+        /// Bytes of each.
+        bytes: u32,
         /// What that comes to.
         mib: u64,
     },
@@ -57,7 +57,7 @@ pub(crate) struct PoolPlan {
     pub(crate) mbufs: u32,
     /// Buffers each registered thread may keep at hand; 0: none.
     pub(crate) cache: u32,
-    /// Octets of data in each, without headroom.
+    /// Bytes of data in each, without headroom.
     pub(crate) data_len: u32,
     /// NUMA node; `None`: any.
     pub(crate) socket: Option<u32>,
@@ -92,9 +92,9 @@ impl Pool {
             if errno != Errno::ENOMEM {
                 return Err(PoolError::Create { errno });
             }
-            let octets = data_room + MBUF_OVERHEAD;
-            let mib = (u64::from(plan.mbufs) * u64::from(octets)).div_ceil(1 << 20);
-            return Err(PoolError::Memory { mbufs: plan.mbufs, octets, mib });
+            let bytes = data_room + MBUF_OVERHEAD;
+            let mib = (u64::from(plan.mbufs) * u64::from(bytes)).div_ceil(1 << 20);
+            return Err(PoolError::Memory { mbufs: plan.mbufs, bytes, mib });
         };
         let pool = Self { raw, size: plan.mbufs, kept: AtomicBool::new(false) };
         if plan.dense && chunks != 1 {

@@ -66,7 +66,7 @@ pub struct PortPlan {
     pub rx_descriptors: u16,
     /// Descriptors of each transmit queue; a power of two. Drivers may round it.
     pub tx_descriptors: u16,
-    /// Largest IP packet in octets.
+    /// Largest IP packet in bytes.
     pub ip_mtu: u16,
     /// Frames and blanks that cores hold at a time beyond a burst in hand: what is in the rings of
     /// the software spreader, for one.

@@ -148,7 +148,7 @@ fn message(kind: u16, flags: u16, index: u32, attributes: &[u8]) -> Vec<u8> {
     message
 }
 
-/// An attribute whose value is a multiple of four octets long.
+/// An attribute whose value is a multiple of four bytes long.
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let len = u16::try_from(ATTRIBUTE_LEN + value.len()).unwrap_or(u16::MAX);
     [&len.to_ne_bytes(), &kind.to_ne_bytes(), value].concat()
@@ -174,12 +174,12 @@ fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     }
 }
 
-fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 const BPFFS: &str = "/sys/fs/bpf";

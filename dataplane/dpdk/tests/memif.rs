@@ -1,4 +1,4 @@
-//! Two processes exchange frames over shared memory: every octet, in order, and nothing stays behind.
+//! Two processes exchange frames over shared memory: every byte, in order, and nothing stays behind.
 
 mod world;
 

@@ -58,10 +58,10 @@ fn checksums_are_offloaded(queue: &mut QueuePair, kernel: &Raw) {
     }
 
     let mut blank = queue.blank().expect("a buffer");
-    let octets = &mut blank.as_mut()[..whole.len()];
-    octets.copy_from_slice(&whole);
-    octets[24..26].fill(0);
-    octets[50..52].copy_from_slice(&(!checksum(&[&pseudo_header(&whole)])).to_be_bytes());
+    let bytes = &mut blank.as_mut()[..whole.len()];
+    bytes.copy_from_slice(&whole);
+    bytes[24..26].fill(0);
+    bytes[50..52].copy_from_slice(&(!checksum(&[&pseudo_header(&whole)])).to_be_bytes());
     queue.submit(blank, whole.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
     let mut got = None;
     wait_until("the frame with its checksums", || {
@@ -72,7 +72,7 @@ fn checksums_are_offloaded(queue: &mut QueuePair, kernel: &Raw) {
     assert_eq!(got.expect("waited for"), whole);
 }
 
-/// A TCP segment with ten octets of data in IPv4, all checksums right.
+/// A TCP segment with ten bytes of data in IPv4, all checksums right.
 fn tcp_frame() -> Vec<u8> {
     let mut frame = [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1][..], &[8, 0]].concat();
     frame.extend([0x45, 0, 0, 50, 0, 1, 0x40, 0, 64, 6, 0, 0, 198, 18, 0, 1, 198, 18, 0, 2]);

@@ -6,7 +6,7 @@ use crate::Nic;
 use crate::ethernet::{self, ReplyHeader};
 use crate::nic::TxOffload;
 
-/// Octets of an ARP packet for Ethernet and IPv4.
+/// Bytes of an ARP packet for Ethernet and IPv4.
 pub(crate) const LEN: usize = 28;
 
 /// An ARP packet for Ethernet and IPv4, in the order it lies on the wire.
@@ -26,8 +26,8 @@ const PREAMBLE: [u8; 6] = [0, 1, 8, 0, 6, 4];
 
 impl Packet {
     /// Reads a packet; `None` if it is short or not for Ethernet and IPv4.
-    pub(crate) fn parse(octets: &[u8]) -> Option<Self> {
-        let packet = octets.first_chunk::<LEN>()?;
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let packet = bytes.first_chunk::<LEN>()?;
         if packet[..6] != PREAMBLE {
             return None;
         }
@@ -42,7 +42,7 @@ impl Packet {
         })
     }
 
-    /// Lays the packet out in the first [`LEN`] octets of `out`.
+    /// Lays the packet out in the first [`LEN`] bytes of `out`.
     pub(crate) fn emit(&self, out: &mut [u8]) {
         out[..6].copy_from_slice(&PREAMBLE);
         out[6..8].copy_from_slice(&self.operation.to_be_bytes());
@@ -71,7 +71,7 @@ pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet)
     };
     let l2_len = usize::from(header.len());
     let buffer = blank.as_mut();
-    buffer[..l2_len].copy_from_slice(header.octets());
+    buffer[..l2_len].copy_from_slice(header.bytes());
     packet.emit(&mut buffer[l2_len..]);
     nic.submit(blank, l2_len + LEN, TxOffload::None);
     true
@@ -129,7 +129,7 @@ mod tests {
 
     fn frame(packet: &Packet) -> Vec<u8> {
         let header = ReplyHeader::new(ethernet::BROADCAST, packet.sender_mac, None, ethernet::ARP);
-        let mut frame = header.octets().to_vec();
+        let mut frame = header.bytes().to_vec();
         frame.resize(14 + LEN, 0);
         packet.emit(&mut frame[14..]);
         frame
@@ -138,10 +138,10 @@ mod tests {
     #[test]
     fn a_packet_survives_the_round_trip_and_every_truncation_is_refused() {
         let packet = Packet::announcement(THEIRS, ADDRESS);
-        let octets = frame(&packet);
-        assert_eq!(Packet::parse(&octets[14..]), Some(packet));
+        let bytes = frame(&packet);
+        assert_eq!(Packet::parse(&bytes[14..]), Some(packet));
         for len in 0..LEN {
-            assert_eq!(Packet::parse(&octets[14..14 + len]), None, "{len}");
+            assert_eq!(Packet::parse(&bytes[14..14 + len]), None, "{len}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Memory for socket buffers, taken once when a worker is made.
 
-/// The octets of one socket buffer.
+/// The bytes of one socket buffer.
 #[derive(Debug)]
 pub enum Buffer {
     /// From an arena that lives as long as the process: hugepages.

@@ -13,7 +13,7 @@ use crate::checksum::pseudo_header;
 use crate::ethernet::ReplyHeader;
 use crate::limits::SEGMENTATION_MIN;
 use crate::segment::{self, FIN, IP_LEN, RST, SYN, Segment, TCP_LEN};
-use crate::stack::{IP_LEN_OCTET, TCP_CHECKSUM, finish_checksums};
+use crate::stack::{IP_LEN_BYTE, TCP_CHECKSUM, finish_checksums};
 use crate::{CoreStats, Nic, TxOffload};
 
 /// The large packet that one connection is sending, for the length of one round of sending.
@@ -70,7 +70,7 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
         }
         self.open = nic.large_blank().map(|mut blank| {
             let l2_len = header.len();
-            blank.as_mut()[..usize::from(l2_len)].copy_from_slice(header.octets());
+            blank.as_mut()[..usize::from(l2_len)].copy_from_slice(header.bytes());
             Open { blank, l2_len, len: 0, segments: 0, size: 0, next: 0, is_full: false, flags: 0 }
         });
         self.open.is_some()
@@ -154,8 +154,8 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
         packet[IP_LEN + TCP_CHECKSUM..IP_LEN + TCP_CHECKSUM + 2].copy_from_slice(&pseudo);
         let offload = TxOffload::Segmentation {
             l2_len,
-            l3_len: IP_LEN_OCTET,
-            l4_len: TCP_LEN_OCTET,
+            l3_len: IP_LEN_BYTE,
+            l4_len: TCP_LEN_BYTE,
             segment_size: u16::try_from(size).unwrap_or(u16::MAX),
         };
         stats.tx_large_packets.add(1);
@@ -210,7 +210,7 @@ fn submit<N: Nic>(blank: N::Blank, len: usize, offload: TxOffload, nic: &mut N, 
 
 /// Bytes of the headers of a segment without options, which is the only kind that is coalesced.
 const HEADERS_LEN: usize = IP_LEN + TCP_LEN;
-const TCP_LEN_OCTET: u8 = 20;
-const _: () = assert!(TCP_LEN_OCTET as usize == TCP_LEN, "length of the TCP header");
+const TCP_LEN_BYTE: u8 = 20;
+const _: () = assert!(TCP_LEN_BYTE as usize == TCP_LEN, "length of the TCP header");
 /// Where the flags are in a packet.
 const TCP_FLAGS: usize = IP_LEN + 13;

@@ -44,8 +44,8 @@ pub(crate) struct Conn<S: Service> {
     /// The peer's last acknowledgement number.
     acknowledged: u32,
     recovery: Recovery,
-    /// Octets of the body that came in since `since`.
-    body_octets: u64,
+    /// Bytes of the body that came in since `since`.
+    body_bytes: u64,
 }
 
 /// A segment that is dropped although its connection is there.
@@ -106,7 +106,7 @@ impl<S: Service> Conn<S> {
             progress: 0,
             acknowledged: 0,
             recovery: Recovery::new(0),
-            body_octets: 0,
+            body_bytes: 0,
         }
     }
 
@@ -119,7 +119,7 @@ impl<S: Service> Conn<S> {
         self.waiting = Waiting::Idle;
         self.progress = micros;
         self.acknowledged = 0;
-        self.body_octets = 0;
+        self.body_bytes = 0;
         self.exchange = None;
         self.enter(Stage::HalfOpen, micros);
     }
@@ -130,7 +130,7 @@ impl<S: Service> Conn<S> {
         self.since = micros;
     }
 
-    /// The peer takes segments of `segment_max` octets of payload.
+    /// The peer takes segments of `segment_max` bytes of payload.
     pub(crate) fn on_syn(&mut self, segment_max: u32) {
         self.recovery = Recovery::new(segment_max);
     }
@@ -226,17 +226,17 @@ impl<S: Service> Conn<S> {
         self.waiting == Waiting::Answer
     }
 
-    /// The connection was served: `consumed` octets were taken in, `answered` says that a request was
+    /// The connection was served: `consumed` bytes were taken in, `answered` says that a request was
     /// completed meanwhile, which gives the next one its full time.
     pub(crate) fn on_served(&mut self, consumed: usize, answered: bool, micros: u64) {
         let waiting = self.http.waiting();
         if answered || waiting != self.waiting {
             self.since = micros;
-            self.body_octets = 0;
+            self.body_bytes = 0;
             // What is handed to TCP now has its full time to be taken.
             self.progress = micros;
         }
-        self.body_octets += consumed as u64;
+        self.body_bytes += consumed as u64;
         self.waiting = waiting;
     }
 
@@ -255,7 +255,7 @@ impl<S: Service> Conn<S> {
                 },
                 Waiting::Head => (self.since + deadlines.head, Expiry::Head),
                 Waiting::Body => {
-                    let earned = self.body_octets * 1_000_000 / deadlines.body_rate;
+                    let earned = self.body_bytes * 1_000_000 / deadlines.body_rate;
                     (self.since + earned.max(deadlines.body_grace), Expiry::Body)
                 }
                 Waiting::Answer => (self.since + deadlines.answer, Expiry::Answer),
@@ -267,7 +267,7 @@ impl<S: Service> Conn<S> {
     }
 }
 
-/// [`Deadlines`] in microseconds, and the body rate in octets per second.
+/// [`Deadlines`] in microseconds, and the body rate in bytes per second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Micros {
     handshake: u64,
@@ -333,7 +333,7 @@ pub(crate) struct Conns<S: Service> {
 }
 
 impl<S: Service> Conns<S> {
-    /// Takes the memory of `count` connections; `buffers` gives it, `receive` and `transmit` octets at
+    /// Takes the memory of `count` connections; `buffers` gives it, `receive` and `transmit` bytes at
     /// a time.
     pub(crate) fn new(
         count: usize,

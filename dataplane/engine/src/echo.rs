@@ -7,7 +7,7 @@ use crate::nic::TxOffload;
 use crate::segment::IP_LEN;
 
 /// Queues the reply to the echo request in `packet`, an IPv4 packet that the guard let through, behind
-/// `header`; octets of the frame, or `None` without a transmit buffer large enough.
+/// `header`; bytes of the frame, or `None` without a transmit buffer large enough.
 pub(crate) fn submit_reply<N: Nic>(
     nic: &mut N,
     header: &ReplyHeader,
@@ -20,7 +20,7 @@ pub(crate) fn submit_reply<N: Nic>(
     let l2_len = usize::from(header.len());
     let len = l2_len + packet.len();
     let buffer = blank.as_mut();
-    buffer[..l2_len].copy_from_slice(header.octets());
+    buffer[..l2_len].copy_from_slice(header.bytes());
     let reply = &mut buffer[l2_len..len];
     reply.copy_from_slice(packet);
     turn_round(reply);
@@ -34,11 +34,11 @@ fn turn_round(packet: &mut [u8]) {
     source.swap_with_slice(destination);
     ip[8] = HOP_LIMIT;
     ip[10..12].fill(0);
-    let field = Sum::default().octets(ip).checksum();
+    let field = Sum::default().bytes(ip).checksum();
     ip[10..12].copy_from_slice(&field);
     icmp[0] = ECHO_REPLY;
     icmp[2..4].fill(0);
-    let field = Sum::default().octets(icmp).checksum();
+    let field = Sum::default().bytes(icmp).checksum();
     icmp[2..4].copy_from_slice(&field);
 }
 

@@ -44,7 +44,7 @@ impl LinkHeader {
         })
     }
 
-    /// Octets this header takes: 14, or 18 with a tag.
+    /// Bytes this header takes: 14, or 18 with a tag.
     pub(crate) fn len(&self) -> usize {
         if self.tag.is_some() { L2_HEADER_MAX } else { 14 }
     }
@@ -59,31 +59,31 @@ impl LinkHeader {
 /// A link header ready to be copied in front of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReplyHeader {
-    octets: [u8; L2_HEADER_MAX],
+    bytes: [u8; L2_HEADER_MAX],
     len: u8,
 }
 
 impl ReplyHeader {
     /// Lays out a header.
     pub(crate) fn new(to: [u8; 6], from: [u8; 6], tag: Option<[u8; 2]>, ethertype: u16) -> Self {
-        let mut octets = [0; L2_HEADER_MAX];
-        octets[..6].copy_from_slice(&to);
-        octets[6..12].copy_from_slice(&from);
+        let mut bytes = [0; L2_HEADER_MAX];
+        bytes[..6].copy_from_slice(&to);
+        bytes[6..12].copy_from_slice(&from);
         let len = if let Some(tag) = tag {
-            octets[12..14].copy_from_slice(&VLAN.to_be_bytes());
-            octets[14..16].copy_from_slice(&tag);
-            octets[16..18].copy_from_slice(&ethertype.to_be_bytes());
+            bytes[12..14].copy_from_slice(&VLAN.to_be_bytes());
+            bytes[14..16].copy_from_slice(&tag);
+            bytes[16..18].copy_from_slice(&ethertype.to_be_bytes());
             18
         } else {
-            octets[12..14].copy_from_slice(&ethertype.to_be_bytes());
+            bytes[12..14].copy_from_slice(&ethertype.to_be_bytes());
             14
         };
-        Self { octets, len }
+        Self { bytes, len }
     }
 
-    /// The octets of the header.
-    pub(crate) fn octets(&self) -> &[u8] {
-        &self.octets[..usize::from(self.len)]
+    /// The bytes of the header.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
     }
 
     /// How many they are.
@@ -92,7 +92,7 @@ impl ReplyHeader {
     }
 }
 
-/// Whether `mac` names a group of stations (IEEE 802: lowest bit of the first octet).
+/// Whether `mac` names a group of stations (IEEE 802: lowest bit of the first byte).
 pub(crate) fn is_group(mac: [u8; 6]) -> bool {
     mac[0] & 1 != 0
 }
@@ -108,7 +108,7 @@ mod tests {
         let frame = b"\x02\0\0\0\0\x09\x02\0\0\0\0\x01\x08\0rest";
         let header = LinkHeader::parse(frame).expect("a header");
         assert_eq!((header.len(), header.ethertype), (14, IPV4));
-        assert_eq!(header.reply(MAC).octets(), b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x08\0");
+        assert_eq!(header.reply(MAC).bytes(), b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x08\0");
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
         let header = LinkHeader::parse(frame).expect("a header");
         assert_eq!((header.len(), header.ethertype), (18, IPV4));
         assert_eq!(
-            header.reply(MAC).octets(),
+            header.reply(MAC).bytes(),
             b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x81\0\x60\x2a\x08\0"
         );
     }

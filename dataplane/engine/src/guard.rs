@@ -42,8 +42,8 @@ impl Guard {
 
     /// Judges a frame: what it is, and the link header its answer would have.
     pub(crate) fn judge<F: Frame>(&self, frame: &F) -> Result<(LinkHeader, Arrival), Loss> {
-        let octets = frame.as_ref();
-        let header = LinkHeader::parse(octets).ok_or(Loss::Runt)?;
+        let bytes = frame.as_ref();
+        let header = LinkHeader::parse(bytes).ok_or(Loss::Runt)?;
         let to_all = header.destination == ethernet::BROADCAST;
         if header.destination != self.mac && !to_all || ethernet::is_group(header.source) {
             return Err(Loss::NotForUsL2);
@@ -51,15 +51,15 @@ impl Guard {
         let arrival = match header.ethertype {
             // RFC 1122, 3.3.6: a unicast IP packet in a link broadcast is not answered.
             ethernet::IPV4 if to_all => return Err(Loss::NotForUsL2),
-            ethernet::IPV4 => self.judge_ip(octets, header.len(), frame.checksums())?,
-            ethernet::ARP => self.judge_arp(&octets[header.len()..])?,
+            ethernet::IPV4 => self.judge_ip(bytes, header.len(), frame.checksums())?,
+            ethernet::ARP => self.judge_arp(&bytes[header.len()..])?,
             _ => return Err(Loss::Ethertype),
         };
         Ok((header, arrival))
     }
 
-    fn judge_arp(&self, octets: &[u8]) -> Result<Arrival, Loss> {
-        let packet = arp::Packet::parse(octets).ok_or(Loss::Arp)?;
+    fn judge_arp(&self, bytes: &[u8]) -> Result<Arrival, Loss> {
+        let packet = arp::Packet::parse(bytes).ok_or(Loss::Arp)?;
         let asks = packet.operation == arp::REQUEST && packet.target == self.link_address;
         if asks && !ethernet::is_group(packet.sender_mac) {
             Ok(Arrival::ArpRequest(packet))
@@ -68,8 +68,8 @@ impl Guard {
         }
     }
 
-    fn judge_ip(&self, octets: &[u8], at: usize, checksums: RxChecksums) -> Result<Arrival, Loss> {
-        let rest = &octets[at..];
+    fn judge_ip(&self, bytes: &[u8], at: usize, checksums: RxChecksums) -> Result<Arrival, Loss> {
+        let rest = &bytes[at..];
         let header = rest.first_chunk::<IP_LEN>().ok_or(Loss::Runt)?;
         // RFC 791, 3.1. Options are refused as a whole: source routes, and nothing else is in use.
         match header[0] {
@@ -84,7 +84,7 @@ impl Guard {
         // Ethernet pads short frames: what counts is the length that IP says.
         let packet = rest.get(..total_len).ok_or(Loss::Runt)?;
         let unseen = matches!(checksums, RxChecksums::Unknown | RxChecksums::TcpGood);
-        if checksums == RxChecksums::Bad || unseen && !Sum::default().octets(header).is_intact() {
+        if checksums == RxChecksums::Bad || unseen && !Sum::default().bytes(header).is_intact() {
             return Err(Loss::Checksum);
         }
         if header[6] & 0x3f != 0 || header[7] != 0 {
@@ -115,7 +115,7 @@ fn judge_tcp(packet: &[u8], checksums: RxChecksums) -> Result<Segment, Loss> {
     if checksums == RxChecksums::Unknown {
         let tcp = &packet[IP_LEN..];
         let len = u16::try_from(tcp.len()).map_err(|_| Loss::TcpHeader)?;
-        if !pseudo_header(&packet[12..20], len).octets(tcp).is_intact() {
+        if !pseudo_header(&packet[12..20], len).bytes(tcp).is_intact() {
             return Err(Loss::Checksum);
         }
     }
@@ -136,7 +136,7 @@ fn judge_tcp(packet: &[u8], checksums: RxChecksums) -> Result<Segment, Loss> {
 fn judge_icmp(packet: &[u8]) -> Result<(), Loss> {
     let icmp = &packet[IP_LEN..];
     match icmp.first_chunk::<ICMP_ECHO_LEN>() {
-        Some([ECHO_REQUEST, 0, ..]) if Sum::default().octets(icmp).is_intact() => Ok(()),
+        Some([ECHO_REQUEST, 0, ..]) if Sum::default().bytes(icmp).is_intact() => Ok(()),
         Some([ECHO_REQUEST, 0, ..]) => Err(Loss::Checksum),
         _ => Err(Loss::Icmp),
     }

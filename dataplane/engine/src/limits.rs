@@ -1,9 +1,9 @@
 //! Every number the engine is built on, and the inequalities between them.
 
-/// One kibibyte, in octets.
+/// One kibibyte, in bytes.
 pub const KIB: usize = 1024;
 
-/// Octets of the Ethernet header with one VLAN tag (IEEE 802.1Q).
+/// Bytes of the Ethernet header with one VLAN tag (IEEE 802.1Q).
 pub const L2_HEADER_MAX: usize = 18;
 
 /// Connections one core may hold: slots are `u32` and share their top bit with TIME-WAIT records.

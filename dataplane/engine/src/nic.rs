@@ -41,9 +41,9 @@ pub enum TxOffload {
     /// is zero, the TCP field holds the pseudo-header sum (DPDK programmer's guide, 5.6.4
     /// "Meta Information": `RTE_MBUF_F_TX_TCP_CKSUM`).
     Checksums {
-        /// Octets of the link header, VLAN tag included.
+        /// Bytes of the link header, VLAN tag included.
         l2_len: u8,
-        /// Octets of the IPv4 header.
+        /// Bytes of the IPv4 header.
         l3_len: u8,
     },
     /// The NIC cuts a TCP packet over IPv4 into segments of `segment_size` bytes of payload, the last one
@@ -68,7 +68,7 @@ pub enum TxOffload {
 pub struct Capabilities {
     /// Whether [`TxOffload::Checksums`] may be asked for.
     pub tx_checksum_offload: bool,
-    /// Largest IP packet in octets (the MTU, without link header).
+    /// Largest IP packet in bytes (the MTU, without link header).
     pub ip_mtu: usize,
     /// Largest IP packet in bytes for which [`TxOffload::Segmentation`] may be asked for; 0: none. At most
     /// 65,535. Not 0 only with `tx_checksum_offload`.
@@ -79,7 +79,7 @@ pub struct Capabilities {
 pub trait Nic {
     /// A received frame.
     type Frame: Frame;
-    /// An owned, empty transmit buffer of at least `18 + ip_mtu` octets. Dropping it returns it.
+    /// An owned, empty transmit buffer of at least `18 + ip_mtu` bytes. Dropping it returns it.
     type Blank: AsMut<[u8]>;
 
     /// What this queue can do.
@@ -112,7 +112,7 @@ pub trait Nic {
         None
     }
 
-    /// Queues the first `len` octets of `blank` as one frame, after all queued before it.
+    /// Queues the first `len` bytes of `blank` as one frame, after all queued before it.
     fn submit(&mut self, blank: Self::Blank, len: usize, offload: TxOffload);
 
     /// Rings the doorbell: everything queued leaves now, as far as the ring takes it; the rest stays

@@ -22,9 +22,9 @@ pub struct CorePlan {
     pub connections: usize,
     /// Connections of those that may be half-open (SYN received, not yet acknowledged).
     pub half_open_max: usize,
-    /// Octets of one connection's receive buffer; at least `limits.head_len_max`.
+    /// Bytes of one connection's receive buffer; at least `limits.head_len_max`.
     pub receive_buffer: usize,
-    /// Octets of one connection's transmit buffer; at least `http1::HEAD_OUT_MAX`.
+    /// Bytes of one connection's transmit buffer; at least `http1::HEAD_OUT_MAX`.
     pub transmit_buffer: usize,
     /// What HTTP requests may be.
     pub limits: Limits,
@@ -37,11 +37,11 @@ pub struct CorePlan {
 pub struct Deadlines {
     /// From SYN to the acknowledgement of our SYN (then the connection is dropped).
     pub handshake_ms: u64,
-    /// From the first octet of a request head to its last (then 408).
+    /// From the first byte of a request head to its last (then 408).
     pub head_ms: u64,
     /// A body may take this long whatever its rate (then the rate below counts).
     pub body_grace_ms: u64,
-    /// Octets per second a body must advance after the grace (else 408).
+    /// Bytes per second a body must advance after the grace (else 408).
     pub body_rate: u64,
     /// A keep-alive connection may idle this long between requests (then it is closed).
     pub idle_ms: u64,

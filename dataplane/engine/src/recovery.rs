@@ -12,7 +12,7 @@ use crate::segment::{FIN, SYN, Segment, is_after};
 /// What one connection has heard of its losses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recovery {
-    /// Largest payload of a segment the peer takes, octets.
+    /// Largest payload of a segment the peer takes, bytes.
     segment_max: u32,
     /// Acknowledgements in a row that said the same.
     duplicates: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    /// For a peer that takes segments of `segment_max` octets.
+    /// For a peer that takes segments of `segment_max` bytes.
     pub(crate) fn new(segment_max: u32) -> Self {
         Self { segment_max: segment_max.max(1), duplicates: 0, window: 0, point: None }
     }

@@ -11,11 +11,11 @@ use crate::ethernet::ReplyHeader;
 use crate::nic::TxOffload;
 use crate::tuple::Tuple;
 
-/// Octets of an IPv4 header without options, which is the only kind we take or make.
+/// Bytes of an IPv4 header without options, which is the only kind we take or make.
 pub(crate) const IP_LEN: usize = 20;
-/// Octets of a TCP header without options.
+/// Bytes of a TCP header without options.
 pub(crate) const TCP_LEN: usize = 20;
-/// A [`Bare`] segment in its packet, octets.
+/// A [`Bare`] segment in its packet, bytes.
 const BARE_LEN: usize = IP_LEN + TCP_LEN;
 
 pub(crate) const FIN: u8 = 0x01;
@@ -31,7 +31,7 @@ pub(crate) struct Segment {
     pub(crate) acknowledged: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
-    /// Octets of payload.
+    /// Bytes of payload.
     pub(crate) payload_len: u32,
 }
 
@@ -41,7 +41,7 @@ impl Segment {
         self.flags & flag != 0
     }
 
-    /// Octets it takes in sequence space: payload, SYN and FIN.
+    /// Bytes it takes in sequence space: payload, SYN and FIN.
     pub(crate) fn sequence_len(&self) -> u32 {
         self.payload_len + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
     }
@@ -78,12 +78,12 @@ impl Bare {
         Self { tuple, sequence, acknowledged, flags: ACK }
     }
 
-    /// Queues the segment behind `header`; octets of the frame, or `None` without a transmit buffer.
+    /// Queues the segment behind `header`; bytes of the frame, or `None` without a transmit buffer.
     pub(crate) fn submit<N: Nic>(&self, nic: &mut N, header: &ReplyHeader) -> Option<usize> {
         let mut blank = nic.blank()?;
         let l2_len = usize::from(header.len());
         let buffer = blank.as_mut();
-        buffer[..l2_len].copy_from_slice(header.octets());
+        buffer[..l2_len].copy_from_slice(header.bytes());
         self.emit(&mut buffer[l2_len..l2_len + BARE_LEN]);
         let len = l2_len + BARE_LEN;
         nic.submit(blank, len, TxOffload::None);
@@ -95,16 +95,16 @@ impl Bare {
         let (our_port, peer_port) = (self.tuple.ports & 0xffff, self.tuple.ports >> 16);
         let (ip, tcp) = packet.split_at_mut(IP_LEN);
         ip[..12].copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0]);
-        ip[2..4].copy_from_slice(&[0, BARE_LEN_OCTET]);
+        ip[2..4].copy_from_slice(&[0, BARE_LEN_BYTE]);
         ip[12..16].copy_from_slice(&ours.to_be_bytes());
         ip[16..20].copy_from_slice(&peers.to_be_bytes());
-        let field = Sum::default().octets(ip).checksum();
+        let field = Sum::default().bytes(ip).checksum();
         ip[10..12].copy_from_slice(&field);
         tcp[..4].copy_from_slice(&((our_port << 16) | peer_port).to_be_bytes());
         tcp[4..8].copy_from_slice(&self.sequence.to_be_bytes());
         tcp[8..12].copy_from_slice(&self.acknowledged.to_be_bytes());
         tcp[12..20].copy_from_slice(&[0x50, self.flags, 0, 0, 0, 0, 0, 0]);
-        let field = pseudo_header(&ip[12..20], TCP_LEN_WORD).octets(tcp).checksum();
+        let field = pseudo_header(&ip[12..20], TCP_LEN_WORD).bytes(tcp).checksum();
         tcp[16..18].copy_from_slice(&field);
     }
 }
@@ -151,7 +151,7 @@ pub(crate) fn window_scale(options: &[u8]) -> Option<u8> {
     }
 }
 
-/// The largest segment among TCP `options` (RFC 9293, 3.7.1), octets of payload.
+/// The largest segment among TCP `options` (RFC 9293, 3.7.1), bytes of payload.
 pub(crate) fn segment_max(options: &[u8]) -> Option<u16> {
     option(options, OPTION_MSS)?.try_into().ok().map(u16::from_be_bytes)
 }
@@ -204,9 +204,9 @@ fn low(wide: u64) -> u32 {
     u32::try_from(wide & 0xffff_ffff).unwrap_or(u32::MAX)
 }
 
-const BARE_LEN_OCTET: u8 = 40;
+const BARE_LEN_BYTE: u8 = 40;
 const TCP_LEN_WORD: u16 = 20;
-const _: () = assert!(BARE_LEN_OCTET as usize == BARE_LEN, "total length field");
+const _: () = assert!(BARE_LEN_BYTE as usize == BARE_LEN, "total length field");
 const _: () = assert!(TCP_LEN_WORD as usize == TCP_LEN, "length in the pseudo header");
 const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
@@ -237,8 +237,8 @@ mod tests {
     fn emitted(bare: Bare) -> Segment {
         let mut packet = [0; BARE_LEN];
         bare.emit(&mut packet);
-        assert!(Sum::default().octets(&packet[..IP_LEN]).is_intact());
-        assert!(pseudo_header(&packet[12..20], 20).octets(&packet[IP_LEN..]).is_intact());
+        assert!(Sum::default().bytes(&packet[..IP_LEN]).is_intact());
+        assert!(pseudo_header(&packet[12..20], 20).bytes(&packet[IP_LEN..]).is_intact());
         parse(&packet).expect("a segment")
     }
 

@@ -1,4 +1,4 @@
-//! Between TCP and HTTP: lends received octets and transmit room to http1, and counts what it says.
+//! Between TCP and HTTP: lends received bytes and transmit room to http1, and counts what it says.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct Desk<S> {
 /// What serving a connection came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Served {
-    /// Octets taken in.
+    /// Bytes taken in.
     pub(crate) consumed: usize,
     /// Requests whose head was complete.
     pub(crate) requests: u64,

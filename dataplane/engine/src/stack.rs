@@ -183,13 +183,13 @@ impl Tcp {
         self.socket().state()
     }
 
-    /// Whether the peer's FIN was taken: no octet follows those received.
+    /// Whether the peer's FIN was taken: no byte follows those received.
     pub(crate) fn is_half_closed(&self) -> bool {
         use State::{CloseWait, Closing, LastAck, TimeWait};
         matches!(self.state(), CloseWait | Closing | LastAck | TimeWait)
     }
 
-    /// The sequence number the peer's next octet must have (RFC 9293, 3.3.1: RCV.NXT).
+    /// The sequence number the peer's next byte must have (RFC 9293, 3.3.1: RCV.NXT).
     pub(crate) fn expected(&self) -> u32 {
         self.expected
     }
@@ -200,17 +200,17 @@ impl Tcp {
         is_after(end, self.sent.window_end())
     }
 
-    /// Copies received octets, from the first not consumed, into `into`; how many.
+    /// Copies received bytes, from the first not consumed, into `into`; how many.
     pub(crate) fn peek(&mut self, into: &mut [u8]) -> usize {
         self.socket_mut().peek_slice(into).unwrap_or(0)
     }
 
-    /// Received octets not yet consumed.
+    /// Received bytes not yet consumed.
     pub(crate) fn received(&self) -> usize {
         self.socket().recv_queue()
     }
 
-    /// Drops the first `count` received octets.
+    /// Drops the first `count` received bytes.
     pub(crate) fn consume(&mut self, count: usize) {
         let mut left = count;
         while left > 0 {
@@ -236,19 +236,19 @@ impl Tcp {
         self.socket_mut().send(fill).ok()
     }
 
-    /// Queues octets that are known to fit.
-    pub(crate) fn send_all(&mut self, octets: &[u8]) {
-        let queued = self.socket_mut().send_slice(octets);
-        debug_assert_eq!(queued, Ok(octets.len()), "room was asked for first");
+    /// Queues bytes that are known to fit.
+    pub(crate) fn send_all(&mut self, bytes: &[u8]) {
+        let queued = self.socket_mut().send_slice(bytes);
+        debug_assert_eq!(queued, Ok(bytes.len()), "room was asked for first");
     }
 
-    /// Free octets of the transmit buffer, contiguous or not; zero once we have closed.
+    /// Free bytes of the transmit buffer, contiguous or not; zero once we have closed.
     pub(crate) fn room(&self) -> usize {
         let socket = self.socket();
         if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
     }
 
-    /// Octets queued or in flight, not yet acknowledged.
+    /// Bytes queued or in flight, not yet acknowledged.
     pub(crate) fn unacknowledged(&self) -> usize {
         self.socket().send_queue()
     }
@@ -280,11 +280,11 @@ impl Tcp {
 /// What the segments we sent have said: smoltcp knows, but does not tell.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
-    /// The sequence number after the last octet ever sent.
+    /// The sequence number after the last byte ever sent.
     pub(crate) next_sequence: u32,
     /// The acknowledgement number sent last.
     pub(crate) acknowledged: u32,
-    /// The window sent last, in octets.
+    /// The window sent last, in bytes.
     window: u32,
     /// How far the peer shifts our window (RFC 7323, 2.2).
     window_scale: u8,
@@ -406,7 +406,7 @@ impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
         let l2_len = usize::from(header.len());
         let frame = &mut blank.as_mut()[..l2_len + len];
         let (link, packet) = frame.split_at_mut(l2_len);
-        link.copy_from_slice(header.octets());
+        link.copy_from_slice(header.bytes());
         let result = write(packet);
         let offload = finish_checksums(packet, header.len(), by_nic);
         if let Some(segment) = segment::parse(packet)
@@ -428,19 +428,19 @@ pub(crate) fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> 
     let pseudo = pseudo_header(&ip[12..20], tcp_len);
     if offload {
         tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
-        return TxOffload::Checksums { l2_len, l3_len: IP_LEN_OCTET };
+        return TxOffload::Checksums { l2_len, l3_len: IP_LEN_BYTE };
     }
-    let field = Sum::default().octets(ip).checksum();
+    let field = Sum::default().bytes(ip).checksum();
     ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&field);
-    let field = pseudo.octets(tcp).checksum();
+    let field = pseudo.bytes(tcp).checksum();
     tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
     TxOffload::None
 }
 
 fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
     match buffer {
-        Buffer::Lent(octets) => SocketBuffer::new(octets),
-        Buffer::Owned(octets) => SocketBuffer::new(octets),
+        Buffer::Lent(bytes) => SocketBuffer::new(bytes),
+        Buffer::Owned(bytes) => SocketBuffer::new(bytes),
     }
 }
 
@@ -458,7 +458,7 @@ fn real_micros(at: Instant) -> u64 {
 }
 
 const RATE: i64 = STACK_CLOCK_RATE;
-pub(crate) const IP_LEN_OCTET: u8 = 20;
-const _: () = assert!(IP_LEN_OCTET as usize == IP_LEN, "length of the IPv4 header");
+pub(crate) const IP_LEN_BYTE: u8 = 20;
+const _: () = assert!(IP_LEN_BYTE as usize == IP_LEN, "length of the IPv4 header");
 const IP_CHECKSUM: usize = 10;
 pub(crate) const TCP_CHECKSUM: usize = 16;

@@ -26,7 +26,7 @@ impl Tuple {
 pub(crate) struct HashKey([u64; 2]);
 
 impl HashKey {
-    /// Makes a key from 16 octets of operating-system randomness.
+    /// Makes a key from 16 bytes of operating-system randomness.
     pub(crate) fn new(seed: [u8; 16]) -> Self {
         let whole = u128::from_le_bytes(seed);
         // An even multiplier would lose bits, and zero all of them.

@@ -70,9 +70,9 @@ impl<N: Nic> Wire<N> {
 
     fn account(&mut self, queued: Option<usize>, stats: &CoreStats) {
         match queued {
-            Some(octets) => {
+            Some(bytes) => {
                 stats.tx_frames.add(1);
-                stats.tx_bytes.add(octets as u64);
+                stats.tx_bytes.add(bytes as u64);
             }
             None => stats.reply_no_tx_buffer.add(1),
         }

@@ -83,7 +83,7 @@ enum Mode {
 
 impl<N: Nic, S: Service> Worker<N, S> {
     /// Takes all the memory the worker will ever use: two buffers a connection from `buffers`, which
-    /// is asked for a number of octets, and the tables from the heap.
+    /// is asked for a number of bytes, and the tables from the heap.
     ///
     /// # Panics
     /// If the plan contradicts itself: no connection or too many, a receive buffer that no full head
@@ -581,14 +581,14 @@ impl<N: Nic, S: Service> fmt::Debug for Worker<N, S> {
     }
 }
 
-/// As many of `octets` as make whole segments, so that a long body refilled as it drains leaves in whole
+/// As many of `bytes` as make whole segments, so that a long body refilled as it drains leaves in whole
 /// segments too; all of them where there are fewer than two segments.
-fn whole_segments<N: Nic>(octets: usize, nic: &N) -> usize {
+fn whole_segments<N: Nic>(bytes: usize, nic: &N) -> usize {
     let payload = nic.capabilities().ip_mtu.saturating_sub(segment::IP_LEN + segment::TCP_LEN);
-    if octets >= 2 * payload { octets / payload.max(1) * payload } else { octets }
+    if bytes >= 2 * payload { bytes / payload.max(1) * payload } else { bytes }
 }
 
-/// What a peer takes that does not say (RFC 9293, 3.7.1), octets of payload.
+/// What a peer takes that does not say (RFC 9293, 3.7.1), bytes of payload.
 const SEGMENT_MAX_DEFAULT: u16 = 536;
 
 /// Whether a segment asks for a new connection: SYN and nothing else that matters.

@@ -1,4 +1,4 @@
-//! Removes the framing of a request body (RFC 9112 6, 7.1), octet by octet resumable.
+//! Removes the framing of a request body (RFC 9112 6, 7.1), byte by byte resumable.
 
 use crate::head::is_token_byte;
 use crate::{Limits, Reject};
@@ -6,7 +6,7 @@ use crate::{Limits, Reject};
 /// What is left of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// Octets still to come.
+    /// Bytes still to come.
     Length(u64),
     Chunked(Chunks),
 }
@@ -14,7 +14,7 @@ pub(crate) enum Body {
 /// What one step took from the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Piece<'a> {
-    /// Octets of input taken, framing included.
+    /// Bytes of input taken, framing included.
     pub(crate) taken: usize,
     /// Content among them; perhaps empty.
     pub(crate) content: &'a [u8],
@@ -45,15 +45,15 @@ impl Body {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chunks {
     part: Part,
-    /// Content announced so far, in octets.
+    /// Content announced so far, in bytes.
     announced: u64,
-    /// Octets of chunk extensions so far.
+    /// Bytes of chunk extensions so far.
     ext_len: u32,
-    /// Octets of trailers so far.
+    /// Bytes of trailers so far.
     trailer_len: usize,
 }
 
-/// Where in the grammar of RFC 9112 7.1 the next octet stands.
+/// Where in the grammar of RFC 9112 7.1 the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Size {
@@ -88,7 +88,7 @@ impl Chunks {
         Self { part: Part::FIRST, announced: 0, ext_len: 0, trailer_len: 0 };
 
     fn take<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<Piece<'a>, Reject> {
-        // Kept out of `self` between octets: the loop is then about registers.
+        // Kept out of `self` between bytes: the loop is then about registers.
         let mut part = self.part;
         for (at, &byte) in input.iter().enumerate() {
             if let Part::Data { left } = part {
@@ -110,7 +110,7 @@ impl Chunks {
         Ok(Piece { taken: input.len(), content: &[], is_last: false })
     }
 
-    /// Holds what the octet leading to `next` costs against the limits.
+    /// Holds what the byte leading to `next` costs against the limits.
     fn charge(&mut self, next: Part, limits: &Limits) -> Result<(), Reject> {
         match next {
             Part::Ext { .. } | Part::SizeSpace { .. } => {
@@ -194,7 +194,7 @@ fn hex_digit(byte: u8) -> Option<u64> {
     char::from(byte).to_digit(16).map(u64::from)
 }
 
-/// The first `len` octets of `input`, or all.
+/// The first `len` bytes of `input`, or all.
 fn clip(input: &[u8], len: u64) -> &[u8] {
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     &input[..input.len().min(len)]
@@ -211,7 +211,7 @@ mod tests {
     use super::{Body, Chunks};
     use crate::{Limits, Reject};
 
-    /// Takes all of `wire`, given `step` octets at a time: the content, and how much follows it.
+    /// Takes all of `wire`, given `step` bytes at a time: the content, and how much follows it.
     fn read(mut body: Body, wire: &[u8], step: usize) -> Result<(Vec<u8>, usize), Reject> {
         let mut content = Vec::new();
         let mut at = 0;
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_takes_no_octet_more() {
+    fn a_length_takes_no_byte_more() {
         for step in [1, 3, 100] {
             assert_eq!(read(Body::Length(5), b"hellonext", step), Ok((b"hello".to_vec(), 4)));
         }

@@ -30,12 +30,12 @@ impl<S: Service> Conn<S> {
 
     /// Takes what it can from `input` and writes what it can to `out`.
     ///
-    /// `input` holds the octets received and not yet consumed, contiguous from the first of them;
+    /// `input` holds the bytes received and not yet consumed, contiguous from the first of them;
     /// `eof` says that no more will ever come. A head is taken when all of it is there: until then
-    /// `input` grows in front of the same octets. Bodies are taken as they come. Goes on from
+    /// `input` grows in front of the same bytes. Bodies are taken as they come. Goes on from
     /// request to request while there is input and room.
     ///
-    /// `out` must sooner or later offer [`HEAD_OUT_MAX`] octets, or [`Next::Flush`] never ends.
+    /// `out` must sooner or later offer [`HEAD_OUT_MAX`] bytes, or [`Next::Flush`] never ends.
     ///
     /// # Panics
     /// If the service breaks its contract: a body that does not progress, a head longer than its
@@ -180,7 +180,7 @@ enum Phase<W, R, A> {
         reply: R,
         manner: Manner,
     },
-    /// `sent` of `len` octets of the body of the answer were written.
+    /// `sent` of `len` bytes of the body of the answer were written.
     Reply {
         reply: R,
         sent: u64,

@@ -7,7 +7,7 @@ use core::fmt;
 pub struct HttpDate([u8; Self::LEN]);
 
 impl HttpDate {
-    /// Octets of every date.
+    /// Bytes of every date.
     pub const LEN: usize = 29;
 
     /// Formats `secs` since the epoch. What lies beyond the year 9999 becomes its last second.
@@ -28,7 +28,7 @@ impl HttpDate {
         Self(text)
     }
 
-    /// The 29 octets.
+    /// The 29 bytes.
     pub fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }

@@ -1,8 +1,8 @@
-//! Finds and cuts a request head: lines, tokens and octets. What they mean is judged in `frame`.
+//! Finds and cuts a request head: lines, tokens and bytes. What they mean is judged in `frame`.
 //!
 //! Two ways, one verdict. [`parse_at_once`] runs httparse over bytes that were never looked at, and
 //! only ever says yes: a head that is whole and flawless. Everything else, a head in pieces above
-//! all, goes to [`Scan`], which looks at every octet once, however the bytes are cut, and alone
+//! all, goes to [`Scan`], which looks at every byte once, however the bytes are cut, and alone
 //! decides what is refused and why. So an answer depends on the bytes, never on how they arrived.
 
 use core::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use httparse::{EMPTY_HEADER, Header};
 
 use crate::{FIELDS_MAX, Limits, Reject, Version};
 
-/// A head whose lines are sound: every line ends in CRLF, every octet is allowed where it stands.
+/// A head whose lines are sound: every line ends in CRLF, every byte is allowed where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
     /// A token.
@@ -20,7 +20,7 @@ pub(crate) struct Head<'a> {
     pub(crate) target: &'a [u8],
     pub(crate) version: Version,
     pub(crate) fields: &'a [Header<'a>],
-    /// Octets from the request line to the empty line, both included.
+    /// Bytes from the request line to the empty line, both included.
     pub(crate) len: usize,
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn parse_at_once<'a, 'b: 'a>(
 
 /// Whether no line of `head` ends in LF alone, which httparse lets pass.
 ///
-/// Looks at the two octets before each field name only: an LF ends the line before it, and no CR
+/// Looks at the two bytes before each field name only: an LF ends the line before it, and no CR
 /// can stand before that LF but the one of CRLF, for httparse admits CR nowhere else.
 fn lines_end_in_crlf(head: &[u8], fields: &[Header<'_>]) -> bool {
     let start = head.as_ptr().addr();
@@ -64,10 +64,10 @@ fn lines_end_in_crlf(head: &[u8], fields: &[Header<'_>]) -> bool {
         })
 }
 
-/// How far the octets of an incomplete head were examined.
+/// How far the bytes of an incomplete head were examined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
-    /// Octets of the head that were looked at.
+    /// Bytes of the head that were looked at.
     seen: usize,
     /// Where the line begins in which `seen` is.
     line_at: usize,
@@ -82,7 +82,7 @@ impl Scan {
         self.seen == 0
     }
 
-    /// Skips empty lines at the start of `input`, where a head may begin; returns their octets.
+    /// Skips empty lines at the start of `input`, where a head may begin; returns their bytes.
     ///
     /// //= RFC 9112 2.2: at least one CRLF before the request line SHOULD be ignored.
     pub(crate) fn skip_blanks(&mut self, input: &[u8]) -> Result<usize, Reject> {
@@ -126,11 +126,11 @@ impl Scan {
                 _ if at - self.line_at >= limits.line_len_max => {
                     return Err(self.too_long(&input[self.line_at..at]));
                 }
-                _ if !self.allows(byte) => return Err(Reject::BadOctet),
+                _ if !self.allows(byte) => return Err(Reject::BadByte),
                 _ => {}
             }
         }
-        // Said as soon as it is sure, so that a buffer of just that many octets can tell.
+        // Said as soon as it is sure, so that a buffer of just that many bytes can tell.
         if self.seen >= limits.head_len_max { Err(Reject::HeadTooLong) } else { Ok(None) }
     }
 
@@ -248,7 +248,7 @@ mod tests {
     use super::{EMPTY_ROOM, Head, Scan, parse_at_once, parse_scanned};
     use crate::{FIELDS_MAX, Limits, Reject};
 
-    /// The slow way, which decides: octet by octet, then the pieces.
+    /// The slow way, which decides: byte by byte, then the pieces.
     fn scanned<'a, 'b: 'a>(
         input: &'b [u8],
         limits: &Limits,
@@ -333,19 +333,19 @@ mod tests {
         fn both_ways_agree_on_damage(
             lines in vec("[A-Za-z-]{1,8}:[ \t]{0,2}[ -~]{0,12}", 0..6),
             at in any::<prop::sample::Index>(),
-            octet in any::<u8>(),
+            byte in any::<u8>(),
         ) {
             let mut input: Vec<u8> = b"GET /path?query HTTP/1.1\r\n".to_vec();
             input.extend(lines.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()));
             input.extend(b"\r\n");
             let at = at.index(input.len());
-            input[at] = octet;
+            input[at] = byte;
             agree(&input, &Limits::DEFAULT)?;
         }
     }
 
     #[test]
-    fn a_scan_looks_at_every_octet_once() {
+    fn a_scan_looks_at_every_byte_once() {
         let head = b"GET / HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\nrest";
         let mut scan = Scan::default();
         for end in 0..head.len() - 5 {

@@ -3,11 +3,11 @@
 /// Compile-time ceiling of [`Limits::fields_max`]: the parser keeps that many on its stack.
 pub const FIELDS_MAX: usize = 100;
 
-/// Limits on one request. Lengths in octets.
+/// Limits on one request. Lengths in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Head, from the request line to the empty line, and separately all trailers: 431 beyond.
-    /// The caller must be able to offer that many octets contiguously, and one more to see the
+    /// The caller must be able to offer that many bytes contiguously, and one more to see the
     /// limit passed.
     pub head_len_max: usize,
     /// One line of a head without its CRLF: 414 for the request line, 431 for a field line.
@@ -37,10 +37,10 @@ impl Default for Limits {
     }
 }
 
-/// Targets of this length are to be supported (RFC 9112 3, in octets).
+/// Targets of this length are to be supported (RFC 9112 3, in bytes).
 const TARGET_LEN_FLOOR: usize = 8000;
 const _: () = assert!(
     Limits::DEFAULT.line_len_max >= TARGET_LEN_FLOOR + b"OPTIONS  HTTP/1.1".len(),
-    "a target of 8,000 octets must fit the request line"
+    "a target of 8,000 bytes must fit the request line"
 );
 const _: () = assert!(Limits::DEFAULT.line_len_max < Limits::DEFAULT.head_len_max);

@@ -8,12 +8,12 @@ pub struct Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    /// Lends `room` (octets) to one call of [`Conn::advance`](crate::Conn::advance).
+    /// Lends `room` (bytes) to one call of [`Conn::advance`](crate::Conn::advance).
     pub fn new(room: &'a mut [u8]) -> Self {
         Self { room, len: 0 }
     }
 
-    /// Octets written so far.
+    /// Bytes written so far.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -28,12 +28,12 @@ impl<'a> Out<'a> {
         &mut self.room[self.len..]
     }
 
-    /// Octets of [`free`](Self::free).
+    /// Bytes of [`free`](Self::free).
     pub fn left(&self) -> usize {
         self.room.len() - self.len
     }
 
-    /// `written` octets of [`free`](Self::free) were filled.
+    /// `written` bytes of [`free`](Self::free) were filled.
     ///
     /// # Panics
     /// If that is more than were free.

@@ -8,7 +8,7 @@
 pub enum PathError {
     /// `%` without two hexadecimal digits: 400.
     BadEscape,
-    /// An escaped octet that no path may hold: a control (NUL above all), `/` or `\`, or a `\` sent
+    /// An escaped byte that no path may hold: a control (NUL above all), `/` or `\`, or a `\` sent
     /// plainly: 400.
     Forbidden,
     /// A segment `.` or `..`, plain or escaped: 400, or 404.

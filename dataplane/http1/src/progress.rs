@@ -21,7 +21,7 @@ pub struct Context<'a, S, O> {
 /// Result of [`Conn::advance`](crate::Conn::advance).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Octets from the start of `input` that are done with.
+    /// Bytes from the start of `input` that are done with.
     pub consumed: usize,
     /// What must happen before another call makes sense.
     pub next: Next,

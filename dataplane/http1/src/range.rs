@@ -1,4 +1,4 @@
-//! Range requests for octets (RFC 9110 14).
+//! Range requests for bytes (RFC 9110 14).
 
 use crate::{etag, list, parse_http_date};
 
@@ -10,9 +10,9 @@ pub enum Range {
     Whole,
     /// One part: 206.
     Part {
-        /// Offset of the first octet.
+        /// Offset of the first byte.
         first: u64,
-        /// Offset of the last octet: `first <= last`, and `last` is less than the length.
+        /// Offset of the last byte: `first <= last`, and `last` is less than the length.
         last: u64,
     },
     /// Nothing that exists: 416.
@@ -20,7 +20,7 @@ pub enum Range {
 }
 
 impl Range {
-    /// Reads the value of a Range field against a representation of `len` octets.
+    /// Reads the value of a Range field against a representation of `len` bytes.
     pub fn parse(value: &[u8], len: u64) -> Self {
         let Some((unit, spec)) = value.split_at_checked(b"bytes=".len()) else {
             return Self::Whole;
@@ -57,7 +57,7 @@ impl Range {
     fn suffix(suffix: u64, len: u64) -> Self {
         match (suffix, len) {
             (0, _) => Self::Unsatisfiable,
-            // Satisfiable by the standard, but no Content-Range can say "no octets".
+            // Satisfiable by the standard, but no Content-Range can say "no bytes".
             (_, 0) => Self::Whole,
             _ => Self::Part { first: len.saturating_sub(suffix), last: len - 1 },
         }

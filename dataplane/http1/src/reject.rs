@@ -39,7 +39,7 @@ rejects! {
     BareCr "bare_cr" S400,
     /// A control in the head, or anything but visible ASCII and SP in the request line
     /// (RFC 9110 5.5, RFC 9112 3).
-    BadOctet "bad_octet" S400,
+    BadByte "bad_byte" S400,
     /// More empty lines before the request line than any client sends.
     BlankLines "blank_lines" S400,
     /// Not `method SP target SP version` (RFC 9112 3).

@@ -2,7 +2,7 @@
 
 use crate::HttpDate;
 
-/// No head of an answer is longer than this, in octets, from status line to empty line.
+/// No head of an answer is longer than this, in bytes, from status line to empty line.
 pub const HEAD_OUT_MAX: usize = 1024;
 
 /// The fields of an answer that the service cannot know: they depend on now and on the connection.
@@ -26,7 +26,7 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// The longest of the lines of [`field_line`](Self::field_line), in octets.
+    /// The longest of the lines of [`field_line`](Self::field_line), in bytes.
     pub const FIELD_LINE_MAX: usize = b"Connection: keep-alive\r\n".len();
 
     /// The field line that says it, CRLF included. Empty for [`Implicit`](Self::Implicit).

@@ -71,7 +71,7 @@ pub enum Version {
 pub enum BodyLen {
     /// Neither Content-Length nor Transfer-Encoding: there is no body.
     None,
-    /// Content-Length, in octets; perhaps 0.
+    /// Content-Length, in bytes; perhaps 0.
     Length(u64),
     /// Transfer-Encoding: chunked. The length is known when the body has ended.
     Chunked,

@@ -36,16 +36,16 @@ pub trait Service {
     /// Status of an answer.
     fn status(&self, reply: &Self::Reply) -> Status;
 
-    /// Length of the body in octets. Zero for 204 and 304. For HEAD the protocol sends none of it.
+    /// Length of the body in bytes. Zero for 204 and 304. For HEAD the protocol sends none of it.
     fn body_len(&self, reply: &Self::Reply) -> u64;
 
     /// Writes the complete head, from the status line to the empty line, and returns its length.
     ///
-    /// `out` has at least [`HEAD_OUT_MAX`](crate::HEAD_OUT_MAX) octets; a service proves when it is
+    /// `out` has at least [`HEAD_OUT_MAX`](crate::HEAD_OUT_MAX) bytes; a service proves when it is
     /// built that none of its heads is longer.
     fn head_into(&self, reply: &Self::Reply, context: &HeadContext<'_>, out: &mut [u8]) -> usize;
 
-    /// Writes body octets starting at offset `at` (less than `body_len`) into `out`, which is not
+    /// Writes body bytes starting at offset `at` (less than `body_len`) into `out`, which is not
     /// empty and no longer than what is left of the body, and returns how many: at least one.
     /// A pure function of its arguments: it is called again at any offset.
     fn body_into(&self, reply: &Self::Reply, at: u64, out: &mut [u8]) -> usize;

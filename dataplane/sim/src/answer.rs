@@ -1,4 +1,4 @@
-//! The client's side of HTTP/1.1: cuts the octets of a connection into answers.
+//! The client's side of HTTP/1.1: cuts the bytes of a connection into answers.
 //!
 //! Independent of `http1` on purpose: one tests the other. It panics on anything malformed.
 
@@ -19,25 +19,25 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads one answer from the front of `octets`, and how many it takes. `None`: not all there yet.
+    /// Reads one answer from the front of `bytes`, and how many it takes. `None`: not all there yet.
     /// An interim answer (1xx) is an answer too. `to_head`: the request was HEAD, there is no content.
     ///
     /// # Panics
-    /// If the octets cannot be an answer, or it has no exact length.
-    pub fn read(octets: &[u8], to_head: bool) -> Option<(Self, usize)> {
-        let (mut answer, head_len) = Self::read_head(octets)?;
+    /// If the bytes cannot be an answer, or it has no exact length.
+    pub fn read(bytes: &[u8], to_head: bool) -> Option<(Self, usize)> {
+        let (mut answer, head_len) = Self::read_head(bytes)?;
         let end = head_len + answer.body_len(to_head);
-        answer.body = octets.get(head_len..end)?.to_vec();
+        answer.body = bytes.get(head_len..end)?.to_vec();
         Some((answer, end))
     }
 
-    /// How many octets the answer at the front of `octets` takes, of which its head is there. `None`: not
+    /// How many bytes the answer at the front of `bytes` takes, of which its head is there. `None`: not
     /// even that.
     ///
     /// # Panics
     /// As [`read`](Self::read).
-    pub fn extent(octets: &[u8], to_head: bool) -> Option<usize> {
-        let (answer, head_len) = Self::read_head(octets)?;
+    pub fn extent(bytes: &[u8], to_head: bool) -> Option<usize> {
+        let (answer, head_len) = Self::read_head(bytes)?;
         Some(head_len + answer.body_len(to_head))
     }
 
@@ -53,13 +53,13 @@ impl Answer {
     }
 
     /// An answer without its content, and how long its head is.
-    fn read_head(octets: &[u8]) -> Option<(Self, usize)> {
+    fn read_head(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut fields = [EMPTY_HEADER; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut fields);
-        let head_len = match response.parse(octets) {
+        let head_len = match response.parse(bytes) {
             Ok(Status::Complete(len)) => len,
             Ok(Status::Partial) => return None,
-            Err(error) => panic!("no answer ({error}): {:?}", String::from_utf8_lossy(octets)),
+            Err(error) => panic!("no answer ({error}): {:?}", String::from_utf8_lossy(bytes)),
         };
         let answer = Self {
             status: response.code.expect("a complete head has a status"),

@@ -1,7 +1,7 @@
 //! A service for tests of the path, not of what is said: downloads made by a formula, uploads counted
 //! and digested.
 //!
-//! `GET /down/N` answers N octets, each a function of its offset; `POST /up` answers
+//! `GET /down/N` answers N bytes, each a function of its offset; `POST /up` answers
 //! `length digest`; `/ask/N`, with whatever method and body, has to be asked of control; everything else
 //! is 404. HEAD is GET without content.
 
@@ -9,10 +9,10 @@ use core::fmt::Write;
 
 use http1::{Class, HeadContext, Method, Outcome, Request, Service, Status, Verdict};
 
-/// The service. Its edition shows in every octet of a download that it begins.
+/// The service. Its edition shows in every byte of a download that it begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Bulk {
-    /// Laid over every octet of a download by exclusive or.
+    /// Laid over every byte of a download by exclusive or.
     pub salt: u8,
 }
 
@@ -24,7 +24,7 @@ impl Bulk {
 /// An answer of [`Bulk`].
 #[derive(Clone, Copy, Debug)]
 pub enum BulkReply {
-    /// That many octets of the formula.
+    /// That many bytes of the formula.
     Download(u64),
     /// What an upload came to.
     Upload(Digest),
@@ -35,7 +35,7 @@ pub enum BulkReply {
 /// Length and digest (FNV-1a, 64 bits) of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
-    /// Octets.
+    /// Bytes.
     pub len: u64,
     /// Digest of them.
     pub hash: u64,
@@ -48,18 +48,18 @@ impl Default for Digest {
 }
 
 impl Digest {
-    /// Digest of `octets`.
-    pub fn of(octets: &[u8]) -> Self {
+    /// Digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
         let mut digest = Self::default();
-        digest.update(octets);
+        digest.update(bytes);
         digest
     }
 
-    /// Adds `octets`.
-    pub fn update(&mut self, octets: &[u8]) {
-        self.len += octets.len() as u64;
-        for &octet in octets {
-            self.hash = (self.hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+    /// Adds `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.len += bytes.len() as u64;
+        for &byte in bytes {
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
@@ -69,12 +69,12 @@ impl Digest {
     }
 }
 
-/// Octets of [`Digest::content`].
+/// Bytes of [`Digest::content`].
 const DIGEST_LEN: usize = 28;
 
-/// The octet of a download at offset `at`. Its period of 251 shares no factor with any buffer, so a
+/// The byte of a download at offset `at`. Its period of 251 shares no factor with any buffer, so a
 /// piece that is moved or repeated shows.
-pub fn download_octet(at: u64) -> u8 {
+pub fn download_byte(at: u64) -> u8 {
     (at % 251).to_le_bytes()[0] ^ (at / 251 % 256).to_le_bytes()[0]
 }
 
@@ -165,8 +165,8 @@ impl Service for Bulk {
         match reply {
             BulkReply::Download(len) => {
                 let left = usize::try_from(len - at).unwrap_or(usize::MAX).min(out.len());
-                for (octet, at) in out[..left].iter_mut().zip(at..) {
-                    *octet = download_octet(at) ^ self.salt;
+                for (byte, at) in out[..left].iter_mut().zip(at..) {
+                    *byte = download_byte(at) ^ self.salt;
                 }
                 left
             }
@@ -185,16 +185,16 @@ impl Service for Bulk {
     }
 }
 
-/// Formats into octets that are there already.
+/// Formats into bytes that are there already.
 struct Text<'a> {
     out: &'a mut [u8],
     len: usize,
 }
 
 impl Text<'_> {
-    fn push(&mut self, octets: &[u8]) {
-        self.out[self.len..self.len + octets.len()].copy_from_slice(octets);
-        self.len += octets.len();
+    fn push(&mut self, bytes: &[u8]) {
+        self.out[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
     }
 }
 
@@ -208,7 +208,7 @@ impl Write for Text<'_> {
     }
 }
 
-/// `content` in the chunked transfer coding (RFC 9112 7.1), cut into chunks of at most `chunk` octets.
+/// `content` in the chunked transfer coding (RFC 9112 7.1), cut into chunks of at most `chunk` bytes.
 pub fn chunked(content: &[u8], chunk: usize) -> Vec<u8> {
     let mut coded = Vec::new();
     for piece in content.chunks(chunk) {

@@ -6,9 +6,9 @@ use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket,
 };
 
-/// Octets of an untagged Ethernet header.
+/// Bytes of an untagged Ethernet header.
 const ETHERNET_LEN: usize = 14;
-/// Octets of the VLAN tag.
+/// Bytes of the VLAN tag.
 const TAG_LEN: usize = 4;
 /// EtherType of a VLAN tag (IEEE 802.1Q).
 const TAGGED: u16 = 0x8100;
@@ -71,10 +71,10 @@ pub(crate) fn pseudo_header(ip: &[u8], tcp_len: usize) -> u16 {
     sum(&pseudo, 0)
 }
 
-/// One's complement sum of big-endian 16-bit words, an odd octet padded with zero.
-fn sum(octets: &[u8], start: u32) -> u16 {
+/// One's complement sum of big-endian 16-bit words, an odd byte padded with zero.
+fn sum(bytes: &[u8], start: u32) -> u16 {
     let mut total = start;
-    for pair in octets.chunks(2) {
+    for pair in bytes.chunks(2) {
         total += u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
         total = (total & 0xffff) + (total >> 16);
     }

@@ -99,15 +99,15 @@ impl Dialog {
         Some(self.take(world, heard))
     }
 
-    /// Acknowledges what is heard until `len` octets of data have come, and returns them.
+    /// Acknowledges what is heard until `len` bytes of data have come, and returns them.
     #[track_caller]
     pub fn collect(&mut self, world: &mut World, len: usize) -> Vec<u8> {
-        let mut octets = Vec::new();
-        while octets.len() < len {
-            octets.extend_from_slice(&self.hear(world).payload);
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            bytes.extend_from_slice(&self.hear(world).payload);
             self.say(world, flag::ACK, b"");
         }
-        octets
+        bytes
     }
 
     #[track_caller]

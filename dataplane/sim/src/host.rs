@@ -20,11 +20,11 @@ use crate::raw::Address;
 pub struct HostPlan {
     /// Who it is.
     pub address: Address,
-    /// Octets of each connection's receive buffer: the window it offers.
+    /// Bytes of each connection's receive buffer: the window it offers.
     pub receive_buffer: usize,
-    /// Octets of each connection's transmit buffer.
+    /// Bytes of each connection's transmit buffer.
     pub transmit_buffer: usize,
-    /// Largest IP packet, in octets.
+    /// Largest IP packet, in bytes.
     pub ip_mtu: usize,
     /// Decides initial sequence numbers.
     pub seed: u64,
@@ -71,10 +71,10 @@ pub enum Reading {
     Eager,
     /// Nothing: the window closes.
     Stopped,
-    /// At most `octets` every `micros` microseconds.
+    /// At most `bytes` every `micros` microseconds.
     Slow {
-        /// Octets taken in one go.
-        octets: usize,
+        /// Bytes taken in one go.
+        bytes: usize,
         /// Microseconds between two goes.
         micros: u64,
     },
@@ -97,7 +97,7 @@ pub enum Phase {
 struct Line {
     socket: SocketHandle,
     outgoing: Vec<u8>,
-    /// Octets of `outgoing` that TCP has taken.
+    /// Bytes of `outgoing` that TCP has taken.
     taken: usize,
     /// Whether FIN follows `outgoing`.
     finish: bool,
@@ -158,9 +158,9 @@ impl Host {
         LineId(self.lines.len() - 1)
     }
 
-    /// Sends `octets` after all that was sent before.
-    pub fn send(&mut self, line: LineId, octets: &[u8]) {
-        self.lines[line.0].outgoing.extend_from_slice(octets);
+    /// Sends `bytes` after all that was sent before.
+    pub fn send(&mut self, line: LineId, bytes: &[u8]) {
+        self.lines[line.0].outgoing.extend_from_slice(bytes);
         self.touch();
     }
 
@@ -187,7 +187,7 @@ impl Host {
         &self.lines[line.0].received
     }
 
-    /// Takes the first `len` octets of what was read.
+    /// Takes the first `len` bytes of what was read.
     ///
     /// # Panics
     /// If fewer were read.
@@ -202,7 +202,7 @@ impl Host {
         self.lines[line.0].phase
     }
 
-    /// Octets sent and acknowledged by the peer, of those given to [`send`](Self::send).
+    /// Bytes sent and acknowledged by the peer, of those given to [`send`](Self::send).
     pub fn acknowledged(&self, line: LineId) -> usize {
         let line = &self.lines[line.0];
         line.taken - self.sockets.get::<Socket<'_>>(line.socket).send_queue()
@@ -275,16 +275,16 @@ impl Line {
     fn read(&mut self, socket: &mut Socket<'_>, now: u64) {
         let mut allowance = match self.reading {
             Reading::Eager => usize::MAX,
-            Reading::Slow { octets, micros } if now >= self.read_at => {
+            Reading::Slow { bytes, micros } if now >= self.read_at => {
                 self.read_at = now + micros;
-                octets
+                bytes
             }
             Reading::Slow { .. } | Reading::Stopped => 0,
         };
         while allowance > 0 && socket.can_recv() {
-            let taken = socket.recv(|octets| {
-                let taken = octets.len().min(allowance);
-                self.received.extend_from_slice(&octets[..taken]);
+            let taken = socket.recv(|bytes| {
+                let taken = bytes.len().min(allowance);
+                self.received.extend_from_slice(&bytes[..taken]);
                 (taken, taken)
             });
             allowance -= taken.expect("the socket can receive");

@@ -23,7 +23,7 @@ mod stalls;
 mod world;
 
 pub use answer::Answer;
-pub use bulk::{Bulk, BulkReply, BulkWork, Digest, chunked, download_octet};
+pub use bulk::{Bulk, BulkReply, BulkWork, Digest, chunked, download_byte};
 pub use control::{Clerk, Control};
 pub use dialog::Dialog;
 pub use host::{Host, HostPlan, LineId, Phase, Reading};

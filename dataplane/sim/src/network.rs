@@ -215,7 +215,7 @@ impl Network {
 /// The longest that a reordered frame is held back beyond its delay, in microseconds.
 const REORDER_MAX: u64 = 3_000;
 
-/// Octets of a frame that enter the history: Ethernet, IPv4, TCP with its longest options.
+/// Bytes of a frame that enter the history: Ethernet, IPv4, TCP with its longest options.
 const HEADERS_LEN: usize = 14 + 20 + 60;
 
 /// A frame under way. Ordered by arrival, then by when it was sent.

@@ -14,7 +14,7 @@ use engine::{BURST_MAX, Burst, Capabilities, NicLosses, RxChecksums, TxOffload};
 use crate::checksum;
 use crate::segmentation::{self, Cut};
 
-/// Octets of the largest link header: Ethernet with one VLAN tag.
+/// Bytes of the largest link header: Ethernet with one VLAN tag.
 const LINK_HEADER_MAX: usize = 18;
 
 /// What a simulated queue pair is made of.
@@ -28,7 +28,7 @@ pub struct NicPlan {
     pub transmit_ring: usize,
     /// Buffers of the transmit pool.
     pub transmit_pool: usize,
-    /// Largest IP packet, in octets.
+    /// Largest IP packet, in bytes.
     pub ip_mtu: usize,
     /// Whether the NIC finishes the checksums of what it sends.
     pub transmit_checksums: bool,
@@ -209,7 +209,7 @@ impl engine::Nic for Nic {
     }
 
     fn submit(&mut self, blank: Blank, len: usize, offload: TxOffload) {
-        assert!(len <= blank.0.octets().len(), "a frame is no longer than its buffer");
+        assert!(len <= blank.0.bytes().len(), "a frame is no longer than its buffer");
         assert!(
             offload == TxOffload::None || self.shared.plan.transmit_checksums,
             "checksums were left to a NIC that does not do them"
@@ -258,7 +258,7 @@ pub struct Frame {
 
 impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
-        &self.buffer.octets()[..self.len]
+        &self.buffer.bytes()[..self.len]
     }
 }
 
@@ -274,7 +274,7 @@ pub struct Blank(Buffer);
 
 impl AsMut<[u8]> for Blank {
     fn as_mut(&mut self) -> &mut [u8] {
-        self.0.octets_mut()
+        self.0.bytes_mut()
     }
 }
 
@@ -306,7 +306,7 @@ impl Wire {
             self.missed += 1;
             return false;
         };
-        buffer.octets_mut()[..frame.len()].copy_from_slice(frame);
+        buffer.bytes_mut()[..frame.len()].copy_from_slice(frame);
         let checksums = if self.shared.plan.receive_checksums {
             checksum::verdict(frame)
         } else {
@@ -329,7 +329,7 @@ impl Wire {
             return true;
         }
         let Some(mut queued) = self.shared.transmit_ring.pop() else { return false };
-        let frame = &mut queued.blank.0.octets_mut()[..queued.len];
+        let frame = &mut queued.blank.0.bytes_mut()[..queued.len];
         self.collected += 1;
         match queued.offload {
             TxOffload::None => take(frame),
@@ -405,8 +405,8 @@ impl Pool {
     }
 
     fn take(self: &Arc<Self>) -> Option<Buffer> {
-        let octets = self.free.pop()?;
-        Some(Buffer { octets: Some(octets), pool: Arc::clone(self) })
+        let bytes = self.free.pop()?;
+        Some(Buffer { bytes: Some(bytes), pool: Arc::clone(self) })
     }
 
     fn taken(&self) -> usize {
@@ -418,24 +418,24 @@ impl Pool {
 #[derive(Debug)]
 struct Buffer {
     /// `None` only while it is being dropped.
-    octets: Option<Box<[u8]>>,
+    bytes: Option<Box<[u8]>>,
     pool: Arc<Pool>,
 }
 
 impl Buffer {
-    fn octets(&self) -> &[u8] {
-        self.octets.as_deref().unwrap_or_default()
+    fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
     }
 
-    fn octets_mut(&mut self) -> &mut [u8] {
-        self.octets.as_deref_mut().unwrap_or_default()
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.as_deref_mut().unwrap_or_default()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(octets) = self.octets.take() {
-            assert!(self.pool.free.push(octets).is_ok(), "a buffer came home twice");
+        if let Some(bytes) = self.bytes.take() {
+            assert!(self.pool.free.push(bytes).is_ok(), "a buffer came home twice");
         }
     }
 }
@@ -449,9 +449,9 @@ mod tests {
     #[test]
     fn order_is_kept_and_buffers_come_home() {
         let (mut nic, mut wire) = NicPlan { transmit_ring: 2, ..NicPlan::default() }.build();
-        for octet in [1, 2] {
+        for byte in [1, 2] {
             let mut blank = nic.blank().expect("room for two");
-            blank.as_mut()[0] = octet;
+            blank.as_mut()[0] = byte;
             nic.submit(blank, 1, TxOffload::None);
         }
         assert!(!nic.ready());

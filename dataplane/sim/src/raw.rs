@@ -8,11 +8,11 @@ use smoltcp::wire::{
     EthernetRepr, Icmpv4Message, Icmpv4Packet, IpAddress, IpProtocol, Ipv4Packet, TcpPacket,
 };
 
-/// Octets of an untagged Ethernet header.
+/// Bytes of an untagged Ethernet header.
 pub const ETHERNET_LEN: usize = 14;
-/// Octets of an IPv4 header without options.
+/// Bytes of an IPv4 header without options.
 pub const IPV4_LEN: usize = 20;
-/// Octets of a TCP header without options.
+/// Bytes of a TCP header without options.
 pub const TCP_LEN: usize = 20;
 /// Where the IPv4 header of an untagged frame starts.
 pub const IPV4_AT: usize = ETHERNET_LEN;
@@ -22,7 +22,7 @@ pub const TCP_AT: usize = ETHERNET_LEN + IPV4_LEN;
 /// EtherType of a VLAN tag (IEEE 802.1Q).
 const TAGGED: [u8; 2] = [0x81, 0x00];
 
-/// TCP flags, as in octet 13 of the header (RFC 9293 3.1).
+/// TCP flags, as in byte 13 of the header (RFC 9293 3.1).
 pub mod flag {
     /// No more data from sender.
     pub const FIN: u8 = 0x01;
@@ -62,7 +62,7 @@ pub struct Segment {
     pub flags: u8,
     /// Window field, unscaled.
     pub window: u16,
-    /// Option octets; padded with end-of-list to a multiple of four.
+    /// Option bytes; padded with end-of-list to a multiple of four.
     pub options: Vec<u8>,
     /// Data.
     pub payload: Vec<u8>,
@@ -88,7 +88,7 @@ impl Segment {
         self.flags & flags == flags
     }
 
-    /// Octets of sequence space: data, and one each for SYN and FIN.
+    /// Bytes of sequence space: data, and one each for SYN and FIN.
     pub fn len(&self) -> u32 {
         let data = u32::try_from(self.payload.len()).unwrap_or(u32::MAX);
         data + u32::from(self.has(flag::SYN)) + u32::from(self.has(flag::FIN))
@@ -110,7 +110,7 @@ impl Segment {
         packet.set_src_port(self.source);
         packet.set_dst_port(self.destination);
         packet.set_window_len(self.window);
-        packet.set_header_len(octet(header_len));
+        packet.set_header_len(byte(header_len));
         tcp[4..8].copy_from_slice(&self.seq.to_be_bytes());
         tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
         tcp[13] = self.flags;
@@ -119,8 +119,8 @@ impl Segment {
 }
 
 /// The option that says how large a segment its sender takes (RFC 9293 3.2).
-pub fn option_mss(octets: u16) -> Vec<u8> {
-    let [high, low] = octets.to_be_bytes();
+pub fn option_mss(bytes: u16) -> Vec<u8> {
+    let [high, low] = bytes.to_be_bytes();
     vec![2, 4, high, low]
 }
 
@@ -142,7 +142,7 @@ pub fn ipv4_frame(from: &Address, to: &Address, protocol: IpProtocol, payload: &
         .emit(&mut EthernetFrame::new_unchecked(&mut frame[..]));
     let mut ip = Ipv4Packet::new_unchecked(&mut frame[IPV4_AT..]);
     ip.set_version(4);
-    ip.set_header_len(octet(IPV4_LEN));
+    ip.set_header_len(byte(IPV4_LEN));
     ip.set_total_len(u16::try_from(IPV4_LEN + payload.len()).expect("a packet fits 64 KiB"));
     ip.set_dont_frag(true);
     ip.set_hop_limit(64);
@@ -174,7 +174,7 @@ pub fn refresh(frame: &mut [u8]) {
     }
 }
 
-/// Octets of the header of an echo message (RFC 792).
+/// Bytes of the header of an echo message (RFC 792).
 const ECHO_LEN: usize = 8;
 
 /// An echo request ("ping") with `data`.
@@ -343,22 +343,22 @@ fn read_ipv4(payload: &[u8]) -> Body {
     }
 }
 
-fn read_tcp(tcp: &TcpPacket<&[u8]>, octets: &[u8]) -> Segment {
-    let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| octets[at + i]));
+fn read_tcp(tcp: &TcpPacket<&[u8]>, bytes: &[u8]) -> Segment {
+    let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
     Segment {
         source: tcp.src_port(),
         destination: tcp.dst_port(),
         seq: word(4),
         ack: word(8),
-        flags: octets[13],
+        flags: bytes[13],
         window: tcp.window_len(),
         options: tcp.options().to_vec(),
         payload: tcp.payload().to_vec(),
     }
 }
 
-fn octet(len: usize) -> u8 {
-    u8::try_from(len).expect("a header length fits an octet")
+fn byte(len: usize) -> u8 {
+    u8::try_from(len).expect("a header length fits a byte")
 }
 
 #[cfg(test)]

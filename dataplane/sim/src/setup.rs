@@ -46,7 +46,7 @@ pub struct Setup {
     pub parked: usize,
     /// Whether workers have an exception path; the test is the kernel's end of it.
     pub exception: bool,
-    /// Octets of the socket buffers of clients.
+    /// Bytes of the socket buffers of clients.
     pub client_buffer: usize,
     /// Put around every turn of a worker.
     pub seal: Seal,

@@ -259,7 +259,7 @@ impl World {
         self.host_with(self.setup.client_buffer, self.setup.client_buffer)
     }
 
-    /// A client machine with socket buffers of `receive` and `transmit` octets.
+    /// A client machine with socket buffers of `receive` and `transmit` bytes.
     pub fn host_with(&mut self, receive: usize, transmit: usize) -> HostId {
         let (port, address) = self.plug(Place::Host(self.hosts.len()));
         let plan = HostPlan {
@@ -294,9 +294,9 @@ impl World {
         &mut self.hosts[host.0].1
     }
 
-    /// Sends `octets`; does not wait.
-    pub fn send(&mut self, conn: ConnId, octets: impl AsRef<[u8]>) {
-        self.machine(conn.host).send(conn.line, octets.as_ref());
+    /// Sends `bytes`; does not wait.
+    pub fn send(&mut self, conn: ConnId, bytes: impl AsRef<[u8]>) {
+        self.machine(conn.host).send(conn.line, bytes.as_ref());
     }
 
     /// Half-closes after what was sent; does not wait.
@@ -319,7 +319,7 @@ impl World {
         self.hosts[conn.host.0].1.phase(conn.line)
     }
 
-    /// Octets that the appliance acknowledged, of those sent.
+    /// Bytes that the appliance acknowledged, of those sent.
     pub fn acknowledged(&self, conn: ConnId) -> usize {
         self.hosts[conn.host.0].1.acknowledged(conn.line)
     }
@@ -355,22 +355,22 @@ impl World {
         });
         let Some((answer, len)) = found else {
             let (phase, got) = (self.phase(conn), self.received(conn).len());
-            self.fail(format!("no answer (in time: {in_time}, {phase:?}, {got} octets)"))
+            self.fail(format!("no answer (in time: {in_time}, {phase:?}, {got} bytes)"))
         };
         self.machine(conn.host).take_received(conn.line, len);
         answer
     }
 
-    /// Waits for exactly `octets` and takes them.
+    /// Waits for exactly `bytes` and takes them.
     #[track_caller]
-    pub fn expect(&mut self, conn: ConnId, octets: impl AsRef<[u8]>) {
-        let octets = octets.as_ref();
-        let there = |world: &mut Self| world.received(conn).len() >= octets.len();
-        if !self.run_until(PATIENCE, there) || !self.received(conn).starts_with(octets) {
+    pub fn expect(&mut self, conn: ConnId, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let there = |world: &mut Self| world.received(conn).len() >= bytes.len();
+        if !self.run_until(PATIENCE, there) || !self.received(conn).starts_with(bytes) {
             let got = String::from_utf8_lossy(self.received(conn)).into_owned();
-            self.fail(format!("expected {:?}, got {got:?}", String::from_utf8_lossy(octets)));
+            self.fail(format!("expected {:?}, got {got:?}", String::from_utf8_lossy(bytes)));
         }
-        self.machine(conn.host).take_received(conn.line, octets.len());
+        self.machine(conn.host).take_received(conn.line, bytes.len());
     }
 
     /// Waits until the connection is in `phase`.

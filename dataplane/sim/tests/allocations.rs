@@ -192,8 +192,8 @@ fn asks_answers_and_installs() {
     let mut world = setup.build_with(&service, || {
         let service = Arc::clone(&service);
         Box::new(move |end, _| {
-            while let Some((id, octets)) = end.asks().poll() {
-                assert!(end.answers().push(id, BulkReply::Download(octets)).is_ok());
+            while let Some((id, bytes)) = end.asks().poll() {
+                assert!(end.answers().push(id, BulkReply::Download(bytes)).is_ok());
                 assert!(end.send(Command::Install(Arc::clone(&service))).is_ok());
             }
         })

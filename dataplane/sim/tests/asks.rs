@@ -9,7 +9,7 @@ use engine::ConnId as AskId;
 use engine::link::{Command, ControlEnd};
 use http1::Status;
 use sim::{
-    Bulk, BulkReply, ConnId, Digest, Phase, Reading, Setup, World, download_octet, for_seeds,
+    Bulk, BulkReply, ConnId, Digest, Phase, Reading, Setup, World, download_byte, for_seeds,
 };
 
 const MILLI: u64 = 1_000;
@@ -77,15 +77,15 @@ fn asked(world: &mut World, shared: &Shared) -> (AskId, u64) {
     shared.borrow_mut().asked.pop_front().expect("something was")
 }
 
-fn give(shared: &Shared, id: AskId, octets: u64) {
-    shared.borrow_mut().given.push_back((id, BulkReply::Download(octets)));
+fn give(shared: &Shared, id: AskId, bytes: u64) {
+    shared.borrow_mut().given.push_back((id, BulkReply::Download(bytes)));
 }
 
 #[track_caller]
 fn expect_download(world: &mut World, client: ConnId, len: usize) {
     let answer = world.answer(client);
     assert_eq!((answer.status, answer.body.len()), (200, len));
-    assert!(answer.body.iter().zip(0..).all(|(octet, at)| *octet == download_octet(at)));
+    assert!(answer.body.iter().zip(0..).all(|(byte, at)| *byte == download_byte(at)));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_body_under_way_ends_as_it_began_and_the_next_is_of_the_new_service() {
     assert_eq!(world.count("sites_installed"), 1);
     assert_eq!(Arc::strong_count(&old), 2, "the body under way holds it");
     world.send(idle, get("/down/3"));
-    let salted = |at: u64| download_octet(at) ^ 0x5a;
+    let salted = |at: u64| download_byte(at) ^ 0x5a;
     assert_eq!(world.answer(idle).body, [salted(0), salted(1), salted(2)]);
     world.set_reading(slow, Reading::Eager);
     expect_download(&mut world, slow, LEN);

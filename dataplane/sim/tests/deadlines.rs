@@ -62,7 +62,7 @@ fn a_head_that_comes_too_slowly() {
     world.end();
 }
 
-/// The time of a head is counted from its own first octet, not from the request before.
+/// The time of a head is counted from its own first byte, not from the request before.
 #[test]
 fn each_head_has_its_own_time() {
     let (mut world, _) = world();
@@ -95,14 +95,14 @@ fn a_body_that_does_not_come() {
     world.end();
 }
 
-/// After the grace the rate counts: 1,000 octets a second are enough, 800 are not.
+/// After the grace the rate counts: 1,000 bytes a second are enough, 800 are not.
 #[test]
 fn a_body_that_comes_too_slowly() {
     for (step, enough) in [(100, true), (80, false)] {
         let (mut world, _) = world();
         let client = world.client();
         world.send(client, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n");
-        // A lead of one step: the octets of a second are there before it ends.
+        // A lead of one step: the bytes of a second are there before it ends.
         world.send(client, vec![b'x'; step]);
         let mut sent = step;
         while sent < 10_000 && world.phase(client) == Phase::Open {
@@ -159,7 +159,7 @@ fn a_reply_that_nobody_takes() {
         assert!(world.elapsed() < 60 * SECOND, "the reply stalls for ever");
     }
     let took = (world.elapsed() - since) / MILLI;
-    assert!((3_900..=5_100).contains(&took), "reset {took} ms after the last octet moved");
+    assert!((3_900..=5_100).contains(&took), "reset {took} ms after the last byte moved");
     world.set_reading(client, Reading::Eager);
     world.expect_phase(client, Phase::Reset);
     assert_eq!(world.count("connections_aborted"), 1);
@@ -172,7 +172,7 @@ fn a_reply_that_is_taken_slowly_arrives() {
     let (mut world, _) = world();
     let host = world.host_with(4_096, 4_096);
     let client = world.connect(host);
-    world.set_reading(client, Reading::Slow { octets: 4_096, micros: 4 * SECOND });
+    world.set_reading(client, Reading::Slow { bytes: 4_096, micros: 4 * SECOND });
     world.send(client, b"GET /down/60000 HTTP/1.1\r\nHost: a\r\n\r\n");
     let whole = |world: &mut World| world.received(client).len() >= 60_000;
     assert!(world.run_until(120 * SECOND, whole), "it stops at {}", world.received(client).len());
@@ -240,7 +240,7 @@ fn a_close_that_does_not_complete() {
     world.end();
 }
 
-/// Octets that come after we have closed do not keep the connection: the deadline is the deadline.
+/// Bytes that come after we have closed do not keep the connection: the deadline is the deadline.
 #[test]
 fn a_close_that_is_talked_over() {
     let (mut world, raw) = world();

@@ -55,22 +55,22 @@ fn syn(from: &Address) -> Vec<u8> {
     Segment { flags: flag::SYN, ack: 0, ..Segment::new(4_000, HTTP_PORT) }.frame(from, &APPLIANCE)
 }
 
-/// `frame` with `octets` written at `at`, checksums as they were.
-fn spoilt(mut frame: Vec<u8>, at: usize, octets: &[u8]) -> Vec<u8> {
-    frame[at..at + octets.len()].copy_from_slice(octets);
+/// `frame` with `bytes` written at `at`, checksums as they were.
+fn spoilt(mut frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    frame[at..at + bytes.len()].copy_from_slice(bytes);
     frame
 }
 
 /// As [`spoilt`], with right checksums.
-fn altered(frame: Vec<u8>, at: usize, octets: &[u8]) -> Vec<u8> {
-    let mut frame = spoilt(frame, at, octets);
+fn altered(frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = spoilt(frame, at, bytes);
     refresh(&mut frame);
     frame
 }
 
 /// Recomputes the IPv4 header checksum alone: for headers that say something else of their length.
-fn altered_header(frame: Vec<u8>, at: usize, octets: &[u8]) -> Vec<u8> {
-    let mut frame = spoilt(frame, at, octets);
+fn altered_header(frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = spoilt(frame, at, bytes);
     smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[IPV4_AT..]).fill_checksum();
     frame
 }

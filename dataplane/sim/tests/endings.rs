@@ -107,7 +107,7 @@ fn connection_close_is_fin_after_the_answer_never_reset() {
         assert!(!last.has(flag::RST));
         last = dialog.hear(&mut world);
     }
-    // Octets that were under way are acknowledged, not reset.
+    // Bytes that were under way are acknowledged, not reset.
     dialog.data(&mut world, GET);
     let answer = dialog.hear(&mut world);
     assert_eq!((answer.flags & flag::RST, answer.ack), (0, dialog.seq));

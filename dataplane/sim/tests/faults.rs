@@ -1,4 +1,4 @@
-//! Whatever the network does, every octet arrives: 256 seeds of mixed faults for each kind of exchange.
+//! Whatever the network does, every byte arrives: 256 seeds of mixed faults for each kind of exchange.
 //!
 //! A failing seed is printed; `SIM_SEED=n cargo test -p sim --test faults` has it back, and
 //! `SIM_PCAP=file` with it records what was said.
@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use sim::{Bulk, ConnId, Digest, Fates, Phase, Setup, World, chunked, download_octet, for_seeds};
+use sim::{Bulk, ConnId, Digest, Fates, Phase, Setup, World, chunked, download_byte, for_seeds};
 
 const SEEDS: u64 = 256;
 
@@ -57,7 +57,7 @@ fn scenario(scenario: impl Fn(&mut World)) {
 }
 
 fn content(len: u64) -> Vec<u8> {
-    (0..len).map(download_octet).collect()
+    (0..len).map(download_byte).collect()
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn gets_pipelined_and_kept_alive() {
     scenario(|world| {
         let bodies = exchange(world, wire.as_bytes(), wanted.len());
         for (len, body) in wanted.iter().zip(bodies) {
-            assert!(body == content(*len), "{len} octets");
+            assert!(body == content(*len), "{len} bytes");
         }
     });
 }

@@ -94,7 +94,7 @@ fn data_on_a_syn_is_not_lost() {
     world.end();
 }
 
-/// Segments of no length at all, or of one octet: no loop, no leak, and the others go on.
+/// Segments of no length at all, or of one byte: no loop, no leak, and the others go on.
 #[test]
 fn absurd_segment_sizes_do_no_harm() {
     for size in [0, 1, 7] {

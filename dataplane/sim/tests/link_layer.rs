@@ -165,7 +165,7 @@ fn full_segments_keep_their_tag() {
     world.end();
 }
 
-/// Ethernet pads frames to 60 octets; what is behind the packet is no data (RFC 894).
+/// Ethernet pads frames to 60 bytes; what is behind the packet is no data (RFC 894).
 #[test]
 fn padding_is_no_data() {
     let (mut world, raw) = world();
@@ -181,8 +181,8 @@ fn padding_is_no_data() {
     assert_eq!(syn_ack.ack, 2);
     (dialog.seq, dialog.ack) = (2, syn_ack.seq.wrapping_add(1));
     send(&mut world, &dialog.segment(flag::ACK, b""));
-    for octet in b"GET /down/1 HTTP/1.1\r\nHost: a\r\n\r\n" {
-        send(&mut world, &dialog.segment(flag::ACK, &[*octet]));
+    for byte in b"GET /down/1 HTTP/1.1\r\nHost: a\r\n\r\n" {
+        send(&mut world, &dialog.segment(flag::ACK, &[*byte]));
         dialog.seq += 1;
     }
     let answer = loop {

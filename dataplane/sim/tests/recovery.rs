@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sim::raw::{Segment, flag, option_mss};
-use sim::{Bulk, Dialog, Faults, RawId, Reading, Setup, World, download_octet};
+use sim::{Bulk, Dialog, Faults, RawId, Reading, Setup, World, download_byte};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -19,7 +19,7 @@ fn world() -> (World, RawId) {
 }
 
 fn content(len: u64) -> Vec<u8> {
-    (0..len).map(download_octet).collect()
+    (0..len).map(download_byte).collect()
 }
 
 /// smoltcp's smallest timeout is a second of its own time; its clock runs five times as fast as the
@@ -68,7 +68,7 @@ fn three_duplicate_acknowledgements_bring_the_lost_segment() {
     world.end();
 }
 
-/// Takes an answer of `len` octets of content in segments of 1,000, acknowledging each as it comes, but
+/// Takes an answer of `len` bytes of content in segments of 1,000, acknowledging each as it comes, but
 /// loses the new segments whose numbers are in `lost`. Returns how long it took, in microseconds.
 fn take_with_losses(world: &mut World, raw: RawId, len: usize, lost: &[usize]) -> u64 {
     let (mut dialog, _) = Dialog::open_with(world, raw, 4_000, &option_mss(1_000));
@@ -85,8 +85,8 @@ fn take_with_losses(world: &mut World, raw: RawId, len: usize, lost: &[usize]) -
         newest = newest.max(end);
         number += usize::from(is_new);
         if !(is_new && lost.contains(&(number - 1))) {
-            for (place, octet) in stream[at..end].iter_mut().zip(heard.payload) {
-                *place = Some(octet);
+            for (place, byte) in stream[at..end].iter_mut().zip(heard.payload) {
+                *place = Some(byte);
             }
         }
         let whole: Vec<u8> = stream.iter().map_while(|place| *place).collect();
@@ -121,7 +121,7 @@ fn losses_are_made_good_without_the_timeout() {
         let took = take_with_losses(&mut world, raw, *len, lost);
         assert!(
             took < 150 * MILLI,
-            "{len} octets without segments {lost:?} took {} ms",
+            "{len} bytes without segments {lost:?} took {} ms",
             took / MILLI
         );
         world.end();
@@ -135,7 +135,7 @@ fn nothing_is_sent_twice_without_need() {
         let (mut world, raw) = world();
         take_with_losses(&mut world, raw, len, &[]);
         let counts = ["retransmits", "recoveries"].map(|name| world.count(name));
-        assert_eq!(counts, [0, 0], "{len} octets");
+        assert_eq!(counts, [0, 0], "{len} bytes");
         world.end();
     }
 }
@@ -177,9 +177,9 @@ fn every_second_full_segment_is_acknowledged_at_once() {
     world.end();
 }
 
-/// Segments arrive in any order, twice, and overlapping: the octets are those of the stream.
+/// Segments arrive in any order, twice, and overlapping: the bytes are those of the stream.
 #[test]
-fn octets_are_put_in_order_whatever_the_order_of_segments() {
+fn bytes_are_put_in_order_whatever_the_order_of_segments() {
     let (mut world, raw) = world();
     let dialog = Dialog::open(&mut world, raw, 4_000);
     let body = content(2_000);
@@ -228,7 +228,7 @@ fn sequence_numbers_wrap_round() {
             }
         };
         let told = sim::Digest::of(&body).content();
-        assert!(answer.payload.ends_with(told.as_bytes()), "wrapped after {before} octets");
+        assert!(answer.payload.ends_with(told.as_bytes()), "wrapped after {before} bytes");
         dialog.say(&mut world, flag::ACK | flag::FIN, b"");
         while !dialog.hear(&mut world).has(flag::FIN) {}
         dialog.say(&mut world, flag::ACK, b"");
@@ -270,13 +270,13 @@ fn a_closed_window_is_probed_and_the_reply_goes_on() {
         stream.extend_from_slice(&payload);
         dialog.say(&mut world, flag::ACK, b"");
     }
-    // RFC 9293 3.8.6.1: probes carry an octet beyond the window, and back off.
+    // RFC 9293 3.8.6.1: probes carry a byte beyond the window, and back off.
     let mut probes = 0;
     let closed = world.elapsed();
     while world.elapsed() < closed + 5 * SECOND {
         let Some(heard) = world.hear_within(raw, SECOND) else { continue };
         let probe = heard.segment();
-        assert!(probe.payload.len() <= 1, "{} octets into a closed window", probe.payload.len());
+        assert!(probe.payload.len() <= 1, "{} bytes into a closed window", probe.payload.len());
         probes += 1;
         dialog.say(&mut world, flag::ACK, b"");
     }
@@ -315,14 +315,14 @@ fn pipelined_requests_wait_while_nobody_reads() {
     world.end();
 }
 
-/// A client that reads a few octets at a time makes small windows; no octet is lost or repeated.
+/// A client that reads a few bytes at a time makes small windows; no byte is lost or repeated.
 #[test]
-fn a_slow_reader_gets_every_octet() {
+fn a_slow_reader_gets_every_byte() {
     let (mut world, _) = world();
-    for (octets, micros) in [(1, 500), (700, 5 * MILLI), (2_000, 100 * MILLI)] {
+    for (bytes, micros) in [(1, 500), (700, 5 * MILLI), (2_000, 100 * MILLI)] {
         let host = world.host_with(2_048, 2_048);
         let client = world.connect(host);
-        world.set_reading(client, Reading::Slow { octets, micros });
+        world.set_reading(client, Reading::Slow { bytes, micros });
         world.send(client, b"GET /down/20000 HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(world.answer(client).body, content(20_000));
         world.finish(client);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{CorePlan, Nic as _};
 use sim::raw::{flag, option_mss};
-use sim::{Answer, Bulk, Dialog, NicPlan, RawId, Setup, World, download_octet, for_seeds};
+use sim::{Answer, Bulk, Dialog, NicPlan, RawId, Setup, World, download_byte, for_seeds};
 
 const MILLI: u64 = 1_000;
 
@@ -29,7 +29,7 @@ fn world(setup: &Setup) -> (World, RawId) {
 }
 
 fn content(len: u64) -> Vec<u8> {
-    (0..len).map(download_octet).collect()
+    (0..len).map(download_byte).collect()
 }
 
 fn get(len: u64) -> Vec<u8> {

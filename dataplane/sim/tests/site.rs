@@ -80,7 +80,7 @@ fn answers(world: &mut World, pieces: &[&[u8]], statuses: &[u16]) -> Vec<Answer>
 
 /// TCP may cut a message anywhere: the answers are the same.
 #[test]
-fn every_message_cut_at_every_octet_gives_the_same_answers() {
+fn every_message_cut_at_every_byte_gives_the_same_answers() {
     let mut world = world(&Setup::new(1));
     for (message, statuses) in MESSAGES {
         let wire = message.as_bytes();
@@ -90,8 +90,8 @@ fn every_message_cut_at_every_octet_gives_the_same_answers() {
             let cut_answers = answers(&mut world, &[head, tail], statuses);
             assert_eq!(cut_answers, whole, "{message:?} cut at {cut}");
         }
-        let octets: Vec<&[u8]> = wire.chunks(1).collect();
-        assert_eq!(answers(&mut world, &octets, statuses), whole, "{message:?} octet by octet");
+        let bytes: Vec<&[u8]> = wire.chunks(1).collect();
+        assert_eq!(answers(&mut world, &bytes, statuses), whole, "{message:?} byte by byte");
     }
     world.end();
 }
@@ -231,7 +231,7 @@ fn clients_that_reset_after_ten_requests() {
     });
 }
 
-/// Two good requests among noise: an unknown path, a length without a body, 256 random octets.
+/// Two good requests among noise: an unknown path, a length without a body, 256 random bytes.
 #[test]
 fn noise_does_not_disturb_the_good() {
     for_seeds(16, |seed| {
@@ -253,8 +253,8 @@ fn noise_does_not_disturb_the_good() {
                     assert_eq!(world.answer(noisy).status, 400);
                 }
                 _ => {
-                    let octets: Vec<u8> = (0..256).map(|_| rng.u8(..)).collect();
-                    world.send(noisy, octets);
+                    let bytes: Vec<u8> = (0..256).map(|_| rng.u8(..)).collect();
+                    world.send(noisy, bytes);
                     world.finish(noisy);
                     assert!(world.answer(noisy).status >= 400);
                 }

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_that_are_not_utf8_are_a_syntax_error() {
+    fn bytes_that_are_not_utf8_are_a_syntax_error() {
         let dataset = Named { name: "d".into(), value: b"[{\"a\":\"\xff\"}]".to_vec() };
         assert!(matches!(read(&dataset, &[]), Err(BuildError::Syntax { line: 1, .. })));
     }

@@ -1,4 +1,4 @@
-//! The rows of a data set as octets: constant text, cut where a product of the request goes.
+//! The rows of a data set as bytes: constant text, cut where a product of the request goes.
 //!
 //! The text lies in the store; only products with a parameter in them are made per request, all
 //! others are part of the text. Nothing is allocated.
@@ -33,7 +33,7 @@ struct Cut {
 }
 
 impl Rows {
-    /// At most so many octets are the rows of a body.
+    /// At most so many bytes are the rows of a body.
     pub(crate) fn len_max(items: &[Item], computed: &[Computed]) -> usize {
         let field = |field: &Computed| quoted(&field.name).len() + TEXT_LEN_MAX + b",:".len();
         let fields: usize = computed.iter().map(field).sum();
@@ -72,7 +72,7 @@ impl Rows {
         (Self { ends: ends.into(), cuts: cuts.into(), cuts_per_item }, text)
     }
 
-    /// Octets of the first `count` items.
+    /// Bytes of the first `count` items.
     pub(crate) fn len(&self, count: usize, values: &Values) -> usize {
         let (cuts, end) = self.first(count);
         end + cuts.iter().map(|cut| cut.unit.len(values.of(cut.factor))).sum::<usize>()
@@ -101,8 +101,8 @@ impl Rows {
 
 /// Takes a body in order.
 pub(crate) trait Sink {
-    /// Constant octets.
-    fn put(&mut self, octets: &[u8]);
+    /// Constant bytes.
+    fn put(&mut self, bytes: &[u8]);
 
     /// A product.
     fn put_unit(&mut self, unit: &Unit, k: i64, room: &mut Room) {
@@ -122,20 +122,20 @@ impl<'o> Whole<'o> {
         Self { out, len: 0 }
     }
 
-    /// Octets written.
+    /// Bytes written.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 }
 
 impl Sink for Whole<'_> {
-    fn put(&mut self, octets: &[u8]) {
-        self.out[self.len..self.len + octets.len()].copy_from_slice(octets);
-        self.len += octets.len();
+    fn put(&mut self, bytes: &[u8]) {
+        self.out[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
     }
 }
 
-/// Room for a part of it, some octets further on.
+/// Room for a part of it, some bytes further on.
 pub(crate) struct Window<'o> {
     skip: usize,
     out: &'o mut [u8],
@@ -143,23 +143,23 @@ pub(crate) struct Window<'o> {
 }
 
 impl<'o> Window<'o> {
-    /// The part from octet `skip` on, as much as fits `out`.
+    /// The part from byte `skip` on, as much as fits `out`.
     pub(crate) fn new(skip: usize, out: &'o mut [u8]) -> Self {
         Self { skip, out, len: 0 }
     }
 
-    /// Octets written.
+    /// Bytes written.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 }
 
 impl Sink for Window<'_> {
-    fn put(&mut self, octets: &[u8]) {
-        let skipped = self.skip.min(octets.len());
+    fn put(&mut self, bytes: &[u8]) {
+        let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
-        let fits = (octets.len() - skipped).min(self.out.len() - self.len);
-        self.out[self.len..self.len + fits].copy_from_slice(&octets[skipped..skipped + fits]);
+        let fits = (bytes.len() - skipped).min(self.out.len() - self.len);
+        self.out[self.len..self.len + fits].copy_from_slice(&bytes[skipped..skipped + fits]);
         self.len += fits;
     }
 

@@ -96,7 +96,7 @@ impl Unit {
         }
     }
 
-    /// Octets of [`text`](Self::text).
+    /// Bytes of [`text`](Self::text).
     pub(crate) fn len(self, k: i64) -> usize {
         if let Self::Whole(base) = self
             && let Some(total) = base.checked_mul(k)

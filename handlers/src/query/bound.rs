@@ -94,7 +94,7 @@ fn members<'b>(rules: &[Rule], body: &'b [u8]) -> Result<Vec<Option<&'b str>>, R
         text: format!("body: expected a JSON object, {problem}\n"),
     };
     let Ok(text) = std::str::from_utf8(body) else {
-        return Err(refusal("found octets that are no UTF-8".into()));
+        return Err(refusal("found bytes that are no UTF-8".into()));
     };
     match text.trim_ascii().chars().next() {
         None => return Err(refusal("found nothing".into())),

@@ -165,7 +165,7 @@ fn heads(headers: &Fields, cache: Option<&CachePlan>) -> Result<(), Fault> {
     let len = |&status: &Status| Rendered::head_len_max(status, JSON, all());
     match Status::ALL.iter().map(len).max() {
         Some(len) if len > HEAD_OUT_MAX => {
-            let problem = format!("the head of an answer may have {len} octets");
+            let problem = format!("the head of an answer may have {len} bytes");
             let fix = format!("at most {HEAD_OUT_MAX} are sent: shorten the fields");
             Err(Fault::new("headers", format!("{} fields", headers.iter().count()), problem, fix))
         }

@@ -187,7 +187,7 @@ impl Query {
 fn key(coding: Coding, values: &[Value]) -> Vec<u8> {
     let mut key = vec![coding as u8];
     for value in values {
-        let (kind, octets): (u8, &[u8]) = match value {
+        let (kind, bytes): (u8, &[u8]) = match value {
             Value::Null => (0, &[]),
             Value::Integer(value) => (1, &value.to_le_bytes()),
             Value::Number(value) => (2, &value.to_bits().to_le_bytes()),
@@ -196,8 +196,8 @@ fn key(coding: Coding, values: &[Value]) -> Vec<u8> {
             Value::Json(text) => (5, text.as_bytes()),
         };
         key.push(kind);
-        key.extend_from_slice(&octets.len().to_le_bytes());
-        key.extend_from_slice(octets);
+        key.extend_from_slice(&bytes.len().to_le_bytes());
+        key.extend_from_slice(bytes);
     }
     key
 }

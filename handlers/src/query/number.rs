@@ -13,23 +13,23 @@ pub(crate) enum Whole {
 
 impl Whole {
     /// An optional sign and at least one digit; leading zeros are fine. `None` for anything else.
-    pub(crate) fn of_digits(octets: impl IntoIterator<Item = u8>) -> Option<Self> {
-        let mut octets = octets.into_iter().peekable();
-        let negative = match octets.peek() {
+    pub(crate) fn of_digits(bytes: impl IntoIterator<Item = u8>) -> Option<Self> {
+        let mut bytes = bytes.into_iter().peekable();
+        let negative = match bytes.peek() {
             Some(sign @ (b'-' | b'+')) => {
                 let negative = *sign == b'-';
-                octets.next();
+                bytes.next();
                 negative
             }
             _ => false,
         };
-        octets.peek()?;
+        bytes.peek()?;
         let mut size = 0_u64;
-        for octet in octets {
-            if !octet.is_ascii_digit() {
+        for byte in bytes {
+            if !byte.is_ascii_digit() {
                 return None;
             }
-            size = size.saturating_mul(10).saturating_add(u64::from(octet - b'0'));
+            size = size.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
         }
         Some(Self::of_size(negative, size))
     }

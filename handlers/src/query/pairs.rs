@@ -4,31 +4,31 @@
 
 /// The value of the first pair that is called `name`, as it was sent. A pair without `=` has none.
 pub(crate) fn value<'q>(query: &'q [u8], name: &str) -> Option<&'q [u8]> {
-    query.split(|&octet| octet == b'&').find_map(|pair| {
-        let at = pair.iter().position(|&octet| octet == b'=')?;
-        let is_name = octets(&pair[..at]).eq(name.bytes().map(Ok));
+    query.split(|&byte| byte == b'&').find_map(|pair| {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let is_name = bytes(&pair[..at]).eq(name.bytes().map(Ok));
         is_name.then_some(&pair[at + 1..])
     })
 }
 
 /// The text that a value stands for.
 pub(crate) fn decode(value: &[u8]) -> Result<String, Broken> {
-    let octets = octets(value).collect::<Result<_, _>>()?;
-    String::from_utf8(octets).map_err(|_| Broken)
+    let bytes = bytes(value).collect::<Result<_, _>>()?;
+    String::from_utf8(bytes).map_err(|_| Broken)
 }
 
-/// A `%` without two hexadecimal digits behind it, or octets that are no UTF-8.
+/// A `%` without two hexadecimal digits behind it, or bytes that are no UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Broken;
 
-/// The octets that a name or a value stands for.
-pub(crate) fn octets(sent: &[u8]) -> impl Iterator<Item = Result<u8, Broken>> {
+/// The bytes that a name or a value stands for.
+pub(crate) fn bytes(sent: &[u8]) -> impl Iterator<Item = Result<u8, Broken>> {
     let mut rest = sent.iter();
     std::iter::from_fn(move || {
         Some(match rest.next()? {
             b'+' => Ok(b' '),
             b'%' => hex(rest.next()).and_then(|high| Ok(high << 4 | hex(rest.next())?)),
-            &octet => Ok(octet),
+            &byte => Ok(byte),
         })
     })
 }
@@ -75,7 +75,7 @@ mod tests {
     proptest! {
         #[test]
         fn all_text_comes_back(text in any::<String>()) {
-            let sent: String = text.bytes().map(|octet| format!("%{octet:02X}")).collect();
+            let sent: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
             prop_assert_eq!(decode(sent.as_bytes()), Ok(text));
         }
     }

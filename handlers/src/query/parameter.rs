@@ -134,10 +134,10 @@ impl Rule {
     pub(crate) fn integer(&self, capture: Option<&str>, query: &[u8]) -> Result<i64, Status> {
         let whole = match self.from {
             Source::Path => capture.map(|text| Whole::of_digits(text.bytes())),
-            // A broken escape becomes an octet that is no digit.
+            // A broken escape becomes a byte that is no digit.
             Source::Query => pairs::value(query, &self.name)
                 .filter(|sent| !sent.is_empty())
-                .map(|sent| Whole::of_digits(pairs::octets(sent).map(|octet| octet.unwrap_or(0)))),
+                .map(|sent| Whole::of_digits(pairs::bytes(sent).map(|byte| byte.unwrap_or(0)))),
             Source::Body => panic!("a core keeps no body"),
         };
         match (whole, &self.default) {

@@ -23,8 +23,8 @@ pub(crate) fn numbers(sql: &str, database: &Database) -> Result<BTreeSet<usize>,
         Database::Sqlite(_) => Dialect::Sqlite,
     };
     let mut scanner = Scanner { rest: sql.as_bytes(), dialect, found: BTreeSet::new() };
-    while let Some(&octet) = scanner.rest.first() {
-        scanner.step(octet)?;
+    while let Some(&byte) = scanner.rest.first() {
+        scanner.step(byte)?;
     }
     Ok(scanner.found)
 }
@@ -42,15 +42,15 @@ struct Scanner<'s> {
 }
 
 impl<'s> Scanner<'s> {
-    /// Takes one token, or one octet of what does not matter.
-    fn step(&mut self, octet: u8) -> Result<(), Unclear> {
+    /// Takes one token, or one byte of what does not matter.
+    fn step(&mut self, byte: u8) -> Result<(), Unclear> {
         let next = self.rest.get(1).copied().unwrap_or(b' ');
-        match (octet, self.dialect) {
-            (b'\'' | b'"', _) => self.quoted(octet),
+        match (byte, self.dialect) {
+            (b'\'' | b'"', _) => self.quoted(byte),
             (b'`', Dialect::Sqlite) => self.quoted(b'`'),
             (b'[', Dialect::Sqlite) => self.until(b"]", "a name in brackets has no end"),
             (b'-', _) if next == b'-' => {
-                self.run(|octet| octet != b'\n');
+                self.run(|byte| byte != b'\n');
                 Ok(())
             }
             (b'/', _) if next == b'*' => self.comment(),
@@ -60,12 +60,12 @@ impl<'s> Scanner<'s> {
             (b'?', Dialect::Sqlite) => self.placeholder(),
             (b':' | b'@' | b'$', Dialect::Sqlite) if in_word(next) => {
                 self.skip(1);
-                let name = format!("{}{}", char::from(octet), show(self.run(in_word)));
+                let name = format!("{}{}", char::from(byte), show(self.run(in_word)));
                 Err(unclear(format!("a placeholder {name} has a name"), SQLITE_FIX))
             }
-            _ if in_word(octet) => {
+            _ if in_word(byte) => {
                 // A `$` within a name, as in `a$1`, belongs to it.
-                self.run(|octet| in_word(octet) || octet == b'$');
+                self.run(|byte| in_word(byte) || byte == b'$');
                 Ok(())
             }
             _ => {
@@ -75,11 +75,11 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    /// `?1` or `$1`, the mark being the next octet.
+    /// `?1` or `$1`, the mark being the next byte.
     fn placeholder(&mut self) -> Result<(), Unclear> {
         let mark = char::from(self.rest[0]);
         self.skip(1);
-        let digits = self.run(|octet| octet.is_ascii_digit());
+        let digits = self.run(|byte| byte.is_ascii_digit());
         let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         match number {
             Some(number) if number >= 1 => {
@@ -101,11 +101,11 @@ impl<'s> Scanner<'s> {
         self.until(&[quote], "a quote has no end")
     }
 
-    /// `E'..'`, where a backslash takes the next octet with it.
+    /// `E'..'`, where a backslash takes the next byte with it.
     fn escaped(&mut self) -> Result<(), Unclear> {
         self.skip(2);
         loop {
-            self.run(|octet| !matches!(octet, b'\'' | b'\\'));
+            self.run(|byte| !matches!(byte, b'\'' | b'\\'));
             match self.rest.first() {
                 Some(b'\\') => self.skip(2),
                 Some(_) => {
@@ -119,7 +119,7 @@ impl<'s> Scanner<'s> {
 
     /// `$$..$$` or `$tag$..$tag$`; any other `$` means nothing.
     fn dollar_quoted(&mut self) -> Result<(), Unclear> {
-        let len = 1 + self.rest[1..].iter().take_while(|&&octet| in_word(octet)).count();
+        let len = 1 + self.rest[1..].iter().take_while(|&&byte| in_word(byte)).count();
         if self.rest.get(len) != Some(&b'$') {
             self.skip(1);
             return Ok(());
@@ -159,27 +159,27 @@ impl<'s> Scanner<'s> {
     }
 
     fn run(&mut self, belongs: impl Fn(u8) -> bool) -> &'s [u8] {
-        let len = self.rest.iter().take_while(|&&octet| belongs(octet)).count();
+        let len = self.rest.iter().take_while(|&&byte| belongs(byte)).count();
         let (run, rest) = self.rest.split_at(len);
         self.rest = rest;
         run
     }
 
-    fn skip(&mut self, octets: usize) {
-        self.rest = self.rest.get(octets..).unwrap_or_default();
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 }
 
-fn in_word(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || octet == b'_' || !octet.is_ascii()
+fn in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
 fn unclear(problem: impl Into<String>, fix: &'static str) -> Unclear {
     Unclear { problem: problem.into(), fix }
 }
 
-fn show(octets: &[u8]) -> String {
-    super::words::shown(&String::from_utf8_lossy(octets))
+fn show(bytes: &[u8]) -> String {
+    super::words::shown(&String::from_utf8_lossy(bytes))
 }
 
 const SQLITE_FIX: &str = "write ?1 for the first argument, ?2 for the second";

@@ -60,7 +60,7 @@ impl<'q> Rows<'q> {
         }
         for piece in &self.query.row.pieces {
             match piece {
-                Piece::Literal(octets) => self.text.extend_from_slice(octets),
+                Piece::Literal(bytes) => self.text.extend_from_slice(bytes),
                 Piece::Hole(at) => {
                     let column = &self.query.row.columns[*at];
                     if let Err(error) = row.write(*at, column.form, &mut self.text) {
@@ -80,8 +80,8 @@ impl<'q> Rows<'q> {
         self.query.body.is_none() && self.count > 0
     }
 
-    /// Octets that are written so far.
-    pub fn octets(&self) -> usize {
+    /// Bytes that are written so far.
+    pub fn bytes(&self) -> usize {
         self.text.len()
     }
 
@@ -122,7 +122,7 @@ impl<'q> Rows<'q> {
     fn write_holes(&self, pieces: &[Piece<Hole>], out: &mut Vec<u8>) {
         for piece in pieces {
             match piece {
-                Piece::Literal(octets) => out.extend_from_slice(octets),
+                Piece::Literal(bytes) => out.extend_from_slice(bytes),
                 Piece::Hole(Hole::Count) => {
                     out.extend_from_slice(itoa::Buffer::new().format(self.count).as_bytes());
                 }

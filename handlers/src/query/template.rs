@@ -1,6 +1,6 @@
 //! Templates of answers: JSON text (RFC 8259) in which a value may be a bare word.
 //!
-//! `{"id": id, "active": bool(active)}`: what is constant becomes octets without white space between
+//! `{"id": id, "active": bool(active)}`: what is constant becomes bytes without white space between
 //! tokens, each word becomes a hole. What a word may be is the caller's to say; [`Row`] and [`Body`]
 //! are the two languages there are. A template that compiled makes JSON whatever fills its holes, if
 //! each filling is JSON.
@@ -13,7 +13,7 @@ use super::words::{nearest, shown};
 /// A part of a compiled template. Two literals never stand side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<H> {
-    /// Constant octets.
+    /// Constant bytes.
     Literal(Box<[u8]>),
     /// Where a value goes.
     Hole(H),
@@ -163,7 +163,7 @@ impl Body {
         for piece in pieces {
             let side = &mut sides[usize::from(rows)];
             match piece {
-                Piece::Literal(octets) => side.push(Piece::Literal(octets)),
+                Piece::Literal(bytes) => side.push(Piece::Literal(bytes)),
                 Piece::Hole(Some(hole)) => side.push(Piece::Hole(hole)),
                 Piece::Hole(None) => rows = true,
             }
@@ -239,7 +239,7 @@ fn compile<H>(
 /// Reads a template from its beginning to its end, once.
 struct Compiler<'t, 'h, H> {
     text: &'t str,
-    /// Offset of the next octet.
+    /// Offset of the next byte.
     at: usize,
     /// What may stand where a value may.
     wanted: &'t str,
@@ -474,7 +474,7 @@ mod tests {
 
     fn told<H>(piece: &Piece<H>, hole: impl Fn(&H) -> String) -> String {
         match piece {
-            Piece::Literal(octets) => String::from_utf8_lossy(octets).into_owned(),
+            Piece::Literal(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Piece::Hole(filling) => format!("<{}>", hole(filling)),
         }
     }
@@ -692,7 +692,7 @@ mod tests {
                 names.iter().position(|name| *name == &*compiled.columns[*at].name)
             };
             let filled: String = compiled.pieces.iter().map(|piece| match piece {
-                Piece::Literal(octets) => std::str::from_utf8(octets).expect("text").to_owned(),
+                Piece::Literal(bytes) => std::str::from_utf8(bytes).expect("text").to_owned(),
                 Piece::Hole(at) => format!("{{\"column\":{}}}", fill(at).expect("known")),
             }).collect();
             let expected = text

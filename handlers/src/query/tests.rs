@@ -248,7 +248,7 @@ fn bodies_are_objects_of_which_only_known_members_count() {
     }
     let inputs = Inputs::new([("id", "7")], b"", b"{\"x\":\"\xff\"}", PLAIN);
     let refusal = query.bind(&inputs).expect_err("not UTF-8");
-    assert_eq!(text(&refusal), "body: expected a JSON object, found octets that are no UTF-8\n");
+    assert_eq!(text(&refusal), "body: expected a JSON object, found bytes that are no UTF-8\n");
 }
 
 #[test]
@@ -314,9 +314,9 @@ fn one_row_is_the_answer_or_nothing_is_found() {
     assert!(!rows.is_full());
     rows.push(&Texts(&["1", "\"a\""])).expect("JSON");
     assert!(rows.is_full());
-    let octets = rows.octets();
+    let bytes = rows.bytes();
     rows.push(&Texts(&["2", "\"b\""])).expect("passed over");
-    assert_eq!((rows.octets(), octets), (19, 19));
+    assert_eq!((rows.bytes(), bytes), (19, 19));
     let one = rows.finish(PLAIN);
     assert_eq!((one.status(), text(&one)), (Status::S201, r#"{"id":1,"name":"a"}"#));
 }
@@ -541,7 +541,7 @@ fn mistakes_in_answers_are_told() {
         ),
         (
             |route, _| route.headers = vec![("X-Long".into(), "x".repeat(1000))],
-            "headers = 1 fields: the head of an answer may have 1268 octets; \
+            "headers = 1 fields: the head of an answer may have 1268 bytes; \
              at most 1024 are sent: shorten the fields",
         ),
     ];
@@ -565,7 +565,7 @@ fn mistakes_in_caching_are_told() {
         ),
         (
             |_, plan| plan.cache.as_mut().expect("cached").header = "x".repeat(1024),
-            "headers = 0 fields: the head of an answer may have 1290 octets; \
+            "headers = 0 fields: the head of an answer may have 1290 bytes; \
              at most 1024 are sent: shorten the fields",
         ),
     ];
@@ -649,7 +649,7 @@ proptest! {
         plan.row = format!("{{ {} }}", members.join(" ,\n"));
         plan.body = Some(r#"{"n": count, "c": category, "items": rows, "l": [limit]}"#.into());
         let query = compile(&(route, plan));
-        let sent: String = category.bytes().map(|octet| format!("%{octet:02x}")).collect();
+        let sent: String = category.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let pairs = format!("limit={limit}&category={sent}");
         let inputs = Inputs::new([], pairs.as_bytes(), b"", PLAIN);
         let bound = query.bind(&inputs).expect("valid");

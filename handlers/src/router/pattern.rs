@@ -44,7 +44,7 @@ impl Pattern {
             return fault("does not begin with a slash", "write /NAME");
         };
         if path.len() > PATH_LEN_MAX {
-            return fault("is longer than 1024 octets", "shorten it");
+            return fault("is longer than 1024 bytes", "shorten it");
         }
         if below && !path.ends_with('/') {
             return fault("stands for what is below it", "let it end in a slash");
@@ -60,7 +60,7 @@ impl Pattern {
             Err(PathError::Forbidden) if !path.contains('%') => {
                 return fault("has a backslash or a control character", "leave it out");
             }
-            Ok(_) | Err(_) => return fault("has an escape", "write the octet that it stands for"),
+            Ok(_) | Err(_) => return fault("has an escape", "write the byte that it stands for"),
         }
         let mut segments =
             inner.split('/').map(Segment::parse).collect::<Result<Vec<_>, PatternError>>()?;
@@ -199,7 +199,7 @@ mod tests {
         for (path, below, problem) in [
             ("", false, "does not begin with a slash"),
             ("a", false, "does not begin with a slash"),
-            (&long, false, "is longer than 1024 octets"),
+            (&long, false, "is longer than 1024 bytes"),
             ("/a", true, "stands for what is below it"),
             ("/a?b", false, "has a query or a fragment"),
             ("/a#b", false, "has a query or a fragment"),

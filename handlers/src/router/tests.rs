@@ -148,7 +148,7 @@ fn captures_are_decoded_and_never_empty() {
     ] {
         assert_eq!(find(&router, path).expect(path).1, captured(captures), "{path}");
     }
-    assert_eq!(find(&router, "/items/%ff").expect("octets").1, [b"\xff".to_vec()]);
+    assert_eq!(find(&router, "/items/%ff").expect("bytes").1, [b"\xff".to_vec()]);
     for path in ["/items/", "/items", "/w/x/y/", "/w//y/z", "/w/x/y/z/"] {
         assert_eq!(find(&router, path), Err(Status::S404), "{path}");
     }

@@ -161,7 +161,7 @@ impl Tree {
 
 /// The first segment, and what comes after its slash.
 fn split(rest: &[u8]) -> (&[u8], Rest<'_>) {
-    match rest.iter().position(|&octet| octet == b'/') {
+    match rest.iter().position(|&byte| byte == b'/') {
         Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     }

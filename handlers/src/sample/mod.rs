@@ -1,7 +1,7 @@
 //! The sample site that the binary carries: what it serves when it was given no data, and what
 //! `pollux sample DIR` writes.
 //!
-//! Made, not stored: everything grows from fixed seeds, so the same release makes the same octets on
+//! Made, not stored: everything grows from fixed seeds, so the same release makes the same bytes on
 //! every machine. Shapes and sizes are those of a small web application.
 
 mod items;
@@ -90,14 +90,14 @@ impl Spec {
     }
 }
 
-/// Octets that no coding makes smaller, like those of fonts and pictures.
+/// Bytes that no coding makes smaller, like those of fonts and pictures.
 fn opaque(random: &mut Random, magic: &[u8], len: usize) -> Vec<u8> {
-    let mut octets = magic.to_vec();
-    while octets.len() < len {
-        octets.extend_from_slice(&random.next().to_le_bytes());
+    let mut bytes = magic.to_vec();
+    while bytes.len() < len {
+        bytes.extend_from_slice(&random.next().to_le_bytes());
     }
-    octets.truncate(len);
-    octets
+    bytes.truncate(len);
+    bytes
 }
 
 const FILES: &[Spec] = &[

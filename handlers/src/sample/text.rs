@@ -3,7 +3,7 @@
 
 use super::random::Random;
 
-/// A style sheet of `len` octets.
+/// A style sheet of `len` bytes.
 pub(super) fn css(random: &mut Random, len: usize) -> Vec<u8> {
     fill(len, "", "", |_| {
         let (class, part) = (random.one(NOUNS), random.one(NOUNS));
@@ -17,7 +17,7 @@ pub(super) fn css(random: &mut Random, len: usize) -> Vec<u8> {
     })
 }
 
-/// A fragment of a page, of `len` octets.
+/// A fragment of a page, of `len` bytes.
 pub(super) fn html(random: &mut Random, len: usize) -> Vec<u8> {
     fill(len, "<section class=\"sample\">\n", "</section>\n", |_| {
         let (class, word, verb) = (random.one(NOUNS), random.one(NOUNS), random.one(VERBS));
@@ -29,7 +29,7 @@ pub(super) fn html(random: &mut Random, len: usize) -> Vec<u8> {
     })
 }
 
-/// A drawing of `len` octets.
+/// A drawing of `len` bytes.
 pub(super) fn icons(random: &mut Random, len: usize) -> Vec<u8> {
     let open = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 64\">\n";
     fill(len, open, "</svg>\n", |at| {
@@ -43,7 +43,7 @@ pub(super) fn icons(random: &mut Random, len: usize) -> Vec<u8> {
     })
 }
 
-/// A web application manifest of `len` octets.
+/// A web application manifest of `len` bytes.
 pub(super) fn manifest(random: &mut Random, len: usize) -> Vec<u8> {
     let open = "{\"name\":\"Pollux sample\",\"start_url\":\"/\",\"display\":\"standalone\",\"icons\":[\
                 {\"src\":\"/static/logo.svg\",\"type\":\"image/svg+xml\",\"sizes\":\"any\"}";
@@ -56,7 +56,7 @@ pub(super) fn manifest(random: &mut Random, len: usize) -> Vec<u8> {
     })
 }
 
-/// A script of `len` octets.
+/// A script of `len` bytes.
 pub(super) fn script(random: &mut Random, len: usize) -> Vec<u8> {
     fill(len, "\"use strict\";\n", "", |at| {
         let (verb, noun, other) = (random.one(VERBS), random.one(NOUNS), random.one(NOUNS));
@@ -80,9 +80,9 @@ fn fill(len: usize, open: &str, close: &str, mut part: impl FnMut(usize) -> Stri
         text.push_str(&next);
     }
     text.push_str(close);
-    let mut octets = text.into_bytes();
-    octets.resize(len, b'\n');
-    octets
+    let mut bytes = text.into_bytes();
+    bytes.resize(len, b'\n');
+    bytes
 }
 
 const NOUNS: &[&str] = &[

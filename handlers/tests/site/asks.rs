@@ -73,7 +73,7 @@ fn a_body_is_written_down_where_a_parameter_is_in_it() {
 
 #[test]
 fn what_does_not_fit_a_form_is_refused() {
-    // 512 octets in all.
+    // 512 bytes in all.
     let put = |len: usize| {
         let body = "x".repeat(len);
         format!("PUT /crud/items/12?q HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{body}")

@@ -69,7 +69,7 @@ fn a_file_name_must_be_a_path() {
         ("a/./b", "expected a path below the directory, found a dot segment"),
         ("a\\b", "expected no control character and no backslash, found one"),
         ("a\0", "expected no control character and no backslash, found one"),
-        (&long, "expected a path of at most 1024 octets, found 1025"),
+        (&long, "expected a path of at most 1024 bytes, found 1025"),
     ] {
         assert_eq!(message(vec![file(name, "")]), format!("file \"{name}\": {problem}"));
     }
@@ -85,7 +85,7 @@ fn a_stale_sibling_is_found_out() {
     stale.gzip = Some(b"not gzip at all".to_vec());
     assert_eq!(
         message(stale),
-        "file \"a.css\": expected its .gz sibling to unpack to the same octets, \
+        "file \"a.css\": expected its .gz sibling to unpack to the same bytes, \
          found no such stream"
     );
     let mut stale = file("a.css", "some text");
@@ -94,8 +94,8 @@ fn a_stale_sibling_is_found_out() {
     stale.brotli = Some(squeezed);
     assert_eq!(
         message(stale),
-        "file \"a.css\": expected its .br sibling to unpack to the same octets, \
-         found a difference at octet 5"
+        "file \"a.css\": expected its .br sibling to unpack to the same bytes, \
+         found a difference at byte 5"
     );
 }
 
@@ -252,7 +252,7 @@ fn extra_fields_are_fields_and_not_our_own() {
     Site::build(&routes([with(fixed("ok"), "X-Empty", "")]), vec_of).expect("sound");
     let (key, _, problem) = told([with(fixed("ok"), "X-Long", &"x".repeat(1000))]);
     assert_eq!(key, "headers");
-    assert!(problem.ends_with(" octets, 1024 at most fit"), "{problem}");
+    assert!(problem.ends_with(" bytes, 1024 at most fit"), "{problem}");
 }
 
 #[test]

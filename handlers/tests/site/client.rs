@@ -24,7 +24,7 @@ pub(crate) fn site() -> &'static Edition {
     SITE.get_or_init(|| build(&plans::arena()))
 }
 
-/// A site with 16 forms of 512 octets.
+/// A site with 16 forms of 512 bytes.
 pub(crate) fn build(blueprint: &Blueprint) -> Edition {
     let site = Site::build(blueprint, |size| Box::new(vec![0_u8; size]));
     let site = site.unwrap_or_else(|error| panic!("{error}"));
@@ -84,7 +84,7 @@ pub(crate) fn send(site: &Edition, method: &str, path: &str, fields: &str) -> An
     one(site, request(method, path, fields).as_bytes(), method == "HEAD")
 }
 
-/// The octets of a request without a body.
+/// The bytes of a request without a body.
 pub(crate) fn request(method: &str, path: &str, fields: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: localhost:8080\r\n{fields}\r\n")
 }
@@ -107,7 +107,7 @@ pub(crate) fn asking(
     answer
 }
 
-/// All octets that a connection answers with, in pieces of `room`.
+/// All bytes that a connection answers with, in pieces of `room`.
 pub(crate) fn exchange<S: Service>(service: &S, input: &[u8], room: usize) -> Vec<u8> {
     exchange_asking(service, input, room, &mut |_| panic!("nobody was to be asked"))
 }

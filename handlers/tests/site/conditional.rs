@@ -16,7 +16,7 @@ fn tag(fields: &str) -> String {
     get(site(), APP, fields).field("ETag").expect("an ETag").to_owned()
 }
 
-fn octets(name: &str) -> &'static [u8] {
+fn bytes(name: &str) -> &'static [u8] {
     &sample_files().iter().find(|file| file.name == name).expect("in the sample").bytes
 }
 
@@ -37,7 +37,7 @@ fn row_67_every_coding_has_its_own_strong_tag() {
         assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2, "{tag}");
         assert!(!tags[..at].contains(tag), "{tag}");
     }
-    assert_eq!(tags[0], tag(""), "the same octets have the same tag");
+    assert_eq!(tags[0], tag(""), "the same bytes have the same tag");
     let mut changed = sample_files().to_vec();
     for file in &mut changed {
         file.brotli = None;
@@ -45,7 +45,7 @@ fn row_67_every_coding_has_its_own_strong_tag() {
         file.bytes[0] ^= 1;
     }
     let changed = get(&site_of(changed), APP, "").field("ETag").expect("an ETag").to_owned();
-    assert_ne!(changed, tags[0], "other octets have another tag");
+    assert_ne!(changed, tags[0], "other bytes have another tag");
 }
 
 /// RFC 9110 13.1.2
@@ -68,7 +68,7 @@ fn row_68_if_none_match() {
     let unquoted = tag.trim_matches('"');
     for value in ["\"x\"", unquoted, "", "\"*\""] {
         let answer = app(&format!("If-None-Match: {value}\r\n"));
-        assert_eq!((answer.status, &*answer.body), (200, octets("app.js")), "{value}");
+        assert_eq!((answer.status, &*answer.body), (200, bytes("app.js")), "{value}");
     }
     let other = app(&format!("Accept-Encoding: br\r\nIf-None-Match: {tag}\r\n"));
     assert_eq!(other.status, 200, "the tag of another coding does not match");
@@ -145,7 +145,7 @@ fn row_71_not_modified_repeats_what_caches_need() {
 /// RFC 9110 14, 15.3.7, 15.5.17
 #[test]
 fn row_72_single_ranges() {
-    let whole = octets("app.js");
+    let whole = bytes("app.js");
     let len = whole.len();
     for (range, first, last) in [
         ("bytes=0-0", 0, 0),
@@ -191,7 +191,7 @@ fn row_72_a_range_of_a_coded_file_is_one_of_its_coding() {
     assert_eq!((front.status, back.status), (206, 206));
     assert_eq!(front.field("Content-Encoding"), Some("gzip"));
     assert!([front.body, back.body].concat() == whole.body);
-    assert_eq!(app(&resume).status, 200, "never octets of another coding");
+    assert_eq!(app(&resume).status, 200, "never bytes of another coding");
 }
 
 /// RFC 9110 13.1.5
@@ -248,7 +248,7 @@ fn row_73_negotiation() {
         let answer = app(&format!("Accept-Encoding: {value}\r\n"));
         assert_eq!((answer.status, answer.field("Content-Encoding")), (200, coding), "{value}");
         assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
-        assert!(answer.plain() == octets("app.js"), "{value}");
+        assert!(answer.plain() == bytes("app.js"), "{value}");
     }
     let plain = app("");
     assert_eq!(plain.field("Content-Encoding"), None);

@@ -178,6 +178,6 @@ fn extra_fields_are_in_every_answer_of_their_route() {
 fn parameters_of_a_path_need_not_be_used() {
     let site = build(&routes([route("/{any}/ok", fixed("ok"))]));
     assert_eq!(get(&site, "/whatever/ok", "").text(), "ok");
-    assert_eq!(get(&site, "/%ff/ok", "").text(), "ok", "any octets but a slash");
+    assert_eq!(get(&site, "/%ff/ok", "").text(), "ok", "any bytes but a slash");
     assert_eq!(get(&site, "//ok", "").status, 404);
 }

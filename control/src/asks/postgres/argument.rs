@@ -57,7 +57,7 @@ impl ToSql for Argument<'_> {
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self.sent(ty) {
             Sent::Null => return Ok(IsNull::Yes),
-            Sent::Binary { octets, len } => out.extend_from_slice(&octets[..len]),
+            Sent::Binary { bytes, len } => out.extend_from_slice(&bytes[..len]),
             Sent::Text(text) => out.extend_from_slice(text.as_bytes()),
             Sent::Spelt(value) => out.extend_from_slice(value.to_string().as_bytes()),
         }
@@ -81,25 +81,25 @@ impl ToSql for Argument<'_> {
 /// A value in the form it is sent in.
 enum Sent<'v> {
     Null,
-    Binary { octets: [u8; 8], len: usize },
+    Binary { bytes: [u8; 8], len: usize },
     Text(&'v str),
     Spelt(&'v dyn Display),
 }
 
 impl Sent<'_> {
-    fn binary<const N: usize>(octets: [u8; N]) -> Self {
+    fn binary<const N: usize>(bytes: [u8; N]) -> Self {
         let mut room = [0; 8];
-        room[..N].copy_from_slice(&octets);
-        Self::Binary { octets: room, len: N }
+        room[..N].copy_from_slice(&bytes);
+        Self::Binary { bytes: room, len: N }
     }
 }
 
 /// As a smaller integer where it fits.
 fn narrow<N: TryFrom<i64>, const LEN: usize>(
     value: &i64,
-    octets: impl FnOnce(N) -> [u8; LEN],
+    bytes: impl FnOnce(N) -> [u8; LEN],
 ) -> Sent<'_> {
-    N::try_from(*value).map_or(Sent::Spelt(value), |number| Sent::binary(octets(number)))
+    N::try_from(*value).map_or(Sent::Spelt(value), |number| Sent::binary(bytes(number)))
 }
 
 fn beyond<N: TryFrom<i64> + Display>(value: i64, least: N, greatest: N) -> Option<String> {
@@ -131,8 +131,8 @@ mod tests {
         (binary, matches!(null, IsNull::No).then(|| out.to_vec()))
     }
 
-    fn binary(octets: &[u8]) -> (bool, Option<Vec<u8>>) {
-        (true, Some(octets.to_vec()))
+    fn binary(bytes: &[u8]) -> (bool, Option<Vec<u8>>) {
+        (true, Some(bytes.to_vec()))
     }
 
     fn text(text: &str) -> (bool, Option<Vec<u8>>) {

@@ -33,7 +33,7 @@ pub(super) fn write_timestamp(micros: i64, zone: &str, out: &mut Vec<u8>) {
             written(write!(out, "T{hours:02}:{minutes:02}:{:02}", seconds % 60));
             if fraction > 0 {
                 written(write!(out, ".{fraction:06}"));
-                let digits = out.iter().rev().take_while(|octet| **octet == b'0').count();
+                let digits = out.iter().rev().take_while(|byte| **byte == b'0').count();
                 out.truncate(out.len() - digits);
             }
             out.extend_from_slice(zone.as_bytes());

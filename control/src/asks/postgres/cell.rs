@@ -1,4 +1,4 @@
-//! Columns of PostgreSQL as JSON: from the octets of the binary format straight into the body.
+//! Columns of PostgreSQL as JSON: from the bytes of the binary format straight into the body.
 //!
 //! Which columns a row template may use is decided when the statement is prepared ([`Kind::of`]);
 //! what a single value cannot do (a boolean of 2, text that is no JSON) is found as it is written.
@@ -99,23 +99,23 @@ impl Kind {
     fn write_plain(self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), ColumnError> {
         match self {
             Self::Bool => write_bool(raw != [0], out),
-            Self::Int2 => write_i64(i16::from_be_bytes(octets(raw)?).into(), out),
-            Self::Int4 => write_i64(i32::from_be_bytes(octets(raw)?).into(), out),
-            Self::Int8 => write_i64(i64::from_be_bytes(octets(raw)?), out),
-            Self::Float4 => return write_f32(f32::from_be_bytes(octets(raw)?), out),
-            Self::Float8 => return write_f64(f64::from_be_bytes(octets(raw)?), out),
+            Self::Int2 => write_i64(i16::from_be_bytes(bytes(raw)?).into(), out),
+            Self::Int4 => write_i64(i32::from_be_bytes(bytes(raw)?).into(), out),
+            Self::Int8 => write_i64(i64::from_be_bytes(bytes(raw)?), out),
+            Self::Float4 => return write_f32(f32::from_be_bytes(bytes(raw)?), out),
+            Self::Float8 => return write_f64(f64::from_be_bytes(bytes(raw)?), out),
             Self::Numeric => return write_numeric(raw, out),
             Self::Text => write_str(text(raw)?, out),
-            Self::Uuid => write_uuid(octets(raw)?, out),
+            Self::Uuid => write_uuid(bytes(raw)?, out),
             // The server has checked it when it was stored.
             Self::Json => out.extend_from_slice(raw),
             Self::Jsonb => out.extend_from_slice(jsonb(raw)?),
-            Self::Date => calendar::write_date(i32::from_be_bytes(octets(raw)?), out),
+            Self::Date => calendar::write_date(i32::from_be_bytes(bytes(raw)?), out),
             Self::Timestamp => {
-                calendar::write_timestamp(i64::from_be_bytes(octets(raw)?), "", out);
+                calendar::write_timestamp(i64::from_be_bytes(bytes(raw)?), "", out);
             }
             Self::Instant => {
-                calendar::write_timestamp(i64::from_be_bytes(octets(raw)?), calendar::UTC, out);
+                calendar::write_timestamp(i64::from_be_bytes(bytes(raw)?), calendar::UTC, out);
             }
         }
         Ok(())
@@ -144,9 +144,9 @@ impl Kind {
     }
 
     fn write_bool(self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), ColumnError> {
-        // Of a boolean the one octet, of an integer the last of several: all others are 0.
+        // Of a boolean the one byte, of an integer the last of several: all others are 0.
         let Some((last, others)) = raw.split_last() else { return Err(short()) };
-        if *last > 1 || others.iter().any(|octet| *octet != 0) {
+        if *last > 1 || others.iter().any(|byte| *byte != 0) {
             return Err(ColumnError::new("expected true, false, 1 or 0, found another integer"));
         }
         write_bool(*last == 1, out);
@@ -187,7 +187,7 @@ impl Row for Cells<'_> {
     }
 }
 
-/// The octets of a value, whatever its type.
+/// The bytes of a value, whatever its type.
 struct Raw<'r>(&'r [u8]);
 
 impl<'r> FromSql<'r> for Raw<'r> {
@@ -200,7 +200,7 @@ impl<'r> FromSql<'r> for Raw<'r> {
     }
 }
 
-fn octets<const N: usize>(raw: &[u8]) -> Result<[u8; N], ColumnError> {
+fn bytes<const N: usize>(raw: &[u8]) -> Result<[u8; N], ColumnError> {
     raw.try_into().map_err(|_| short())
 }
 
@@ -209,7 +209,7 @@ fn short() -> ColumnError {
 }
 
 fn text(raw: &[u8]) -> Result<&str, ColumnError> {
-    str::from_utf8(raw).map_err(|_| ColumnError::new("expected UTF-8, found other octets"))
+    str::from_utf8(raw).map_err(|_| ColumnError::new("expected UTF-8, found other bytes"))
 }
 
 fn jsonb(raw: &[u8]) -> Result<&[u8], ColumnError> {
@@ -225,8 +225,8 @@ fn write_f32(value: f32, out: &mut Vec<u8>) -> Result<(), ColumnError> {
     write_f64(digits.parse().expect("digits of a number"), out)
 }
 
-fn write_uuid(octets: [u8; 16], out: &mut Vec<u8>) {
-    let id = u128::from_be_bytes(octets);
+fn write_uuid(bytes: [u8; 16], out: &mut Vec<u8>) {
+    let id = u128::from_be_bytes(bytes);
     let group = |shift: u32, digits: u32| (id >> shift) & ((1 << (4 * digits)) - 1);
     write!(
         out,
@@ -240,7 +240,7 @@ fn write_uuid(octets: [u8; 16], out: &mut Vec<u8>) {
     .expect("a Vec takes everything");
 }
 
-/// Four header fields of two octets (groups, weight of the first group, sign, decimals shown), then
+/// Four header fields of two bytes (groups, weight of the first group, sign, decimals shown), then
 /// groups of four decimal digits.
 fn write_numeric(raw: &[u8], out: &mut Vec<u8>) -> Result<(), ColumnError> {
     let mut fields = raw.chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]]));

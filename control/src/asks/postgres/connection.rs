@@ -21,14 +21,14 @@ use super::fault::{Fault, spell};
 use super::flights::{Flights, InFlight};
 use super::prepared::Prepared;
 use crate::asks::cache::lock;
-use crate::asks::office::{ANSWER_OCTETS_MAX, FAILED, Job, Office};
+use crate::asks::office::{ANSWER_BYTES_MAX, FAILED, Job, Office};
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
     made_at: Instant,
-    /// Tells whoever moves its octets to end it.
+    /// Tells whoever moves its bytes to end it.
     ending: Arc<Notify>,
     /// By text.
     statements: Mutex<HashMap<Box<str>, Arc<Known>>>,
@@ -187,8 +187,8 @@ impl Connection {
             if let Err(error) = rows.push(&Cells { row: &row, places: &places }) {
                 return Ok(self.misfit(query, &error.to_string()));
             }
-            if rows.octets() > ANSWER_OCTETS_MAX {
-                let problem = format!("its rows are more than {ANSWER_OCTETS_MAX} octets of JSON");
+            if rows.bytes() > ANSWER_BYTES_MAX {
+                let problem = format!("its rows are more than {ANSWER_BYTES_MAX} bytes of JSON");
                 return Ok(self.misfit(query, &problem));
             }
         }

@@ -77,7 +77,7 @@ struct State {
     /// Until when the server is not asked for more connections than it gave.
     sated: Option<Instant>,
     site: Arc<Site>,
-    /// What moves the octets of each connection, and then says that it has ended.
+    /// What moves the bytes of each connection, and then says that it has ended.
     drivers: JoinSet<()>,
     /// An outage was begun.
     is_down: bool,

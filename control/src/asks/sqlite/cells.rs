@@ -65,7 +65,7 @@ fn write(value: ValueRef<'_>, form: ColumnForm, out: &mut Vec<u8>) -> Result<(),
 }
 
 fn utf8(text: &[u8]) -> Result<&str, ColumnError> {
-    str::from_utf8(text).map_err(|_| ColumnError::new("expected UTF-8, found other octets"))
+    str::from_utf8(text).map_err(|_| ColumnError::new("expected UTF-8, found other bytes"))
 }
 
 fn other(expected: &str, value: ValueRef<'_>) -> ColumnError {
@@ -118,7 +118,7 @@ mod tests {
             (ValueRef::Integer(2), Json, "text that is JSON, found 2"),
             (ValueRef::Text(b"[1"), Json, "found [1"),
             (ValueRef::Text(b"x"), Number, "found x"),
-            (ValueRef::Text(b"\xff"), Plain, "found other octets"),
+            (ValueRef::Text(b"\xff"), Plain, "found other bytes"),
             (ValueRef::Blob(b"x"), Plain, "hex(..) in the statement"),
         ] {
             let error = written(value, form).expect_err("is refused");

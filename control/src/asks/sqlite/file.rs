@@ -55,7 +55,7 @@ pub(super) enum Fault {
 }
 
 impl File {
-    /// Opens `path` for reading, with at most `mmap` octets of it mapped.
+    /// Opens `path` for reading, with at most `mmap` bytes of it mapped.
     ///
     /// # Errors
     /// It is not there, or no database.

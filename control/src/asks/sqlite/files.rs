@@ -32,7 +32,7 @@ enum Slot {
 }
 
 impl Files {
-    /// Nothing is open yet. At most `mmap` octets of each file will be mapped.
+    /// Nothing is open yet. At most `mmap` bytes of each file will be mapped.
     pub(super) fn new(mmap: u64, clock: &Arc<Clock>, office: &Arc<Office>) -> Self {
         Self { slots: HashMap::new(), mmap, clock: Arc::clone(clock), office: Arc::clone(office) }
     }

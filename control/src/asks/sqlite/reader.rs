@@ -16,7 +16,7 @@ use rusqlite::Error;
 use super::cells::{Cells, places};
 use super::file::{Clock, Fault, File, spell};
 use super::files::Files;
-use crate::asks::office::{ANSWER_OCTETS_MAX, FAILED, Job, Office};
+use crate::asks::office::{ANSWER_BYTES_MAX, FAILED, Job, Office};
 
 /// What all readers are told.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ enum Verdict {
 }
 
 impl Reader {
-    /// A reader that has nothing open. At most `mmap` octets of each file will be mapped.
+    /// A reader that has nothing open. At most `mmap` bytes of each file will be mapped.
     pub(super) fn new(mmap: u64, orders: &Arc<Orders>, office: &Arc<Office>) -> Self {
         let clock = Arc::new(Clock::new(Arc::clone(&orders.stopping)));
         Self {
@@ -158,8 +158,8 @@ fn run_on(file: &File, job: &Job, office: &Office) -> Result<Verdict, Error> {
             Err(problem) => Err(problem.clone()),
         };
         problem = pushed.err();
-        if problem.is_none() && rows.octets() > ANSWER_OCTETS_MAX {
-            problem = Some(format!("its rows are more than {ANSWER_OCTETS_MAX} octets of JSON"));
+        if problem.is_none() && rows.bytes() > ANSWER_BYTES_MAX {
+            problem = Some(format!("its rows are more than {ANSWER_BYTES_MAX} bytes of JSON"));
         }
         if problem.is_some() || rows.is_full() {
             ControlFlow::Break(())

@@ -50,7 +50,7 @@ impl PostgresPlan {
 pub(crate) struct SqlitePlan {
     /// Threads, each with a connection to each file.
     pub(crate) threads: usize,
-    /// Octets of a file that each connection maps into memory.
+    /// Bytes of a file that each connection maps into memory.
     pub(crate) mmap: u64,
     /// From a request's question to its answer.
     pub(crate) timeout: Duration,
@@ -84,7 +84,7 @@ impl Reader<'_> {
     pub(super) fn sqlite(&self, beside: usize) -> Result<SqlitePlan, ConfigError> {
         Ok(SqlitePlan {
             threads: self.threads(Key::SqliteThreads, beside)?,
-            mmap: self.within(Key::SqliteMmap, units::octets, MMAP)?,
+            mmap: self.within(Key::SqliteMmap, units::bytes, MMAP)?,
             timeout: self.timeout(Key::SqliteTimeout)?,
             queue: self.size(Key::SqliteQueue, units::count, QUEUE)?,
         })

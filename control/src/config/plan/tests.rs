@@ -149,7 +149,7 @@ fn values_that_do_not_parse_name_place_key_and_fix() {
     );
     assert_eq!(
         message("[limits]\nhead = \"16KB\""),
-        "p.toml:2: limits.head = \"16KB\": not understood; write octets such as 16384, \"16KiB\" \
+        "p.toml:2: limits.head = \"16KB\": not understood; write bytes such as 16384, \"16KiB\" \
          or \"32MiB\""
     );
     assert_eq!(

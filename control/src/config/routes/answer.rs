@@ -9,7 +9,7 @@ use super::Reads;
 use super::table::{Field, Table};
 use crate::config::page::Noted;
 
-/// The same octets always.
+/// The same bytes always.
 pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
     let status = status(table).map(|status| status.unwrap_or(Status::S200));
     let etag = table.text("etag");
@@ -63,7 +63,7 @@ pub(super) fn reads(table: &Table<'_>, key: &'static str, example: &str) -> Resu
     Ok(Reads { key, path })
 }
 
-/// Type and octets of a fixed answer, or where these are read from.
+/// Type and bytes of a fixed answer, or where these are read from.
 fn content(
     table: &Table<'_>,
     status: Option<Status>,

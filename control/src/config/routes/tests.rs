@@ -47,7 +47,7 @@ fn query(text: &str) -> String {
 }
 
 #[test]
-fn a_fixed_answer_has_its_octets_or_a_file() {
+fn a_fixed_answer_has_its_bytes_or_a_file() {
     let plan = route("kind = \"fixed\"\npath = \"/a\"\ntype = \"text/plain\"\nbody = \"ok\"").plan;
     assert_eq!((plan.path.as_str(), plan.below, plan.name), ("/a", false, None));
     assert_eq!((plan.methods, plan.compress), (Methods::GET, Compress::Off));

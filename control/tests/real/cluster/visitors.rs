@@ -166,7 +166,7 @@ fn ask(client: &mut Client) -> io::Result<(String, bool)> {
     }
 }
 
-/// Octets that each answer has besides the name.
+/// Bytes that each answer has besides the name.
 pub(crate) const FILLING: usize = 5_000;
 /// Between two requests of a connection, at least.
 const ROUND: Duration = Duration::from_millis(2);

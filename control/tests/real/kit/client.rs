@@ -1,4 +1,4 @@
-//! A client that decides itself when which octets leave.
+//! A client that decides itself when which bytes leave.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -40,15 +40,15 @@ impl Client {
         Self::connect().unwrap_or_else(|error| panic!("no connection: {error}"))
     }
 
-    /// Sends `octets`, at once.
+    /// Sends `bytes`, at once.
     #[track_caller]
-    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.try_send(octets).unwrap_or_else(|error| panic!("cannot send: {error}"));
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).unwrap_or_else(|error| panic!("cannot send: {error}"));
     }
 
-    /// Sends `octets`, at once.
-    pub(crate) fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(octets.as_ref())
+    /// Sends `bytes`, at once.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
     }
 
     /// No more is to be sent: FIN.

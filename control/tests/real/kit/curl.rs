@@ -61,30 +61,30 @@ impl Curl {
     pub(crate) fn ask(self) -> Shown {
         let to_head = self.to_head;
         let what = format!("curl {} {}", self.arguments.join(" "), self.path);
-        let octets = self.with(&["--include", "--raw"]).octets();
-        let read = |octets: &[u8]| {
-            Answer::read(octets, to_head).unwrap_or_else(|| panic!("no whole answer: {what}"))
+        let bytes = self.with(&["--include", "--raw"]).bytes();
+        let read = |bytes: &[u8]| {
+            Answer::read(bytes, to_head).unwrap_or_else(|| panic!("no whole answer: {what}"))
         };
-        let (first, len) = read(&octets);
+        let (first, len) = read(&bytes);
         let interim = first.status == 100;
         let (answer, len) = if interim {
-            let (answer, rest) = read(&octets[len..]);
+            let (answer, rest) = read(&bytes[len..]);
             (answer, len + rest)
         } else {
             (first, len)
         };
-        assert_eq!(len, octets.len(), "nothing follows the answer: {what}");
+        assert_eq!(len, bytes.len(), "nothing follows the answer: {what}");
         Shown { what, answer, interim }
     }
 
     /// Asks for any content coding that curl knows, and takes the content, decoded.
     #[track_caller]
     pub(crate) fn decoded(self, coding: &str) -> Vec<u8> {
-        self.field("Accept-Encoding", coding).with(&["--compressed"]).octets()
+        self.field("Accept-Encoding", coding).with(&["--compressed"]).bytes()
     }
 
     #[track_caller]
-    fn octets(self) -> Vec<u8> {
+    fn bytes(self) -> Vec<u8> {
         let url = format!("http://{APPLIANCE}:{PORT}{}", self.path);
         let mut arguments = vec!["--silent", "--show-error", "--http1.1", "--path-as-is"];
         arguments.extend(["--max-time", "20"]);
@@ -112,7 +112,7 @@ impl Shown {
         if got != expected {
             let at = got.iter().zip(expected).take_while(|(got, expected)| got == expected).count();
             panic!(
-                "{}: got {} octets, expected {}, first difference at {at}: {:?}",
+                "{}: got {} bytes, expected {}, first difference at {at}: {:?}",
                 self.what,
                 got.len(),
                 expected.len(),

@@ -93,8 +93,8 @@ pub(crate) struct Tally {
     pub(crate) requests: u64,
     /// Answers that are as they should be.
     pub(crate) answers: u64,
-    /// Octets of answers, heads included.
-    pub(crate) octets: u64,
+    /// Bytes of answers, heads included.
+    pub(crate) bytes: u64,
     /// The longest that one of them took.
     pub(crate) slowest: Duration,
 }
@@ -118,7 +118,7 @@ impl Driven {
             name: a.name,
             requests: a.requests + b.requests,
             answers: a.answers + b.answers,
-            octets: a.octets + b.octets,
+            bytes: a.bytes + b.bytes,
             slowest: a.slowest.max(b.slowest),
         });
         sum.unwrap_or_else(|| panic!("there is no template {name}"))
@@ -134,13 +134,13 @@ impl Driven {
             rate(self.answers(), seconds)
         );
         for tally in &self.tallies {
-            let Tally { name, answers, octets, slowest, .. } = tally;
-            let (per_second, octets) = (rate(*answers, seconds), rate(*octets, seconds));
+            let Tally { name, answers, bytes, slowest, .. } = tally;
+            let (per_second, bytes) = (rate(*answers, seconds), rate(*bytes, seconds));
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
                 "  {name:<16}{answers:>9} answers {per_second:>9.0}/s {:>9.1} MB/s, slowest {slowest:.1?}",
-                octets / 1e6
+                bytes / 1e6
             );
         }
         text
@@ -199,7 +199,7 @@ struct Lane {
     answered: u32,
     written: usize,
     received: Vec<u8>,
-    /// Octets of the answer under way, once its head is there.
+    /// Bytes of the answer under way, once its head is there.
     extent: Option<usize>,
 }
 
@@ -236,7 +236,7 @@ impl<'a> Runner<'a> {
             name: template.name,
             requests: 0,
             answers: 0,
-            octets: 0,
+            bytes: 0,
             slowest: Duration::ZERO,
         };
         Self {
@@ -436,7 +436,7 @@ impl<'a> Runner<'a> {
         }
         let tally = &mut self.driven.tallies[lane.template];
         tally.answers += 1;
-        tally.octets += len as u64;
+        tally.bytes += len as u64;
         tally.slowest = tally.slowest.max(took);
         lane.answered += 1;
         if exchange.closes {

@@ -194,7 +194,7 @@ impl Server {
         }
     }
 
-    /// Resident memory and hugepages in octets, as the kernel counts them.
+    /// Resident memory and hugepages in bytes, as the kernel counts them.
     pub(crate) fn memory(&self) -> (u64, u64) {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let field = |name: &str| -> u64 {

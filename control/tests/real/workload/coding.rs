@@ -17,7 +17,7 @@ pub(crate) fn unpacked(coding: &str, body: &[u8]) -> Vec<u8> {
         "br" => brotli::Decompressor::new(body, 4096).read_to_end(&mut content),
         other => panic!("nobody knows the coding {other}"),
     };
-    read.unwrap_or_else(|error| panic!("{} octets are no {coding}: {error}", body.len()));
+    read.unwrap_or_else(|error| panic!("{} bytes are no {coding}: {error}", body.len()));
     content
 }
 

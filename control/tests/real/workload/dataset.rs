@@ -57,16 +57,16 @@ pub(crate) fn random_pairs(
     }
 }
 
-/// `/compression`: the large data set, below 500,000 octets where it is coded.
+/// `/compression`: the large data set, below 500,000 bytes where it is coded.
 pub(crate) fn compression(visitor: &mut Visitor, shop: &Shop) {
     let expected = with_totals(&shop.large, shop.large.len(), 1);
     let content = in_every_coding(visitor, "/compression", &expected);
-    assert!(content.len() > 1_000_000, "{} octets are not large", content.len());
+    assert!(content.len() > 1_000_000, "{} bytes are not large", content.len());
     for coding in ["gzip", "br", "gzip, br"] {
         let shown = visitor.ask(&Request::get("/compression").accepting(coding)).status(200);
         let (on_wire, coding) = (shown.answer.body.len(), shown.value("Content-Encoding"));
-        println!("/compression: {} octets, {on_wire} in {coding}", content.len());
-        assert!(on_wire < 500_000, "{on_wire} octets in {coding}");
+        println!("/compression: {} bytes, {on_wire} in {coding}", content.len());
+        assert!(on_wire < 500_000, "{on_wire} bytes in {coding}");
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn codings_of_items(visitor: &mut Visitor, shop: &Shop) {
     is_json(visitor.ask(&request), "gzip", &pair);
 }
 
-/// Asks plain, in gzip and in br: the same octets once unpacked. Returns them.
+/// Asks plain, in gzip and in br: the same bytes once unpacked. Returns them.
 #[track_caller]
 fn in_every_coding(visitor: &mut Visitor, target: &str, expected: &Value) -> Vec<u8> {
     let plain = is_json(visitor.get(target), "identity", expected);

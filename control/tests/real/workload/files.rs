@@ -9,28 +9,28 @@ pub(crate) fn static_files(visitor: &mut Visitor, shop: &Shop) {
     let mut coded = 0;
     for name in shop.site.plain() {
         let target = format!("/static/{name}");
-        let octets = &shop.site.files[name];
-        let plain = visitor.get(&target).body(octets).lacks("Content-Encoding");
+        let bytes = &shop.site.files[name];
+        let plain = visitor.get(&target).body(bytes).lacks("Content-Encoding");
         let plain = plain.has("Content-Type", media_type(name));
         let plain = plain.has("Cache-Control", "public, max-age=300");
-        let mut variants = vec![("identity", plain.value("ETag"), octets)];
+        let mut variants = vec![("identity", plain.value("ETag"), bytes)];
         for (coding, ending) in [("gzip", "gz"), ("br", "br")] {
             let Some(sibling) = shop.site.files.get(&format!("{name}.{ending}")) else { continue };
             let shown = visitor.ask(&Request::get(&target).accepting(coding)).status(200);
             let shown = shown.has("Content-Encoding", coding).body(sibling);
             let shown = shown.has("Content-Type", media_type(name)).has("Vary", "Accept-Encoding");
-            assert!(&unpacked(coding, sibling) == octets, "{target} in {coding}");
+            assert!(&unpacked(coding, sibling) == bytes, "{target} in {coding}");
             assert_eq!(plain.value("Vary"), "Accept-Encoding", "{target}");
             variants.push((coding, shown.value("ETag"), sibling));
             coded += 1;
         }
         if variants.len() == 1 {
             // Nothing beside it: whoever takes a coding gets it as it is.
-            visitor.ask(&Request::get(&target).accepting("gzip, br")).status(200).body(octets);
+            visitor.ask(&Request::get(&target).accepting("gzip, br")).status(200).body(bytes);
         }
-        for (coding, tag, octets) in &variants {
+        for (coding, tag, bytes) in &variants {
             let head = visitor.ask(&Request::head(&target).accepting(coding)).status(200);
-            head.has("Content-Length", &octets.len().to_string()).has("ETag", tag).body("");
+            head.has("Content-Length", &bytes.len().to_string()).has("ETag", tag).body("");
             let request = Request::get(&target).accepting(coding).field("If-None-Match", tag);
             visitor.ask(&request).status(304).has("ETag", tag).body("");
             let modified = plain.value("Last-Modified");

@@ -84,14 +84,14 @@ fn pairs(visitor: &mut Visitor, random: &mut fastrand::Rng, rounds: usize) {
     }
 }
 
-/// `/upload`: how many octets came, however they came.
+/// `/upload`: how many bytes came, however they came.
 pub(crate) fn uploads(visitor: &mut Visitor, random: &mut fastrand::Rng, lens: &[usize]) {
     for &len in lens {
-        let octets: Vec<u8> = iter::repeat_with(|| random.u8(..)).take(len).collect();
+        let bytes: Vec<u8> = iter::repeat_with(|| random.u8(..)).take(len).collect();
         let chunks = iter::repeat_with(|| random.usize(1..65_536)).take(64).collect();
-        let whole = Request::post("/upload", Body::Sized(octets.clone()));
+        let whole = Request::post("/upload", Body::Sized(bytes.clone()));
         text(visitor.ask(&whole), len);
-        text(visitor.ask(&Request::post("/upload", Body::Chunked(octets, chunks))), len);
+        text(visitor.ask(&Request::post("/upload", Body::Chunked(bytes, chunks))), len);
     }
     text(visitor.ask(&Request::new("POST", "/upload").field("Content-Length", "0")), 0);
 }
@@ -102,7 +102,7 @@ pub(super) fn text(shown: Shown, expected: impl ToString) -> Shown {
     shown.status(200).has("Content-Type", "text/plain").body(expected.to_string())
 }
 
-/// A body with its length, in one chunk, and in chunks of few octets.
+/// A body with its length, in one chunk, and in chunks of few bytes.
 fn bodies(random: &mut fastrand::Rng, text: &str) -> [Body; 3] {
     let body = || text.as_bytes().to_vec();
     let few = iter::repeat_with(|| random.usize(1..4)).take(8).collect();

@@ -54,8 +54,8 @@ impl Visitor {
     /// Sends all at once, and waits for the answers.
     #[track_caller]
     pub(crate) fn ask_all(&mut self, requests: &[Request]) -> Vec<Shown> {
-        let octets: Vec<u8> = requests.iter().flat_map(Request::octets).collect();
-        self.client.send(octets);
+        let bytes: Vec<u8> = requests.iter().flat_map(Request::bytes).collect();
+        self.client.send(bytes);
         let mut shown = Vec::new();
         for request in requests {
             let answer = self.client.try_answer(request.method == "HEAD");
@@ -75,7 +75,7 @@ impl Visitor {
     /// Sends without waiting.
     #[track_caller]
     pub(crate) fn send(&mut self, request: &Request) {
-        self.client.send(request.octets());
+        self.client.send(request.bytes());
     }
 
     /// Waits for the answer to what was sent.
@@ -129,7 +129,7 @@ impl Request {
         self.field("Accept-Encoding", codings)
     }
 
-    fn octets(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let Self { method, target, .. } = self;
         let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {APPLIANCE}:{PORT}\r\n");
         for (name, value) in &self.fields {
@@ -140,13 +140,13 @@ impl Request {
             Body::Sized(body) => text.push_str(&format!("Content-Length: {}\r\n\r\n", body.len())),
             Body::Chunked(..) => text.push_str("Transfer-Encoding: chunked\r\n\r\n"),
         }
-        let mut octets = text.into_bytes();
+        let mut bytes = text.into_bytes();
         match &self.body {
             Body::None => {}
-            Body::Sized(body) => octets.extend_from_slice(body),
-            Body::Chunked(body, lens) => chunk(body, lens, &mut octets),
+            Body::Sized(body) => bytes.extend_from_slice(body),
+            Body::Chunked(body, lens) => chunk(body, lens, &mut bytes),
         }
-        octets
+        bytes
     }
 
     /// What holds for every answer, whatever was asked.
@@ -193,7 +193,7 @@ impl fmt::Debug for Request {
             Body::Chunked(body, _) => (" in chunks", body),
         };
         let start = String::from_utf8_lossy(&body[..body.len().min(80)]);
-        write!(f, ", body of {} octets{how}: {start:?}", body.len())
+        write!(f, ", body of {} bytes{how}: {start:?}", body.len())
     }
 }
 

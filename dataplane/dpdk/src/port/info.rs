@@ -29,7 +29,7 @@ pub struct PortInfo {
     pub tx_checksum_offload: bool,
     /// Largest TCP packet over IPv4, in bytes, that the NIC cuts into segments; 0: it does not.
     pub tx_segmentation_max: u16,
-    /// Largest IP packet in octets that the driver can be configured for.
+    /// Largest IP packet in bytes that the driver can be configured for.
     pub ip_mtu_max: u16,
     /// The NUMA node the device is on, if it is on one.
     pub socket: Option<u32>,
@@ -56,11 +56,11 @@ pub enum Spread {
 pub struct PortStats {
     /// Frames received.
     pub rx_frames: u64,
-    /// Octets received.
+    /// Bytes received.
     pub rx_bytes: u64,
     /// Frames sent.
     pub tx_frames: u64,
-    /// Octets sent.
+    /// Bytes sent.
     pub tx_bytes: u64,
     /// Frames lost because no receive descriptor was free.
     pub rx_missed: u64,

@@ -7,7 +7,7 @@
     missing_docs,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "each test uses a part; constants of the C library, patterns in octets"
+    reason = "each test uses a part; constants of the C library, patterns in bytes"
 )]
 
 use std::{
@@ -241,7 +241,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Two hundred frames each way between a port and the kernel's side of its link, every octet
+/// Two hundred frames each way between a port and the kernel's side of its link, every byte
 /// and their order checked.
 pub fn exchange(queue: &mut QueuePair, kernel: &Raw) {
     const BATCH: u32 = 20;

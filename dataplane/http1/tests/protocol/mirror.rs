@@ -3,7 +3,7 @@
 use http1::{Class, HEAD_OUT_MAX, HeadContext, Outcome, Request, Service, Status, Verdict};
 
 /// Says back what it was asked. `/early*` is answered 404 without wanting the body, `/204` and
-/// `/304` without content, `/big/N` with N octets; everything else with a description, which for
+/// `/304` without content, `/big/N` with N bytes; everything else with a description, which for
 /// `/ask*` has to be asked of somebody else.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror;
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// The octet at `at` of a body from `/big`.
+/// The byte at `at` of a body from `/big`.
 pub(crate) fn pattern(at: u64) -> u8 {
     u8::try_from(at % 251).expect("below 251")
 }
@@ -120,14 +120,14 @@ impl Service for Mirror {
         assert!(out.len() <= left, "no room is offered beyond the end");
         let len = out.len();
         match &reply.content {
-            Content::None => unreachable!("no content, no octets"),
+            Content::None => unreachable!("no content, no bytes"),
             Content::Text(text) => {
                 let at = usize::try_from(at).expect("text is short");
                 out[..len].copy_from_slice(&text.as_bytes()[at..at + len]);
             }
             Content::Pattern(_) => {
-                for (octet, at) in out[..len].iter_mut().zip(at..) {
-                    *octet = pattern(at);
+                for (byte, at) in out[..len].iter_mut().zip(at..) {
+                    *byte = pattern(at);
                 }
             }
         }

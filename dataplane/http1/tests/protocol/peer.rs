@@ -37,9 +37,9 @@ impl Observer for Log<'_> {
 /// How a caller offers room.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rooms {
-    /// That many octets at every call.
+    /// That many bytes at every call.
     Fixed(usize),
-    /// One octet, and a head's worth only when nothing was written.
+    /// One byte, and a head's worth only when nothing was written.
     Drops,
 }
 
@@ -77,7 +77,7 @@ impl Peer {
         }
     }
 
-    /// Octets arrive: calls `advance` until it asks for more or ends.
+    /// Bytes arrive: calls `advance` until it asks for more or ends.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.feed(bytes, false);
     }
@@ -228,10 +228,10 @@ pub(crate) fn ask_with(wire: impl AsRef<[u8]>, limits: &Limits) -> Outcome {
         let rooms = Rooms::Fixed(HEAD_OUT_MAX + pieces[0].len() % 64);
         assert_eq!(run(&pieces, false, rooms, limits), whole, "cut {}", pieces[0].len());
     }
-    let octets: Vec<_> = wire.chunks(1).collect();
+    let bytes: Vec<_> = wire.chunks(1).collect();
     for rooms in [Rooms::Fixed(HEAD_OUT_MAX), Rooms::Drops] {
         assert_eq!(run(&[wire], false, rooms, limits), whole, "{rooms:?}");
-        assert_eq!(run(&octets, false, rooms, limits), whole, "octet by octet, {rooms:?}");
+        assert_eq!(run(&bytes, false, rooms, limits), whole, "byte by byte, {rooms:?}");
     }
     whole
 }

@@ -1,4 +1,4 @@
-//! Messages nobody would think of: random octets, and random mixtures of what messages consist of.
+//! Messages nobody would think of: random bytes, and random mixtures of what messages consist of.
 
 use http1::{Limits, Waiting};
 use proptest::collection::vec;
@@ -77,9 +77,9 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let damage = vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
     (vec(whole, 1..4), damage).prop_map(|(whole, damage)| {
         let mut wire = whole.concat().into_bytes();
-        for (at, octet) in damage {
+        for (at, byte) in damage {
             let at = at.index(wire.len());
-            wire[at] = octet;
+            wire[at] = byte;
         }
         wire
     })
@@ -115,8 +115,8 @@ proptest! {
         let whole = run(&[&wire], eof, Rooms::Fixed(65_536), &limits);
         if !wire.is_empty() {
             prop_assert_eq!(&run(&pieces(&wire, &cuts), eof, room, &limits), &whole);
-            let octets: Vec<_> = wire.chunks(1).collect();
-            prop_assert_eq!(&run(&octets, eof, room, &limits), &whole);
+            let bytes: Vec<_> = wire.chunks(1).collect();
+            prop_assert_eq!(&run(&bytes, eof, room, &limits), &whole);
         }
     }
 

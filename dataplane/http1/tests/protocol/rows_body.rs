@@ -1,5 +1,5 @@
 //! One test for each rule of RFC 9110 and 9112 about request bodies, numbered as in the
-//! list of rules the appliance keeps. Every message is sent cut at every octet: see [`ask`].
+//! list of rules the appliance keeps. Every message is sent cut at every byte: see [`ask`].
 
 use http1::{Limits, Next, Reject, Status, Waiting};
 
@@ -54,7 +54,7 @@ fn row_36_unknown_transfer_coding_is_not_implemented() {
         ask(post(&format!("Transfer-Encoding: {coding}\r\n"), "0\r\n\r\n"))
             .assert_refused(Reject::UnknownCoding);
     }
-    ask(post("Transfer-Encoding: \u{b}chunked\r\n", "")).assert_refused(Reject::BadOctet);
+    ask(post("Transfer-Encoding: \u{b}chunked\r\n", "")).assert_refused(Reject::BadByte);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! One test for each rule of RFC 9110 and 9112 about answers and connections, numbered as in the
-//! list of rules the appliance keeps. Every message is sent cut at every octet: see [`ask`].
+//! list of rules the appliance keeps. Every message is sent cut at every byte: see [`ask`].
 
 use http1::{HEAD_OUT_MAX, Next, Reject, Status, Waiting};
 

@@ -1,5 +1,5 @@
 //! One test for each rule of RFC 9110 and 9112 about request heads, numbered as in the
-//! list of rules the appliance keeps. Every message is sent cut at every octet: see [`ask`].
+//! list of rules the appliance keeps. Every message is sent cut at every byte: see [`ask`].
 
 use http1::{Limits, Method, Reject, Waiting};
 
@@ -91,7 +91,7 @@ fn row_09_invalid_request_line_is_refused() {
         outcome.assert_refused(Reject::BadRequestLine);
     }
     for line in ["GET\t/ HTTP/1.1", "GET /\tHTTP/1.1", "GET /\x7f HTTP/1.1", "GET /\0 HTTP/1.1"] {
-        ask(format!("{line}\r\nHost: h\r\n\r\n")).assert_refused(Reject::BadOctet);
+        ask(format!("{line}\r\nHost: h\r\n\r\n")).assert_refused(Reject::BadByte);
     }
     ask("GET /#f HTTP/1.1\r\nHost: h\r\n\r\n").assert_refused(Reject::BadTarget);
 }
@@ -243,14 +243,14 @@ fn row_23_whitespace_before_the_first_field_is_refused() {
 }
 
 #[test]
-fn row_24_octets_that_are_not_http_are_refused() {
+fn row_24_bytes_that_are_not_http_are_refused() {
     let client_hello = b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03";
-    ask(client_hello).assert_refused(Reject::BadOctet);
-    ask(b"\xff\xfe\xfd").assert_refused(Reject::BadOctet);
-    ask("GET /caf\u{e9} HTTP/1.1\r\nHost: h\r\n\r\n").assert_refused(Reject::BadOctet);
+    ask(client_hello).assert_refused(Reject::BadByte);
+    ask(b"\xff\xfe\xfd").assert_refused(Reject::BadByte);
+    ask("GET /caf\u{e9} HTTP/1.1\r\nHost: h\r\n\r\n").assert_refused(Reject::BadByte);
     ask("EHLO example.org\r\n").assert_refused(Reject::BadRequestLine);
     let noise: Vec<u8> = (0..=255).rev().collect();
-    ask(noise).assert_refused(Reject::BadOctet);
+    ask(noise).assert_refused(Reject::BadByte);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn row_27_folded_fields_are_refused() {
 
 #[test]
 fn row_28_cr_lf_and_nul_in_a_value_are_refused() {
-    ask(get("X: a\0b\r\n")).assert_refused(Reject::BadOctet);
+    ask(get("X: a\0b\r\n")).assert_refused(Reject::BadByte);
     ask(get("X: a\nb\r\n")).assert_refused(Reject::BareLf);
     ask(get("X: a\rb\r\n")).assert_refused(Reject::BareCr);
 }
@@ -288,7 +288,7 @@ fn row_28_cr_lf_and_nul_in_a_value_are_refused() {
 #[test]
 fn row_29_other_controls_in_a_value_are_refused() {
     for control in (1..0x20u8).chain([0x7f]).filter(|b| !b"\t\r\n".contains(b)) {
-        ask(get(&format!("X: a{}b\r\n", char::from(control)))).assert_refused(Reject::BadOctet);
+        ask(get(&format!("X: a{}b\r\n", char::from(control)))).assert_refused(Reject::BadByte);
     }
     let outcome = ask(b"GET / HTTP/1.1\r\nHost: h\r\nX: a\tb\xe9\r\n\r\n");
     outcome.assert_answers(&[200], true);

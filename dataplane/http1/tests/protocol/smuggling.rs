@@ -45,8 +45,8 @@ fn disguised_transfer_encoding() {
         ("Transfer-Encoding: 'chunked'", Reject::UnknownCoding),
         ("Transfer-Encoding: [chunked]", Reject::UnknownCoding),
         ("Transfer-Encoding: chunked\u{a0}", Reject::UnknownCoding),
-        ("Transfer-Encoding: \u{b}chunked", Reject::BadOctet),
-        ("Transfer-Encoding: chunked\0", Reject::BadOctet),
+        ("Transfer-Encoding: \u{b}chunked", Reject::BadByte),
+        ("Transfer-Encoding: chunked\0", Reject::BadByte),
         ("Transfer-Encoding: chunked;", Reject::BadCoding),
         ("Transfer-Encoding:\r\n chunked", Reject::FoldedField),
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding: x", Reject::BadCoding),
@@ -82,7 +82,7 @@ fn disguised_content_length() {
         ("Content-Length: \u{ff16}", Reject::BadLength),
         ("Content-Length : 6", Reject::BadFieldName),
         ("Content-Length: 6\rX: y", Reject::BareCr),
-        ("Content-Length: 6\u{b}", Reject::BadOctet),
+        ("Content-Length: 6\u{b}", Reject::BadByte),
         ("Content-Length: 18446744073709551622", Reject::BodyTooLarge),
     ] {
         assert_nothing_smuggled(&post(&format!("{line}\r\n"), HIDDEN), reject);

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Postgres, QueryRoute, start};
 
-/// Values whose JSON is the server's own, octet for octet.
+/// Values whose JSON is the server's own, byte for byte.
 const SAME: &[&str] = &[
     "true",
     "false",

@@ -26,7 +26,7 @@ impl Template {
 /// One request and what its answer must be: unless said otherwise 200, after which the connection
 /// goes on.
 pub(crate) struct Exchange {
-    /// Octets of the request.
+    /// Bytes of the request.
     pub(crate) request: Vec<u8>,
     /// Whether FIN follows the request.
     pub(crate) half_closes: bool,
@@ -49,7 +49,7 @@ enum Body {
 type Check = dyn Fn(&Answer) -> Result<(), String> + Send + Sync;
 
 impl Exchange {
-    /// These octets.
+    /// These bytes.
     pub(crate) fn new(request: impl Into<Vec<u8>>) -> Self {
         Self {
             request: request.into(),
@@ -98,8 +98,8 @@ impl Exchange {
     }
 
     /// The content is this.
-    pub(crate) fn body(self, octets: impl Into<Vec<u8>>) -> Self {
-        Self { body: Body::Exact(octets.into()), ..self }
+    pub(crate) fn body(self, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { body: Body::Exact(bytes.into()), ..self }
     }
 
     /// The answer passes this check. An answer whose content has passed before is not checked again.
@@ -154,7 +154,7 @@ impl Exchange {
             Body::Exact(body) if *body == answer.body => Ok(()),
             Body::Exact(body) => {
                 let said =
-                    format!("{} octets, not {}: {}", answer.body.len(), body.len(), shown(answer));
+                    format!("{} bytes, not {}: {}", answer.body.len(), body.len(), shown(answer));
                 Err(Fault::new("other content", said))
             }
             Body::Passes(_) if known.as_ref() == Some(&answer.body) => Ok(()),
@@ -192,7 +192,7 @@ impl Fault {
     /// Of this kind, with the beginning of what was received.
     pub(crate) fn with(kind: &str, received: &[u8]) -> Self {
         let beginning = String::from_utf8_lossy(&received[..received.len().min(SHOWN_MAX)]);
-        Self::new(kind, format!("{} octets: {beginning:?}", received.len()))
+        Self::new(kind, format!("{} bytes: {beginning:?}", received.len()))
     }
 }
 
