@@ -1,5 +1,7 @@
 //! The Rust sources of the repository, and just enough of a lexer to tell code from comments.
 
+pub(crate) mod imports;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +16,13 @@ pub(crate) struct Source {
 impl Source {
     /// The part before the module of unit tests.
     pub(crate) fn shipped(&self) -> &str {
-        let end = self.text.find("#[cfg(test)]\nmod ").unwrap_or(self.text.len());
-        &self.text[..end]
+        let opens_block = |at: &usize| {
+            self.text[*at..]
+                .find(['{', ';'])
+                .is_some_and(|end| self.text[at + end..].starts_with('{'))
+        };
+        let mut declared = self.text.match_indices("#[cfg(test)]\nmod ").map(|(at, _)| at);
+        &self.text[..declared.find(opens_block).unwrap_or(self.text.len())]
     }
 
     /// Whether the whole file is tests.
