@@ -15,9 +15,9 @@ use dpdk::{Backing, HugeBytes};
 use handlers::blueprint::{Database, Kind, RoutePlan};
 use handlers::{Blueprint, BuildError, Bytes, Named, Site};
 
-use crate::asks;
 use crate::config::{ConfigError, Draft, Plan};
 use crate::data::{self, DataError};
+use crate::offload;
 use crate::sample::SampleError;
 use faults::Parts;
 
@@ -145,7 +145,7 @@ impl Content {
 /// # Errors
 /// Statements that will not work, with their lines.
 pub(crate) fn vet(plan: &Plan, site: &Site) -> Result<Vec<String>, ContentError> {
-    vet_within(plan, site, asks::REACH_PATIENCE)
+    vet_within(plan, site, offload::REACH_TIMEOUT)
 }
 
 /// As [`vet`], with `timeout` for a PostgreSQL server to let us in.
@@ -158,12 +158,12 @@ pub(crate) fn vet_within(
     timeout: Duration,
 ) -> Result<Vec<String>, ContentError> {
     let fix = "mend the statement or what uses it, or name another database";
-    let refuse = |fault: &asks::Fault| {
+    let refuse = |fault: &offload::StatementError| {
         let draft = &plan.routes.drafts[fault.route];
         draft.refuse("statement", fault.problem.clone(), fix).into()
     };
-    asks::vet(plan, site, timeout).map_err(|error| {
-        let faults = error.faults().iter().map(refuse).collect();
+    offload::validate(plan, site, timeout).map_err(|error| {
+        let faults = error.errors().iter().map(refuse).collect();
         ContentError::all(faults).expect_err("databases refuse with a fault")
     })
 }

@@ -58,7 +58,7 @@ pub(crate) enum Failure {
     Cores(io::Error),
     /// No threads for what the cores ask.
     #[error("the threads that answer for databases could not be made: {0}")]
-    Asks(io::Error),
+    Offload(io::Error),
     /// No threads for the control plane.
     #[error("the threads of the control plane could not be made: {0}")]
     Runtime(io::Error),
@@ -81,7 +81,7 @@ impl Failure {
             | Self::Manual(_)
             | Self::Top(TopError::Terminal(_))
             | Self::Tune(_)
-            | Self::Asks(_)
+            | Self::Offload(_)
             | Self::Launch(_)
             | Self::LaunchPanicked
             | Self::Run(_)

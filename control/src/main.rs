@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 mod admin;
-mod asks;
 mod check;
 mod cli;
 mod config;
@@ -28,6 +27,7 @@ mod manual;
 mod memory;
 mod metrics;
 mod nic;
+mod offload;
 mod reload;
 mod remote;
 mod sample;

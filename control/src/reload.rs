@@ -22,11 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinHandle};
 use tokio::time::{self, MissedTickBehavior};
 
-use crate::asks::Asks;
 use crate::cli::Options;
 use crate::config::Effective;
 use crate::content::{Content, Sample};
 use crate::failure::Failure;
+use crate::offload::OffloadService;
 use crate::serve::load;
 use crate::service_manager::ServiceManager;
 use crate::stats::{RouteLedger, RouteReport};
@@ -288,7 +288,7 @@ pub(crate) struct Reloader {
     source: Arc<Source>,
     workshop: Workshop,
     workers: Vec<Recipient>,
-    asks: Arc<Asks>,
+    offload: Arc<OffloadService>,
     serving: Snapshot,
     shelf: Shelf,
     orders: mpsc::Receiver<Order>,
@@ -303,18 +303,18 @@ impl Reloader {
     pub(crate) fn start(
         (source, workshop): (Source, Workshop),
         workers: Vec<Recipient>,
-        asks: Arc<Asks>,
+        offload: Arc<OffloadService>,
         serving: Snapshot,
         manager: ServiceManager,
     ) -> (ReloadDesk, JoinHandle<()>) {
-        let (desk, reloader) = Self::new((source, workshop), workers, asks, serving, manager);
+        let (desk, reloader) = Self::new((source, workshop), workers, offload, serving, manager);
         (desk, task::spawn(reloader.run()))
     }
 
     fn new(
         (source, workshop): (Source, Workshop),
         workers: Vec<Recipient>,
-        asks: Arc<Asks>,
+        offload: Arc<OffloadService>,
         serving: Snapshot,
         manager: ServiceManager,
     ) -> (ReloadDesk, Self) {
@@ -325,7 +325,7 @@ impl Reloader {
         board.routes.add(&serving.content.site, serving.traffic());
         let source = Arc::new(source);
         let shelf = Shelf::default();
-        (desk, Self { source, workshop, workers, asks, serving, shelf, orders, board, manager })
+        (desk, Self { source, workshop, workers, offload, serving, shelf, orders, board, manager })
     }
 
     async fn run(mut self) {
@@ -420,7 +420,7 @@ impl Reloader {
         for (worker, edition) in self.workers.iter_mut().zip(&fresh.editions) {
             worker.hand(edition);
         }
-        self.asks.on_edition(&fresh.content.site);
+        self.offload.on_new_site(&fresh.content.site);
         self.shelf.put(mem::replace(&mut self.serving, fresh));
     }
 

@@ -9,7 +9,6 @@ use nix::unistd::Pid;
 use tokio::{runtime, task};
 
 use crate::admin::{self, CommandHandler, Process, Socket, SocketError};
-use crate::asks::Asks;
 use crate::cli::Options;
 use crate::config::Plan;
 use crate::content::{self, Content, Sample};
@@ -20,6 +19,7 @@ use crate::lifecycle::Lifecycle;
 use crate::logs::{self, LogLevel};
 use crate::memory::{HugepagePool, mebibytes};
 use crate::metrics;
+use crate::offload::OffloadService;
 use crate::reload::{Reloader, Snapshot, Source, Standing, Workshop, await_end};
 use crate::service_manager::ServiceManager;
 use crate::stats::StatsHandle;
@@ -97,19 +97,20 @@ async fn run(
     let need = Need::of(&plan, content.bytes, HugepagePool::read());
     let snapshot = Snapshot::new(content, &launch::forms(&plan));
     let (plan, appliance) = launch(plan, &snapshot, need).await?;
-    let asks = match Asks::start(&plan, appliance.team.lines(), &snapshot.content.site) {
-        Ok(asks) => Arc::new(asks),
+    let offload = match OffloadService::start(&plan, appliance.team.lines(), &snapshot.content.site)
+    {
+        Ok(offload) => Arc::new(offload),
         Err(error) => {
             let stopped = appliance.team.stop();
             give_back(appliance, stopped)?;
-            return Err(Failure::Asks(error));
+            return Err(Failure::Offload(error));
         }
     };
     let recipients = appliance.team.recipients();
     let (reload, reloader) = Reloader::start(
         (source, workshop),
         recipients,
-        Arc::clone(&asks),
+        Arc::clone(&offload),
         snapshot,
         manager.clone(),
     );
@@ -122,7 +123,7 @@ async fn run(
     });
     tell_ready(&plan, &appliance, began);
     started.set();
-    let besides = Besides { asks, reload, reloader, admin, requests, queries, manager };
+    let besides = Besides { offload, reload, reloader, admin, requests, queries, manager };
     Ok(Watch::new(plan, appliance, besides, began).run(&mut signals).await?)
 }
 

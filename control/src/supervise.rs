@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 
-use crate::asks::Asks;
 use crate::config::Plan;
 use crate::cores;
 use crate::launch::{self, Appliance};
 use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
+use crate::offload::OffloadService;
 use crate::reload::ReloadDesk;
 use crate::service_manager::{ServiceManager, Watchdog};
 use crate::stats::{NicReadings, Report, ServerFacts, Sources, StatsError, StatsQuery};
@@ -116,7 +116,7 @@ pub(crate) fn unix_now() -> u64 {
 #[derive(Debug)]
 pub(crate) struct Besides {
     /// Answers what the cores ask.
-    pub(crate) asks: Arc<Asks>,
+    pub(crate) offload: Arc<OffloadService>,
     /// Where reloads are asked for.
     pub(crate) reload: ReloadDesk,
     /// Keeps what the workers were lent.
@@ -375,7 +375,7 @@ impl Watch {
     /// The way down: workers, then who answers them, the port, what was lent, and last the name.
     async fn release(mut self) -> Result<(), RunError> {
         let stopped = self.appliance.team.stop();
-        self.besides.asks.stop();
+        self.besides.offload.stop();
         self.write_stats();
         tracing::info!("counters: {}", self.report(None).spell_nonzero());
         let released = give_back(self.appliance, stopped);
@@ -429,7 +429,7 @@ impl Watch {
             cores: &cores,
             routes: self.besides.reload.routes(worker),
             nic,
-            offload: &self.besides.asks.readings(),
+            offload: &self.besides.offload.readings(),
             reload: self.besides.reload.readings(),
         }
         .report()

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use engine::{CoreStats, Reading};
 
-use crate::asks::AsksReadings;
+use crate::offload::OffloadReadings;
 
 /// What the counters mean, by name.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl Help {
     /// Collects the declarations.
     pub(super) fn of_declarations() -> Self {
         let core = CoreStats::default().readings().collect();
-        Self { core, offload: AsksReadings::declared().collect() }
+        Self { core, offload: OffloadReadings::declared().collect() }
     }
 
     /// Of a counter of a core.

@@ -2,7 +2,7 @@
 
 use engine::CoreStats;
 
-use crate::asks::AsksReadings;
+use crate::offload::OffloadReadings;
 use crate::stats::{CoreReport, LatencyReport, Part, Quantiles, Report, RouteReport, ServerReport};
 
 /// A report with every counter there is, each with a value of its own.
@@ -23,7 +23,7 @@ pub(super) fn full_report() -> Report {
     };
     let cores = vec![core(1), core(2)];
     let mut section = |names: &[&str]| names.iter().map(|name| number(name)).collect();
-    let offload: Vec<_> = AsksReadings::declared().map(|reading| reading.name).collect();
+    let offload: Vec<_> = OffloadReadings::declared().map(|reading| reading.name).collect();
     let latency = |part| LatencyReport {
         class: "sqlite".into(),
         part,

@@ -38,7 +38,7 @@ struct Stage {
 /// What must be there as long as a test is.
 struct Behind {
     directory: TempDir,
-    asks: Arc<Asks>,
+    offload: Arc<OffloadService>,
 }
 
 impl Behind {
@@ -50,7 +50,7 @@ impl Behind {
 
 impl Drop for Behind {
     fn drop(&mut self) {
-        self.asks.stop();
+        self.offload.stop();
     }
 }
 
@@ -73,18 +73,19 @@ impl Stage {
         let recipients: Vec<_> = recipients
             .map(|(core, (end, forms))| Recipient::new(core, Arc::clone(end), forms))
             .collect();
-        let asks = Asks::start(&plan, Vec::new(), &serving.content.site).expect("starts");
-        let asks = Arc::new(asks);
+        let offload =
+            OffloadService::start(&plan, Vec::new(), &serving.content.site).expect("starts");
+        let offload = Arc::new(offload);
         let (workshop, _) = Workshop::open().expect("a thread");
         let origin = (source, workshop);
         let (desk, reloader) = Reloader::new(
             origin,
             recipients,
-            Arc::clone(&asks),
+            Arc::clone(&offload),
             serving,
             ServiceManager::default(),
         );
-        let behind = Behind { directory, asks };
+        let behind = Behind { directory, offload };
         behind.write(ROUTE);
         Self { behind, desk, ends, reloader }
     }

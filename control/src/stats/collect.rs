@@ -9,9 +9,9 @@ use handlers::RouteKind;
 
 use super::latency::{LatencyReport, Merged, Part};
 use super::report::{CoreReport, Counters, Ratios, Report, RouteReport, ServerReport, VERSION};
-use crate::asks::AsksReadings;
 use crate::lifecycle::State;
 use crate::memory::{HugepagePool, MemoryUse};
+use crate::offload::OffloadReadings;
 use crate::reload::ReloadReadings;
 
 /// What one core is read from.
@@ -115,7 +115,7 @@ pub(crate) struct Sources<'a> {
     /// The ports.
     pub(crate) nic: NicReadings,
     /// What is answered beside the cores.
-    pub(crate) offload: &'a AsksReadings,
+    pub(crate) offload: &'a OffloadReadings,
     /// Reloads.
     pub(crate) reload: ReloadReadings,
 }
@@ -243,7 +243,7 @@ mod tests {
             cores: &cores,
             routes: Vec::new(),
             nic: NicReadings { ports, mbufs_free: 8, ..NicReadings::default() },
-            offload: &AsksReadings::default(),
+            offload: &OffloadReadings::default(),
             reload: ReloadReadings { reloads: 9, ..ReloadReadings::default() },
         }
         .report();

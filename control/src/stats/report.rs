@@ -211,7 +211,7 @@ mod tests {
     use engine::{CoreStats, Kind};
 
     use super::*;
-    use crate::asks::AsksReadings;
+    use crate::offload::OffloadReadings;
 
     fn counters(pairs: &[(&str, u64)]) -> Counters {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn levels_are_those_that_are_declared_so() {
         let stats = CoreStats::default();
-        for reading in stats.readings().chain(AsksReadings::declared()) {
+        for reading in stats.readings().chain(OffloadReadings::declared()) {
             let is_declared = reading.kind == Kind::Level;
             assert_eq!(is_level(reading.name), is_declared, "{}", reading.name);
         }

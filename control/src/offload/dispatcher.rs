@@ -1,0 +1,267 @@
+//! The thread that takes offloads from the workers and hands them to the back ends.
+//!
+//! While offloads come, no core makes a system call to wake anybody: the dispatcher polls again after a nap of
+//! tens of microseconds. When none came for a while it sleeps, and the next one wakes it ([`DispatcherSleep`]).
+//! A nap is dear where timers are (nine microseconds of processor time in a virtual machine), so back ends
+//! that have just answered something poll too ([`Submissions::help`]), and while they do, the dispatcher naps
+//! longer.
+//!
+//! What is in the cache and what is wrong with a request is answered right here; everything else goes to a
+//! back end, and the dispatcher never waits for one. Besides, it frees responses that were sent.
+//!
+//! [`Submissions::help`]: super::submissions::Submissions::help
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use engine::sleep::{self, SleepFlag, Waker};
+use handlers::blueprint::Database;
+use handlers::query::Bound;
+use handlers::{Ask, Errand, Rendered, Reply};
+
+use super::cache::{Found, Token};
+use super::completer::Completer;
+use super::compress::{CompressJob, CompressPool};
+use super::counters::Counter;
+use super::job::Job;
+use super::postgres::Postgres;
+use super::responder::Asker;
+use super::retire_list::{RetireList, RetiredByAge};
+use super::sqlite::Sqlite;
+use super::submissions::Dispatch;
+
+/// The back ends: whoever runs an offload.
+#[derive(Debug)]
+pub(crate) struct Backends {
+    /// Statements of PostgreSQL.
+    pub(crate) postgres: Postgres,
+    /// Statements of SQLite.
+    pub(crate) sqlite: Sqlite,
+    /// Bodies to compress.
+    pub(crate) compress: CompressPool,
+}
+
+/// Takes offloads from the workers and hands them on.
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    /// Where offloads go.
+    pub(crate) backends: Arc<Backends>,
+    /// Answers what needs no back end.
+    pub(crate) completer: Arc<Completer>,
+    /// Responses that workers may still be sending.
+    pub(crate) retire_list: Arc<RetireList>,
+    /// How long a statement may take, from here to its answer.
+    pub(crate) timeouts: Timeouts,
+    /// Set when no worker submits any more.
+    pub(crate) stopping: Arc<AtomicBool>,
+    /// While it sleeps, a worker that submits ends that.
+    pub(crate) sleep: DispatcherSleep,
+}
+
+/// How a dispatcher without offloads sleeps, and is woken by the worker that submits one.
+#[derive(Debug)]
+pub(crate) struct DispatcherSleep {
+    flag: SleepFlag,
+    /// The dispatcher's own thread, once it works.
+    thread: Arc<OnceLock<Thread>>,
+}
+
+impl DispatcherSleep {
+    /// A sleep, and what ends it.
+    pub(crate) fn new() -> (Self, Waker) {
+        let thread = Arc::new(OnceLock::<Thread>::new());
+        let sleeper = Arc::clone(&thread);
+        let (flag, waker) = sleep::pair(move || {
+            if let Some(thread) = sleeper.get() {
+                thread.unpark();
+            }
+        });
+        (Self { flag, thread }, waker)
+    }
+
+    /// This thread is the one that sleeps.
+    fn begin(&self) {
+        self.thread.set(thread::current()).expect("there is one dispatcher");
+    }
+
+    /// Sleeps until somebody wakes it, at most [`SLEEP_MAX`]; not at all if `look` finds something to do,
+    /// which is what it returns.
+    fn until_woken(&self, look: impl FnOnce() -> bool) -> bool {
+        self.flag.set();
+        // What was asked before the flag was seen is found here; what comes later ends the sleep.
+        let found = look();
+        if !found {
+            thread::park_timeout(SLEEP_MAX);
+        }
+        self.flag.clear();
+        found
+    }
+}
+
+/// How long a statement may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// Of PostgreSQL.
+    pub(crate) postgres: Duration,
+    /// Of SQLite.
+    pub(crate) sqlite: Duration,
+}
+
+/// What becomes of an offload.
+enum Next {
+    /// A body is to be made.
+    Press,
+    /// Something is wrong with the request.
+    Refuse(Rendered),
+    /// Its response is in the cache.
+    Again(Arc<Rendered>),
+    /// A statement is to be run.
+    Run(Kind, Bound, Option<Token>),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+impl Dispatcher {
+    /// Works until `stopping` is set.
+    pub(crate) fn work(&self) {
+        // The default slack of 50 us would double a nap. A longer nap is all a refusal costs.
+        let _ = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS);
+        self.sleep.begin();
+        let (mut retired, mut delayed) = (RetiredByAge::default(), VecDeque::new());
+        let mut now = Instant::now();
+        let (mut last_offload, mut last_sweep) = (now, now);
+        while !self.stopping.load(Ordering::Relaxed) {
+            self.completer.responder.retry(&mut delayed, now);
+            let taken = self.completer.submissions.poll(now);
+            if now >= last_sweep + SWEEP_EVERY {
+                last_sweep = now;
+                retired.sweep(&self.retire_list, &self.completer.counters);
+            }
+            if taken > 0 {
+                last_offload = now;
+            } else {
+                let is_awake = !delayed.is_empty() || now < last_offload + AWAKE_FOR;
+                let is_retiring = self.completer.counters.responses_lent.value() > 0;
+                match (is_awake, is_retiring) {
+                    (true, _) => thread::sleep(self.nap(now)),
+                    (false, true) => thread::sleep(LONG_NAP),
+                    (false, false) => {
+                        let found = self.sleep.until_woken(|| {
+                            self.completer.submissions.poll(now) > 0
+                                || self.stopping.load(Ordering::Relaxed)
+                        });
+                        if found {
+                            last_offload = now;
+                        }
+                    }
+                }
+            }
+            now = Instant::now();
+        }
+    }
+
+    /// How long a nap may be: where back ends poll, the more they still have to answer, and so to poll
+    /// again, the longer.
+    fn nap(&self, now: Instant) -> Duration {
+        if !self.completer.submissions.are_helped(now) {
+            return NAP;
+        }
+        let counters = &self.completer.counters;
+        let under_way = [
+            &counters.postgres_under_way,
+            &counters.postgres_waiting,
+            &counters.sqlite_under_way,
+            &counters.sqlite_waiting,
+        ];
+        let under_way: u64 = under_way.into_iter().map(Counter::value).sum();
+        let nap = NAP_FOR_EACH.saturating_mul(u32::try_from(under_way).unwrap_or(u32::MAX));
+        nap.clamp(NAP, LONG_NAP)
+    }
+}
+
+impl Dispatch for Dispatcher {
+    fn dispatch(&self, asker: Asker, ask: Ask, now: Instant) {
+        let Self { backends, completer, timeouts, .. } = self;
+        match self.classify(&ask, now) {
+            Next::Press => backends.compress.run(CompressJob { asker, ask }),
+            Next::Refuse(answer) => {
+                drop(ask);
+                completer.responder.answer(asker, answer);
+            }
+            Next::Again(answer) => {
+                drop(ask);
+                completer.responder.answer_kept(asker, Reply::rendered(answer));
+            }
+            Next::Run(kind, bound, token) => {
+                let limit = match kind {
+                    Kind::Postgres => timeouts.postgres,
+                    Kind::Sqlite => timeouts.sqlite,
+                };
+                let deadline = now + limit;
+                let job = Job { asker, ask, bound, token, deadline, failures: 0, lost_at: None };
+                match kind {
+                    Kind::Postgres => backends.postgres.run(job),
+                    Kind::Sqlite => backends.sqlite.run(job),
+                }
+            }
+        }
+    }
+}
+
+impl Dispatcher {
+    fn classify(&self, ask: &Ask, now: Instant) -> Next {
+        let Completer { cache, counters, .. } = &*self.completer;
+        let (query, inputs) = match ask.errand() {
+            Errand::Query(query, inputs) => (query, inputs),
+            Errand::Press(_) => {
+                counters.offloads_compress.up();
+                return Next::Press;
+            }
+        };
+        let kind = match query.database() {
+            Database::Postgres => {
+                counters.offloads_postgres.up();
+                Kind::Postgres
+            }
+            Database::Sqlite(_) => {
+                counters.offloads_sqlite.up();
+                Kind::Sqlite
+            }
+        };
+        let bound = match query.bind(&inputs) {
+            Ok(bound) => bound,
+            Err(answer) => {
+                counters.offloads_rejected.up();
+                return Next::Refuse(answer);
+            }
+        };
+        if query.cache().is_none() {
+            return Next::Run(kind, bound, None);
+        }
+        let key = query.cache_key(&bound, inputs.accepted());
+        match cache.lookup(ask.site(), ask.route(), key, now) {
+            Found::Hit(answer) => Next::Again(answer),
+            Found::Miss(token) => Next::Run(kind, bound, Some(token)),
+            Found::Stranger => Next::Run(kind, bound, None),
+        }
+    }
+}
+
+const NAP: Duration = Duration::from_micros(50);
+/// While back ends poll, for each statement under way: less than it takes to answer one.
+const NAP_FOR_EACH: Duration = Duration::from_micros(8);
+const LONG_NAP: Duration = Duration::from_micros(500);
+/// The longest sleep. Nothing waits for its end: whoever has something to do wakes the dispatcher.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How long naps stay short after the last offload.
+const AWAKE_FOR: Duration = Duration::from_millis(100);
+const SWEEP_EVERY: Duration = Duration::from_millis(4);
+/// As precise as the kernel's timers are.
+const TIMER_SLACK_NS: std::ffi::c_ulong = 1;

@@ -1,0 +1,53 @@
+//! One statement to run for one request, as the back ends get it.
+
+use std::time::Instant;
+
+use handlers::query::{Bound, Query};
+use handlers::{Ask, Errand};
+use http1::coding::Accepted;
+
+use super::cache::Token;
+use super::responder::Asker;
+
+/// One statement to run for one request.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Who waits for it.
+    pub(crate) asker: Asker,
+    /// The request: it keeps its buffer and its site until it is answered.
+    pub(crate) ask: Ask,
+    /// Values of its parameters.
+    pub(crate) bound: Bound,
+    /// The right to store the response.
+    pub(crate) token: Option<Token>,
+    /// When it is answered as unavailable.
+    pub(crate) deadline: Instant,
+    /// How often it was sent to the database in vain; connections that end together count once.
+    pub(crate) failures: u8,
+    /// When the last of these failures was the end of a connection.
+    pub(crate) lost_at: Option<Instant>,
+}
+
+impl Job {
+    /// What it runs.
+    pub(crate) fn query(&self) -> &Query {
+        self.errand().0
+    }
+
+    /// The codings its client takes.
+    pub(crate) fn accepted(&self) -> Accepted {
+        self.errand().1
+    }
+
+    fn errand(&self) -> (&Query, Accepted) {
+        match self.ask.errand() {
+            Errand::Query(query, inputs) => (query, inputs.accepted()),
+            Errand::Press(_) => unreachable!("the dispatcher makes jobs of queries only"),
+        }
+    }
+}
+
+/// Body of a 500 where the operator is at fault. What is wrong is in the log.
+pub(crate) const FAILED: &str = "500 Internal Server Error";
+/// Bytes of JSON that a response has at most: it is in memory as a whole, once for each request under way.
+pub(crate) const RESPONSE_BYTES_MAX: usize = 64 << 20;

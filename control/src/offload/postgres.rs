@@ -1,0 +1,152 @@
+//! PostgreSQL: statements run on pipelined connections, rows written as JSON as they come.
+//!
+//! One [`worker`] is one thread with a tokio runtime and a pool of connections ([`pool`]) of its own:
+//! nothing is shared between workers but the count of what waits. Jobs go to the workers in turn, past those that have
+//! no connection.
+
+mod argument;
+mod calendar;
+mod cell;
+mod connection;
+mod error_class;
+mod outage;
+mod pipeline;
+mod pool;
+mod prepared;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod worker;
+
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use handlers::Site;
+use tokio_postgres::Config;
+
+use crate::config::PostgresPlan;
+
+pub(super) use self::validate::problems;
+
+use self::outage::Outage;
+use self::pool::{Pool, PoolPlan};
+use self::worker::PgWorker;
+use super::completer::Completer;
+use super::job::Job;
+use super::statement_log::StatementLog;
+use super::threads::Threads;
+
+/// All workers; none where no server is configured.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    workers: Vec<PgWorker>,
+    threads: Threads,
+    /// Jobs so far: each goes to the next worker.
+    jobs: AtomicUsize,
+    queue: u64,
+    completer: Arc<Completer>,
+    log: Arc<StatementLog>,
+}
+
+impl Postgres {
+    /// Starts the workers: one for each core of this thread's affinity, as far as there are connections
+    /// for them.
+    ///
+    /// # Errors
+    /// The system has no thread or no files to give.
+    pub(crate) fn start(
+        plan: &PostgresPlan,
+        site: &Arc<Site>,
+        completer: &Arc<Completer>,
+    ) -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let count = match &plan.server {
+            None => 0,
+            Some(_) => cores.min(plan.connections / WORKER_CONNECTIONS_MIN).max(1),
+        };
+        let (outage, threads) = (Arc::new(Outage::new()), Threads::default());
+        let log = Arc::new(StatementLog::new("PostgreSQL"));
+        let worker = |(number, server): (usize, Config)| {
+            let share = plan.connections / count + usize::from(number < plan.connections % count);
+            let plan = PoolPlan {
+                server: with_defaults(server),
+                connections: share.max(1),
+                pipeline: plan.pipeline,
+                timeout: plan.timeout,
+            };
+            PgWorker::start(number, &threads, Pool::new(plan, site, completer, (&log, &outage)))
+        };
+        let servers = std::iter::repeat_n(plan.server.clone(), count).flatten();
+        let workers = servers.enumerate().map(worker).collect::<io::Result<_>>()?;
+        let queue = u64::try_from(plan.queue).expect("a queue is shorter than 2^64");
+        Ok(Self {
+            workers,
+            threads,
+            jobs: AtomicUsize::new(0),
+            queue,
+            completer: Arc::clone(completer),
+            log,
+        })
+    }
+
+    /// Runs a job, or answers it at once: without a server as unavailable, with a full queue as busy.
+    pub(crate) fn run(&self, job: Job) {
+        let counters = &self.completer.counters;
+        if self.workers.is_empty() {
+            counters.postgres_unavailable.up();
+            let answer = job.query().unavailable();
+            return self.completer.answer_other(job, answer);
+        }
+        if counters.postgres_waiting.draw() >= self.queue {
+            counters.postgres_waiting.down();
+            counters.postgres_refused.up();
+            let answer = job.query().busy();
+            return self.completer.answer_other(job, answer);
+        }
+        self.next_available().run(job);
+    }
+
+    /// The next one in turn that is able. The server may have had room for one of them only.
+    fn next_available(&self) -> &PgWorker {
+        let turn = self.jobs.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        let (before, after) = self.workers.split_at(turn);
+        let able = after.iter().chain(before).find(|worker| worker.is_available());
+        able.unwrap_or(&self.workers[turn])
+    }
+
+    /// Another edition is served.
+    pub(crate) fn renew(&self, site: &Arc<Site>) {
+        self.log.renew();
+        self.workers.iter().for_each(|worker| worker.renew(site));
+    }
+
+    /// Ends all connections and threads. What is under way is not answered.
+    pub(crate) fn stop(&self) {
+        self.workers.iter().for_each(PgWorker::stop);
+        self.threads.join();
+    }
+}
+
+/// What an operator's URL leaves open.
+pub(crate) fn with_defaults(mut server: Config) -> Config {
+    if server.get_application_name().is_none() {
+        server.application_name("pollux");
+    }
+    if server.get_connect_timeout().is_none() {
+        server.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if server.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        // Two hours by default: a peer that vanished would be noticed by the first request.
+        server.keepalives_idle(KEEPALIVES_IDLE);
+    }
+    server
+}
+
+/// Fewer are not worth a thread.
+const WORKER_CONNECTIONS_MIN: usize = 4;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(30);

@@ -1,0 +1,60 @@
+//! A statement as one connection has prepared it, and whether its columns are what routes want.
+
+use std::sync::{Arc, Mutex};
+
+use handlers::query::Column;
+use tokio_postgres::Statement;
+
+use super::cell::{Kind, Place};
+use crate::offload::cache::lock;
+
+/// A prepared statement.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// What the server knows it as.
+    pub(super) statement: Statement,
+    /// What was found out for each list of columns so far: two routes may share a statement.
+    fits: Mutex<Vec<(Box<[Column]>, Fit)>>,
+}
+
+/// Where the columns stand, or what is wrong with them.
+pub(super) type Fit = Result<Arc<[Place]>, Arc<str>>;
+
+impl Prepared {
+    /// A statement, not yet compared with anything.
+    pub(super) fn new(statement: Statement) -> Self {
+        Self { statement, fits: Mutex::default() }
+    }
+
+    /// Where `columns` stand in its rows.
+    pub(super) fn fit(&self, columns: &[Column]) -> Fit {
+        let mut fits = lock(&self.fits);
+        if let Some((_, fit)) = fits.iter().find(|(known, _)| **known == *columns) {
+            return fit.clone();
+        }
+        let fit = places(&self.statement, columns).map(Arc::from).map_err(Arc::from);
+        fits.push((columns.into(), fit.clone()));
+        fit
+    }
+}
+
+fn places(statement: &Statement, columns: &[Column]) -> Result<Vec<Place>, String> {
+    let found = statement.columns();
+    columns
+        .iter()
+        .map(|column| {
+            let name = &*column.name;
+            let index = found.iter().position(|found| found.name() == name).ok_or_else(|| {
+                let names: Vec<_> = found.iter().map(tokio_postgres::Column::name).collect();
+                let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+                format!("it has no column \"{name}\": its columns are {names}")
+            })?;
+            let ty = found[index].type_();
+            let kind = Kind::of(ty, column.form).map_err(|instead| {
+                let instead = instead.replace("{}", name);
+                format!("column \"{name}\" is of type {ty}: write {instead} AS {name}")
+            })?;
+            Ok(Place { index, kind })
+        })
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! The submission rings of all workers, and who polls them.
+//!
+//! The dispatcher thread polls; so does any back end that has just answered something, because it is awake
+//! anyway and a nap of the dispatcher costs more than a look ([`Submissions::help`]). Whoever polls delivers to
+//! the same [`Dispatch`].
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, Weak};
+use std::time::Instant;
+
+use engine::link::Asks as Ring;
+use handlers::{Ask, Edition};
+
+use super::responder::Asker;
+
+/// Takes an offload to whoever does it. Called from any thread.
+pub(crate) trait Dispatch: Send + Sync {
+    /// `ask` was submitted by `asker`; its time runs from `now`. Never waits.
+    fn dispatch(&self, asker: Asker, ask: Ask, now: Instant);
+}
+
+/// The rings, by worker.
+pub(crate) struct Submissions {
+    rings: Vec<Ring<Edition>>,
+    helpers: Helpers,
+    /// Set once. Weak, for what dispatches has the back ends, and each of them has this.
+    dispatch: OnceLock<Weak<dyn Dispatch>>,
+}
+
+impl Submissions {
+    /// The rings of workers, by index.
+    pub(crate) fn new(rings: Vec<Ring<Edition>>) -> Self {
+        Self { rings, helpers: Helpers::new(), dispatch: OnceLock::new() }
+    }
+
+    /// Everything that is polled from now on goes to `dispatch`.
+    ///
+    /// # Panics
+    /// It was called before.
+    pub(crate) fn deliver_to(&self, dispatch: Weak<dyn Dispatch>) {
+        assert!(self.dispatch.set(dispatch).is_ok(), "submissions have one dispatcher");
+    }
+
+    /// Polls every ring once; how many offloads there were.
+    pub(crate) fn poll(&self, now: Instant) -> usize {
+        let Some(dispatch) = self.dispatch.get().and_then(Weak::upgrade) else { return 0 };
+        let mut taken = 0;
+        for (worker, ring) in self.rings.iter().enumerate() {
+            for (id, ask) in std::iter::from_fn(|| ring.poll()).take(ROUND_MAX) {
+                dispatch.dispatch(Asker { worker, id }, ask, now);
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    /// Called by a back end that has just answered: polls, unless somebody has just done so.
+    pub(crate) fn help(&self) {
+        let now = Instant::now();
+        if self.helpers.take_turn(now) {
+            self.poll(now);
+        }
+    }
+
+    /// Whether a back end has polled a moment ago.
+    pub(crate) fn are_helped(&self, now: Instant) -> bool {
+        self.helpers.were_here(now)
+    }
+}
+
+impl fmt::Debug for Submissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submissions").field("rings", &self.rings.len()).finish_non_exhaustive()
+    }
+}
+
+/// When a back end has last polled.
+#[derive(Debug)]
+struct Helpers {
+    began: Instant,
+    /// Microseconds after `began`.
+    last: AtomicU64,
+}
+
+impl Helpers {
+    fn new() -> Self {
+        Self { began: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    /// Whether it is time to poll again; if so, the caller is the one to do it.
+    fn take_turn(&self, now: Instant) -> bool {
+        let micros = self.micros(now);
+        let last = self.last.load(Ordering::Relaxed);
+        micros >= last + POLL_EVERY_MICROS
+            && self
+                .last
+                .compare_exchange(last, micros, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    fn were_here(&self, now: Instant) -> bool {
+        self.micros(now) < self.last.load(Ordering::Relaxed) + HELPED_MICROS
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        let micros = now.saturating_duration_since(self.began).as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX)
+    }
+}
+
+/// Offloads of one worker before the next one has its turn.
+const ROUND_MAX: usize = 64;
+/// Polls of helpers less than this apart are one.
+const POLL_EVERY_MICROS: u64 = 20;
+/// How long a helper's last poll counts.
+const HELPED_MICROS: u64 = 2000;

@@ -1,0 +1,310 @@
+//! A worker, played by a test: requests as text in, answers as text out, and behind it everything that
+//! answers asks, running.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use engine::ConnId;
+use engine::link::{self, WallClock, WorkerEnd};
+use handlers::blueprint::{
+    CachePlan, Compress, Database, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source,
+    ValueKind,
+};
+use handlers::{Blueprint, Edition, FormPool, Methods, Reply, Site};
+use http1::{Conn, Context, HttpDate, Limits, Next, Out, Status};
+
+use super::{OffloadService, Parts};
+use crate::config::{ComputePlan, PostgresPlan, SqlitePlan};
+
+/// A worker with what is behind it.
+pub(super) struct TestWorker {
+    edition: RefCell<Arc<Edition>>,
+    forms: Arc<FormPool>,
+    worker: WorkerEnd<Edition>,
+    pub(super) offload: OffloadService,
+    asked: Cell<u32>,
+    answers: RefCell<HashMap<ConnId, Reply>>,
+}
+
+/// A request that was sent.
+pub(super) struct Waiting {
+    id: ConnId,
+    conn: Conn<Edition>,
+    /// An exchange keeps the edition it began with.
+    edition: Arc<Edition>,
+    since: Instant,
+    /// What was answered at once.
+    sent: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
+    pub(super) took: Duration,
+}
+
+impl TestWorker {
+    pub(super) fn start(parts: &Parts, routes: Vec<RoutePlan>) -> Self {
+        let (control, worker) = link::pair(&WallClock::new(0), 4096);
+        let forms = Arc::new(FormPool::new(4096, 4096));
+        let site = site(routes);
+        let lines = vec![(control.asks(), control.answers())];
+        let offload = OffloadService::start_with(parts, lines, &site).expect("threads");
+        let edition = RefCell::new(Arc::new(Edition::new(site, Arc::clone(&forms))));
+        let (asked, answers) = (Cell::new(0), RefCell::default());
+        Self { edition, forms, worker, offload, asked, answers }
+    }
+
+    /// Serves other routes from now on.
+    pub(super) fn reload(&self, routes: Vec<RoutePlan>) {
+        let site = site(routes);
+        *self.edition.borrow_mut() =
+            Arc::new(Edition::new(Arc::clone(&site), Arc::clone(&self.forms)));
+        self.offload.on_new_site(&site);
+    }
+
+    pub(super) fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    }
+
+    /// A request with a JSON body.
+    pub(super) fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let len = body.len();
+        self.ask(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}"
+        ))
+    }
+
+    pub(super) fn ask(&self, request: &str) -> Answer {
+        self.end(self.begin(request))
+    }
+
+    /// Sends a request and does not wait.
+    pub(super) fn begin(&self, request: &str) -> Waiting {
+        let edition = Arc::clone(&self.edition.borrow());
+        let life = self.asked.get();
+        self.asked.set(life + 1);
+        let id = ConnId::new(0, life);
+        let (mut conn, mut sent) = (Conn::new(), Vec::new());
+        if advance(&mut conn, &edition, request.as_bytes(), &mut sent) == Next::Park {
+            let ask = conn.take_ask().expect("something is asked");
+            assert!(self.worker.ask(id, ask).is_ok(), "the ring has room");
+        }
+        Waiting { id, conn, edition, since: Instant::now(), sent }
+    }
+
+    pub(super) fn begin_get(&self, path: &str) -> Waiting {
+        self.begin(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    }
+
+    /// Whether the answer is there.
+    pub(super) fn has_answer(&self, waiting: &Waiting) -> bool {
+        let mut answers = self.answers.borrow_mut();
+        answers.extend(std::iter::from_fn(|| self.worker.poll_answer()));
+        !waiting.sent.is_empty() || answers.contains_key(&waiting.id)
+    }
+
+    /// Waits for the answer.
+    #[track_caller]
+    pub(super) fn end(&self, mut waiting: Waiting) -> Answer {
+        while !self.has_answer(&waiting) {
+            assert!(waiting.since.elapsed() < ANSWER_MAX, "no answer");
+            thread::sleep(Duration::from_micros(20));
+        }
+        let took = waiting.since.elapsed();
+        if let Some(reply) = self.answers.borrow_mut().remove(&waiting.id) {
+            assert!(waiting.conn.answer(reply).is_ok(), "the answer is waited for");
+            advance(&mut waiting.conn, &waiting.edition, b"", &mut waiting.sent);
+        }
+        let end = waiting.sent.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8(waiting.sent[..end].to_vec()).expect("text");
+        let status = head[9..12].parse().expect("a status");
+        Answer { status, head, body: waiting.sent[end..].to_vec(), took }
+    }
+
+    /// A number of the statistics.
+    #[track_caller]
+    pub(super) fn reading(&self, name: &str) -> u64 {
+        let readings = self.offload.readings();
+        readings.note_moved();
+        let found = readings.iter().find(|reading| reading.name == name);
+        found.unwrap_or_else(|| panic!("there is no {name}")).value
+    }
+
+    /// Waits until a number of the statistics is as it should be.
+    #[track_caller]
+    pub(super) fn wait_for(&self, name: &str, is_so: impl Fn(u64) -> bool) {
+        let since = Instant::now();
+        while !is_so(self.reading(name)) {
+            assert!(since.elapsed() < ANSWER_MAX, "{name} stays {}", self.reading(name));
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for TestWorker {
+    fn drop(&mut self) {
+        self.offload.readings().note_moved();
+        self.offload.stop();
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub(super) fn text(&self) -> &str {
+        str::from_utf8(&self.body).expect("text")
+    }
+
+    /// The value of the first field of this name.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+pub(super) fn site(routes: Vec<RoutePlan>) -> Arc<Site> {
+    let site = Site::build(&Blueprint { routes }, |bytes| Box::new(vec![0; bytes]));
+    Arc::new(site.unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn advance(conn: &mut Conn<Edition>, edition: &Edition, input: &[u8], sent: &mut Vec<u8>) -> Next {
+    let (date, limits, mut at) = (HttpDate::from_unix(0), Limits::DEFAULT, 0);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let mut out = Out::new(&mut buffer);
+        let mut context = Context {
+            service: edition,
+            limits: &limits,
+            date: &date,
+            one_exchange: false,
+            observer: &mut (),
+        };
+        let progress = conn.advance(&input[at..], false, &mut out, &mut context);
+        let written = out.len();
+        sent.extend_from_slice(&buffer[..written]);
+        at += progress.consumed;
+        if progress.next != Next::Flush {
+            return progress.next;
+        }
+    }
+}
+
+/// Small, without a server.
+pub(super) fn parts() -> Parts {
+    let second = Duration::from_secs(1);
+    Parts {
+        postgres: PostgresPlan {
+            server: None,
+            connections: 4,
+            pipeline: 4,
+            timeout: second,
+            queue: 100,
+        },
+        sqlite: SqlitePlan { threads: 2, mmap: 1 << 30, timeout: second, queue: 100 },
+        compute: ComputePlan { threads: 1, queue: 2 },
+        cache_entries: 100,
+    }
+}
+
+/// A route for GET that answers with all rows.
+pub(super) fn list(path: &str, database: Database, sql: &str, row: &str) -> QueryRoute {
+    let plan = QueryPlan {
+        database,
+        statement: path.trim_start_matches('/').to_owned(),
+        sql: sql.into(),
+        arguments: Vec::new(),
+        parameters: Vec::new(),
+        row: row.into(),
+        body: Some("{\"rows\": rows}".into()),
+        status: Status::S200,
+        unavailable: None,
+        cache: None,
+        invalidates: Vec::new(),
+    };
+    QueryRoute { path: path.into(), methods: Methods::GET, name: None, plan }
+}
+
+/// A query with what is around it, to be changed by whoever needs something else.
+#[derive(Clone)]
+pub(super) struct QueryRoute {
+    path: String,
+    methods: Methods,
+    name: Option<String>,
+    plan: QueryPlan,
+}
+
+impl QueryRoute {
+    pub(super) fn sqlite(path: &str, file: &Path, sql: &str, row: &str) -> Self {
+        list(path, Database::Sqlite(file.to_owned()), sql, row)
+    }
+
+    pub(super) fn postgres(path: &str, sql: &str, row: &str) -> Self {
+        list(path, Database::Postgres, sql, row)
+    }
+
+    /// With a parameter for the next placeholder.
+    pub(super) fn with(mut self, name: &str, from: Source, kind: ValueKind) -> Self {
+        self.plan.arguments.push(name.into());
+        self.plan.parameters.push(Parameter {
+            name: name.into(),
+            from,
+            kind,
+            default: None,
+            bounds: None,
+            outside: Outside::Refuse,
+        });
+        self
+    }
+
+    pub(super) fn method(self, methods: Methods) -> Self {
+        Self { methods, ..self }
+    }
+
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// The answer is the first row.
+    pub(super) fn first(mut self) -> Self {
+        self.plan.body = None;
+        self
+    }
+
+    pub(super) fn unavailable(mut self, body: &str) -> Self {
+        self.plan.unavailable = Some(body.into());
+        self
+    }
+
+    pub(super) fn cached(mut self, lifetime: Duration) -> Self {
+        self.plan.cache = Some(CachePlan { lifetime, header: "X-Cache".into() });
+        self
+    }
+
+    pub(super) fn invalidates(mut self, name: &str) -> Self {
+        self.plan.invalidates.push(name.into());
+        self
+    }
+
+    pub(super) fn route(self) -> RoutePlan {
+        RoutePlan {
+            name: self.name,
+            path: self.path,
+            below: false,
+            methods: self.methods,
+            headers: Vec::new(),
+            compress: Compress::Off,
+            kind: Kind::Query(Box::new(self.plan)),
+        }
+    }
+}
+
+const ANSWER_MAX: Duration = Duration::from_secs(20);
