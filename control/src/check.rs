@@ -6,7 +6,7 @@ mod table;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use crate::cli::Options;
+use crate::cli::options::Options;
 use crate::config::{Config, ConfigError, Effective, Origin, Pages, Plan, Routes, Setting};
 use crate::content::{self, Content, ContentError, Sample};
 use crate::cores::{self, HostCores};
@@ -22,7 +22,7 @@ use crate::memory::{HugepagePool, mebibytes};
 /// # Errors
 /// Configuration or data is wrong; everything that is.
 pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
-    let host = HostCores::read().map_err(Failure::Cores)?;
+    let host = HostCores::read().map_err(Failure::cores)?;
     let config = options.config()?;
     let (plan, mistakes) = Plan::survey(&config, &host);
     let sample = Sample::default();
@@ -35,7 +35,7 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
         let found = report(&plan, &content, &warnings, need, &host, &HostLinks::read());
         found + &from_environment(&config, &plan)
     };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
 }
 
 /// Looks as far as it can with what is known already, to tell everything that is wrong at once.

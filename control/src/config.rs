@@ -21,8 +21,7 @@ pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use key::Key;
 pub(crate) use plan::{
-    ComputePlan, CoreTally, Idling, LogFormat, Offloads, Pages, Pause, Plan, PostgresPlan,
-    SqlitePlan,
+    ComputePlan, CoreTally, Idling, Offloads, Pages, Pause, Plan, PostgresPlan, SqlitePlan,
 };
 pub(crate) use raw::Config;
 pub(crate) use routes::{Draft, Routes, method_names};

@@ -17,6 +17,7 @@ use handlers::{Blueprint, BuildError, Bytes, Named, Site};
 
 use crate::config::{ConfigError, Draft, Plan};
 use crate::data::{self, DataError};
+use crate::failure::Failure;
 use crate::offload;
 use crate::sample::SampleError;
 use faults::Parts;
@@ -38,6 +39,12 @@ pub(crate) enum ContentError {
     /// Several of these: one line each.
     #[error("{}", lines(.0))]
     Several(Vec<Self>),
+}
+
+impl From<ContentError> for Failure {
+    fn from(error: ContentError) -> Self {
+        Self::input(error)
+    }
 }
 
 impl ContentError {
@@ -138,6 +145,19 @@ impl Content {
             Err(error) => Err(parts.explain(error)),
         }
     }
+}
+
+/// Reads the content that `plan` names and validates it against the databases; what is no error is logged.
+/// Blocks.
+///
+/// # Errors
+/// Data or databases are not what they should be.
+pub(crate) fn load_checked(plan: &Plan, sample: &Sample) -> Result<Content, ContentError> {
+    let content = Content::load(plan, sample)?;
+    for warning in vet(plan, &content.site)? {
+        tracing::warn!("{warning}");
+    }
+    Ok(content)
 }
 
 /// Asks the databases for what the statements of `site` want of them. What is returned are warnings.

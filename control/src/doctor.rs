@@ -27,7 +27,7 @@ use dpdk::LinkKind;
 use self::interfaces::Interface;
 use self::report::{Check, Finding, Report};
 use self::server::Server;
-use crate::cli::Options;
+use crate::cli::options::Options;
 use crate::config::Plan;
 use crate::cores::HostCores;
 use crate::failure::Failure;
@@ -43,7 +43,7 @@ use crate::memory::HugepagePool;
 pub(crate) fn doctor(options: &Options, json: bool) -> Result<ExitCode, Failure> {
     let report = examine(&Host::here(), options);
     let text = if json { report.json() } else { report.text() };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)?;
     Ok(report.exit_code().into())
 }
 
@@ -162,16 +162,6 @@ fn pool(host: &Host) -> HugepagePool {
     HugepagePool::parse(&host.text("proc/meminfo").ok().flatten().unwrap_or_default())
 }
 
-/// Bytes in the largest unit that divides them.
-fn spell_size(bytes: u64) -> String {
-    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let fits = |unit: &&(&str, u32)| bytes != 0 && bytes.is_multiple_of(1 << unit.1);
-    match units.iter().find(fits) {
-        Some((unit, shift)) => format!("{} {unit}", bytes >> shift),
-        None => format!("{bytes} bytes"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,13 +175,6 @@ mod tests {
         }
         let cores = HostCores::of(vec![0, 1, 2, 3]).expect("not empty");
         Plan::check(&config, &cores).expect("is a plan")
-    }
-
-    #[test]
-    fn sizes_read_well() {
-        assert_eq!(spell_size(2 << 20), "2 MiB");
-        assert_eq!(spell_size(1 << 30), "1 GiB");
-        assert_eq!(spell_size(1000), "1000 bytes");
     }
 
     #[test]

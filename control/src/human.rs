@@ -28,6 +28,16 @@ pub(crate) fn bytes(value: u64) -> String {
     format!("{number} {unit}")
 }
 
+/// A size in the largest binary unit that divides it: `2 MiB`, `1 GiB`, `1000 bytes`.
+pub(crate) fn exact_bytes(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let fits = |unit: &&(&str, u32)| bytes != 0 && bytes.is_multiple_of(1 << unit.1);
+    match units.iter().find(fits) {
+        Some((unit, shift)) => format!("{} {unit}", bytes >> shift),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// A throughput in decimal units: `0 bit/s`, `96.0 kbit/s`, `1.23 Gbit/s`.
 pub(crate) fn bits_per_second(bits: f64) -> String {
     const UNITS: &[&str] = &["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"];
@@ -143,5 +153,12 @@ mod tests {
     fn uptime_has_two_units() {
         let texts = [45, 725, 11_040, 1_047_600].map(uptime);
         assert_eq!(texts, ["45s", "12m 05s", "3h 04m", "12d 03h"]);
+    }
+
+    #[test]
+    fn exact_sizes_have_the_largest_unit_that_divides_them() {
+        assert_eq!(exact_bytes(2 << 20), "2 MiB");
+        assert_eq!(exact_bytes(1 << 30), "1 GiB");
+        assert_eq!(exact_bytes(1000), "1000 bytes");
     }
 }

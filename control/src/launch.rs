@@ -18,7 +18,7 @@ use engine::Nic;
 use engine::link::WallClock;
 use handlers::{Edition, FormPool};
 
-use crate::config::{Idling, Pages, Plan};
+use crate::config::{Pages, Plan};
 use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
 use crate::link::{HostLinks, Link, LinkSpec, choose};
 use crate::team::Team;
@@ -47,13 +47,8 @@ pub(crate) struct Appliance {
 
 /// Forms for each worker of `plan`, in their order.
 pub(crate) fn forms(plan: &Plan) -> Vec<Arc<FormPool>> {
-    let pool = |_: &usize| Arc::new(FormPool::new(parked(plan), plan.form));
+    let pool = |_: &usize| Arc::new(FormPool::new(crew::parked(plan), plan.form));
     plan.cores.iter().map(pool).collect()
-}
-
-/// Requests of one worker that may wait for an answer of control: each has a form.
-fn parked(plan: &Plan) -> usize {
-    (plan.parked / plan.cores.len()).max(1)
 }
 
 /// Starts everything `plan` asks for; the workers serve with `editions`, one each. Blocks for about half a second; call it on a thread that may.
@@ -184,15 +179,6 @@ fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
     match probe::owner_of(address, taken.info.mac, &mut taken.queues) {
         None => Ok(()),
         Some(mac) => Err(LaunchError::AddressInUse { address, mac }),
-    }
-}
-
-/// Whether workers nap and wait: as configured, or by the kind of link.
-fn sleeps(idling: Idling, kind: LinkKind) -> bool {
-    match idling {
-        Idling::Auto => kind != LinkKind::Pci,
-        Idling::Poll => false,
-        Idling::Adaptive => true,
     }
 }
 

@@ -14,17 +14,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::Plan;
 use crate::failure::Failure;
 
 pub(crate) use journal::reads_stderr as journal_reads_stderr;
+pub(crate) use lines::LogFormat;
 
 /// Opens the log, once per process, and lets a panic say which thread it was. The release build
 /// aborts on a panic: a worker that is lost must not leave others half alive. The level can be changed
 /// through what is returned.
-pub(crate) fn open(plan: &Plan) -> LogLevel {
-    let (filter, handle) = reload::Layer::new(LevelFilter::from_level(plan.log_level));
-    let lines = lines::layer(plan.log_format, journal_reads_stderr(), io::stderr);
+pub(crate) fn open(level: Level, format: LogFormat) -> LogLevel {
+    let (filter, handle) = reload::Layer::new(LevelFilter::from_level(level));
+    let lines = lines::layer(format, journal_reads_stderr(), io::stderr);
     tracing_subscriber::registry().with(filter).with(lines).init();
     panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Command::Stats(args) => args.run(),
         Command::Log(args) => remote::log(&args),
         Command::Version(args) => remote::version(&args),
-        Command::Top(args) => top::top(&args).map_err(Failure::Top),
+        Command::Top(args) => top::top(&args).map_err(Failure::from),
         Command::Tune(command) => tune::tune(command),
         Command::Check { options, sizing } => check::check(options, sizing),
         Command::Doctor { options, json } => match doctor::doctor(&options, json) {
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         },
         Command::Nic(command) => nic::nic(command),
         Command::Sample { directory, force } => write_sample(&directory, force),
-        Command::Man { directory } => manual::write_pages(&directory).map_err(Failure::Manual),
+        Command::Man { directory } => manual::write_pages(&directory).map_err(Failure::from),
         Command::Completions { shell } => manual::print_completions(shell),
     };
     match done {

@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory, ValueEnum};
+use clap::{Command, CommandFactory};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
 use crate::cli::Cli;
+use crate::cli::shell::CompletedShell;
 use crate::failure::Failure;
 
 /// Manual pages could not be written.
@@ -19,15 +20,10 @@ pub(crate) struct ManualError {
     cause: io::Error,
 }
 
-/// A shell that completions are made for.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum CompletedShell {
-    /// GNU Bash
-    Bash,
-    /// Z shell
-    Zsh,
-    /// fish
-    Fish,
+impl From<ManualError> for Failure {
+    fn from(error: ManualError) -> Self {
+        Self::other(error)
+    }
 }
 
 /// Writes `pollux.1` and one page for each subcommand into `directory`, which is made if it is not there.
@@ -63,7 +59,7 @@ pub(crate) fn print_completions(shell: CompletedShell) -> Result<(), Failure> {
     };
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), NAME, &mut script);
-    io::stdout().write_all(&script).map_err(Failure::Output)
+    io::stdout().write_all(&script).map_err(Failure::output)
 }
 
 const NAME: &str = "pollux";

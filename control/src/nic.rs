@@ -21,6 +21,7 @@ mod report;
 mod restore;
 mod rule;
 mod snapshot;
+mod sysfs;
 #[cfg(test)]
 mod testkit;
 mod unbind;
@@ -50,7 +51,7 @@ pub(crate) fn nic(command: NicCommand) -> Result<(), Failure> {
         NicCommand::Bind(args) => bind_port(&machine, &args),
         NicCommand::Confirm(args) => confirm(&machine, &args),
         NicCommand::Unbind(args) => unbind_port(&machine, &args),
-        NicCommand::Watch(args) => watchdog::watch(&machine, &args).map_err(Failure::Nic),
+        NicCommand::Watch(args) => watchdog::watch(&machine, &args).map_err(Failure::from),
     }
 }
 
@@ -110,7 +111,7 @@ fn bind_port(machine: &impl Machine, args: &BindArgs) -> Result<(), Failure> {
     let mut record = Record::of(&snapshot, &device, &boot_id, machine.now());
     if plan.noiommu {
         // Where vfio is not loaded yet, it will begin with `N`.
-        let before = bind::noiommu_mode(machine).unwrap_or_else(|| "N".into());
+        let before = sysfs::noiommu_mode(machine).unwrap_or_else(|| "N".into());
         record.noiommu_before = (before != "Y").then_some(before);
     }
     // The session that this came over may be lost half-way.
@@ -296,5 +297,5 @@ fn need_root(command: &'static str) -> Result<(), NicError> {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
 }

@@ -22,12 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinHandle};
 use tokio::time::{self, MissedTickBehavior};
 
-use crate::cli::Options;
+use crate::cli::options::Options;
 use crate::config::Effective;
-use crate::content::{Content, Sample};
+use crate::content::{self, Content, Sample};
 use crate::failure::Failure;
 use crate::offload::OffloadService;
-use crate::serve::load;
 use crate::service_manager::ServiceManager;
 use crate::stats::{RouteLedger, RouteReport};
 use snapshot::Shelf;
@@ -237,7 +236,7 @@ impl Source {
     /// Reads everything again. Blocks.
     fn read(&self) -> Result<Fresh, Failure> {
         let Fit { plan, effective, waiting } = self.standing.fit(&self.options.config()?)?;
-        let content = load(&plan, &self.sample)?;
+        let content = content::load_checked(&plan, &self.sample)?;
         let at_restart = waiting.into_iter().map(|key| key.path().to_owned()).collect();
         Ok(Fresh { content, effective, at_restart })
     }

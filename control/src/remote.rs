@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::admin::{Client, ClientError, Request, ServerStatus, name, request};
-use crate::cli::{DrainArgs, LogArgs, QueryArgs, ServerArgs, StopArgs};
+use crate::cli::server::{DrainArgs, LogArgs, QueryArgs, ServerArgs, StopArgs};
 use crate::config::Effective;
 use crate::failure::Failure;
 use crate::human;
@@ -53,6 +53,12 @@ pub(crate) enum RemoteError {
         /// How long it had.
         timeout: Duration,
     },
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        if error.is_timeout() { Self::timeout(error) } else { Self::other(error) }
+    }
 }
 
 impl RemoteError {
@@ -291,7 +297,7 @@ fn print<T: Serialize>(
 
 fn write(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::output)
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

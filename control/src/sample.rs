@@ -2,15 +2,19 @@
 //! modification times every time: two data sets, static files, and the same rows for both databases.
 
 mod database;
+mod error;
+mod modified;
 mod seed;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
 use handlers::SourceFile;
-use handlers::sample::MODIFIED_UNIX;
+
+pub(crate) use error::SampleError;
+
+use modified::set_modified;
 
 /// The small data set of a data directory.
 pub(crate) const DATASET: &str = "dataset.json";
@@ -22,39 +26,6 @@ pub(crate) const STATIC: &str = "static";
 pub(crate) const DATABASE: &str = "benchmark.db";
 /// The script that makes the same table in PostgreSQL.
 pub(crate) const SEED: &str = "seed.sql";
-
-/// A sample that could not be written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SampleError {
-    /// Somebody's files are there.
-    #[error("{}: is not empty; name another directory, or say --force to write into it", directory.display())]
-    NotEmpty {
-        /// The directory.
-        directory: PathBuf,
-    },
-    /// The file system refused.
-    #[error("{}: cannot be written: {error}", path.display())]
-    Write {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// SQLite refused.
-    #[error("{}: cannot be written: {error}", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: rusqlite::Error,
-    },
-}
-
-impl SampleError {
-    fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        |error| Self::Write { path: path.to_owned(), error }
-    }
-}
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,16 +102,17 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
-    date(&file)
+    set_modified(&file)
 }
 
 /// Gives a file that was written the date of the sample.
-fn date(file: &File) -> io::Result<()> {
-    file.set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED_UNIX))
-}
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use handlers::sample::MODIFIED_UNIX;
+
     use super::*;
 
     #[test]

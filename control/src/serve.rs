@@ -1,5 +1,6 @@
 //! `pollux serve`: configuration, data, threads, launch, and then watching over it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use nix::unistd::Pid;
 use tokio::{runtime, task};
 
 use crate::admin::{self, CommandHandler, Process, Socket, SocketError};
-use crate::cli::Options;
+use crate::cli::options::Options;
 use crate::config::Plan;
 use crate::content::{self, Content, Sample};
 use crate::cores::{self, HostCores};
@@ -25,23 +26,43 @@ use crate::service_manager::ServiceManager;
 use crate::stats::StatsHandle;
 use crate::supervise::{Besides, RunError, Signals, Watch, give_back, keep_time, unix_now};
 
+/// Why a server did not come to serve, where nothing that it started says so itself.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    /// A panic while starting; it is in the log.
+    #[error("the start was cut short by a defect; the log above says where")]
+    Panicked,
+    /// No threads for databases and compression.
+    #[error("the threads that answer for databases could not be made: {0}")]
+    Offload(io::Error),
+    /// No threads for the control plane.
+    #[error("the threads of the control plane could not be made: {0}")]
+    Runtime(io::Error),
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        Self::other(error)
+    }
+}
+
 /// Serves until a signal. Returns when everything is released.
 ///
 /// # Errors
 /// With what to do about it.
 pub(crate) fn serve(options: Options) -> Result<(), Failure> {
-    let host = HostCores::read().map_err(Failure::Cores)?;
+    let host = HostCores::read().map_err(Failure::cores)?;
     let config = options.config()?;
     let plan = Plan::check(&config, &host)?;
-    let log = logs::open(&plan);
+    let log = logs::open(plan.log_level, plan.log_format);
     confine(&host.beside(&plan.cores));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
         .build()
-        .map_err(Failure::Runtime)?;
-    let (workshop, reading) = Workshop::open().map_err(Failure::Runtime)?;
+        .map_err(ServeError::Runtime)?;
+    let (workshop, reading) = Workshop::open().map_err(ServeError::Runtime)?;
     let standing = Standing::new(config, host);
     let source = Source { options, standing, sample: Sample::default() };
     let manager = ServiceManager::from_environment();
@@ -52,18 +73,6 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
     drop(runtime);
     await_end(&reading, READING_PATIENCE);
     served
-}
-
-/// Reads the content that `plan` names, and asks the databases whether they have what it takes. Blocks.
-///
-/// # Errors
-/// Data or databases are not what they should be.
-pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Content, Failure> {
-    let content = Content::load(plan, sample)?;
-    for warning in content::vet(plan, &content.site)? {
-        tracing::warn!("{warning}");
-    }
-    Ok(content)
 }
 
 async fn run(
@@ -82,10 +91,10 @@ async fn run(
     let extended = manager.loading();
     let loading = workshop.work({
         let (plan, sample) = (plan.clone(), source.sample.clone());
-        move || load(&plan, &sample)
+        move || content::load_checked(&plan, &sample)
     });
     let content = tokio::select! {
-        loaded = loading => loaded.map_err(|_| Failure::LaunchPanicked)??,
+        loaded = loading => loaded.map_err(|_| ServeError::Panicked)??,
         name = signals.end() => {
             tracing::info!("{name}: stopped before anything was served");
             manager.stopping(READING_PATIENCE);
@@ -103,7 +112,7 @@ async fn run(
         Err(error) => {
             let stopped = appliance.team.stop();
             give_back(appliance, stopped)?;
-            return Err(Failure::Offload(error));
+            return Err(ServeError::Offload(error).into());
         }
     };
     let recipients = appliance.team.recipients();
@@ -149,7 +158,7 @@ async fn launch(plan: Plan, snapshot: &Snapshot, need: Need) -> Result<(Plan, Ap
         Ok((plan, appliance))
     })
     .await
-    .map_err(|_| Failure::LaunchPanicked)?
+    .map_err(|_| ServeError::Panicked)?
 }
 
 fn tell(content: &Content) {

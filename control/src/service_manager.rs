@@ -21,7 +21,6 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::task::{self, JoinHandle};
 use tokio::time;
 
@@ -63,12 +62,12 @@ impl ServiceManager {
     pub(crate) fn loading(&self) -> Loading {
         let Some(notifications) = self.0.clone() else { return Loading(None) };
         // At once: what is read may be there before the task has its turn.
-        notifications.send(&[extend(EXTEND_BY)]);
+        notifications.send(&[notifications::extend(EXTEND_BY)]);
         notifications.status("starting: reading data, asking databases");
         Loading(Some(task::spawn(async move {
             loop {
                 time::sleep(EXTEND_EVERY).await;
-                notifications.send(&[extend(EXTEND_BY)]);
+                notifications.send(&[notifications::extend(EXTEND_BY)]);
             }
         })))
     }
@@ -139,10 +138,6 @@ fn describe(state: State, url: &str, connections: u64) -> String {
     }
 }
 
-fn extend(by: Duration) -> NotifyState<'static> {
-    NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))
-}
-
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// How often more time is asked for, and how much: some are missed without harm.
 const EXTEND_EVERY: Duration = Duration::from_secs(2);
@@ -173,7 +168,13 @@ mod tests {
 
     #[test]
     fn more_time_is_at_most_what_fits() {
-        assert_eq!(extend(Duration::from_secs(15)).to_string(), "EXTEND_TIMEOUT_USEC=15000000");
-        assert_eq!(extend(Duration::MAX).to_string(), "EXTEND_TIMEOUT_USEC=4294967295");
+        assert_eq!(
+            notifications::extend(Duration::from_secs(15)).to_string(),
+            "EXTEND_TIMEOUT_USEC=15000000"
+        );
+        assert_eq!(
+            notifications::extend(Duration::MAX).to_string(),
+            "EXTEND_TIMEOUT_USEC=4294967295"
+        );
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::{self, MissedTickBehavior};
 
 use crate::config::Plan;
 use crate::cores;
+use crate::failure::Failure;
 use crate::launch::{self, Appliance};
 use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
 use crate::offload::OffloadService;
@@ -47,6 +48,12 @@ pub(crate) enum RunError {
     /// The kernel gives no signals.
     #[error("signals cannot be received: {0}")]
     Signals(#[from] io::Error),
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::other(error)
+    }
 }
 
 /// The signals that a server heeds.

@@ -4,6 +4,7 @@
 //! that. Only [`terminal`] touches the terminal.
 
 mod controls;
+mod event;
 mod faults;
 mod input;
 mod keys;
@@ -21,11 +22,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::cli::ServerArgs;
+use crate::cli::server::ServerArgs;
+use crate::failure::Failure;
 use controls::{Controls, Effect, parse_interval};
-use input::Input;
+use event::{Event, Input};
 use model::Model;
-use poll::{Polled, Poller};
+use poll::Poller;
 use screen::Palette;
 use terminal::Terminal;
 
@@ -43,13 +45,13 @@ pub(crate) enum TopError {
     Terminal(#[from] io::Error),
 }
 
-/// Something that happened.
-#[derive(Debug)]
-enum Event {
-    /// A report came, or none could be had.
-    Polled(Polled),
-    /// A key, a new size, a signal.
-    Input(Input),
+impl From<TopError> for Failure {
+    fn from(error: TopError) -> Self {
+        match error {
+            TopError::NotATerminal => Self::input(error),
+            TopError::Terminal(_) => Self::other(error),
+        }
+    }
 }
 
 /// What `pollux top` takes.

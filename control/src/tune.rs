@@ -19,12 +19,11 @@ use std::io::{self, Write as _};
 
 pub(crate) use self::args::TuneCommand;
 use self::args::{ApplyArgs, CoreArgs, RevertArgs, ShowArgs};
-pub(crate) use self::error::TuneError;
 use self::machine::Machine;
 use self::plan::TunePlan;
 use self::record::Store;
 use self::snapshot::Snapshot;
-use crate::cli::Options;
+use crate::cli::options::Options;
 use crate::config::Plan;
 use crate::cores::HostCores;
 use crate::failure::Failure;
@@ -76,12 +75,12 @@ fn revert(args: &RevertArgs) -> Result<(), Failure> {
 }
 
 fn plan(machine: &Machine, args: CoreArgs) -> Result<TunePlan, Failure> {
-    let host = HostCores::read().map_err(Failure::Cores)?;
+    let host = HostCores::read().map_err(Failure::cores)?;
     let config = Options::of_cores(args.config, args.cores).config()?;
     let cores = Plan::check(&config, &host)?.cores;
     Ok(TunePlan::of(&Snapshot::read(machine)?, &cores)?)
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
 }

@@ -10,7 +10,7 @@ use std::fs;
 
 use toml::{Table, Value};
 use tree::imports;
-use tree::{Source, code_only, functions, root, sources};
+use tree::{Source, code_only, functions, root, sources, words};
 
 /// Allowed arrows between our crates: what each may have in `[dependencies]`.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -308,10 +308,6 @@ fn code_lines(fault: impl Fn(&Source, &str) -> bool) -> Vec<String> {
         }
     }
     faults
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// Manifests of the members of the workspace, by package name.

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
+use crate::failure::Failure;
+
 /// Why there is no admin socket.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocketError {
@@ -48,6 +50,12 @@ pub(crate) enum SocketError {
         /// Why.
         cause: io::Error,
     },
+}
+
+impl From<SocketError> for Failure {
+    fn from(error: SocketError) -> Self {
+        Self::other(error)
+    }
 }
 
 /// A bound socket. Dropping it takes its name away.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use super::Key;
 
+use crate::failure::Failure;
+
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -116,6 +118,12 @@ pub(crate) enum ConfigError {
     /// Several of these: one line each.
     #[error("{}", lines(.0))]
     Several(Vec<Self>),
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::input(error)
+    }
 }
 
 impl ConfigError {

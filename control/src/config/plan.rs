@@ -20,8 +20,8 @@ use crate::admin;
 use crate::cores::{self, HostCores};
 use crate::exception;
 use crate::link::LinkSpec;
-use crate::logs::LogLevel;
-use reader::Reader;
+use crate::logs::{LogFormat, LogLevel};
+use reader::{DEADLINE, Reader};
 
 pub(crate) use services::{ComputePlan, PostgresPlan, SqlitePlan};
 
@@ -145,15 +145,6 @@ pub(crate) struct Pause {
     pub(crate) after: u32,
     /// One nap.
     pub(crate) sleep: Duration,
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl Plan {
@@ -478,7 +469,6 @@ const FORMS_LEN_MAX: usize = 1 << 30;
 const CACHE_ENTRIES: RangeInclusive<u64> = 1..=1 << 24;
 const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;
 const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(10);
-const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 const WITHDRAW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
 const STATS_EVERY: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3_600);

@@ -7,6 +7,7 @@
 mod answer;
 mod book;
 mod compress;
+mod content_path;
 mod dataset;
 mod kinds;
 mod methods;
@@ -15,7 +16,7 @@ mod query;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use handlers::blueprint::{Kind, RoutePlan};
 use toml::de::DeTable;
@@ -23,15 +24,14 @@ use toml::de::DeTable;
 use super::page::{Noted, Page};
 use super::{ConfigError, Place};
 use book::Book;
+use content_path::ContentPath;
 use kinds::KindName;
 use table::{Field, Table};
 
+pub(super) use table::{ROUTE, STATEMENTS};
+
 pub(crate) use methods::names as method_names;
 
-/// The section of SQL texts.
-pub(super) const STATEMENTS: &str = "statements";
-/// The list of routes.
-pub(super) const ROUTE: &str = "route";
 /// What a file has besides sections of keys.
 pub(super) const SECTIONS: [&str; 2] = [STATEMENTS, ROUTE];
 
@@ -52,21 +52,12 @@ pub(crate) struct Draft {
     /// The route, without the content that `reads` names.
     pub(crate) plan: RoutePlan,
     /// What is still to be read.
-    pub(crate) reads: Option<Reads>,
+    pub(crate) reads: Option<ContentPath>,
     kind: KindName,
     /// Its first line.
     place: Place,
     /// Its keys, `parameters.id.bounds` in full.
     spots: BTreeMap<String, Spot>,
-}
-
-/// A file or directory that a route is made of; what it is, the kind of the route says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reads {
-    /// The key that names it.
-    pub(crate) key: &'static str,
-    /// As written: a relative path is one of the data directory.
-    pub(crate) path: PathBuf,
 }
 
 /// Where a key stands, and what was written there.
@@ -77,7 +68,7 @@ struct Spot {
 }
 
 impl Routes {
-    /// Reads the routes of `document`, and notes every mistake on `page`. `None`: there is no route.
+    /// ContentPath the routes of `document`, and notes every mistake on `page`. `None`: there is no route.
     pub(super) fn read(page: &Page<'_>, document: &DeTable<'_>) -> Option<Self> {
         let tables = table::list(page, document, ROUTE);
         let book = Book::read(page, document, &tables);

@@ -5,6 +5,7 @@ use super::report::{Check, Finding};
 use super::server::Server;
 use crate::config::{Pages, Plan};
 use crate::host::{Host, field};
+use crate::human;
 use crate::launch::Need;
 
 /// Judges the pool. `need` is that of the whole plan, worked out with the pool's page size.
@@ -81,7 +82,7 @@ fn judge(host: &Host, node: &Node, several: bool, need: Need, holders: &[Holder]
     let mut found = format!(
         "{total} pages of {}, {free} free, {reserved} reserved; {usable} count and the plan needs \
          {wanted}",
-        super::spell_size(need.pool.page)
+        human::exact_bytes(need.pool.page)
     );
     if usable < wanted {
         let names: Vec<_> = holders.iter().map(|holder| holder.spell(host)).collect();
@@ -156,7 +157,7 @@ fn other_sizes(host: &Host, page: u64) -> Vec<Finding> {
         };
         let total = count("nr");
         if size << 10 != page && total > 0 {
-            let size = super::spell_size(size << 10);
+            let size = human::exact_bytes(size << 10);
             let found = format!("besides, {total} pages of {size}, {} free", count("free"));
             findings.push(Finding::ok(CHECK, found));
         }

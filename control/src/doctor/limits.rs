@@ -6,6 +6,7 @@ use super::report::{Check, Finding};
 use crate::admin;
 use crate::config::Plan;
 use crate::host::{Host, field};
+use crate::human;
 use crate::launch::Need;
 use crate::metrics;
 
@@ -18,12 +19,12 @@ pub(super) fn memlock(host: &Host, need: Need, kind: LinkKind, may_exceed: bool)
     if may_exceed {
         return Finding::ok(check, "no limit: this process has CAP_IPC_LOCK");
     }
-    let bytes = super::spell_size(need.frames);
+    let bytes = human::exact_bytes(need.frames);
     match soft_limit(host, "Max locked memory") {
         Err(why) => Finding::unknown(check, why),
         Ok(limit) if limit >= need.frames => Finding::ok(check, format!("at least {bytes}")),
         Ok(limit) => {
-            let limit = super::spell_size(limit);
+            let limit = human::exact_bytes(limit);
             let found = format!("{limit} may be locked, frames take {bytes}");
             let fix = "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)";
             Finding::warn(check, found, fix)

@@ -18,8 +18,7 @@ use super::idle::{Sleep, Sources};
 use super::need::{Need, buffers_len};
 use super::spreading::Spreading;
 use super::worker::{self, Parts, Report};
-use super::{parked, sleeps};
-use crate::config::{Pages, Pause, Plan};
+use crate::config::{Idling, Pages, Pause, Plan};
 use crate::memory::mebibytes;
 use crate::team::Team;
 
@@ -228,3 +227,17 @@ fn tell_memory(plan: &Plan, need: &Need, backing: Backing) {
 
 /// A million connections are laid out in a few seconds.
 const WORKER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Requests of one worker that may wait for an answer of control: each has a form.
+pub(super) fn parked(plan: &Plan) -> usize {
+    (plan.parked / plan.cores.len()).max(1)
+}
+
+/// Whether workers nap and wait: as configured, or by the kind of link.
+fn sleeps(idling: Idling, kind: LinkKind) -> bool {
+    match idling {
+        Idling::Auto => kind != LinkKind::Pci,
+        Idling::Poll => false,
+        Idling::Adaptive => true,
+    }
+}

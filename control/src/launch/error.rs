@@ -7,6 +7,7 @@ use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 
 use super::need::Need;
 use crate::exception::ExceptionError;
+use crate::failure::Failure;
 use crate::link::{NoLink, QueueMismatch};
 
 /// A start that failed. Whatever had been taken is released.
@@ -108,6 +109,12 @@ pub(crate) enum LaunchError {
         /// The core.
         core: usize,
     },
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        Self::other(error)
+    }
 }
 
 /// `02:00:00:00:00:01`.

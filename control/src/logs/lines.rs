@@ -10,7 +10,15 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, filter::LevelFilter, layer::Layered, reload};
 
 use super::journal;
-use crate::config::LogFormat;
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// What the lines are put on: the registry below the filter.
 pub(super) type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;

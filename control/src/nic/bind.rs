@@ -10,6 +10,7 @@ use super::error::NicError;
 use super::machine::Machine;
 use super::pci;
 use super::record::{Record, Store};
+use super::sysfs::{NOIOMMU, PROBE, noiommu_mode, write};
 use super::unbind;
 
 /// A step of a bind.
@@ -93,28 +94,6 @@ pub(crate) fn perform(machine: &impl Machine, plan: &Plan, step: Step) -> Result
     }
 }
 
-/// What vfio does without an IOMMU: `Y` or `N`; `None` where it cannot.
-pub(crate) fn noiommu_mode(machine: &impl Machine) -> Option<String> {
-    machine.host().text(NOIOMMU).ok().flatten()
-}
-
-/// Writes an attribute, with an error that names both.
-///
-/// # Errors
-/// The kernel refuses.
-pub(crate) fn write(
-    machine: &impl Machine,
-    address: &str,
-    path: &str,
-    value: &str,
-) -> Result<(), NicError> {
-    machine.write(path, value).map_err(|error| NicError::Step {
-        address: address.to_owned(),
-        step: format!("writing {:?} to /{path}", value.trim_end()),
-        why: error.to_string(),
-    })
-}
-
 fn load(machine: &impl Machine, address: &str) -> Result<(), NicError> {
     let there = || machine.host().exists(&format!("sys/bus/pci/drivers/{DRIVER}"));
     if there() {
@@ -151,8 +130,4 @@ fn verify(machine: &impl Machine, address: &str) -> Result<(), NicError> {
 
 /// The driver that hands devices to processes.
 pub(crate) const DRIVER: &str = "vfio-pci";
-/// Lets the kernel look for a driver of the device whose address is written.
-pub(crate) const PROBE: &str = "sys/bus/pci/drivers_probe";
-/// Whether vfio does without an IOMMU.
-pub(crate) const NOIOMMU: &str = "sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
 const NODE_WAIT: Duration = Duration::from_secs(2);

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::failure::Failure;
+
 /// Why a NIC was not looked at, bound or given back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NicError {
@@ -100,6 +102,12 @@ pub(crate) enum NicError {
     /// No watchdog.
     #[error("{address}: the watchdog did not start, so nothing was done: {why}")]
     Watchdog { address: String, why: String },
+}
+
+impl From<NicError> for Failure {
+    fn from(error: NicError) -> Self {
+        if error.is_input() { Self::input(error) } else { Self::other(error) }
+    }
 }
 
 impl NicError {

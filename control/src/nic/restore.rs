@@ -10,7 +10,9 @@ use super::pci;
 use super::ports::Port;
 use super::record::{InterfaceRecord, Record};
 use super::snapshot::{Namespace, NetAddress, NetLink, Snapshot};
-use super::unbind::Done;
+
+/// What was done, in words, each of them a line for the operator.
+pub(crate) type Done = Vec<String>;
 
 /// Waits for the interfaces of `address` and puts back what the record has of them.
 ///

@@ -6,17 +6,14 @@
 
 use std::time::Duration;
 
-use super::bind::{self, NOIOMMU, PROBE};
 use super::decide::USER_DRIVERS;
 use super::error::NicError;
 use super::holders;
 use super::machine::Machine;
 use super::pci;
 use super::record::{Record, Store};
-use super::restore;
-
-/// What was done, in words, each of them a line for the operator.
-pub(crate) type Done = Vec<String>;
+use super::restore::{self, Done};
+use super::sysfs::{NOIOMMU, PROBE, noiommu_mode, write};
 
 /// Gives `address` back, with the help of its record if there is one, and removes that.
 ///
@@ -97,18 +94,18 @@ fn to_driver(
     if pci::driver_override(host, address).as_deref() != before {
         // A line feed clears it.
         let value = before.unwrap_or("\n");
-        bind::write(machine, address, &format!("{directory}/driver_override"), value)?;
+        write(machine, address, &format!("{directory}/driver_override"), value)?;
         done.push(format!("{address}: driver_override is {}", before.unwrap_or("cleared")));
     }
     if is_taken(machine, address) {
         let taken = pci::driver(host, address).unwrap_or_default();
-        bind::write(machine, address, &format!("{directory}/driver/unbind"), address)?;
+        write(machine, address, &format!("{directory}/driver/unbind"), address)?;
         done.push(format!("{address}: taken from {taken}"));
     }
     if pci::driver(host, address).is_some() {
         return Ok(false);
     }
-    let probe = || bind::write(machine, address, PROBE, address);
+    let probe = || write(machine, address, PROBE, address);
     let mut probed = probe();
     if pci::driver(host, address).is_none() {
         let had = record.and_then(|record| record.driver.as_deref());
@@ -146,8 +143,8 @@ fn noiommu_back(
             return Ok(());
         }
     }
-    if bind::noiommu_mode(machine).is_some_and(|mode| mode != before) {
-        bind::write(machine, address, NOIOMMU, before)?;
+    if noiommu_mode(machine).is_some_and(|mode| mode != before) {
+        write(machine, address, NOIOMMU, before)?;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use std::path::Path;
 use handlers::sample::Item;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
-use super::{SampleError, date};
+use super::error::SampleError;
+use super::modified::set_modified;
 
 /// Writes the file; what was there is replaced.
 ///
@@ -30,7 +31,7 @@ pub(super) fn write(path: &Path) -> Result<(), SampleError> {
     }
     fill(path).map_err(|error| SampleError::Database { path: path.to_owned(), error })?;
     let file = File::options().write(true).open(path).map_err(SampleError::write(path))?;
-    date(&file).map_err(SampleError::write(path))
+    set_modified(&file).map_err(SampleError::write(path))
 }
 
 fn fill(path: &Path) -> rusqlite::Result<()> {

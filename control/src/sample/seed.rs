@@ -6,7 +6,8 @@ use std::path::Path;
 
 use handlers::sample::Item;
 
-use super::{SampleError, date};
+use super::error::SampleError;
+use super::modified::set_modified;
 
 /// Writes the script.
 ///
@@ -31,7 +32,7 @@ fn script(path: &Path) -> io::Result<()> {
         )?;
     }
     out.write_all(CLOSE.as_bytes())?;
-    date(&out.into_inner()?)
+    set_modified(&out.into_inner()?)
 }
 
 /// All or nothing: whoever reads the table meanwhile sees the old one.

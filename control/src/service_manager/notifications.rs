@@ -12,8 +12,6 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::extend;
-
 /// A datagram socket, and where it sends to.
 #[derive(Debug)]
 pub(super) struct NotifySocket {
@@ -47,6 +45,11 @@ impl NotifySocket {
         }
         self.socket.send_to_addr(text.as_bytes(), &self.manager).map(drop)
     }
+}
+
+/// Asks for more time before the manager gives up waiting.
+pub(super) fn extend(by: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))
 }
 
 /// Messages in their order.

@@ -1,6 +1,6 @@
 //! `pollux stats`: asks a running server, and prints.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::render::{Numbers, render};
 use super::report::Report;
-use crate::cli::ServerArgs;
+use crate::cli::server::ServerArgs;
 use crate::failure::Failure;
 use crate::remote;
 
@@ -41,7 +41,7 @@ impl StatsArgs {
         };
         match outcome {
             // Whoever read it has seen enough.
-            Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(failure) if failure.is_broken_pipe() => Ok(()),
             other => other,
         }
     }
@@ -56,12 +56,12 @@ impl StatsArgs {
             } else if let Some(since) = now.since(&before) {
                 let seconds = now.unix_ms.saturating_sub(before.unix_ms).max(1) as f64 / 1e3;
                 if out.is_terminal() {
-                    out.write_all(HOME_AND_CLEAR).map_err(Failure::Output)?;
+                    out.write_all(HOME_AND_CLEAR).map_err(Failure::output)?;
                 }
                 self.print(out, &since, Numbers::Rates { seconds })?;
             } else {
                 writeln!(out, "another server has taken the name: process {}", now.server.pid)
-                    .map_err(Failure::Output)?;
+                    .map_err(Failure::output)?;
             }
             before = now;
         }
@@ -78,11 +78,11 @@ impl StatsArgs {
         numbers: Numbers,
     ) -> Result<(), Failure> {
         let text = if self.json {
-            serde_json::to_string(report).map_err(|error| Failure::Output(error.into()))?
+            serde_json::to_string(report).map_err(|error| Failure::output(error.into()))?
         } else {
             render(report, numbers)
         };
-        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::Output)
+        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::output)
     }
 }
 

@@ -4,24 +4,11 @@ use std::io;
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use ratatui::crossterm::event::{self, Event as TerminalEvent, KeyEvent, KeyEventKind};
+use ratatui::crossterm::event::{self, Event as TerminalEvent, KeyEventKind};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Event;
-
-/// One thing that came.
-#[derive(Debug)]
-pub(super) enum Input {
-    /// A key was pressed.
-    Key(KeyEvent),
-    /// The terminal has another size.
-    Resized,
-    /// SIGTERM, SIGINT or SIGHUP.
-    Signal,
-    /// The terminal is gone.
-    Failed(io::Error),
-}
+use super::event::{Event, Input};
 
 /// Sends keys and sizes from a thread that ends with the process.
 pub(super) fn read_keys(events: Sender<Event>) -> io::Result<()> {

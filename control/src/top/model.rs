@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::controls::Controls;
+use super::event::Polled;
 use super::faults::faults;
-use super::poll::Polled;
 use super::view::{
     Absence, Body, Connections, CoreLine, Header, LatencyLine, Memory, RouteLine, Throughput, View,
 };

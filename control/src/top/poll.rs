@@ -5,28 +5,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Event;
 use super::controls::Controls;
+use super::event::{Event, Polled};
 use crate::admin::ClientError;
-use crate::cli::ServerArgs;
+use crate::cli::server::ServerArgs;
 use crate::remote::{self, RemoteError};
-use crate::stats::Report;
-
-/// What came of asking.
-#[derive(Debug)]
-pub(super) enum Polled {
-    /// A report of this core, or of all.
-    Report {
-        /// Whose.
-        core: Option<usize>,
-        /// The report.
-        report: Box<Report>,
-    },
-    /// There is nobody to ask.
-    NoServer(String),
-    /// Somebody is there and does not report.
-    NoReport(String),
-}
 
 /// The thread that asks. It ends when this is dropped, or with the process.
 #[derive(Debug)]

@@ -140,8 +140,8 @@ mod tests {
 
     use super::*;
     use crate::top::controls::Controls;
+    use crate::top::event::Polled;
     use crate::top::model::Model;
-    use crate::top::poll::Polled;
     use crate::top::testkit::report;
 
     #[test]

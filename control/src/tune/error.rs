@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::failure::Failure;
+
 /// Why the machine was not tuned, or not put back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TuneError {
@@ -62,4 +64,10 @@ pub(crate) enum TuneError {
         /// Of how many.
         of: usize,
     },
+}
+
+impl From<TuneError> for Failure {
+    fn from(error: TuneError) -> Self {
+        Self::other(error)
+    }
 }

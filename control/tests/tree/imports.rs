@@ -73,7 +73,7 @@ impl Crate {
     fn read(sources: &[&Source]) -> Self {
         let mut files: BTreeMap<Module, File> = BTreeMap::new();
         for source in sources {
-            let code = code_only(source.shipped());
+            let code = without_scopes(&code_only(source.shipped()));
             let file = File { path: source.path.clone(), code, ..File::default() };
             files.insert(module(&source.path), file);
         }
@@ -152,6 +152,13 @@ fn test_modules(parent: &Module, code: &str) -> Vec<Module> {
         Some(parent.iter().cloned().chain([name.to_owned()]).collect())
     });
     declared.collect()
+}
+
+/// `code` with every `pub(in path)` as `pub`: it names a module and takes nothing from it.
+fn without_scopes(code: &str) -> String {
+    let mut parts = code.split("pub(in ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |left, part| left + "pub" + part.split_once(')').map_or("", |(_, rest)| rest))
 }
 
 /// `code` without `pub use ...;` and `pub(crate) use ...;`.

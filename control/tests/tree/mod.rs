@@ -16,13 +16,12 @@ pub(crate) struct Source {
 impl Source {
     /// The part before the module of unit tests.
     pub(crate) fn shipped(&self) -> &str {
-        let opens_block = |at: &usize| {
-            self.text[*at..]
-                .find(['{', ';'])
-                .is_some_and(|end| self.text[at + end..].starts_with('{'))
-        };
-        let mut declared = self.text.match_indices("#[cfg(test)]\nmod ").map(|(at, _)| at);
-        &self.text[..declared.find(opens_block).unwrap_or(self.text.len())]
+        let for_tests = self.text.match_indices("#[cfg(test)]\n").find(|(at, attribute)| {
+            let declared = &self.text[at + attribute.len()..];
+            let line = declared.lines().next().unwrap_or_default();
+            words(line).any(|word| word == "mod") && line.ends_with('{')
+        });
+        &self.text[..for_tests.map_or(self.text.len(), |(at, _)| at)]
     }
 
     /// Whether the whole file is tests.
@@ -141,6 +140,11 @@ fn char_len(text: &str) -> Option<usize> {
         body[c.len_utf8()..].starts_with('\'').then_some(c.len_utf8())?
     };
     Some(prefix + 1 + end + 1)
+}
+
+/// The words of code: names, keywords and numbers.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// Name and length in lines of every function with a body in `code` (as [`code_only`] gives it).

@@ -9,7 +9,6 @@ use super::super::raw::Given;
 use super::super::secret::{HIDDEN, quote};
 use super::super::units::{self, Expected};
 use super::super::{Config, ConfigError, Key, Place};
-use super::DEADLINE;
 
 /// Reads typed values out of a [`Config`].
 pub(super) struct Reader<'a>(pub(super) &'a Config);
@@ -125,3 +124,7 @@ pub(super) fn refuse(
     }
     ConfigError::Value { place: given.place, key, value, problem, fix: fix.into() }
 }
+
+/// What a deadline may be.
+pub(super) const DEADLINE: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(86_400);

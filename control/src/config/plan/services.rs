@@ -8,8 +8,7 @@ use tokio_postgres::config::{ChannelBinding, Host, SslMode};
 
 use super::super::units::{self, Expected};
 use super::super::{ConfigError, Key};
-use super::DEADLINE;
-use super::reader::{Reader, refuse};
+use super::reader::{DEADLINE, Reader, refuse};
 
 /// The PostgreSQL server and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]

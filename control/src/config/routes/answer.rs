@@ -5,12 +5,12 @@ use std::path::{Component, PathBuf};
 use handlers::blueprint::Kind;
 use http1::Status;
 
-use super::Reads;
+use super::content_path::ContentPath;
 use super::table::{Field, Table};
 use crate::config::page::Noted;
 
 /// The same bytes always.
-pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
     let status = status(table).map(|status| status.unwrap_or(Status::S200));
     let etag = table.text("etag");
     let content = content(table, status.ok());
@@ -19,7 +19,7 @@ pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
 }
 
 /// Files of a directory.
-pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
     let directory = reads(table, "directory", "\"static\"");
     let index = table.text("index").map(|index| index.unwrap_or_else(|| INDEX.to_owned()));
     let cache_control = table.text("cache_control");
@@ -32,7 +32,7 @@ pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
 }
 
 /// Somewhere else.
-pub(super) fn redirect(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+pub(super) fn redirect(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
     let status = status(table).map(|status| status.unwrap_or(Status::S308));
     let location = table.need("to", "\"/..\"").and_then(Field::text);
     Ok((Kind::Redirect { status: status?, location: location? }, None))
@@ -50,7 +50,11 @@ pub(super) fn status(table: &Table<'_>) -> Result<Option<Status>, Noted> {
 }
 
 /// A file or directory. A relative one stays in the data directory.
-pub(super) fn reads(table: &Table<'_>, key: &'static str, example: &str) -> Result<Reads, Noted> {
+pub(super) fn reads(
+    table: &Table<'_>,
+    key: &'static str,
+    example: &str,
+) -> Result<ContentPath, Noted> {
     let field = table.need(key, example)?;
     let path = PathBuf::from(field.text()?);
     if path.as_os_str().is_empty() {
@@ -60,14 +64,14 @@ pub(super) fn reads(table: &Table<'_>, key: &'static str, example: &str) -> Resu
         let fix = "write a path within it, or one that begins with a slash";
         return Err(field.refuse("leads out of the data directory", fix));
     }
-    Ok(Reads { key, path })
+    Ok(ContentPath { key, path })
 }
 
 /// Type and bytes of a fixed answer, or where these are read from.
 fn content(
     table: &Table<'_>,
     status: Option<Status>,
-) -> Result<(String, Vec<u8>, Option<Reads>), Noted> {
+) -> Result<(String, Vec<u8>, Option<ContentPath>), Noted> {
     let media_type = table.text("type");
     match (table.field("body"), table.field("file")) {
         (Some(body), Some(_)) => {

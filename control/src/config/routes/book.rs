@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::table::{Field, Table};
-use super::{ROUTE, STATEMENTS};
+use super::table::{Field, ROUTE, STATEMENTS, Table};
 use crate::config::page::{Noted, Page};
 use crate::config::{ConfigError, Place};
 

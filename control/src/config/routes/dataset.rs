@@ -3,12 +3,13 @@
 use handlers::Named;
 use handlers::blueprint::{DatasetPlan, Kind};
 
+use super::content_path::ContentPath;
 use super::table::{Field, Table};
-use super::{Reads, answer, parameters};
+use super::{answer, parameters};
 use crate::config::page::Noted;
 
 /// The first items of a JSON array.
-pub(super) fn read(table: &Table<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+pub(super) fn read(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
     let file = answer::reads(table, "file", "\"dataset.json\"");
     let computed = table.field("computed").map(Field::texts).transpose();
     let count = table.text("count");

@@ -8,13 +8,17 @@ use handlers::blueprint::{CachePlan, Database, Kind, QueryPlan};
 use http1::Status;
 
 use super::book::Book;
+use super::content_path::ContentPath;
 use super::table::{Field, Table};
-use super::{Reads, answer, parameters};
+use super::{answer, parameters};
 use crate::config::page::Noted;
 use crate::config::units::{self, Expected};
 
 /// Rows of an SQLite file.
-pub(super) fn sqlite(table: &Table<'_>, book: &Book<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+pub(super) fn sqlite(
+    table: &Table<'_>,
+    book: &Book<'_>,
+) -> Result<(Kind, Option<ContentPath>), Noted> {
     let file = answer::reads(table, "database", "\"benchmark.db\"");
     let plan = query(table, book, Database::Sqlite(PathBuf::new()));
     let (file, plan) = (file?, plan?);
@@ -22,7 +26,10 @@ pub(super) fn sqlite(table: &Table<'_>, book: &Book<'_>) -> Result<(Kind, Option
 }
 
 /// Rows of the PostgreSQL server.
-pub(super) fn postgres(table: &Table<'_>, book: &Book<'_>) -> Result<(Kind, Option<Reads>), Noted> {
+pub(super) fn postgres(
+    table: &Table<'_>,
+    book: &Book<'_>,
+) -> Result<(Kind, Option<ContentPath>), Noted> {
     Ok((Kind::Query(Box::new(query(table, book, Database::Postgres)?)), None))
 }
 

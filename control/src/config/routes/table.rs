@@ -8,6 +8,11 @@ use crate::config::near::nearest;
 use crate::config::page::{Noted, Page, in_order};
 use crate::config::{ConfigError, Place};
 
+/// The section of SQL texts.
+pub(in crate::config) const STATEMENTS: &str = "statements";
+/// The list of routes.
+pub(in crate::config) const ROUTE: &str = "route";
+
 /// A table and its place.
 pub(super) struct Table<'a> {
     page: &'a Page<'a>,

@@ -55,7 +55,7 @@ fn a_fixed_answer_has_its_bytes_or_a_file() {
     assert_eq!((status, media_type.as_str(), etag), (Status::S200, "text/plain", None));
     assert_eq!(body, b"ok");
     let draft = route("kind = \"fixed\"\npath = \"/a\"\nfile = \"d/a.json\"\nstatus = 404");
-    assert_eq!(draft.reads, Some(Reads { key: "file", path: "d/a.json".into() }));
+    assert_eq!(draft.reads, Some(ContentPath { key: "file", path: "d/a.json".into() }));
     let Kind::Fixed { status, media_type, .. } = draft.plan.kind else { panic!("is fixed") };
     assert_eq!((status, media_type.as_str()), (Status::S404, "application/json"));
     let empty = route("kind = \"fixed\"\npath = \"/a\"\nstatus = 204");
@@ -81,7 +81,7 @@ fn a_fixed_answer_has_its_bytes_or_a_file() {
 #[test]
 fn files_are_what_is_below_a_directory() {
     let draft = route("kind = \"files\"\npath = \"/s/\"\ndirectory = \"static\"");
-    assert_eq!(draft.reads, Some(Reads { key: "directory", path: "static".into() }));
+    assert_eq!(draft.reads, Some(ContentPath { key: "directory", path: "static".into() }));
     assert!(draft.plan.below);
     let Kind::Files { files, index, cache_control } = draft.plan.kind else { panic!("is files") };
     assert_eq!((files.len(), index.as_deref(), cache_control), (0, Some("index.html"), None));
@@ -110,7 +110,7 @@ fn a_data_set_has_computed_fields_in_their_order() {
          codings = [\"gzip\"]\n[route.parameters]\n\
          n = { from = \"path\", type = \"integer\", bounds = [1, 50] }",
     );
-    assert_eq!(draft.reads, Some(Reads { key: "file", path: "d.json".into() }));
+    assert_eq!(draft.reads, Some(ContentPath { key: "file", path: "d.json".into() }));
     assert_eq!(draft.plan.compress, Compress::Precomputed(vec![Coding::Gzip]));
     let Kind::Dataset(plan) = draft.plan.kind else { panic!("is a data set") };
     let pairs = [("z", "a * b"), ("a", "a * m")].map(|(a, b)| (a.to_owned(), b.to_owned()));
@@ -171,7 +171,7 @@ fn a_query_has_its_statement_and_its_cache() {
     assert_eq!(plan.cache, Some(CachePlan { lifetime, header: "X-Cache".into() }));
     let text = text.replace("\"postgres\"", "\"sqlite\"\ndatabase = \"b.db\"");
     let draft = routes(&text).remove(0);
-    assert_eq!(draft.reads, Some(Reads { key: "database", path: "b.db".into() }));
+    assert_eq!(draft.reads, Some(ContentPath { key: "database", path: "b.db".into() }));
     assert!(matches!(draft.plan.kind, Kind::Query(plan)
         if matches!(plan.database, Database::Sqlite(_))));
 }

@@ -8,8 +8,8 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::stats::Report;
+use crate::top::event::Polled;
 use crate::top::model::Model;
-use crate::top::poll::Polled;
 use crate::top::testkit::report;
 
 fn controls() -> Controls {

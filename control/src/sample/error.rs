@@ -1,0 +1,45 @@
+//! A sample that could not be written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// A sample that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SampleError {
+    /// Somebody's files are there.
+    #[error("{}: is not empty; name another directory, or say --force to write into it", directory.display())]
+    NotEmpty {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The file system refused.
+    #[error("{}: cannot be written: {error}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// SQLite refused.
+    #[error("{}: cannot be written: {error}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: rusqlite::Error,
+    },
+}
+
+impl From<SampleError> for Failure {
+    fn from(error: SampleError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl SampleError {
+    pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        |error| Self::Write { path: path.to_owned(), error }
+    }
+}
