@@ -11,7 +11,7 @@ use crate::config::{Config, ConfigError, Effective, Origin, Pages, Plan, Routes,
 use crate::content::{self, Content, ContentError, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
-use crate::launch::Need;
+use crate::launch::MemoryRequirement;
 use crate::link::{HostLinks, LinkSpec, choose};
 use crate::memory::{HugepagePool, mebibytes};
 
@@ -28,7 +28,7 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let sample = Sample::default();
     let (plan, content, warnings) = judge(plan, mistakes, &sample)?;
     let pool = HugepagePool::read();
-    let need = Need::of(&plan, content.bytes, pool);
+    let need = MemoryRequirement::of(&plan, content.bytes, pool);
     let text = if sizing {
         sizing::table(&plan, content.bytes, pool)
     } else {
@@ -63,7 +63,7 @@ fn report(
     plan: &Plan,
     content: &Content,
     warnings: &[String],
-    need: Need,
+    need: MemoryRequirement,
     host: &HostCores,
     links: &HostLinks,
 ) -> String {

@@ -4,17 +4,17 @@
 //! with the place it came from, and the [`Routes`] of the file. It becomes a [`Plan`] at start and at
 //! each reload; nothing else of the program sees a `Config`.
 
+mod diagnostics;
+mod did_you_mean;
 mod effective;
 mod environment;
 mod error;
 mod key;
-mod near;
-mod page;
 mod plan;
-mod raw;
 mod routes;
 mod secret;
 mod units;
+mod values;
 
 pub(crate) use effective::{Effective, Origin, Setting};
 pub(crate) use environment::Environment;
@@ -23,7 +23,7 @@ pub(crate) use key::Key;
 pub(crate) use plan::{
     ComputePlan, CoreTally, Idling, Offloads, Pages, Pause, Plan, PostgresPlan, SqlitePlan,
 };
-pub(crate) use raw::Config;
 pub(crate) use routes::{Draft, Routes, method_names};
 pub(crate) use secret::conceal;
 pub(crate) use units::{duration as parse_time, spell as spell_time};
+pub(crate) use values::Config;

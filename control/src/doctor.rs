@@ -32,7 +32,7 @@ use crate::config::Plan;
 use crate::cores::HostCores;
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::launch::Need;
+use crate::launch::MemoryRequirement;
 use crate::link::{HostLinks, Link, devices_for};
 use crate::memory::HugepagePool;
 
@@ -85,7 +85,7 @@ fn with_plan(host: &Host, plan: &Plan, report: &mut Report) -> Option<LinkKind> 
     report.add(findings);
     let server = Server::find(host, &plan.admin_directory, &plan.admin_name);
     report.add([server.judge(host, &plan.admin_directory, &plan.admin_name)]);
-    let need = Need::of(plan, data.store, pool(host));
+    let need = MemoryRequirement::of(plan, data.store, pool(host));
     report.add(hugepages::examine(host, plan, need, &server));
     report.add([limits::open_files(host, plan, data.sqlite_files)]);
     report.add(cores::examine(host, &plan.cores));
@@ -121,7 +121,7 @@ struct LinkChecks<'a> {
 }
 
 impl LinkChecks<'_> {
-    fn examine(&self, link: &Link, links: &HostLinks, need: Need) -> Vec<Finding> {
+    fn examine(&self, link: &Link, links: &HostLinks, need: MemoryRequirement) -> Vec<Finding> {
         let Self { host, plan, .. } = *self;
         let kind = link.device().kind();
         let mut findings = self.interface(link);

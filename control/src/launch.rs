@@ -1,15 +1,16 @@
 //! From a plan to workers that serve: link, DPDK, port, address, memory, threads, in this order. Whatever
 //! fails undoes what was done before it.
 
-mod crew;
 mod error;
 mod idle;
-mod need;
+mod memory_requirement;
 mod port;
 mod probe;
 mod spreading;
 mod vhost;
 mod worker;
+mod worker_set;
+mod workers;
 
 use std::sync::Arc;
 
@@ -21,20 +22,20 @@ use handlers::{Edition, FormPool};
 use crate::config::{Pages, Plan};
 use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
 use crate::link::{HostLinks, Link, LinkSpec, choose};
-use crate::team::Team;
-use crew::Staff;
 use port::Taken;
+use worker_set::WorkerSet;
+use workers::StartedWorkers;
 
 pub(crate) use error::LaunchError;
 pub(crate) use idle::Sleep;
-pub(crate) use need::Need;
+pub(crate) use memory_requirement::MemoryRequirement;
 pub(crate) use port::release;
 
 /// A server that serves.
 #[derive(Debug)]
 pub(crate) struct Appliance {
     /// Its workers.
-    pub(crate) team: Team,
+    pub(crate) workers: WorkerSet,
     /// Moves frames between its workers and the exception interface, if there is one.
     pub(crate) exception: Option<Forwarder>,
     /// Its ports.
@@ -47,7 +48,7 @@ pub(crate) struct Appliance {
 
 /// Forms for each worker of `plan`, in their order.
 pub(crate) fn forms(plan: &Plan) -> Vec<Arc<FormPool>> {
-    let pool = |_: &usize| Arc::new(FormPool::new(crew::parked(plan), plan.form));
+    let pool = |_: &usize| Arc::new(FormPool::new(workers::parked(plan), plan.form));
     plan.cores.iter().map(pool).collect()
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn forms(plan: &Plan) -> Vec<Arc<FormPool>> {
 pub(crate) fn launch(
     plan: &Plan,
     editions: &[Arc<Edition>],
-    need: Need,
+    need: MemoryRequirement,
     wall: &Arc<WallClock>,
 ) -> Result<Appliance, LaunchError> {
     let host = HostLinks::read();
@@ -84,9 +85,11 @@ pub(crate) fn launch(
     }
     let checked = check_wire(plan, &mut taken);
     let Taken { link, kind, info, ports, spreading, queues } = taken;
-    let post = crew::Post { mac: info.mac, spreading, need, kind };
-    match checked.and_then(|()| start_workers(plan, editions, wall, &post, queues)) {
-        Ok((team, exception, tsc_hz)) => Ok(Appliance { team, exception, ports, link, tsc_hz }),
+    let port_setup = workers::PortSetup { mac: info.mac, spreading, need, kind };
+    match checked.and_then(|()| start_workers(plan, editions, wall, &port_setup, queues)) {
+        Ok((workers, exception, tsc_hz)) => {
+            Ok(Appliance { workers, exception, ports, link, tsc_hz })
+        }
         Err(error) => {
             if let Err(error) = release(ports) {
                 tracing::warn!("{error}");
@@ -101,17 +104,17 @@ fn start_workers(
     plan: &Plan,
     editions: &[Arc<Edition>],
     wall: &Arc<WallClock>,
-    post: &crew::Post,
+    port_setup: &workers::PortSetup,
     queues: Vec<QueuePair>,
-) -> Result<(Team, Option<Forwarder>, u64), LaunchError> {
+) -> Result<(WorkerSet, Option<Forwarder>, u64), LaunchError> {
     let mtu = queues.first().map_or(0, |queue| queue.capabilities().ip_mtu);
     let path = plan.exception.as_deref().map(|name| {
         let (address, prefix) = plan.on_link();
-        if exception::is_shared(post.kind) {
+        if exception::is_shared(port_setup.kind) {
             let (name, link) = (name.to_owned(), plan.link.to_string());
             return Err(ExceptionError::Shared { name, link }.into());
         }
-        let tap = Tap::make(&TapPlan { name, mac: post.mac, mtu, address, prefix })?;
+        let tap = Tap::make(&TapPlan { name, mac: port_setup.mac, mtu, address, prefix })?;
         tracing::info!(
             "made {name}, {address}/{prefix}: what is not for port {} is the kernel's",
             plan.port
@@ -120,13 +123,14 @@ fn start_workers(
     });
     let path = path.transpose()?;
     let waker = path.as_ref().map(|(_, sleep)| sleep.waker.clone());
-    let Staff { team, tsc, kernel_ports } = crew::staff(plan, editions, wall, post, waker, queues)?;
+    let StartedWorkers { workers, tsc, kernel_ports } =
+        workers::spawn(plan, editions, wall, port_setup, waker, queues)?;
     let forwarder = path.map(|(tap, sleep)| Forwarder::start(tap, kernel_ports, sleep));
     match forwarder.transpose() {
-        Ok(forwarder) => Ok((team, forwarder, tsc.hz())),
+        Ok(forwarder) => Ok((workers, forwarder, tsc.hz())),
         Err(error) => {
             // A worker that cannot be stopped keeps the port open, and the process ends with the error.
-            let _ = team.stop();
+            let _ = workers.stop();
             Err(error.into())
         }
     }
@@ -146,7 +150,7 @@ fn candidates(spec: &LinkSpec, host: &HostLinks) -> Result<Vec<Link>, LaunchErro
     }
 }
 
-fn start_dpdk(plan: &Plan, links: &[Link], need: Need) -> Result<Eal, LaunchError> {
+fn start_dpdk(plan: &Plan, links: &[Link], need: MemoryRequirement) -> Result<Eal, LaunchError> {
     let memory = match plan.pages {
         Pages::Huge => Memory::Hugepages { limit_mib: None },
         Pages::Ordinary => Memory::Ordinary {

@@ -36,7 +36,6 @@ mod service_manager;
 mod stats;
 mod stats_file;
 mod supervise;
-mod team;
 mod top;
 mod tune;
 

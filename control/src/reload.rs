@@ -2,12 +2,12 @@
 //! it from its next request on. What is under way ends with the site it began with.
 //!
 //! One task, the [`Reloader`], owns the snapshot that is served and those that were replaced; others
-//! hold a [`ReloadDesk`] and ask. Reloads are done one after the other; all that were asked for while
+//! hold a [`ReloadHandle`] and ask. Reloads are done one after the other; all that were asked for while
 //! one was under way are done by the next. A reload that fails changes nothing.
 
+mod loader_thread;
+mod running_config;
 mod snapshot;
-mod standing;
-mod workshop;
 
 use std::fmt::{self, Display, Formatter};
 use std::mem;
@@ -29,12 +29,12 @@ use crate::failure::Failure;
 use crate::offload::OffloadService;
 use crate::service_manager::ServiceManager;
 use crate::stats::{RouteLedger, RouteReport};
-use snapshot::Shelf;
-use standing::Fit;
+use running_config::Compatibility;
+use snapshot::RetiredSnapshots;
 
+pub(crate) use loader_thread::{LoaderThread, await_end};
+pub(crate) use running_config::RunningConfig;
 pub(crate) use snapshot::Snapshot;
-pub(crate) use standing::Standing;
-pub(crate) use workshop::{Workshop, await_end};
 
 /// A reload that was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,14 +86,14 @@ impl Display for Reloaded {
 pub(crate) enum ReloadError {
     /// Configuration or data is wrong.
     #[error("the reload was refused, what was served before still is:{}", spell(.0))]
-    Unfit(#[from] Failure),
+    Invalid(#[from] Failure),
     /// Too many snapshots are alive.
     #[error(
         "the reload was refused: {SNAPSHOTS_MAX} snapshots are alive, and there may be no more; \
          connections that take their replies slowly hold the older ones. Try again when they are done \
          (deadlines.stall resets those that take nothing)"
     )]
-    Crowded,
+    TooManySnapshots,
     /// The server is on its way down.
     #[error("the reload was refused: the server is stopping")]
     Draining,
@@ -102,14 +102,14 @@ pub(crate) enum ReloadError {
     Panicked,
     /// Workers that do not look at their commands.
     #[error(
-        "cores {cores:?}: their workers have not taken the new snapshot within {patience:?}; the \
+        "cores {cores:?}: their workers have not taken the new snapshot within {timeout:?}; the \
          others serve it"
     )]
     NotTaken {
         /// The cores.
         cores: Vec<usize>,
         /// How long they had.
-        patience: Duration,
+        timeout: Duration,
     },
 }
 
@@ -131,14 +131,14 @@ pub(crate) struct ReloadReadings {
     pub(crate) sites_retired: u64,
 }
 
-/// Where reloads are asked for. Clones are the same desk.
+/// Where reloads are asked for. Clones are the same handle.
 #[derive(Clone, Debug)]
-pub(crate) struct ReloadDesk {
+pub(crate) struct ReloadHandle {
     orders: mpsc::Sender<Order>,
-    board: Arc<Board>,
+    shared: Arc<Shared>,
 }
 
-impl ReloadDesk {
+impl ReloadHandle {
     /// Reads everything again, serves it, and says what came of it.
     pub(crate) async fn reload(&self) -> Result<Reloaded, Arc<ReloadError>> {
         let (reply, outcome) = oneshot::channel();
@@ -156,22 +156,22 @@ impl ReloadDesk {
 
     /// Requests by route over all reloads, of all workers or of the one with this index.
     pub(crate) fn routes(&self, worker: Option<usize>) -> Vec<RouteReport> {
-        self.board.routes.reports(worker)
+        self.shared.routes.reports(worker)
     }
 
     /// Refuses all reloads from now on.
     pub(crate) fn close(&self) {
-        self.board.closed.store(true, Ordering::Relaxed);
+        self.shared.closed.store(true, Ordering::Relaxed);
     }
 
     /// The configuration that holds.
     pub(crate) fn config(&self) -> Effective {
-        self.board.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The numbers now.
     pub(crate) fn readings(&self) -> ReloadReadings {
-        let Board { reloads, refused, retired, .. } = &*self.board;
+        let Shared { reloads, refused, retired, .. } = &*self.shared;
         ReloadReadings {
             reloads: reloads.load(Ordering::Relaxed),
             reloads_refused: refused.load(Ordering::Relaxed),
@@ -179,9 +179,9 @@ impl ReloadDesk {
         }
     }
 
-    /// A desk whose reloads all end with what `outcome` says.
+    /// A handle whose reloads all end with what `outcome` says.
     #[cfg(test)]
-    pub(crate) fn rehearse(outcome: fn() -> Result<Reloaded, ReloadError>) -> Self {
+    pub(crate) fn for_tests(outcome: fn() -> Result<Reloaded, ReloadError>) -> Self {
         let (orders, mut taken) = mpsc::channel(ORDERS_MAX);
         task::spawn(async move {
             while let Some(Order { reply }) = taken.recv().await {
@@ -189,8 +189,11 @@ impl ReloadDesk {
             }
         });
         let host = crate::cores::HostCores::of(vec![0]).expect("not empty");
-        let config = Standing::new(crate::config::Config::default(), host).effective();
-        Self { orders, board: Arc::new(Board { config: Mutex::new(config), ..Board::default() }) }
+        let config = RunningConfig::new(crate::config::Config::default(), host).effective();
+        Self {
+            orders,
+            shared: Arc::new(Shared { config: Mutex::new(config), ..Shared::default() }),
+        }
     }
 }
 
@@ -200,10 +203,10 @@ struct Order {
     reply: Option<oneshot::Sender<Result<Reloaded, Arc<ReloadError>>>>,
 }
 
-/// What the reloader and its desks share. The reloader writes the numbers and the configuration, desks
+/// What the reloader and its handles share. The reloader writes the numbers and the configuration, handles
 /// `closed`.
 #[derive(Debug, Default)]
-struct Board {
+struct Shared {
     config: Mutex<Effective>,
     reloads: AtomicU64,
     refused: AtomicU64,
@@ -212,7 +215,7 @@ struct Board {
     routes: RouteLedger,
 }
 
-impl Board {
+impl Shared {
     /// The configuration that holds from now on, with `content`.
     fn set_config(&self, effective: Effective, content: &Content) {
         let Content { source, routes, .. } = content;
@@ -227,24 +230,25 @@ pub(crate) struct Source {
     /// The command line, with the file it names.
     pub(crate) options: Options,
     /// What the process was started with.
-    pub(crate) standing: Standing,
+    pub(crate) running: RunningConfig,
     /// The built-in sample.
     pub(crate) sample: Sample,
 }
 
 impl Source {
     /// Reads everything again. Blocks.
-    fn read(&self) -> Result<Fresh, Failure> {
-        let Fit { plan, effective, waiting } = self.standing.fit(&self.options.config()?)?;
+    fn read(&self) -> Result<Loaded, Failure> {
+        let Compatibility { plan, effective, waiting } =
+            self.running.compatibility(&self.options.config()?)?;
         let content = content::load_checked(&plan, &self.sample)?;
         let at_restart = waiting.into_iter().map(|key| key.path().to_owned()).collect();
-        Ok(Fresh { content, effective, at_restart })
+        Ok(Loaded { content, effective, at_restart })
     }
 }
 
 /// What a reload has read.
 #[derive(Debug)]
-struct Fresh {
+struct Loaded {
     content: Content,
     /// The configuration that holds with it.
     effective: Effective,
@@ -254,30 +258,30 @@ struct Fresh {
 
 /// A worker as reloads see it.
 #[derive(Debug)]
-pub(crate) struct Recipient {
+pub(crate) struct WorkerHandle {
     core: usize,
     end: Arc<ControlEnd<Edition>>,
     forms: Arc<FormPool>,
     /// What its counter of installed snapshots comes to when it has taken all that was sent.
     due: u64,
     /// Whether its ring had no room for the last one.
-    deaf: bool,
+    ring_was_full: bool,
 }
 
-impl Recipient {
+impl WorkerHandle {
     /// The worker on `core`, reached through `end`, whose forms are `forms`.
     pub(crate) fn new(core: usize, end: Arc<ControlEnd<Edition>>, forms: Arc<FormPool>) -> Self {
         let due = end.stats().sites_installed.value();
-        Self { core, end, forms, due, deaf: false }
+        Self { core, end, forms, due, ring_was_full: false }
     }
 
     fn hand(&mut self, edition: &Arc<Edition>) {
-        self.deaf = self.end.send(Command::Install(Arc::clone(edition))).is_err();
-        self.due += u64::from(!self.deaf);
+        self.ring_was_full = self.end.send(Command::Install(Arc::clone(edition))).is_err();
+        self.due += u64::from(!self.ring_was_full);
     }
 
     fn has_taken(&self) -> bool {
-        !self.deaf && self.end.stats().sites_installed.value() >= self.due
+        !self.ring_was_full && self.end.stats().sites_installed.value() >= self.due
     }
 }
 
@@ -285,46 +289,59 @@ impl Recipient {
 #[derive(Debug)]
 pub(crate) struct Reloader {
     source: Arc<Source>,
-    workshop: Workshop,
-    workers: Vec<Recipient>,
+    loader: LoaderThread,
+    workers: Vec<WorkerHandle>,
     offload: Arc<OffloadService>,
     serving: Snapshot,
-    shelf: Shelf,
+    retired_snapshots: RetiredSnapshots,
     orders: mpsc::Receiver<Order>,
-    board: Arc<Board>,
+    shared: Arc<Shared>,
     manager: ServiceManager,
 }
 
 impl Reloader {
     /// Starts the task. It ends when it is aborted: after the workers, since it keeps what they were
-    /// lent. `serving` is what they have. New content comes from `source`, and is read in `workshop`.
+    /// lent. `serving` is what they have. New content comes from `source`, and is read in `loader`.
     /// `manager` is told of every reload.
     pub(crate) fn start(
-        (source, workshop): (Source, Workshop),
-        workers: Vec<Recipient>,
+        (source, loader): (Source, LoaderThread),
+        workers: Vec<WorkerHandle>,
         offload: Arc<OffloadService>,
         serving: Snapshot,
         manager: ServiceManager,
-    ) -> (ReloadDesk, JoinHandle<()>) {
-        let (desk, reloader) = Self::new((source, workshop), workers, offload, serving, manager);
-        (desk, task::spawn(reloader.run()))
+    ) -> (ReloadHandle, JoinHandle<()>) {
+        let (handle, reloader) = Self::new((source, loader), workers, offload, serving, manager);
+        (handle, task::spawn(reloader.run()))
     }
 
     fn new(
-        (source, workshop): (Source, Workshop),
-        workers: Vec<Recipient>,
+        (source, loader): (Source, LoaderThread),
+        workers: Vec<WorkerHandle>,
         offload: Arc<OffloadService>,
         serving: Snapshot,
         manager: ServiceManager,
-    ) -> (ReloadDesk, Self) {
+    ) -> (ReloadHandle, Self) {
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
-        let board = Arc::new(Board::default());
-        let desk = ReloadDesk { orders: sender, board: Arc::clone(&board) };
-        board.set_config(source.standing.effective(), &serving.content);
-        board.routes.add(&serving.content.site, serving.traffic());
+        let shared = Arc::new(Shared::default());
+        let handle = ReloadHandle { orders: sender, shared: Arc::clone(&shared) };
+        shared.set_config(source.running.effective(), &serving.content);
+        shared.routes.add(&serving.content.site, serving.traffic());
         let source = Arc::new(source);
-        let shelf = Shelf::default();
-        (desk, Self { source, workshop, workers, offload, serving, shelf, orders, board, manager })
+        let retired_snapshots = RetiredSnapshots::default();
+        (
+            handle,
+            Self {
+                source,
+                loader,
+                workers,
+                offload,
+                serving,
+                retired_snapshots,
+                orders,
+                shared,
+                manager,
+            },
+        )
     }
 
     async fn run(mut self) {
@@ -355,11 +372,11 @@ impl Reloader {
                 if let Some(waiting) = reloaded.waiting() {
                     tracing::warn!("{waiting}");
                 }
-                &self.board.reloads
+                &self.shared.reloads
             }
             Err(error) => {
                 tracing::error!("{error}");
-                &self.board.refused
+                &self.shared.refused
             }
         };
         number.fetch_add(1, Ordering::Relaxed);
@@ -371,15 +388,15 @@ impl Reloader {
 
     async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         let began = Instant::now();
-        if self.board.closed.load(Ordering::Relaxed) {
+        if self.shared.closed.load(Ordering::Relaxed) {
             return Err(ReloadError::Draining);
         }
         self.sweep();
         // The fresh one and the one that is served are alive too.
-        if self.shelf.len() + 2 > SNAPSHOTS_MAX {
-            return Err(ReloadError::Crowded);
+        if self.retired_snapshots.len() + 2 > SNAPSHOTS_MAX {
+            return Err(ReloadError::TooManySnapshots);
         }
-        let Fresh { content, effective, at_restart } = self.read().await?;
+        let Loaded { content, effective, at_restart } = self.read().await?;
         let Content { routes, bytes, huge, .. } = content;
         let mut reloaded = Reloaded {
             source: content.source.clone(),
@@ -391,17 +408,17 @@ impl Reloader {
             ms: 0,
             at_restart,
         };
-        self.board.set_config(effective, &content);
+        self.shared.set_config(effective, &content);
         self.install(content);
-        self.settle(INSTALL_PATIENCE).await?;
+        self.settle(INSTALL_TIMEOUT).await?;
         reloaded.ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(reloaded)
     }
 
     /// Reads everything again, which takes as long as it takes.
-    async fn read(&mut self) -> Result<Fresh, ReloadError> {
+    async fn read(&mut self) -> Result<Loaded, ReloadError> {
         let source = Arc::clone(&self.source);
-        let mut read = self.workshop.work(move || source.read());
+        let mut read = self.loader.work(move || source.read());
         let mut sweep = sweep_ticks();
         loop {
             tokio::select! {
@@ -415,17 +432,17 @@ impl Reloader {
     fn install(&mut self, content: Content) {
         let forms: Vec<_> = self.workers.iter().map(|worker| Arc::clone(&worker.forms)).collect();
         let fresh = Snapshot::new(content, &forms);
-        self.board.routes.add(&fresh.content.site, fresh.traffic());
+        self.shared.routes.add(&fresh.content.site, fresh.traffic());
         for (worker, edition) in self.workers.iter_mut().zip(&fresh.editions) {
             worker.hand(edition);
         }
         self.offload.on_new_site(&fresh.content.site);
-        self.shelf.put(mem::replace(&mut self.serving, fresh));
+        self.retired_snapshots.put(mem::replace(&mut self.serving, fresh));
     }
 
     /// Waits until every worker has taken what it was lent last.
-    async fn settle(&mut self, patience: Duration) -> Result<(), ReloadError> {
-        let deadline = Instant::now() + patience;
+    async fn settle(&mut self, timeout: Duration) -> Result<(), ReloadError> {
+        let deadline = Instant::now() + timeout;
         loop {
             let late = self.workers.iter().filter(|worker| !worker.has_taken());
             let cores: Vec<_> = late.map(|worker| worker.core).collect();
@@ -434,19 +451,19 @@ impl Reloader {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(ReloadError::NotTaken { cores, patience });
+                return Err(ReloadError::NotTaken { cores, timeout });
             }
             time::sleep(INSTALL_LOOK_EVERY).await;
         }
     }
 
     fn sweep(&mut self) {
-        let gone = self.shelf.sweep();
+        let gone = self.retired_snapshots.sweep();
         if !gone.is_empty() {
             // Giving back pages takes a while.
             task::spawn_blocking(move || drop(gone));
         }
-        self.board.retired.store(self.shelf.len() as u64, Ordering::Relaxed);
+        self.shared.retired.store(self.retired_snapshots.len() as u64, Ordering::Relaxed);
     }
 }
 
@@ -462,7 +479,7 @@ const SNAPSHOTS_MAX: usize = 8;
 const ORDERS_MAX: usize = 64;
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// A worker looks for commands many times a millisecond.
-const INSTALL_PATIENCE: Duration = Duration::from_secs(5);
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(5);
 const INSTALL_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

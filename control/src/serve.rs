@@ -15,16 +15,16 @@ use crate::config::Plan;
 use crate::content::{self, Content, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
-use crate::launch::{self, Appliance, Need};
+use crate::launch::{self, Appliance, MemoryRequirement};
 use crate::lifecycle::Lifecycle;
 use crate::logs::{self, LogLevel};
 use crate::memory::{HugepagePool, mebibytes};
 use crate::metrics;
 use crate::offload::OffloadService;
-use crate::reload::{Reloader, Snapshot, Source, Standing, Workshop, await_end};
+use crate::reload::{LoaderThread, Reloader, RunningConfig, Snapshot, Source, await_end};
 use crate::service_manager::ServiceManager;
 use crate::stats::StatsHandle;
-use crate::supervise::{Besides, RunError, Signals, Watch, give_back, keep_time, unix_now};
+use crate::supervise::{RunError, Services, Signals, Supervisor, give_back, keep_time, unix_now};
 
 /// Why a server did not come to serve, where nothing that it started says so itself.
 #[derive(Debug, thiserror::Error)]
@@ -62,23 +62,23 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    let (workshop, reading) = Workshop::open().map_err(ServeError::Runtime)?;
-    let standing = Standing::new(config, host);
-    let source = Source { options, standing, sample: Sample::default() };
+    let (loader, reading) = LoaderThread::open().map_err(ServeError::Runtime)?;
+    let running = RunningConfig::new(config, host);
+    let source = Source { options, running, sample: Sample::default() };
     let manager = ServiceManager::from_environment();
-    let served = runtime.block_on(run(plan, source, workshop, log, manager.clone()));
+    let served = runtime.block_on(run(plan, source, loader, log, manager.clone()));
     if let Err(failure) = &served {
         manager.failed(failure);
     }
     drop(runtime);
-    await_end(&reading, READING_PATIENCE);
+    await_end(&reading, READING_TIMEOUT);
     served
 }
 
 async fn run(
     plan: Plan,
     source: Source,
-    workshop: Workshop,
+    loader: LoaderThread,
     log: LogLevel,
     manager: ServiceManager,
 ) -> Result<(), Failure> {
@@ -89,7 +89,7 @@ async fn run(
     let (stats, queries) = StatsHandle::channel();
     let started = metrics::start(plan.metrics, stats.clone()).await;
     let extended = manager.loading();
-    let loading = workshop.work({
+    let loading = loader.work({
         let (plan, sample) = (plan.clone(), source.sample.clone());
         move || content::load_checked(&plan, &sample)
     });
@@ -97,32 +97,27 @@ async fn run(
         loaded = loading => loaded.map_err(|_| ServeError::Panicked)??,
         name = signals.end() => {
             tracing::info!("{name}: stopped before anything was served");
-            manager.stopping(READING_PATIENCE);
+            manager.stopping(READING_TIMEOUT);
             return Ok(());
         }
     };
     drop(extended);
     tell(&content);
-    let need = Need::of(&plan, content.bytes, HugepagePool::read());
+    let need = MemoryRequirement::of(&plan, content.bytes, HugepagePool::read());
     let snapshot = Snapshot::new(content, &launch::forms(&plan));
     let (plan, appliance) = launch(plan, &snapshot, need).await?;
-    let offload = match OffloadService::start(&plan, appliance.team.lines(), &snapshot.content.site)
-    {
-        Ok(offload) => Arc::new(offload),
-        Err(error) => {
-            let stopped = appliance.team.stop();
-            give_back(appliance, stopped)?;
-            return Err(ServeError::Offload(error).into());
-        }
-    };
-    let recipients = appliance.team.recipients();
-    let (reload, reloader) = Reloader::start(
-        (source, workshop),
-        recipients,
-        Arc::clone(&offload),
-        snapshot,
-        manager.clone(),
-    );
+    let offload =
+        match OffloadService::start(&plan, appliance.workers.lines(), &snapshot.content.site) {
+            Ok(offload) => Arc::new(offload),
+            Err(error) => {
+                let stopped = appliance.workers.stop();
+                give_back(appliance, stopped)?;
+                return Err(ServeError::Offload(error).into());
+            }
+        };
+    let handles = appliance.workers.handles();
+    let (reload, reloader) =
+        Reloader::start((source, loader), handles, Arc::clone(&offload), snapshot, manager.clone());
     let (lifecycle, requests) = Lifecycle::channel();
     let process = Process::started(began);
     let handler = CommandHandler { reload: reload.clone(), lifecycle, stats, log, process };
@@ -130,10 +125,10 @@ async fn run(
         tracing::info!("commands are taken at {}", socket.path().display());
         task::spawn(admin::serve(socket, handler))
     });
-    tell_ready(&plan, &appliance, began);
+    log_ready(&plan, &appliance, began);
     started.set();
-    let besides = Besides { offload, reload, reloader, admin, requests, queries, manager };
-    Ok(Watch::new(plan, appliance, besides, began).run(&mut signals).await?)
+    let services = Services { offload, reload, reloader, admin, requests, queries, manager };
+    Ok(Supervisor::new(plan, appliance, services, began).run(&mut signals).await?)
 }
 
 /// The admin socket. A server that cannot have one serves all the same; a second server of its name
@@ -149,7 +144,11 @@ async fn take_socket(plan: &Plan) -> Result<Option<Socket>, SocketError> {
     }
 }
 
-async fn launch(plan: Plan, snapshot: &Snapshot, need: Need) -> Result<(Plan, Appliance), Failure> {
+async fn launch(
+    plan: Plan,
+    snapshot: &Snapshot,
+    need: MemoryRequirement,
+) -> Result<(Plan, Appliance), Failure> {
     let wall = WallClock::new(unix_now());
     task::spawn(keep_time(Arc::clone(&wall)));
     let editions = snapshot.editions.clone();
@@ -171,7 +170,7 @@ fn tell(content: &Content) {
 }
 
 /// Says that requests are answered. Others wait for this line.
-fn tell_ready(plan: &Plan, appliance: &Appliance, began: Instant) {
+fn log_ready(plan: &Plan, appliance: &Appliance, began: Instant) {
     tracing::info!(
         cores = cores::list(&plan.cores),
         connections = plan.connections,
@@ -195,4 +194,4 @@ fn confine(cores: &[usize]) {
 /// One for the clock and signals, one for whatever blocks it.
 const CONTROL_THREADS: usize = 2;
 /// For a site that is being made when everything else is released: its files are cleared away after it.
-const READING_PATIENCE: Duration = Duration::from_secs(5);
+const READING_TIMEOUT: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::launch::{self, Appliance};
 use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
 use crate::offload::OffloadService;
-use crate::reload::ReloadDesk;
+use crate::reload::ReloadHandle;
 use crate::service_manager::{ServiceManager, Watchdog};
 use crate::stats::{NicReadings, Report, ServerFacts, Sources, StatsError, StatsQuery};
 use crate::stats_file;
@@ -121,11 +121,11 @@ pub(crate) fn unix_now() -> u64 {
 
 /// What runs beside the workers.
 #[derive(Debug)]
-pub(crate) struct Besides {
+pub(crate) struct Services {
     /// Answers what the cores ask.
     pub(crate) offload: Arc<OffloadService>,
     /// Where reloads are asked for.
-    pub(crate) reload: ReloadDesk,
+    pub(crate) reload: ReloadHandle,
     /// Keeps what the workers were lent.
     pub(crate) reloader: JoinHandle<()>,
     /// Has the admin socket, if there is one.
@@ -140,11 +140,11 @@ pub(crate) struct Besides {
 
 /// A server with its plan.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Supervisor {
     plan: Plan,
     facts: ServerFacts,
     appliance: Appliance,
-    besides: Besides,
+    services: Services,
     watchdog: Option<Watchdog>,
     state: State,
     /// Since when, as [`unix_now`].
@@ -155,9 +155,14 @@ pub(crate) struct Watch {
     stats_failed: bool,
 }
 
-impl Watch {
+impl Supervisor {
     /// Watches over `appliance` and what is beside it, in a process that began to start at `began`.
-    pub(crate) fn new(plan: Plan, appliance: Appliance, besides: Besides, began: Instant) -> Self {
+    pub(crate) fn new(
+        plan: Plan,
+        appliance: Appliance,
+        services: Services,
+        began: Instant,
+    ) -> Self {
         let facts = ServerFacts {
             name: plan.admin_name.clone(),
             url: format!("http://{}:{}/", plan.address, plan.port),
@@ -165,12 +170,12 @@ impl Watch {
             began,
             tsc_hz: appliance.tsc_hz,
         };
-        let watchdog = Watchdog::from_environment(&besides.manager);
+        let watchdog = Watchdog::from_environment(&services.manager);
         Self {
             plan,
             facts,
             appliance,
-            besides,
+            services,
             watchdog,
             state: State::Serving,
             since: unix_now(),
@@ -186,11 +191,11 @@ impl Watch {
     /// A worker was lost or does not stop, or the port was not released cleanly. The way down has been
     /// gone all the same.
     pub(crate) async fn run(mut self, signals: &mut Signals) -> Result<(), RunError> {
-        self.besides.manager.ready(&format!("serving {}", self.facts.url));
+        self.services.manager.ready(&format!("serving {}", self.facts.url));
         let served = self.serve(signals).await;
         let limit =
             if served.is_ok() { self.plan.withdraw + self.plan.drain } else { Duration::ZERO };
-        self.besides.manager.stopping(limit);
+        self.services.manager.stopping(limit);
         if served.is_ok() {
             self.drain(signals).await;
         }
@@ -205,13 +210,13 @@ impl Watch {
         loop {
             tokio::select! {
                 meaning = signals.any() => match meaning {
-                    Meaning::Reload => self.besides.reload.order(),
+                    Meaning::Reload => self.services.reload.order(),
                     Meaning::End(name) => {
                         tracing::info!("{name}: draining for at most {:?}", self.plan.drain);
                         return Ok(());
                     }
                 },
-                Some(request) = self.besides.requests.recv() => {
+                Some(request) = self.services.requests.recv() => {
                     self.carry_out(request).await;
                     if self.state == State::Stopping {
                         tracing::info!("stop: draining for at most {:?}", self.plan.drain);
@@ -219,7 +224,7 @@ impl Watch {
                     }
                 }
                 _ = stats.tick() => self.write_stats(),
-                Some(query) = self.besides.queries.recv() => self.answer(query),
+                Some(query) = self.services.queries.recv() => self.answer(query),
                 _ = look.tick() => self.look()?,
                 _ = feed.tick() => self.feed(),
             }
@@ -227,11 +232,11 @@ impl Watch {
     }
 
     fn look(&mut self) -> Result<(), RunError> {
-        if let Some(core) = self.appliance.team.lost() {
+        if let Some(core) = self.appliance.workers.lost() {
             return Err(RunError::Lost { core });
         }
         if !self.flows_told {
-            let opened = self.appliance.team.connections_opened();
+            let opened = self.appliance.workers.connections_opened();
             self.flows_told = tell_flows(&opened);
         }
         self.withdraw_further();
@@ -250,18 +255,18 @@ impl Watch {
 
     fn feed(&mut self) {
         if let Some(watchdog) = &mut self.watchdog {
-            watchdog.look(self.appliance.team.turns());
+            watchdog.look(self.appliance.workers.turns());
         }
     }
 
     /// Tells the service manager what the server does.
     fn tell_state(&self) {
-        let connections = self.appliance.team.connections_open();
-        self.besides.manager.state(self.state, &self.facts.url, connections);
+        let connections = self.appliance.workers.connections_open();
+        self.services.manager.state(self.state, &self.facts.url, connections);
     }
 
     fn look_for_drained(&mut self) {
-        if self.state == State::Draining && self.appliance.team.poll_drained() {
+        if self.state == State::Draining && self.appliance.workers.poll_drained() {
             self.enter(State::Drained);
         }
     }
@@ -284,14 +289,14 @@ impl Watch {
         };
         self.look_for_drained();
         let Self { state, since, .. } = *self;
-        let connections = self.appliance.team.connections_open();
+        let connections = self.appliance.workers.connections_open();
         request.answer(changed.map(|()| Status { state, since, connections }));
     }
 
     /// Accepts no more connections, now or after `deadlines.withdraw`, and goes on running.
     fn begin_drain(&mut self) -> Result<(), LifecycleError> {
         if self.plan.withdraw.is_zero() {
-            self.appliance.team.drain().map_err(|cores| LifecycleError::NotTaken { cores })?;
+            self.appliance.workers.drain().map_err(|cores| LifecycleError::NotTaken { cores })?;
         }
         self.enter(State::Draining);
         Ok(())
@@ -299,11 +304,11 @@ impl Watch {
 
     /// Accepts connections again, once all workers do.
     async fn resume(&mut self) -> Result<(), LifecycleError> {
-        let told = self.appliance.team.resume();
+        let told = self.appliance.workers.resume();
         let deadline = Instant::now() + RESUME_TIMEOUT;
-        while !self.appliance.team.poll_resumed() {
+        while !self.appliance.workers.poll_resumed() {
             if Instant::now() > deadline {
-                return Err(LifecycleError::NotTaken { cores: self.appliance.team.resuming() });
+                return Err(LifecycleError::NotTaken { cores: self.appliance.workers.resuming() });
             }
             time::sleep(RESUME_LOOK_EVERY).await;
         }
@@ -325,10 +330,10 @@ impl Watch {
     fn withdraw_further(&mut self) {
         let Some(withdrawal) = &mut self.withdrawal else { return };
         let told = match withdrawal.due(Instant::now()) {
-            Some(Step::Retire) => self.appliance.team.retire(),
+            Some(Step::Retire) => self.appliance.workers.retire(),
             Some(Step::Drain) => {
                 self.withdrawal = None;
-                self.appliance.team.drain()
+                self.appliance.workers.drain()
             }
             None => Ok(()),
         };
@@ -342,10 +347,10 @@ impl Watch {
         if self.state != State::Stopping {
             self.enter(State::Stopping);
         }
-        self.besides.reload.close();
+        self.services.reload.close();
         let began = self.withdrawal.as_ref().map_or_else(Instant::now, Withdrawal::end);
         if self.withdrawal.is_none()
-            && let Err(cores) = self.appliance.team.drain()
+            && let Err(cores) = self.appliance.workers.drain()
         {
             tracing::warn!("cores {cores:?}: their workers take no commands");
         }
@@ -359,17 +364,17 @@ impl Watch {
             tokio::select! {
                 _ = look.tick() => {
                     self.withdraw_further();
-                    if self.withdrawal.is_none() && self.appliance.team.poll_drained() {
+                    if self.withdrawal.is_none() && self.appliance.workers.poll_drained() {
                         return tracing::info!("drained in {} ms", began.elapsed().as_millis());
                     }
                 }
                 _ = stats.tick() => self.write_stats(),
                 _ = state.tick() => self.tell_state(),
                 _ = feed.tick() => self.feed(),
-                Some(query) = self.besides.queries.recv() => self.answer(query),
-                Some(request) = self.besides.requests.recv() => self.carry_out(request).await,
+                Some(query) = self.services.queries.recv() => self.answer(query),
+                Some(request) = self.services.requests.recv() => self.carry_out(request).await,
                 () = &mut overdue => {
-                    let open = self.appliance.team.connections_open();
+                    let open = self.appliance.workers.connections_open();
                     return tracing::warn!("time to drain is up: {open} connections are reset");
                 }
                 _ = signals.interrupt.recv() => {
@@ -381,12 +386,12 @@ impl Watch {
 
     /// The way down: workers, then who answers them, the port, what was lent, and last the name.
     async fn release(mut self) -> Result<(), RunError> {
-        let stopped = self.appliance.team.stop();
-        self.besides.offload.stop();
+        let stopped = self.appliance.workers.stop();
+        self.services.offload.stop();
         self.write_stats();
         tracing::info!("counters: {}", self.report(None).spell_nonzero());
         let released = give_back(self.appliance, stopped);
-        for task in [self.besides.reloader].into_iter().chain(self.besides.admin) {
+        for task in [self.services.reloader].into_iter().chain(self.services.admin) {
             task.abort();
             // It ends as cancelled, or has ended.
             let _ = task.await;
@@ -408,7 +413,7 @@ impl Watch {
     }
 
     fn answer(&self, query: StatsQuery) {
-        let workers = self.appliance.team.readings();
+        let workers = self.appliance.workers.readings();
         let report = match query.core {
             None => Ok(self.report(None)),
             Some(core) => match workers.iter().position(|worker| worker.core == core) {
@@ -426,7 +431,7 @@ impl Watch {
     fn report(&self, worker: Option<usize>) -> Report {
         let mut nic = NicReadings::default();
         self.appliance.ports.iter().for_each(|port| nic.add(port));
-        let mut cores = self.appliance.team.readings();
+        let mut cores = self.appliance.workers.readings();
         if let Some(worker) = worker {
             cores = vec![cores[worker]];
         }
@@ -434,10 +439,10 @@ impl Watch {
             server: &self.facts,
             state: self.state,
             cores: &cores,
-            routes: self.besides.reload.routes(worker),
+            routes: self.services.reload.routes(worker),
             nic,
-            offload: &self.besides.offload.readings(),
-            reload: self.besides.reload.readings(),
+            offload: &self.services.offload.readings(),
+            reload: self.services.reload.readings(),
         }
         .report()
     }

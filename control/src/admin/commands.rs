@@ -7,14 +7,14 @@ use super::protocol::{Request, VERSION};
 use super::status::Process;
 use crate::lifecycle::{Action, Lifecycle};
 use crate::logs::LogLevel;
-use crate::reload::ReloadDesk;
+use crate::reload::ReloadHandle;
 use crate::stats::StatsHandle;
 
 /// Carries out commands: a handle to each part of the server that takes some.
 #[derive(Clone, Debug)]
 pub(crate) struct CommandHandler {
     /// Makes and installs new snapshots, and knows the configuration that holds.
-    pub(crate) reload: ReloadDesk,
+    pub(crate) reload: ReloadHandle,
     /// Drains, resumes, stops.
     pub(crate) lifecycle: Lifecycle,
     /// Takes reports.
@@ -116,7 +116,7 @@ impl CommandHandler {
 
         let serving = |_| Ok(Status { state: State::Serving, since: 7, connections: 3 });
         Self {
-            reload: ReloadDesk::rehearse(|| Ok(Reloaded::default())),
+            reload: ReloadHandle::for_tests(|| Ok(Reloaded::default())),
             lifecycle: Lifecycle::answering(serving),
             stats: StatsHandle::answering(|core| match core {
                 None | Some(1) => Ok(Report::default()),
@@ -152,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reload_is_answered_with_what_it_did() {
-        let reload = ReloadDesk::rehearse(|| Ok(Reloaded { ms: 7, ..Reloaded::default() }));
+        let reload = ReloadHandle::for_tests(|| Ok(Reloaded { ms: 7, ..Reloaded::default() }));
         let handler = CommandHandler { reload, ..CommandHandler::for_tests() };
         let result = answer(&handler, "{\"v\":1,\"command\":\"reload\"}").await.expect("is done");
         assert_eq!(result["ms"], 7);
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_reload_says_why() {
-        let reload = ReloadDesk::rehearse(|| Err(ReloadError::Draining));
+        let reload = ReloadHandle::for_tests(|| Err(ReloadError::Draining));
         let handler = CommandHandler { reload, ..CommandHandler::for_tests() };
         let error =
             answer(&handler, "{\"v\":1,\"command\":\"reload\"}").await.expect_err("refused");

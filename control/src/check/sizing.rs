@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::Plan;
-use crate::launch::Need;
+use crate::launch::MemoryRequirement;
 use crate::memory::{HugepagePool, mebibytes};
 
 /// A table of plans that differ from `plan` only in their connections, its own among them.
@@ -23,7 +23,7 @@ pub(super) fn table(plan: &Plan, store: usize, pool: HugepagePool) -> String {
     );
     text.push_str(&row(["CONNECTIONS", "MBUFS", "FRAMES", "SOCKET BUFFERS", "HUGEPAGES"]));
     for connections in all {
-        let need = Need::of(&plan.with_connections(connections), store, pool);
+        let need = MemoryRequirement::of(&plan.with_connections(connections), store, pool);
         let cells = [
             connections.to_string(),
             need.mbufs.to_string(),
@@ -67,7 +67,7 @@ mod tests {
             .collect();
         assert_eq!(numbers, ["1024", "3000", "4096", "16384", "65536", "262144"]);
         let own = table.lines().find(|line| line.trim_start().starts_with("3000 "));
-        let need = Need::of(&plan, 5 << 20, HugepagePool { page: PAGE, ..pool });
+        let need = MemoryRequirement::of(&plan, 5 << 20, HugepagePool { page: PAGE, ..pool });
         let pages = own.and_then(|line| line.split_whitespace().last());
         assert_eq!(pages, Some(need.pages().to_string().as_str()), "{table}");
         assert!(table.starts_with("3 cores, "), "{table}");

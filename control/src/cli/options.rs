@@ -57,7 +57,7 @@ impl Options {
             Some(file) => Config::read(file)?,
             None => Config::default(),
         };
-        config.heed(Environment::read());
+        config.apply_environment(Environment::read());
         for text in &self.set {
             config.assign(text)?;
         }

@@ -139,7 +139,7 @@ mod tests {
         for assignment in set {
             config.assign(assignment).expect("is a key");
         }
-        config.heed(environment);
+        config.apply_environment(environment);
         let host = HostCores::of(vec![0, 1]).expect("not empty");
         let plan = Plan::check(&config, &host).expect("holds");
         Effective::of(&config, &plan).settings

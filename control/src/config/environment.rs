@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 
-use super::near::nearest;
+use super::did_you_mean::nearest;
 use super::{ConfigError, Key, Place, routes};
 
 /// Variables that are heeded; an empty one counts as absent.
@@ -18,7 +18,7 @@ pub(crate) struct Environment {
     /// `POLLUX_SECTION_KEY`: values of keys.
     pub(crate) keys: BTreeMap<Key, String>,
     /// Variables that begin with `POLLUX_` and name no key, and those that are not text.
-    pub(crate) mistakes: Vec<ConfigError>,
+    pub(crate) errors: Vec<ConfigError>,
 }
 
 impl Environment {
@@ -35,7 +35,7 @@ impl Environment {
             environment.take(&name.to_string_lossy(), &value);
         }
         // The kernel's order of variables says nothing.
-        environment.mistakes.sort_by_key(ToString::to_string);
+        environment.errors.sort_by_key(ToString::to_string);
         environment
     }
 
@@ -48,12 +48,12 @@ impl Environment {
         let key = Key::ALL.iter().copied().find(|key| key.variable() == name);
         if is_ours && key.is_none() {
             if !is_service_link(name, value) {
-                self.mistakes.push(unknown(name));
+                self.errors.push(unknown(name));
             }
             return;
         }
         let Some(text) = value.to_str().map(str::to_owned) else {
-            return self.mistakes.push(ConfigError::Variable { name: name.into() });
+            return self.errors.push(ConfigError::Variable { name: name.into() });
         };
         match (key, name) {
             (Some(key), _) => drop(self.keys.insert(key, text.trim().to_owned())),

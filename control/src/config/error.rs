@@ -127,15 +127,15 @@ impl From<ConfigError> for Failure {
 }
 
 impl ConfigError {
-    /// All of `mistakes` as one.
+    /// All of `errors` as one.
     ///
     /// # Errors
     /// There are some.
-    pub(crate) fn all(mut mistakes: Vec<Self>) -> Result<(), Self> {
-        match mistakes.len() {
+    pub(crate) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
             0 => Ok(()),
-            1 => Err(mistakes.remove(0)),
-            _ => Err(Self::Several(mistakes)),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
         }
     }
 
@@ -158,6 +158,6 @@ impl ConfigError {
     }
 }
 
-fn lines(mistakes: &[ConfigError]) -> String {
-    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

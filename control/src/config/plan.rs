@@ -154,9 +154,9 @@ impl Plan {
     /// Everything that was not understood, and the first value that breaks a rule; each with place,
     /// key, value and fix.
     pub(crate) fn check(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {
-        let (plan, mistakes) = Self::survey(config, host);
-        ConfigError::all(mistakes)?;
-        Ok(plan.expect("there is a plan where there is no mistake"))
+        let (plan, errors) = Self::survey(config, host);
+        ConfigError::all(errors)?;
+        Ok(plan.expect("there is a plan where there is no error"))
     }
 
     /// The address that this server has on the link, where ARP finds it, and its prefix.
@@ -170,11 +170,11 @@ impl Plan {
         Self { connections, tally, ..self.clone() }
     }
 
-    /// As [`check`](Self::check), with a plan even if there are mistakes, for finding more of them.
+    /// As [`check`](Self::check), with a plan even if there are errors, for finding more of them.
     pub(crate) fn survey(config: &Config, host: &HostCores) -> (Option<Self>, Vec<ConfigError>) {
-        let mut mistakes = config.mistakes().to_vec();
-        let plan = Self::read(config, host).map_err(|mistake| mistakes.push(mistake)).ok();
-        (plan, mistakes)
+        let mut errors = config.errors().to_vec();
+        let plan = Self::read(config, host).map_err(|error| errors.push(error)).ok();
+        (plan, errors)
     }
 
     fn read(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {

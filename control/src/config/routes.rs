@@ -1,11 +1,10 @@
 //! What is served: the `[[route]]` entries of a configuration and the `[statements]` they name.
 //!
 //! A [`Draft`] is a route that is checked as far as it can be without looking at files: what lacks in
-//! its [`RoutePlan`] is content, which [`crate::content`] reads. Every mistake of a file is found in
-//! one reading; a route with a mistake yields no draft, and a file with a mistake no [`Routes`].
+//! its [`RoutePlan`] is content, which [`crate::content`] reads. Every error of a file is found in
+//! one reading; a route with an error yields no draft, and a file with an error no [`Routes`].
 
 mod answer;
-mod book;
 mod compress;
 mod content_path;
 mod dataset;
@@ -13,6 +12,7 @@ mod kinds;
 mod methods;
 mod parameters;
 mod query;
+mod references;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +21,11 @@ use std::path::Path;
 use handlers::blueprint::{Kind, RoutePlan};
 use toml::de::DeTable;
 
-use super::page::{Noted, Page};
+use super::diagnostics::{Diagnostics, Reported};
 use super::{ConfigError, Place};
-use book::Book;
 use content_path::ContentPath;
 use kinds::KindName;
+use references::References;
 use table::{Field, Table};
 
 pub(super) use table::{ROUTE, STATEMENTS};
@@ -68,32 +68,32 @@ struct Spot {
 }
 
 impl Routes {
-    /// ContentPath the routes of `document`, and notes every mistake on `page`. `None`: there is no route.
-    pub(super) fn read(page: &Page<'_>, document: &DeTable<'_>) -> Option<Self> {
-        let tables = table::list(page, document, ROUTE);
-        let book = Book::read(page, document, &tables);
+    /// Reads the routes of `document`, and reports every error to `diagnostics`. `None`: there is no route.
+    pub(super) fn read(diagnostics: &Diagnostics<'_>, document: &DeTable<'_>) -> Option<Self> {
+        let tables = table::list(diagnostics, document, ROUTE);
+        let references = References::read(diagnostics, document, &tables);
         if tables.is_empty() {
             return None;
         }
         let drafts: Vec<Draft> =
-            tables.iter().filter_map(|table| Draft::read(table, &book).ok()).collect();
-        for mistake in doubled(&drafts) {
-            page.note(mistake);
+            tables.iter().filter_map(|table| Draft::read(table, &references).ok()).collect();
+        for error in doubled(&drafts) {
+            diagnostics.report(error);
         }
         let used: BTreeSet<&str> = drafts.iter().filter_map(Draft::statement).collect();
-        let idle = book.statements().filter(|name| !used.contains(name)).map(str::to_owned);
-        Some(Self { origin: page.origin(), idle_statements: idle.collect(), drafts })
+        let idle = references.statements().filter(|name| !used.contains(name)).map(str::to_owned);
+        Some(Self { origin: diagnostics.origin(), idle_statements: idle.collect(), drafts })
     }
 
     /// What is served where the configuration has no route: the workload of HttpArena.
     ///
     /// # Panics
-    /// If the text that was compiled in has a mistake; a test reads it.
+    /// If the text that was compiled in has an error; a test reads it.
     pub(crate) fn built_in() -> Self {
-        let page = Page::new(Path::new("built-in arena.toml"), ARENA);
+        let diagnostics = Diagnostics::new(Path::new("built-in arena.toml"), ARENA);
         let document = DeTable::parse(ARENA).expect("deploy/arena.toml is TOML");
-        let routes = Self::read(&page, document.get_ref());
-        ConfigError::all(page.mistakes()).expect("deploy/arena.toml has no mistake");
+        let routes = Self::read(&diagnostics, document.get_ref());
+        ConfigError::all(diagnostics.errors()).expect("deploy/arena.toml has no error");
         routes.expect("deploy/arena.toml has routes")
     }
 }
@@ -139,7 +139,7 @@ impl Draft {
         }
     }
 
-    fn read(table: &Table<'_>, book: &Book<'_>) -> Result<Self, Noted> {
+    fn read(table: &Table<'_>, references: &References<'_>) -> Result<Self, Reported> {
         let name = table.text("name");
         let kind = kinds::read(table);
         let keys = kinds::refuse_others(table, kind.ok());
@@ -154,8 +154,8 @@ impl Draft {
             KindName::Dataset => dataset::read(table),
             KindName::Sum => Ok((Kind::Sum, None)),
             KindName::Count => Ok((Kind::Count, None)),
-            KindName::Sqlite => query::sqlite(table, book),
-            KindName::Postgres => query::postgres(table, book),
+            KindName::Sqlite => query::sqlite(table, references),
+            KindName::Postgres => query::postgres(table, references),
             KindName::Redirect => answer::redirect(table),
         };
         let (answer, reads) = content?;
@@ -182,7 +182,7 @@ impl Draft {
 }
 
 /// Key `headers`: names, each once in any case, and values.
-fn headers(table: &Table<'_>) -> Result<Vec<(String, String)>, Noted> {
+fn headers(table: &Table<'_>) -> Result<Vec<(String, String)>, Reported> {
     let Some(field) = table.field("headers") else { return Ok(Vec::new()) };
     let headers = field.texts()?;
     for (at, (name, _)) in headers.iter().enumerate() {
@@ -197,14 +197,14 @@ fn headers(table: &Table<'_>) -> Result<Vec<(String, String)>, Noted> {
 /// Routes that another one has taken the requests of.
 fn doubled(drafts: &[Draft]) -> Vec<ConfigError> {
     let mut taken: BTreeMap<(String, bool), Vec<&Draft>> = BTreeMap::new();
-    let mut mistakes = Vec::new();
+    let mut errors = Vec::new();
     for draft in drafts {
         let plan = &draft.plan;
         let others = taken.entry((shape(&plan.path), plan.below)).or_default();
         let both = |other: &&&Draft| !other.plan.methods.intersection(plan.methods).is_empty();
         if let Some(first) = others.iter().find(both) {
             let common = first.plan.methods.intersection(plan.methods);
-            mistakes.push(draft.refuse(
+            errors.push(draft.refuse(
                 "path",
                 format!("{} is answered by the route of {}", methods::names(common), first.place),
                 "take one of the two out, or give them different methods",
@@ -212,7 +212,7 @@ fn doubled(drafts: &[Draft]) -> Vec<ConfigError> {
         }
         others.push(draft);
     }
-    mistakes
+    errors
 }
 
 /// The path with its parameters nameless: routes of the same shape answer the same requests.

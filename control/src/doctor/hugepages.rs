@@ -6,10 +6,15 @@ use super::server::Server;
 use crate::config::{Pages, Plan};
 use crate::host::{Host, field};
 use crate::human;
-use crate::launch::Need;
+use crate::launch::MemoryRequirement;
 
 /// Judges the pool. `need` is that of the whole plan, worked out with the pool's page size.
-pub(super) fn examine(host: &Host, plan: &Plan, need: Need, server: &Server) -> Vec<Finding> {
+pub(super) fn examine(
+    host: &Host,
+    plan: &Plan,
+    need: MemoryRequirement,
+    server: &Server,
+) -> Vec<Finding> {
     let mut findings = match plan.pages {
         Pages::Ordinary => vec![Finding::ok(CHECK, "not used: memory.pages is \"ordinary\"")],
         Pages::Huge if need.pool.page == 0 => {
@@ -22,7 +27,7 @@ pub(super) fn examine(host: &Host, plan: &Plan, need: Need, server: &Server) -> 
     findings
 }
 
-fn each_node(host: &Host, plan: &Plan, need: Need, server: &Server) -> Vec<Finding> {
+fn each_node(host: &Host, plan: &Plan, need: MemoryRequirement, server: &Server) -> Vec<Finding> {
     let holders = holders(host, need.pool.page);
     let held = holders.iter().find(|holder| Some(holder.process) == server.process());
     if let Some(Holder { process, pages }) = held {
@@ -46,7 +51,7 @@ struct Node {
 }
 
 /// Nodes with workers; the machine as a whole where it tells of none.
-fn nodes(host: &Host, plan: &Plan, need: Need) -> Vec<Node> {
+fn nodes(host: &Host, plan: &Plan, need: MemoryRequirement) -> Vec<Node> {
     let of = (plan.cores.len() as u64).max(1);
     let size = need.pool.page >> 10;
     let global = format!("sys/kernel/mm/hugepages/hugepages-{size}kB/resv_hugepages");
@@ -74,7 +79,13 @@ fn nodes(host: &Host, plan: &Plan, need: Need) -> Vec<Node> {
     nodes
 }
 
-fn judge(host: &Host, node: &Node, several: bool, need: Need, holders: &[Holder]) -> Finding {
+fn judge(
+    host: &Host,
+    node: &Node,
+    several: bool,
+    need: MemoryRequirement,
+    holders: &[Holder],
+) -> Finding {
     let Node { number, total, free, reserved, workers, of } = *node;
     let share = |pages: u64| (pages * workers).div_ceil(of);
     let usable = free.saturating_sub(reserved);
@@ -187,9 +198,15 @@ mod tests {
     }
 
     /// 10 pages of frames, 90 of buffers.
-    fn need() -> Need {
+    fn need() -> MemoryRequirement {
         let pool = HugepagePool { page: 2 << 20, total: 0, free: 0 };
-        Need { mbufs: 8_000, frames: 20 << 20, buffers: 170 << 20, answers: 10 << 20, pool }
+        MemoryRequirement {
+            mbufs: 8_000,
+            frames: 20 << 20,
+            buffers: 170 << 20,
+            answers: 10 << 20,
+            pool,
+        }
     }
 
     fn found(captured: &Captured, cores: &str, server: &Server) -> Vec<Finding> {

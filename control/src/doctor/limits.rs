@@ -7,11 +7,16 @@ use crate::admin;
 use crate::config::Plan;
 use crate::host::{Host, field};
 use crate::human;
-use crate::launch::Need;
+use crate::launch::MemoryRequirement;
 use crate::metrics;
 
 /// Memory that the kernel or a NIC holds in place: RLIMIT_MEMLOCK.
-pub(super) fn memlock(host: &Host, need: Need, kind: LinkKind, may_exceed: bool) -> Finding {
+pub(super) fn memlock(
+    host: &Host,
+    need: MemoryRequirement,
+    kind: LinkKind,
+    may_exceed: bool,
+) -> Finding {
     let check = Check::Memlock;
     if !matches!(kind, LinkKind::AfXdp | LinkKind::Pci) {
         return Finding::ok(check, "this link locks no memory");
@@ -85,7 +90,7 @@ mod tests {
         Captured::new().file("proc/self/limits", text)
     }
 
-    const NEED: Need = Need {
+    const NEED: MemoryRequirement = MemoryRequirement {
         mbufs: 8_000,
         frames: 26 << 20,
         buffers: 0,

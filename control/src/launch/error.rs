@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 
-use super::need::Need;
+use super::memory_requirement::MemoryRequirement;
 use crate::exception::ExceptionError;
 use crate::failure::Failure;
 use crate::link::{NoLink, QueueMismatch};
@@ -31,7 +31,7 @@ pub(crate) enum LaunchError {
         /// What went wrong.
         cause: String,
         /// How many pages there should be.
-        need: Need,
+        need: MemoryRequirement,
     },
     /// The process may not take the link.
     #[error("{link}: {lacking}")]

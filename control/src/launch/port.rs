@@ -8,7 +8,7 @@ use dpdk::{Eal, LinkKind, Port, PortInfo, PortPlan, QueuePair, Running, StartErr
 use engine::exception::FRAMES_MAX;
 
 use super::error::LaunchError;
-use super::need::Need;
+use super::memory_requirement::MemoryRequirement;
 use super::spreading::Spreading;
 use super::vhost::{self, Handover};
 use crate::config::{Offloads, Plan};
@@ -40,7 +40,7 @@ pub(crate) fn take(
     links: &[Link],
     host: &HostLinks,
     plan: &Plan,
-    need: Need,
+    need: MemoryRequirement,
 ) -> Result<Taken, LaunchError> {
     let mut attempts = Vec::new();
     for link in links {
@@ -63,7 +63,7 @@ fn start(
     link: &Link,
     host: &HostLinks,
     plan: &Plan,
-    need: Need,
+    need: MemoryRequirement,
 ) -> Result<Taken, LaunchError> {
     if let Some(lacking) = host.rights.lacking(link.device().kind()) {
         return Err(LaunchError::Rights { link: link.to_string(), lacking });
@@ -153,7 +153,7 @@ pub(crate) fn release(ports: Vec<Port<Running>>) -> Result<(), StopError> {
 
 /// Waits until the cable carries, for a while. Without a carrier we serve all the same: it may come.
 pub(crate) fn await_carrier(port: &Port<Running>) {
-    let deadline = Instant::now() + CARRIER_PATIENCE;
+    let deadline = Instant::now() + CARRIER_TIMEOUT;
     while !port.link().is_ok_and(|link| link.up) {
         if Instant::now() > deadline {
             tracing::warn!("the link has no carrier: is the cable in, is the other side up?");
@@ -164,5 +164,5 @@ pub(crate) fn await_carrier(port: &Port<Running>) {
 }
 
 /// Negotiating 10GBASE-T takes about this long.
-const CARRIER_PATIENCE: Duration = Duration::from_secs(5);
+const CARRIER_TIMEOUT: Duration = Duration::from_secs(5);
 const CARRIER_LOOK_EVERY: Duration = Duration::from_millis(50);

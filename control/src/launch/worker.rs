@@ -12,7 +12,7 @@ use engine::{Buffer, CorePlan, Nic, Now, Worker, exception};
 use handlers::Edition;
 
 use super::idle::{Sources, Waiter};
-use super::need::BUFFER_ALIGN;
+use super::memory_requirement::BUFFER_ALIGN;
 use crate::config::Pause;
 
 /// What a worker is made from.

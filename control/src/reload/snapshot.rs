@@ -1,7 +1,7 @@
 //! Snapshots: what the workers serve with, and those they served with before.
 //!
 //! A worker never frees memory. Of every edition that is lent to one, a snapshot keeps a count of its
-//! own; a snapshot that was replaced goes on the [`Shelf`] and stays there until the counts of the
+//! own; a snapshot that was replaced goes on the [`RetiredSnapshots`] and stays there until the counts of the
 //! workers are gone, and with them those of whoever still answers an ask of its site.
 
 use std::sync::Arc;
@@ -44,9 +44,9 @@ impl Snapshot {
 
 /// Snapshots that were replaced.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf(Vec<Snapshot>);
+pub(crate) struct RetiredSnapshots(Vec<Snapshot>);
 
-impl Shelf {
+impl RetiredSnapshots {
     /// Keeps `snapshot` until nobody has anything of it.
     pub(crate) fn put(&mut self, snapshot: Snapshot) {
         self.0.push(snapshot);
@@ -83,30 +83,30 @@ mod tests {
         let snapshot = snapshot(2);
         let lent: Vec<_> = snapshot.editions.iter().map(Arc::clone).collect();
         let site = Arc::clone(&snapshot.content.site);
-        let mut shelf = Shelf::default();
-        shelf.put(snapshot);
-        assert_eq!(shelf.sweep().len(), 0, "both workers have theirs");
+        let mut retired_snapshots = RetiredSnapshots::default();
+        retired_snapshots.put(snapshot);
+        assert_eq!(retired_snapshots.sweep().len(), 0, "both workers have theirs");
         let mut lent = lent.into_iter();
         drop(lent.next());
-        assert_eq!(shelf.sweep().len(), 0, "one worker has its own");
+        assert_eq!(retired_snapshots.sweep().len(), 0, "one worker has its own");
         drop(lent);
-        assert_eq!(shelf.sweep().len(), 0, "an ask of the site is under way");
-        assert_eq!(shelf.len(), 1);
+        assert_eq!(retired_snapshots.sweep().len(), 0, "an ask of the site is under way");
+        assert_eq!(retired_snapshots.len(), 1);
         drop(site);
-        assert_eq!(shelf.sweep().len(), 1);
-        assert_eq!(shelf.len(), 0);
+        assert_eq!(retired_snapshots.sweep().len(), 1);
+        assert_eq!(retired_snapshots.len(), 0);
     }
 
     #[test]
     fn an_old_snapshot_does_not_hold_up_a_newer_one() {
-        let mut shelf = Shelf::default();
+        let mut retired_snapshots = RetiredSnapshots::default();
         let (old, new) = (snapshot(1), snapshot(1));
         let held = Arc::clone(&old.editions[0]);
-        shelf.put(old);
-        shelf.put(new);
-        assert_eq!(shelf.sweep().len(), 1);
-        assert_eq!(shelf.len(), 1);
+        retired_snapshots.put(old);
+        retired_snapshots.put(new);
+        assert_eq!(retired_snapshots.sweep().len(), 1);
+        assert_eq!(retired_snapshots.len(), 1);
         drop(held);
-        assert_eq!(shelf.sweep().len(), 1);
+        assert_eq!(retired_snapshots.sweep().len(), 1);
     }
 }

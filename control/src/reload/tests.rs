@@ -1,4 +1,4 @@
-//! The reloader between desks that ask and workers that this file plays.
+//! The reloader between handles that ask and workers that this file plays.
 
 use std::fs;
 use std::path::Path;
@@ -27,10 +27,10 @@ pub(super) fn snapshot(workers: usize) -> Snapshot {
     Snapshot::new(content(), &forms)
 }
 
-/// A reloader that is not running yet, its desk, and control's ends of its workers.
+/// A reloader that is not running yet, its handle, and control's ends of its workers.
 struct Stage {
     behind: Behind,
-    desk: ReloadDesk,
+    handle: ReloadHandle,
     ends: Vec<Arc<ControlEnd<Edition>>>,
     reloader: Reloader,
 }
@@ -62,39 +62,42 @@ impl Stage {
         let config = Config::default();
         let plan = Plan::check(&config, &host).expect("the defaults are a plan");
         let options = options(&directory.path().join("p.toml"));
-        let source =
-            Source { options, standing: Standing::new(config, host), sample: Sample::default() };
+        let source = Source {
+            options,
+            running: RunningConfig::new(config, host),
+            sample: Sample::default(),
+        };
         let wall = WallClock::new(0);
         let end = |_| Arc::new(link::pair(&wall, 1).0);
         let ends: Vec<Arc<ControlEnd<Edition>>> = (0..workers).map(end).collect();
         let serving = snapshot(workers);
         let forms = serving.editions.iter().map(|edition| Arc::clone(edition.forms()));
-        let recipients = ends.iter().zip(forms).enumerate();
-        let recipients: Vec<_> = recipients
-            .map(|(core, (end, forms))| Recipient::new(core, Arc::clone(end), forms))
+        let handles = ends.iter().zip(forms).enumerate();
+        let handles: Vec<_> = handles
+            .map(|(core, (end, forms))| WorkerHandle::new(core, Arc::clone(end), forms))
             .collect();
         let offload =
             OffloadService::start(&plan, Vec::new(), &serving.content.site).expect("starts");
         let offload = Arc::new(offload);
-        let (workshop, _) = Workshop::open().expect("a thread");
-        let origin = (source, workshop);
-        let (desk, reloader) = Reloader::new(
+        let (loader, _) = LoaderThread::open().expect("a thread");
+        let origin = (source, loader);
+        let (handle, reloader) = Reloader::new(
             origin,
-            recipients,
+            handles,
             Arc::clone(&offload),
             serving,
             ServiceManager::default(),
         );
         let behind = Behind { directory, offload };
         behind.write(ROUTE);
-        Self { behind, desk, ends, reloader }
+        Self { behind, handle, ends, reloader }
     }
 
-    /// Starts the reloader. What is left: what is behind it, and its desk.
-    fn run(self) -> (Behind, ReloadDesk) {
-        let Self { behind, desk, reloader, .. } = self;
+    /// Starts the reloader. What is left: what is behind it, and its handle.
+    fn run(self) -> (Behind, ReloadHandle) {
+        let Self { behind, handle, reloader, .. } = self;
         task::spawn(reloader.run());
-        (behind, desk)
+        (behind, handle)
     }
 
     /// Counts as the workers do when they take everything that is ever sent.
@@ -102,11 +105,11 @@ impl Stage {
         self.ends.iter().for_each(|end| end.stats().sites_installed.add(1_000));
     }
 
-    /// Puts snapshots on the shelf until no more may be alive; returns what holds them there.
+    /// Retires snapshots until no more may be alive; returns what holds them there.
     fn crowd(&mut self) -> Vec<Arc<Edition>> {
         let retired: Vec<_> = (0..SNAPSHOTS_MAX - 1).map(|_| snapshot(1)).collect();
         let held = retired.iter().map(|snapshot| Arc::clone(&snapshot.editions[0])).collect();
-        retired.into_iter().for_each(|snapshot| self.reloader.shelf.put(snapshot));
+        retired.into_iter().for_each(|snapshot| self.reloader.retired_snapshots.put(snapshot));
         held
     }
 }
@@ -131,29 +134,29 @@ fn options(file: &Path) -> Options {
 async fn a_reload_serves_what_the_file_says_now() {
     let stage = Stage::new(2);
     stage.take_all();
-    let (_behind, desk) = stage.run();
-    let reloaded = desk.reload().await.expect("is done");
+    let (_behind, handle) = stage.run();
+    let reloaded = handle.reload().await.expect("is done");
     assert_eq!((reloaded.routes_before, reloaded.routes), (0, 1));
     assert!(reloaded.bytes > reloaded.bytes_before);
     assert_eq!(reloaded.at_restart, Vec::<String>::new());
-    let again = desk.reload().await.expect("is done again");
+    let again = handle.reload().await.expect("is done again");
     assert_eq!((again.routes_before, again.bytes_before), (1, reloaded.bytes));
-    assert_eq!(desk.readings().reloads, 2);
+    assert_eq!(handle.readings().reloads, 2);
 }
 
 #[tokio::test]
 async fn a_file_that_is_wrong_changes_nothing() {
     let stage = Stage::new(1);
     stage.take_all();
-    let (behind, desk) = stage.run();
+    let (behind, handle) = stage.run();
     behind.write("[listen]\nprot = 81\n");
-    let error = desk.reload().await.expect_err("is refused").to_string();
+    let error = handle.reload().await.expect_err("is refused").to_string();
     assert!(error.starts_with("the reload was refused, what was served before still is: "));
     assert!(error.contains("p.toml:2: unknown key listen.prot"), "{error}");
     let refused = ReloadReadings { reloads_refused: 1, ..ReloadReadings::default() };
-    assert_eq!(desk.readings(), refused);
+    assert_eq!(handle.readings(), refused);
     behind.write(ROUTE);
-    let reloaded = desk.reload().await.expect("is done");
+    let reloaded = handle.reload().await.expect("is done");
     assert_eq!(reloaded.routes_before, 0, "what was served at first was served until now");
 }
 
@@ -161,24 +164,24 @@ async fn a_file_that_is_wrong_changes_nothing() {
 async fn reloads_that_were_asked_for_at_once_are_one() {
     let stage = Stage::new(1);
     stage.take_all();
-    let (_behind, desk) = stage.run();
-    // One thread: the reloader runs when these wait, and all are on the desk by then.
-    desk.order();
-    let (one, two) = tokio::join!(desk.reload(), desk.reload());
+    let (_behind, handle) = stage.run();
+    // One thread: the reloader runs when these wait, and all are on the handle by then.
+    handle.order();
+    let (one, two) = tokio::join!(handle.reload(), handle.reload());
     assert_eq!(one.expect("is done"), two.expect("is done"));
-    assert_eq!(desk.readings().reloads, 1);
+    assert_eq!(handle.readings().reloads, 1);
 }
 
 #[tokio::test]
 async fn a_server_on_its_way_down_is_not_reloaded() {
-    let Stage { behind: _behind, desk, reloader, .. } = Stage::new(1);
+    let Stage { behind: _behind, handle, reloader, .. } = Stage::new(1);
     let task = task::spawn(reloader.run());
-    desk.close();
-    let error = desk.reload().await.expect_err("is refused");
+    handle.close();
+    let error = handle.reload().await.expect_err("is refused");
     assert!(matches!(*error, ReloadError::Draining), "{error}");
     task.abort();
     assert!(task.await.expect_err("was aborted").is_cancelled());
-    let error = desk.reload().await.expect_err("nobody is there");
+    let error = handle.reload().await.expect_err("nobody is there");
     assert!(matches!(*error, ReloadError::Draining), "{error}");
 }
 
@@ -188,7 +191,8 @@ async fn a_worker_that_does_not_turn_is_named() {
     stage.ends[0].stats().sites_installed.add(1);
     stage.reloader.install(content());
     let short = Duration::from_millis(20);
-    let error = stage.reloader.settle(short).await.expect_err("one is deaf").to_string();
+    let error =
+        stage.reloader.settle(short).await.expect_err("the ring of one is full").to_string();
     assert!(error.starts_with("cores [1]: "), "{error}");
     // What it will find in its ring stays alive, and so does what it still serves with.
     stage.ends[1].stats().sites_installed.add(1);
@@ -212,8 +216,8 @@ async fn there_is_an_end_to_what_may_be_alive() {
     stage.take_all();
     let mut held = stage.crowd();
     let error = stage.reloader.reload().await.expect_err("is refused");
-    assert!(matches!(error, ReloadError::Crowded), "{error}");
-    assert_eq!(stage.desk.readings().sites_retired, 7);
+    assert!(matches!(error, ReloadError::TooManySnapshots), "{error}");
+    assert_eq!(stage.handle.readings().sites_retired, 7);
     held.pop();
     let reloaded = stage.reloader.reload().await.expect("there is room for one again");
     assert_eq!(reloaded.routes, 1);

@@ -12,7 +12,7 @@ fn of(variables: &[(&str, &str)]) -> Environment {
 fn message(name: &str, value: &str) -> String {
     let environment = of(&[(name, value)]);
     assert!(environment.keys.is_empty(), "{:?}", environment.keys);
-    let messages: Vec<_> = environment.mistakes.iter().map(ToString::to_string).collect();
+    let messages: Vec<_> = environment.errors.iter().map(ToString::to_string).collect();
     messages.join("\n")
 }
 
@@ -39,7 +39,7 @@ fn an_empty_variable_and_those_of_others_are_absent() {
         ("MY_POLLUX_PORT", "1"),
         ("pollux_listen_port", "1"),
     ]);
-    assert_eq!((environment.keys.len(), environment.mistakes.len()), (0, 0));
+    assert_eq!((environment.keys.len(), environment.errors.len()), (0, 0));
     assert_eq!(environment.database_url, None);
 }
 
@@ -73,7 +73,7 @@ fn a_name_of_no_key_is_a_mistake_that_says_what_to_write() {
 #[test]
 fn all_mistakes_are_kept() {
     let environment = of(&[("POLLUX_LOG_LEVLE", "1"), ("POLLUX_LOG_FROMAT", "2")]);
-    let names: Vec<_> = environment.mistakes.iter().map(ToString::to_string).collect();
+    let names: Vec<_> = environment.errors.iter().map(ToString::to_string).collect();
     assert!(
         names[0].starts_with("POLLUX_LOG_FROMAT: ") && names[1].starts_with("POLLUX_LOG_LEVLE: ")
     );
@@ -85,13 +85,13 @@ fn what_is_not_utf_8_is_refused_where_it_is_ours() {
     for name in ["POLLUX_DATA_DIRECTORY", "DATABASE_URL", "DATABASE_MAX_CONN"] {
         let environment = Environment::of([(name.into(), bytes())]);
         assert_eq!(
-            environment.mistakes[0].to_string(),
+            environment.errors[0].to_string(),
             format!("{name}: not UTF-8; set it anew, or unset it")
         );
     }
-    assert!(Environment::of([("LESS".into(), bytes())]).mistakes.is_empty());
+    assert!(Environment::of([("LESS".into(), bytes())]).errors.is_empty());
     let name = OsString::from_vec(b"POLLUX_LOG_LEVE\xff".to_vec());
-    let message = Environment::of([(name, "info".into())]).mistakes[0].to_string();
+    let message = Environment::of([(name, "info".into())]).errors[0].to_string();
     assert!(message.ends_with("unknown variable; did you mean POLLUX_LOG_LEVEL?"), "{message}");
 }
 

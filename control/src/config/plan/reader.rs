@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::raw::Given;
 use super::super::secret::{HIDDEN, quote};
 use super::super::units::{self, Expected};
+use super::super::values::Given;
 use super::super::{Config, ConfigError, Key, Place};
 
 /// Reads typed values out of a [`Config`].

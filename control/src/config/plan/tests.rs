@@ -22,7 +22,7 @@ fn check_with(
     database_max_conn: Option<&str>,
 ) -> Result<Plan, ConfigError> {
     let mut config = config(text);
-    config.heed(Environment {
+    config.apply_environment(Environment {
         database_url: database_url.map(str::to_owned),
         database_max_conn: database_max_conn.map(str::to_owned),
         ..Environment::default()
@@ -327,7 +327,7 @@ fn a_wrong_environment_is_named_and_no_password_is_shown() {
          sslmode=disable, and reach the server over a network you trust or a Unix socket"
     );
     let table = config("postgres.url = { password = \"secret\" }");
-    assert!(!table.mistakes()[0].to_string().contains("secret"));
+    assert!(!table.errors()[0].to_string().contains("secret"));
     for elsewhere in [
         "[postgres]\nulr = \"postgres://u:secret@h/db\"",
         "[[route]]\npath = \"/\"\nkind = \"sum\"\nurl = \"postgres://u:secret@h/db\"",
@@ -335,8 +335,8 @@ fn a_wrong_environment_is_named_and_no_password_is_shown() {
         "\"postgres://u:secret@h/db\" = 1",
     ] {
         let config = config(elsewhere);
-        let mistakes: Vec<_> = config.mistakes().iter().map(ToString::to_string).collect();
-        assert!(!mistakes.is_empty() && !mistakes.join("\n").contains("secret"), "{mistakes:?}");
+        let errors: Vec<_> = config.errors().iter().map(ToString::to_string).collect();
+        assert!(!errors.is_empty() && !errors.join("\n").contains("secret"), "{errors:?}");
     }
     let link = message("link.device = \"postgres://u:secret@h/db\"");
     assert!(link.contains("(not shown)") && !link.contains("secret"), "{link}");

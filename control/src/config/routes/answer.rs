@@ -7,10 +7,10 @@ use http1::Status;
 
 use super::content_path::ContentPath;
 use super::table::{Field, Table};
-use crate::config::page::Noted;
+use crate::config::diagnostics::Reported;
 
 /// The same bytes always.
-pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
+pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Reported> {
     let status = status(table).map(|status| status.unwrap_or(Status::S200));
     let etag = table.text("etag");
     let content = content(table, status.ok());
@@ -19,7 +19,7 @@ pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), No
 }
 
 /// Files of a directory.
-pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
+pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Reported> {
     let directory = reads(table, "directory", "\"static\"");
     let index = table.text("index").map(|index| index.unwrap_or_else(|| INDEX.to_owned()));
     let cache_control = table.text("cache_control");
@@ -32,14 +32,14 @@ pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), No
 }
 
 /// Somewhere else.
-pub(super) fn redirect(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
+pub(super) fn redirect(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Reported> {
     let status = status(table).map(|status| status.unwrap_or(Status::S308));
     let location = table.need("to", "\"/..\"").and_then(Field::text);
     Ok((Kind::Redirect { status: status?, location: location? }, None))
 }
 
 /// Key `status`.
-pub(super) fn status(table: &Table<'_>) -> Result<Option<Status>, Noted> {
+pub(super) fn status(table: &Table<'_>) -> Result<Option<Status>, Reported> {
     let Some(field) = table.field("status") else { return Ok(None) };
     let code = field.integer()?;
     if let Some(status) = Status::ALL.iter().find(|status| i64::from(status.code()) == code) {
@@ -54,7 +54,7 @@ pub(super) fn reads(
     table: &Table<'_>,
     key: &'static str,
     example: &str,
-) -> Result<ContentPath, Noted> {
+) -> Result<ContentPath, Reported> {
     let field = table.need(key, example)?;
     let path = PathBuf::from(field.text()?);
     if path.as_os_str().is_empty() {
@@ -71,7 +71,7 @@ pub(super) fn reads(
 fn content(
     table: &Table<'_>,
     status: Option<Status>,
-) -> Result<(String, Vec<u8>, Option<ContentPath>), Noted> {
+) -> Result<(String, Vec<u8>, Option<ContentPath>), Reported> {
     let media_type = table.text("type");
     match (table.field("body"), table.field("file")) {
         (Some(body), Some(_)) => {

@@ -4,10 +4,10 @@ use handlers::blueprint::Compress;
 use http1::coding::Coding;
 
 use super::table::{Field, Table};
-use crate::config::page::Noted;
+use crate::config::diagnostics::Reported;
 
 /// Keys `compress` and `codings`.
-pub(super) fn read(table: &Table<'_>) -> Result<Compress, Noted> {
+pub(super) fn read(table: &Table<'_>) -> Result<Compress, Reported> {
     let codings = table.field("codings").map(read_codings);
     let Some(field) = table.field("compress") else {
         return match table.field("codings") {
@@ -36,7 +36,7 @@ enum When {
     Each,
 }
 
-fn read_codings(field: &Field<'_>) -> Result<Vec<Coding>, Noted> {
+fn read_codings(field: &Field<'_>) -> Result<Vec<Coding>, Reported> {
     let mut codings = Vec::new();
     for item in field.list()? {
         let coding = item.choice(&[("br", Coding::Br), ("gzip", Coding::Gzip)])?;

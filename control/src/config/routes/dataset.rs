@@ -6,10 +6,10 @@ use handlers::blueprint::{DatasetPlan, Kind};
 use super::content_path::ContentPath;
 use super::table::{Field, Table};
 use super::{answer, parameters};
-use crate::config::page::Noted;
+use crate::config::diagnostics::Reported;
 
 /// The first items of a JSON array.
-pub(super) fn read(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Noted> {
+pub(super) fn read(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Reported> {
     let file = answer::reads(table, "file", "\"dataset.json\"");
     let computed = table.field("computed").map(Field::texts).transpose();
     let count = table.text("count");

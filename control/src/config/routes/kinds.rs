@@ -3,8 +3,8 @@
 use handlers::Methods;
 
 use super::table::Table;
-use crate::config::near::nearest;
-use crate::config::page::Noted;
+use crate::config::diagnostics::Reported;
+use crate::config::did_you_mean::nearest;
 
 /// What a route is, by the word of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum KindName {
 }
 
 /// Key `kind`.
-pub(super) fn read(table: &Table<'_>) -> Result<KindName, Noted> {
+pub(super) fn read(table: &Table<'_>) -> Result<KindName, Reported> {
     let words = KindName::ALL.map(|kind| (kind.name(), kind));
     if let Some(field) = table.field("kind") {
         return field.choice(&words);
@@ -30,7 +30,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<KindName, Noted> {
 }
 
 /// Notes every key that is not one of the kind; of any kind, if the kind is not known.
-pub(super) fn refuse_others(table: &Table<'_>, kind: Option<KindName>) -> Result<(), Noted> {
+pub(super) fn refuse_others(table: &Table<'_>, kind: Option<KindName>) -> Result<(), Reported> {
     let own = |kind: KindName| COMMON.iter().chain(kind.keys()).copied();
     let every = || KindName::ALL.into_iter().flat_map(own);
     let known: Vec<&str> = kind.map_or_else(|| every().collect(), |kind| own(kind).collect());

@@ -5,10 +5,10 @@ use http1::Method;
 
 use super::kinds::KindName;
 use super::table::{Field, Table};
-use crate::config::page::Noted;
+use crate::config::diagnostics::Reported;
 
 /// Key `methods`.
-pub(super) fn read(table: &Table<'_>, kind: Option<KindName>) -> Result<Methods, Noted> {
+pub(super) fn read(table: &Table<'_>, kind: Option<KindName>) -> Result<Methods, Reported> {
     let Some(field) = table.field("methods") else {
         return Ok(kind.map_or(Methods::GET, KindName::default_methods));
     };
@@ -30,7 +30,7 @@ pub(super) fn read(table: &Table<'_>, kind: Option<KindName>) -> Result<Methods,
     Ok(methods)
 }
 
-fn read_one(item: &Field<'_>) -> Result<Method, Noted> {
+fn read_one(item: &Field<'_>) -> Result<Method, Reported> {
     let text = item.text()?;
     match Method::from_name(text.as_bytes()) {
         Some(Method::Head) => Err(item.refuse("comes with GET", "write \"GET\"")),

@@ -4,17 +4,17 @@ use handlers::blueprint::{Outside, Parameter, Source, Value, ValueKind};
 use toml::de::DeValue;
 
 use super::table::{Field, Table};
-use crate::config::page::Noted;
+use crate::config::diagnostics::Reported;
 
 /// Key `parameters`.
-pub(super) fn read(table: &Table<'_>) -> Result<Vec<Parameter>, Noted> {
+pub(super) fn read(table: &Table<'_>) -> Result<Vec<Parameter>, Reported> {
     let Some(field) = table.field("parameters") else { return Ok(Vec::new()) };
     let table = field.table()?;
-    let parameters: Vec<Result<_, Noted>> = table.fields().iter().map(read_one).collect();
+    let parameters: Vec<Result<_, Reported>> = table.fields().iter().map(read_one).collect();
     parameters.into_iter().collect()
 }
 
-fn read_one(field: &Field<'_>) -> Result<Parameter, Noted> {
+fn read_one(field: &Field<'_>) -> Result<Parameter, Reported> {
     let table = field.table()?;
     let keys = table.only(&["from", "type", "default", "bounds", "outside"]);
     let from = table.need("from", "\"query\", say").and_then(|field| field.choice(&SOURCES));
@@ -37,7 +37,7 @@ fn read_one(field: &Field<'_>) -> Result<Parameter, Noted> {
 }
 
 /// Key `default`, of the type that the parameter has.
-fn value(field: &Field<'_>, kind: ValueKind) -> Result<Value, Noted> {
+fn value(field: &Field<'_>, kind: ValueKind) -> Result<Value, Reported> {
     Ok(match kind {
         ValueKind::Integer => Value::Integer(field.integer()?),
         ValueKind::Number => Value::Number(number(field)?),
@@ -50,7 +50,7 @@ fn value(field: &Field<'_>, kind: ValueKind) -> Result<Value, Noted> {
     })
 }
 
-fn bounds(field: &Field<'_>) -> Result<(f64, f64), Noted> {
+fn bounds(field: &Field<'_>) -> Result<(f64, f64), Reported> {
     match field.list()?.as_slice() {
         [least, most] => {
             let (least, most) = (number(least), number(most));
@@ -61,7 +61,7 @@ fn bounds(field: &Field<'_>) -> Result<(f64, f64), Noted> {
 }
 
 /// A whole or decimal number; `inf` leaves a side of bounds open.
-fn number(field: &Field<'_>) -> Result<f64, Noted> {
+fn number(field: &Field<'_>) -> Result<f64, Reported> {
     let number = match field.value() {
         // Digits and sign; the other radixes are those of integers only.
         DeValue::Integer(_) => field.integer()?.to_string().parse().ok(),

@@ -7,20 +7,20 @@ use std::time::Duration;
 use handlers::blueprint::{CachePlan, Database, Kind, QueryPlan};
 use http1::Status;
 
-use super::book::Book;
 use super::content_path::ContentPath;
+use super::references::References;
 use super::table::{Field, Table};
 use super::{answer, parameters};
-use crate::config::page::Noted;
+use crate::config::diagnostics::Reported;
 use crate::config::units::{self, Expected};
 
 /// Rows of an SQLite file.
 pub(super) fn sqlite(
     table: &Table<'_>,
-    book: &Book<'_>,
-) -> Result<(Kind, Option<ContentPath>), Noted> {
+    references: &References<'_>,
+) -> Result<(Kind, Option<ContentPath>), Reported> {
     let file = answer::reads(table, "database", "\"benchmark.db\"");
-    let plan = query(table, book, Database::Sqlite(PathBuf::new()));
+    let plan = query(table, references, Database::Sqlite(PathBuf::new()));
     let (file, plan) = (file?, plan?);
     Ok((Kind::Query(Box::new(plan)), Some(file)))
 }
@@ -28,15 +28,19 @@ pub(super) fn sqlite(
 /// Rows of the PostgreSQL server.
 pub(super) fn postgres(
     table: &Table<'_>,
-    book: &Book<'_>,
-) -> Result<(Kind, Option<ContentPath>), Noted> {
-    Ok((Kind::Query(Box::new(query(table, book, Database::Postgres)?)), None))
+    references: &References<'_>,
+) -> Result<(Kind, Option<ContentPath>), Reported> {
+    Ok((Kind::Query(Box::new(query(table, references, Database::Postgres)?)), None))
 }
 
-fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<QueryPlan, Noted> {
+fn query(
+    table: &Table<'_>,
+    references: &References<'_>,
+    database: Database,
+) -> Result<QueryPlan, Reported> {
     let statement = table
         .need("statement", "\"..\", a name of [statements]")
-        .and_then(|field| book.statement(field));
+        .and_then(|field| references.statement(field));
     let arguments = table.field("arguments").map(Field::words).transpose();
     let parameters = parameters::read(table);
     let row = table.need("row", "'{\"id\": id}', say").and_then(Field::text);
@@ -44,7 +48,7 @@ fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<Query
     let status = answer::status(table);
     let unavailable = table.text("unavailable");
     let cache = cache(table);
-    let invalidates = invalidates(table, book);
+    let invalidates = invalidates(table, references);
     let (statement, sql) = statement?;
     Ok(QueryPlan {
         database,
@@ -62,7 +66,7 @@ fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<Query
 }
 
 /// Keys `cache` and `cache_header`.
-fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Noted> {
+fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Reported> {
     let header = table.text("cache_header");
     match (table.field("cache"), table.field("cache_header")) {
         (None, None) => Ok(None),
@@ -75,7 +79,7 @@ fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Noted> {
     }
 }
 
-fn lifetime(field: &Field<'_>) -> Result<Duration, Noted> {
+fn lifetime(field: &Field<'_>) -> Result<Duration, Reported> {
     let text = field.text()?;
     let lifetime = units::duration(&text).map_err(|Expected(expected)| {
         field.refuse("not understood", format!("write {expected}"))
@@ -89,9 +93,10 @@ fn lifetime(field: &Field<'_>) -> Result<Duration, Noted> {
 }
 
 /// Names of routes that keep answers.
-fn invalidates(table: &Table<'_>, book: &Book<'_>) -> Result<Vec<String>, Noted> {
+fn invalidates(table: &Table<'_>, references: &References<'_>) -> Result<Vec<String>, Reported> {
     let Some(field) = table.field("invalidates") else { return Ok(Vec::new()) };
-    let names: Vec<Result<_, Noted>> = field.list()?.iter().map(|item| book.route(item)).collect();
+    let names: Vec<Result<_, Reported>> =
+        field.list()?.iter().map(|item| references.route(item)).collect();
     names.into_iter().collect()
 }
 

@@ -1,11 +1,11 @@
-//! A table of the file, read key by key. A value of the wrong kind is noted on the page, with its place
+//! A table of the file, read key by key. A value of the wrong kind is reported, with its place
 //! and what belongs there.
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::config::near::nearest;
-use crate::config::page::{Noted, Page, in_order};
+use crate::config::diagnostics::{Diagnostics, Reported, in_order};
+use crate::config::did_you_mean::nearest;
 use crate::config::{ConfigError, Place};
 
 /// The section of SQL texts.
@@ -15,7 +15,7 @@ pub(in crate::config) const ROUTE: &str = "route";
 
 /// A table and its place.
 pub(super) struct Table<'a> {
-    page: &'a Page<'a>,
+    diagnostics: &'a Diagnostics<'a>,
     path: String,
     place: Place,
     fields: Vec<Field<'a>>,
@@ -23,7 +23,7 @@ pub(super) struct Table<'a> {
 
 /// A key, its value and its place.
 pub(super) struct Field<'a> {
-    page: &'a Page<'a>,
+    diagnostics: &'a Diagnostics<'a>,
     /// From the section on: `route.parameters.id.bounds`.
     path: String,
     name: &'a str,
@@ -33,14 +33,14 @@ pub(super) struct Field<'a> {
 
 /// The tables of a list such as `[[route]]`.
 pub(super) fn list<'a>(
-    page: &'a Page<'a>,
+    diagnostics: &'a Diagnostics<'a>,
     document: &'a DeTable<'a>,
     name: &'static str,
 ) -> Vec<Table<'a>> {
     let Some((key, value)) = document.get_key_value(name) else { return Vec::new() };
     let wrong = |value: &Spanned<DeValue<'_>>| {
-        page.note(ConfigError::Unknown {
-            place: page.place(value.span().start.max(key.span().start)),
+        diagnostics.report(ConfigError::Unknown {
+            place: diagnostics.place(value.span().start.max(key.span().start)),
             what: format!("form of {name}"),
             fix: format!("write [[{name}]], in two brackets, above the keys of each"),
         });
@@ -53,8 +53,8 @@ pub(super) fn list<'a>(
     for item in items.iter() {
         match item.get_ref() {
             DeValue::Table(table) => {
-                let place = page.place(item.span().start);
-                tables.push(Table::new(page, name.to_owned(), place, table));
+                let place = diagnostics.place(item.span().start);
+                tables.push(Table::new(diagnostics, name.to_owned(), place, table));
             }
             _ => wrong(item),
         }
@@ -65,18 +65,18 @@ pub(super) fn list<'a>(
 impl<'a> Table<'a> {
     /// The entries of `table`, which stands at `place` and is called `path`.
     pub(super) fn new(
-        page: &'a Page<'a>,
+        diagnostics: &'a Diagnostics<'a>,
         path: String,
         place: Place,
         table: &'a DeTable<'a>,
     ) -> Self {
         let field = |(name, value): (&'a Spanned<DeString<'a>>, _)| {
-            let place = page.place(name.span().start);
+            let place = diagnostics.place(name.span().start);
             let name = name.get_ref().as_ref();
-            Field { page, path: format!("{path}.{name}"), name, place, value }
+            Field { diagnostics, path: format!("{path}.{name}"), name, place, value }
         };
         let fields = in_order(table).into_iter().map(field).collect();
-        Self { page, path, place, fields }
+        Self { diagnostics, path, place, fields }
     }
 
     /// Where it begins.
@@ -95,18 +95,18 @@ impl<'a> Table<'a> {
     }
 
     /// The text of an entry, if it is there.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Noted> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Reported> {
         self.field(name).map(Field::text).transpose()
     }
 
     /// An entry that must be there; `example` is one.
-    pub(super) fn need(&self, name: &str, example: &str) -> Result<&Field<'a>, Noted> {
+    pub(super) fn need(&self, name: &str, example: &str) -> Result<&Field<'a>, Reported> {
         self.field(name).ok_or_else(|| self.missing(name, &format!("write {name} = {example}")))
     }
 
     /// Notes that an entry is missing.
-    pub(super) fn missing(&self, name: &str, fix: &str) -> Noted {
-        self.page.note(ConfigError::Route {
+    pub(super) fn missing(&self, name: &str, fix: &str) -> Reported {
+        self.diagnostics.report(ConfigError::Route {
             place: self.place.clone(),
             what: format!("{}.{name}", self.path),
             problem: "is missing".into(),
@@ -115,17 +115,17 @@ impl<'a> Table<'a> {
     }
 
     /// Notes an entry of a name that is none of `known`.
-    pub(super) fn unknown(&self, field: &Field<'_>, known: &[&str]) -> Noted {
+    pub(super) fn unknown(&self, field: &Field<'_>, known: &[&str]) -> Reported {
         let fix = match nearest(field.name, known.iter().copied()) {
             Some(near) => format!("did you mean {}.{near}?", self.path),
             None => format!("{} has {}", self.path, known.join(", ")),
         };
         let what = format!("key {}", field.path);
-        self.page.note(ConfigError::Unknown { place: field.place.clone(), what, fix })
+        self.diagnostics.report(ConfigError::Unknown { place: field.place.clone(), what, fix })
     }
 
     /// Notes every entry of a name that is none of `known`.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), Noted> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Reported> {
         let strange = self.fields.iter().filter(|field| !known.contains(&field.name));
         strange.map(|field| Err(self.unknown(field, known))).fold(Ok(()), Result::and)
     }
@@ -138,11 +138,11 @@ impl<'a> Table<'a> {
         while let Some((name, value, place)) = open.pop() {
             if let DeValue::Table(table) = value.get_ref() {
                 open.extend(table.iter().map(|(key, value)| {
-                    let place = self.page.place(key.span().start);
+                    let place = self.diagnostics.place(key.span().start);
                     (format!("{name}.{}", key.get_ref()), value, place)
                 }));
             }
-            spots.push((name, place, self.page.excerpt(value.span())));
+            spots.push((name, place, self.diagnostics.excerpt(value.span())));
         }
         spots.into_iter()
     }
@@ -165,17 +165,17 @@ impl<'a> Field<'a> {
     }
 
     /// Notes that the value is not good.
-    pub(super) fn refuse(&self, problem: impl Into<String>, fix: impl Into<String>) -> Noted {
-        self.page.note(ConfigError::Route {
+    pub(super) fn refuse(&self, problem: impl Into<String>, fix: impl Into<String>) -> Reported {
+        self.diagnostics.report(ConfigError::Route {
             place: self.place.clone(),
-            what: format!("{} = {}", self.path, self.page.excerpt(self.value.span())),
+            what: format!("{} = {}", self.path, self.diagnostics.excerpt(self.value.span())),
             problem: problem.into(),
             fix: fix.into(),
         })
     }
 
     /// A text.
-    pub(super) fn text(&self) -> Result<String, Noted> {
+    pub(super) fn text(&self) -> Result<String, Reported> {
         match self.value() {
             DeValue::String(text) => Ok(text.to_string()),
             _ => Err(self.refuse("not a text", "put it in quotes")),
@@ -183,7 +183,7 @@ impl<'a> Field<'a> {
     }
 
     /// A whole number.
-    pub(super) fn integer(&self) -> Result<i64, Noted> {
+    pub(super) fn integer(&self) -> Result<i64, Reported> {
         match self.value() {
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_err(|_| self.refuse("beyond 64 bits", "write a smaller number")),
@@ -192,47 +192,47 @@ impl<'a> Field<'a> {
     }
 
     /// Items of a list, each with the place of the key.
-    pub(super) fn list(&self) -> Result<Vec<Self>, Noted> {
+    pub(super) fn list(&self) -> Result<Vec<Self>, Reported> {
         let DeValue::Array(items) = self.value() else {
             return Err(self.refuse("not a list", "put it in brackets: [..]"));
         };
         let item = |value: &'a Spanned<DeValue<'a>>| Self {
-            page: self.page,
+            diagnostics: self.diagnostics,
             path: self.path.clone(),
             name: self.name,
-            place: self.page.place(value.span().start),
+            place: self.diagnostics.place(value.span().start),
             value,
         };
         Ok(items.iter().map(item).collect())
     }
 
     /// A table.
-    pub(super) fn table(&self) -> Result<Table<'a>, Noted> {
+    pub(super) fn table(&self) -> Result<Table<'a>, Reported> {
         match self.value() {
             DeValue::Table(table) => {
-                Ok(Table::new(self.page, self.path.clone(), self.place.clone(), table))
+                Ok(Table::new(self.diagnostics, self.path.clone(), self.place.clone(), table))
             }
             _ => Err(self.refuse("not a table", "put it in braces: { name = value }")),
         }
     }
 
     /// Names and their texts, in the order of the file.
-    pub(super) fn texts(&self) -> Result<Vec<(String, String)>, Noted> {
+    pub(super) fn texts(&self) -> Result<Vec<(String, String)>, Reported> {
         let table = self.table()?;
         let one = |field: &Field<'_>| Ok((field.name.to_owned(), field.text()?));
-        // All of them are read before one is asked about, so that all mistakes are noted.
-        let texts: Vec<Result<_, Noted>> = table.fields.iter().map(one).collect();
+        // All of them are read before one is asked about, so that all errors are noted.
+        let texts: Vec<Result<_, Reported>> = table.fields.iter().map(one).collect();
         texts.into_iter().collect()
     }
 
     /// A list of texts.
-    pub(super) fn words(&self) -> Result<Vec<String>, Noted> {
-        let words: Vec<Result<_, Noted>> = self.list()?.iter().map(Self::text).collect();
+    pub(super) fn words(&self) -> Result<Vec<String>, Reported> {
+        let words: Vec<Result<_, Reported>> = self.list()?.iter().map(Self::text).collect();
         words.into_iter().collect()
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, Noted> {
+    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, Reported> {
         let text = self.text()?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Ok(*meaning);
@@ -247,7 +247,7 @@ impl<'a> Field<'a> {
         problem: &str,
         list: &str,
         known: impl Iterator<Item = &'n str> + Clone,
-    ) -> Noted {
+    ) -> Reported {
         let fix = match nearest(name, known.clone()) {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("{list} {}", known.collect::<Vec<_>>().join(", ")),

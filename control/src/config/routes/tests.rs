@@ -28,7 +28,7 @@ fn route(text: &str) -> Draft {
 }
 
 fn messages(text: &str) -> String {
-    let lines: Vec<_> = read(text).mistakes().iter().map(ToString::to_string).collect();
+    let lines: Vec<_> = read(text).errors().iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
 

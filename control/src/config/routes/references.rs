@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::table::{Field, ROUTE, STATEMENTS, Table};
-use crate::config::page::{Noted, Page};
+use crate::config::diagnostics::{Diagnostics, Reported};
 use crate::config::{ConfigError, Place};
 
 /// All names of one file.
-pub(super) struct Book<'a> {
+pub(super) struct References<'a> {
     statements: BTreeMap<&'a str, String>,
     routes: BTreeMap<String, Named>,
 }
@@ -21,23 +21,24 @@ struct Named {
     is_cached: bool,
 }
 
-impl<'a> Book<'a> {
-    /// Collects the names, and notes those that are there twice.
+impl<'a> References<'a> {
+    /// Collects the names, and reports those that are there twice.
     pub(super) fn read(
-        page: &'a Page<'a>,
+        diagnostics: &'a Diagnostics<'a>,
         document: &'a DeTable<'a>,
         tables: &[Table<'_>],
     ) -> Self {
-        let mut book = Self { statements: BTreeMap::new(), routes: BTreeMap::new() };
+        let mut references = Self { statements: BTreeMap::new(), routes: BTreeMap::new() };
         if let Some((key, value)) = document.get_key_value(STATEMENTS) {
-            let place = page.place(key.span().start);
+            let place = diagnostics.place(key.span().start);
             match value.get_ref() {
                 DeValue::Table(table) => {
-                    let table = Table::new(page, STATEMENTS.to_owned(), place.clone(), table);
-                    book.take_statements(&table);
+                    let table =
+                        Table::new(diagnostics, STATEMENTS.to_owned(), place.clone(), table);
+                    references.take_statements(&table);
                 }
                 _ => {
-                    page.note(ConfigError::Unknown {
+                    diagnostics.report(ConfigError::Unknown {
                         place: place.clone(),
                         what: format!("key {STATEMENTS}"),
                         fix: format!("[{STATEMENTS}] is a section of names and their SQL"),
@@ -45,7 +46,7 @@ impl<'a> Book<'a> {
                 }
             }
             if !document.contains_key(ROUTE) {
-                page.note(ConfigError::Route {
+                diagnostics.report(ConfigError::Route {
                     place,
                     what: format!("[{STATEMENTS}]"),
                     problem: "there is no route".into(),
@@ -54,9 +55,9 @@ impl<'a> Book<'a> {
             }
         }
         for table in tables {
-            book.take_route(table);
+            references.take_route(table);
         }
-        book
+        references
     }
 
     /// Names of the statements.
@@ -65,7 +66,7 @@ impl<'a> Book<'a> {
     }
 
     /// The SQL of the statement that `field` names.
-    pub(super) fn statement(&self, field: &Field<'_>) -> Result<(String, &str), Noted> {
+    pub(super) fn statement(&self, field: &Field<'_>) -> Result<(String, &str), Reported> {
         let name = field.text()?;
         match self.statements.get(name.as_str()) {
             Some(sql) => Ok((name, sql)),
@@ -80,7 +81,7 @@ impl<'a> Book<'a> {
     }
 
     /// The name of a route, which is there and keeps answers.
-    pub(super) fn route(&self, field: &Field<'_>) -> Result<String, Noted> {
+    pub(super) fn route(&self, field: &Field<'_>) -> Result<String, Reported> {
         let name = field.text()?;
         match self.routes.get(&name) {
             Some(named) if named.is_cached => Ok(name),
@@ -107,7 +108,7 @@ impl<'a> Book<'a> {
                 Ok(sql) => {
                     self.statements.insert(field.name(), sql);
                 }
-                Err(Noted) => {}
+                Err(Reported) => {}
             }
         }
     }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use engine::link::{Answers, Asks, Command, ControlEnd, Event};
 use handlers::{Edition, FormPool};
 
-use crate::reload::Recipient;
+use crate::reload::WorkerHandle;
 use crate::stats::CoreReadings;
 
 /// All workers.
 #[derive(Debug, Default)]
-pub(crate) struct Team(Vec<Member>);
+pub(crate) struct WorkerSet(Vec<Member>);
 
 /// One worker, seen from control.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Member {
     resuming: bool,
 }
 
-impl Team {
+impl WorkerSet {
     /// Adds the worker on `core`, after all that are there. It takes its forms from `forms`.
     pub(crate) fn add(
         &mut self,
@@ -72,9 +72,9 @@ impl Team {
     }
 
     /// Each as reloads see it.
-    pub(crate) fn recipients(&self) -> Vec<Recipient> {
+    pub(crate) fn handles(&self) -> Vec<WorkerHandle> {
         let recipient =
-            |m: &Member| Recipient::new(m.core, Arc::clone(&m.end), Arc::clone(&m.forms));
+            |m: &Member| WorkerHandle::new(m.core, Arc::clone(&m.end), Arc::clone(&m.forms));
         self.0.iter().map(recipient).collect()
     }
 
@@ -169,7 +169,7 @@ impl Team {
 
     /// Stops the workers, last to first: what the others still have to say leaves through the first.
     /// Blocks until their threads have ended; a worker that does not turn is given up after
-    /// [`STOP_PATIENCE`].
+    /// [`STOP_TIMEOUT`].
     ///
     /// # Errors
     /// The cores whose workers were given up. They still hold their queues.
@@ -183,7 +183,7 @@ impl Team {
 impl Member {
     /// Whether the thread has ended.
     fn stop(&self) -> bool {
-        let deadline = Instant::now() + STOP_PATIENCE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         let mut told = false;
         while !self.thread.is_finished() && Instant::now() < deadline {
             told = told || self.end.send(Command::Stop).is_ok();
@@ -194,7 +194,7 @@ impl Member {
 }
 
 /// A worker looks for commands many times a millisecond.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 const STOP_LOOK_EVERY: Duration = Duration::from_micros(200);
 
 #[cfg(test)]
@@ -223,32 +223,32 @@ mod tests {
     #[test]
     fn a_worker_that_does_not_turn_is_given_up_by_name() {
         let wall = WallClock::new(0);
-        let mut team = Team::default();
+        let mut workers = WorkerSet::default();
         let (thread, release) = deaf();
         let (end, _worker) = link::pair(&wall, 1);
-        team.add(5, end, forms(), thread);
-        assert_eq!(team.lost(), None);
-        assert_eq!(team.stop(), Err(vec![5]));
+        workers.add(5, end, forms(), thread);
+        assert_eq!(workers.lost(), None);
+        assert_eq!(workers.stop(), Err(vec![5]));
         drop(release);
-        assert_eq!(team.stop(), Ok(()));
-        assert_eq!(team.lost(), Some(5));
+        assert_eq!(workers.stop(), Ok(()));
+        assert_eq!(workers.lost(), Some(5));
     }
 
     #[test]
     fn nobody_has_drained_who_has_not_said_so() {
         let wall = WallClock::new(0);
-        let mut team = Team::default();
+        let mut workers = WorkerSet::default();
         let (thread, release) = deaf();
         let (end, _worker) = link::pair(&wall, 1);
-        team.add(1, end, forms(), thread);
-        assert_eq!(team.drain(), Ok(()));
-        assert!(!team.poll_drained());
-        assert_eq!(team.resume(), Ok(()));
-        assert!(!team.poll_resumed(), "nobody has resumed who has not said so");
-        assert_eq!(team.resuming(), [1]);
-        assert_eq!(team.connections_open(), 0);
-        assert_eq!(team.connections_opened(), [(1, 0)]);
-        assert_eq!(team.turns(), [(1, 0)]);
+        workers.add(1, end, forms(), thread);
+        assert_eq!(workers.drain(), Ok(()));
+        assert!(!workers.poll_drained());
+        assert_eq!(workers.resume(), Ok(()));
+        assert!(!workers.poll_resumed(), "nobody has resumed who has not said so");
+        assert_eq!(workers.resuming(), [1]);
+        assert_eq!(workers.connections_open(), 0);
+        assert_eq!(workers.connections_opened(), [(1, 0)]);
+        assert_eq!(workers.turns(), [(1, 0)]);
         drop(release);
     }
 }

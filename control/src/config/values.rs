@@ -8,9 +8,9 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::diagnostics::{Diagnostics, in_order};
+use super::did_you_mean::nearest;
 use super::environment::{DATABASE_MAX_CONN, DATABASE_URL};
-use super::near::nearest;
-use super::page::{Page, in_order};
 use super::routes::{self, Routes};
 use super::secret::{conceal, quote};
 use super::{ConfigError, Environment, Key, Place};
@@ -33,7 +33,7 @@ pub(crate) struct Config {
     routes: Option<Arc<Routes>>,
     /// What `DATABASE_MAX_CONN` says.
     connections_max: Option<Given>,
-    mistakes: Vec<ConfigError>,
+    errors: Vec<ConfigError>,
 }
 
 impl Config {
@@ -52,19 +52,19 @@ impl Config {
     /// # Errors
     /// As [`read`](Self::read).
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let page = Page::new(file, text);
+        let diagnostics = Diagnostics::new(file, text);
         let document = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
-            place: page.place(error.span().map_or(0, |span| span.start)),
+            place: diagnostics.place(error.span().map_or(0, |span| span.start)),
             problem: conceal(error.message()),
         })?;
         let mut config = Self::default();
         for (name, value) in in_order(document.get_ref()) {
             if !routes::SECTIONS.contains(&name.get_ref().as_ref()) {
-                config.take_section(&page, name, value);
+                config.take_section(&diagnostics, name, value);
             }
         }
-        config.routes = Routes::read(&page, document.get_ref()).map(Arc::new);
-        config.mistakes = page.mistakes();
+        config.routes = Routes::read(&diagnostics, document.get_ref()).map(Arc::new);
+        config.errors = diagnostics.errors();
         Ok(config)
     }
 
@@ -90,7 +90,7 @@ impl Config {
 
     /// Takes what the environment says: keys, whatever they had before; a server where none was named; and
     /// a bound that nothing overrides.
-    pub(crate) fn heed(&mut self, environment: Environment) {
+    pub(crate) fn apply_environment(&mut self, environment: Environment) {
         for (key, text) in environment.keys {
             self.set(key, text, Place::Environment(key.variable()));
         }
@@ -102,7 +102,7 @@ impl Config {
         self.connections_max = environment
             .database_max_conn
             .map(|text| Given { text, place: Place::Environment(DATABASE_MAX_CONN.into()) });
-        self.mistakes.extend(environment.mistakes);
+        self.errors.extend(environment.errors);
     }
 
     /// The value that holds for `key`.
@@ -124,8 +124,8 @@ impl Config {
     }
 
     /// What was not understood, in the order of the file.
-    pub(crate) fn mistakes(&self) -> &[ConfigError] {
-        &self.mistakes
+    pub(crate) fn errors(&self) -> &[ConfigError] {
+        &self.errors
     }
 
     /// The keys that were given.
@@ -136,18 +136,18 @@ impl Config {
 
     fn take_section(
         &mut self,
-        page: &Page<'_>,
+        diagnostics: &Diagnostics<'_>,
         name: &Spanned<DeString<'_>>,
         value: &Spanned<DeValue<'_>>,
     ) {
         let section = name.get_ref().as_ref();
-        let place = page.place(name.span().start);
+        let place = diagnostics.place(name.span().start);
         if !Key::is_section(section) {
-            page.note(unknown_section(place, section));
+            diagnostics.report(unknown_section(place, section));
             return;
         }
         let DeValue::Table(table) = value.get_ref() else {
-            page.note(ConfigError::Unknown {
+            diagnostics.report(ConfigError::Unknown {
                 place,
                 what: format!("key {section}"),
                 fix: format!("[{section}] is a section: write [{section}] on a line of its own"),
@@ -156,14 +156,14 @@ impl Config {
         };
         for (name, value) in in_order(table) {
             let path = format!("{section}.{}", name.get_ref());
-            let place = page.place(name.span().start);
+            let place = diagnostics.place(name.span().start);
             match (Key::find(&path), scalar(value.get_ref())) {
                 (Some(key), Some(text)) => self.set(key, text, place),
                 (Some(key), None) => {
-                    page.note(no_scalar(place, key, page.excerpt(value.span())));
+                    diagnostics.report(no_scalar(place, key, diagnostics.excerpt(value.span())));
                 }
                 (None, _) => {
-                    page.note(unknown_key(place, &path));
+                    diagnostics.report(unknown_key(place, &path));
                 }
             }
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn messages(text: &str) -> Vec<String> {
-        parse(text).mistakes().iter().map(ToString::to_string).collect()
+        parse(text).errors().iter().map(ToString::to_string).collect()
     }
 
     fn message(text: &str) -> String {

@@ -7,16 +7,16 @@
 use crate::config::{Config, ConfigError, Effective, Key, Plan};
 use crate::cores::HostCores;
 
-/// The configuration of the running process.
+/// The configuration that the process was started with.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct RunningConfig {
     config: Config,
     host: HostCores,
 }
 
-/// A configuration as far as the running process can follow it.
+/// How much of another configuration the running process can take without a restart.
 #[derive(Debug)]
-pub(crate) struct Fit {
+pub(crate) struct Compatibility {
     /// What a site is to be made for.
     pub(crate) plan: Plan,
     /// The configuration that holds with it.
@@ -25,7 +25,7 @@ pub(crate) struct Fit {
     pub(crate) waiting: Vec<Key>,
 }
 
-impl Standing {
+impl RunningConfig {
     /// `config` is what was served first, on `host`.
     pub(crate) fn new(config: Config, host: HostCores) -> Self {
         Self { config, host }
@@ -44,7 +44,7 @@ impl Standing {
     ///
     /// # Errors
     /// `wanted` is wrong, by itself or with the values that hold until a restart.
-    pub(crate) fn fit(&self, wanted: &Config) -> Result<Fit, ConfigError> {
+    pub(crate) fn compatibility(&self, wanted: &Config) -> Result<Compatibility, ConfigError> {
         Plan::check(wanted, &self.host)?;
         let mut running = wanted.clone();
         let mut differ = Vec::new();
@@ -65,7 +65,7 @@ impl Standing {
         };
         let waiting = differ.into_iter().filter(matters).collect();
         let effective = Effective::of(&running, &plan);
-        Ok(Fit { plan, effective, waiting })
+        Ok(Compatibility { plan, effective, waiting })
     }
 }
 
@@ -86,8 +86,8 @@ mod tests {
         HostCores::of(vec![0, 1, 2, 3]).expect("not empty")
     }
 
-    fn fit(before: &str, after: &str) -> Fit {
-        Standing::new(config(before), host()).fit(&config(after)).expect("fits")
+    fn fit(before: &str, after: &str) -> Compatibility {
+        RunningConfig::new(config(before), host()).compatibility(&config(after)).expect("fits")
     }
 
     fn waiting(before: &str, after: &str) -> Vec<&'static str> {
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_needs_a_restart_waits_and_the_rest_takes_effect() {
         let after = "data.directory = \"/b\"\nlisten.port = 81\n[limits]\nhead = \"8KiB\"\n";
-        let Fit { plan, waiting, .. } = fit("data.directory = \"/a\"", after);
+        let Compatibility { plan, waiting, .. } = fit("data.directory = \"/a\"", after);
         assert_eq!(waiting, [Key::ListenPort, Key::LimitsHead]);
         assert_eq!(plan.data.as_deref(), Some(Path::new("/b")));
         assert_eq!(plan.port, 8080);
@@ -126,8 +126,9 @@ mod tests {
 
     #[test]
     fn a_value_that_is_wrong_is_refused_whatever_it_waits_for() {
-        let standing = Standing::new(config(""), host());
-        let error = standing.fit(&config("listen.port = 0")).expect_err("is refused").to_string();
+        let running = RunningConfig::new(config(""), host());
+        let error =
+            running.compatibility(&config("listen.port = 0")).expect_err("is refused").to_string();
         assert!(error.starts_with("p.toml:1: listen.port = \"0\""), "{error}");
     }
 }

@@ -1,5 +1,4 @@
-//! The text of a configuration file while it is read: turns offsets into places, and keeps the
-//! mistakes that were found, so that one reading tells all of them.
+//! The errors of one configuration file, each at its line: all of them are found in one reading.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -12,21 +11,21 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::secret::conceal;
 use super::{ConfigError, Place};
 
-/// A file's name and text.
-pub(super) struct Page<'a> {
+/// Collects the errors of one file; knows its name and text, and so the line of every offset.
+pub(super) struct Diagnostics<'a> {
     file: Arc<PathBuf>,
     text: &'a str,
-    mistakes: RefCell<Vec<ConfigError>>,
+    errors: RefCell<Vec<ConfigError>>,
 }
 
-/// A mistake was noted. Whoever needs the value that is missing now passes this on.
+/// An error was reported. Whoever needs the value that is missing now passes this on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Noted;
+pub(super) struct Reported;
 
-impl<'a> Page<'a> {
+impl<'a> Diagnostics<'a> {
     /// `text`, which stands in `file`.
     pub(super) fn new(file: &Path, text: &'a str) -> Self {
-        Self { file: Arc::new(file.to_owned()), text, mistakes: RefCell::default() }
+        Self { file: Arc::new(file.to_owned()), text, errors: RefCell::default() }
     }
 
     /// The line of an offset.
@@ -46,10 +45,10 @@ impl<'a> Page<'a> {
         if conceal(written) == written { short } else { conceal(written) }
     }
 
-    /// Notes a mistake.
-    pub(super) fn note(&self, mistake: ConfigError) -> Noted {
-        self.mistakes.borrow_mut().push(mistake);
-        Noted
+    /// Adds an error.
+    pub(super) fn report(&self, error: ConfigError) -> Reported {
+        self.errors.borrow_mut().push(error);
+        Reported
     }
 
     /// The name of the file.
@@ -57,11 +56,11 @@ impl<'a> Page<'a> {
         self.file.display().to_string()
     }
 
-    /// What was noted, in the order of the lines.
-    pub(super) fn mistakes(self) -> Vec<ConfigError> {
-        let mut mistakes = self.mistakes.into_inner();
-        mistakes.sort_by_key(ConfigError::line);
-        mistakes
+    /// The errors, in the order of the lines.
+    pub(super) fn errors(self) -> Vec<ConfigError> {
+        let mut errors = self.errors.into_inner();
+        errors.sort_by_key(ConfigError::line);
+        errors
     }
 }
 
@@ -85,11 +84,11 @@ mod tests {
     fn excerpts_are_one_short_line() {
         let long = "x".repeat(100);
         let text = format!("one\ntwo\n{long}");
-        let page = Page::new(Path::new("p.toml"), &text);
-        assert_eq!(page.excerpt(0..3), "one");
-        assert_eq!(page.excerpt(0..7), "one...");
-        assert_eq!(page.excerpt(8..108), format!("{}...", "x".repeat(72)));
-        assert_eq!(page.place(4).to_string(), "p.toml:2");
-        assert!(page.mistakes().is_empty());
+        let diagnostics = Diagnostics::new(Path::new("p.toml"), &text);
+        assert_eq!(diagnostics.excerpt(0..3), "one");
+        assert_eq!(diagnostics.excerpt(0..7), "one...");
+        assert_eq!(diagnostics.excerpt(8..108), format!("{}...", "x".repeat(72)));
+        assert_eq!(diagnostics.place(4).to_string(), "p.toml:2");
+        assert!(diagnostics.errors().is_empty());
     }
 }

@@ -13,7 +13,7 @@ use crate::memory::{HugepagePool, mebibytes};
 
 /// What a plan needs, in bytes, beside the hugepages of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Need {
+pub(crate) struct MemoryRequirement {
     /// Buffers for frames (mbufs): an estimate from above, since the link may need fewer.
     pub(crate) mbufs: u64,
     /// Frames: an estimate from above, since drivers round.
@@ -26,7 +26,7 @@ pub(crate) struct Need {
     pub(crate) pool: HugepagePool,
 }
 
-impl Need {
+impl MemoryRequirement {
     /// Of a plan with `answers` bytes of answers, on a host with `pool`.
     pub(crate) fn of(plan: &Plan, answers: usize, pool: HugepagePool) -> Self {
         let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
@@ -51,7 +51,7 @@ impl Need {
     }
 }
 
-impl Display for Need {
+impl Display for MemoryRequirement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let pages = self.pages();
         write!(
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_need_says_what_to_type() {
-        let need = Need {
+        let need = MemoryRequirement {
             mbufs: 8_000,
             frames: 20 << 20,
             buffers: 512 << 20,

@@ -15,30 +15,30 @@ use handlers::Edition;
 
 use super::error::LaunchError;
 use super::idle::{Sleep, Sources};
-use super::need::{Need, buffers_len};
+use super::memory_requirement::{MemoryRequirement, buffers_len};
 use super::spreading::Spreading;
 use super::worker::{self, Parts, Report};
+use super::worker_set::WorkerSet;
 use crate::config::{Idling, Pages, Pause, Plan};
 use crate::memory::mebibytes;
-use crate::team::Team;
 
 /// What is known of the port.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Post {
+pub(crate) struct PortSetup {
     /// Its address.
     pub(crate) mac: [u8; 6],
     /// How flows get to their workers.
     pub(crate) spreading: Spreading,
     /// What the plan needs.
-    pub(crate) need: Need,
+    pub(crate) need: MemoryRequirement,
     /// Its kind.
     pub(crate) kind: LinkKind,
 }
 
 /// Workers that turn.
-pub(crate) struct Staff {
+pub(crate) struct StartedWorkers {
     /// The workers.
-    pub(crate) team: Team,
+    pub(crate) workers: WorkerSet,
     /// Their clock.
     pub(crate) tsc: Tsc,
     /// The kernel's end of each one's exception path, in their order; empty where there is none.
@@ -50,49 +50,49 @@ pub(crate) struct Staff {
 ///
 /// # Errors
 /// One could not be started; the others have been stopped again.
-pub(crate) fn staff(
+pub(crate) fn spawn(
     plan: &Plan,
     editions: &[Arc<Edition>],
     wall: &Arc<WallClock>,
-    post: &Post,
+    port_setup: &PortSetup,
     kernel: Option<Waker>,
     queues: Vec<QueuePair>,
-) -> Result<Staff, LaunchError> {
+) -> Result<StartedWorkers, LaunchError> {
     let (report, reports) = mpsc::channel();
-    let mut crew = Crew {
+    let mut spawner = Spawner {
         plan,
         wall,
-        mac: post.mac,
+        mac: port_setup.mac,
         tsc: Tsc::calibrated(),
-        pause: sleeps(plan.idling, post.kind).then_some(plan.pause),
+        pause: sleeps(plan.idling, port_setup.kind).then_some(plan.pause),
         report,
-        team: Team::default(),
+        workers: WorkerSet::default(),
         backing: Backing::Huge,
         kernel,
         kernel_ports: Vec::new(),
     };
-    let hired = crew.hire_all(post.spreading, editions, queues);
-    let Crew { report, team, backing, tsc, kernel_ports, .. } = crew;
+    let spawned = spawner.spawn_all(port_setup.spreading, editions, queues);
+    let Spawner { report, workers, backing, tsc, kernel_ports, .. } = spawner;
     drop(report);
-    let turning = hired.and_then(|()| await_reports(&team, &reports));
+    let turning = spawned.and_then(|()| await_reports(&workers, &reports));
     if let Err(error) = turning {
         // A worker that cannot be stopped keeps the port open, and the process ends with the error.
-        let _ = team.stop();
+        let _ = workers.stop();
         return Err(error);
     }
-    tell_memory(plan, &post.need, backing);
-    Ok(Staff { team, tsc, kernel_ports })
+    log_memory(plan, &port_setup.need, backing);
+    Ok(StartedWorkers { workers, tsc, kernel_ports })
 }
 
-/// Workers being hired.
-struct Crew<'a> {
+/// Workers being spawned.
+struct Spawner<'a> {
     plan: &'a Plan,
     wall: &'a Arc<WallClock>,
     mac: [u8; 6],
     tsc: Tsc,
     pause: Option<Pause>,
     report: Sender<Report>,
-    team: Team,
+    workers: WorkerSet,
     /// Of the worst-placed worker's buffers.
     backing: Backing,
     /// Wakes whoever moves frames to the kernel; `None`: there is no exception path.
@@ -101,17 +101,17 @@ struct Crew<'a> {
     kernel_ports: Vec<Box<dyn KernelPort>>,
 }
 
-impl Crew<'_> {
-    fn hire_all(
+impl Spawner<'_> {
+    fn spawn_all(
         &mut self,
         spreading: Spreading,
         editions: &[Arc<Edition>],
         queues: Vec<QueuePair>,
     ) -> Result<(), LaunchError> {
         assert_eq!(editions.len(), self.plan.cores.len(), "each worker has an edition");
-        let mut seats = self.plan.cores.iter().copied().zip(editions);
+        let mut assignments = self.plan.cores.iter().copied().zip(editions);
         for queue in queues {
-            let Some(seat) = seats.next() else { break };
+            let Some(assignment) = assignments.next() else { break };
             let descriptors = queue.poll_descriptors().map_err(LaunchError::Descriptor)?;
             // Without any, what the link receives would not end a wait.
             let descriptors = Some(descriptors).filter(|some| !some.is_empty());
@@ -122,19 +122,21 @@ impl Crew<'_> {
                 let wakers: Vec<_> =
                     [&sleep].into_iter().chain(&sleeps).map(|s| s.waker.clone()).collect();
                 let (hub, spokes) = spread::split(queue, &wakers, spread::LENT, secret()?);
-                self.hire(seat, hub, sleep, descriptors)?;
-                for (seat, (spoke, sleep)) in seats.by_ref().zip(spokes.into_iter().zip(sleeps)) {
+                self.spawn(assignment, hub, sleep, descriptors)?;
+                for (assignment, (spoke, sleep)) in
+                    assignments.by_ref().zip(spokes.into_iter().zip(sleeps))
+                {
                     // All it gets comes from others, who wake it.
-                    self.hire(seat, spoke, sleep, Some(Vec::new()))?;
+                    self.spawn(assignment, spoke, sleep, Some(Vec::new()))?;
                 }
             } else {
-                self.hire(seat, queue, sleep, descriptors)?;
+                self.spawn(assignment, queue, sleep, descriptors)?;
             }
         }
         Ok(())
     }
 
-    fn hire<N: Nic + Send + 'static>(
+    fn spawn<N: Nic + Send + 'static>(
         &mut self,
         (core, edition): (usize, &Arc<Edition>),
         nic: N,
@@ -170,7 +172,7 @@ impl Crew<'_> {
         };
         let thread = worker::spawn(parts, nic, self.report.clone())
             .map_err(|cause| LaunchError::Thread { core, cause })?;
-        self.team.add(core, control, Arc::clone(edition.forms()), thread);
+        self.workers.add(core, control, Arc::clone(edition.forms()), thread);
         Ok(())
     }
 
@@ -199,18 +201,18 @@ fn secret() -> Result<[u8; 16], LaunchError> {
     Ok(bytes)
 }
 
-fn await_reports(team: &Team, reports: &mpsc::Receiver<Report>) -> Result<(), LaunchError> {
-    for _ in 0..team.len() {
-        match reports.recv_timeout(WORKER_PATIENCE) {
+fn await_reports(workers: &WorkerSet, reports: &mpsc::Receiver<Report>) -> Result<(), LaunchError> {
+    for _ in 0..workers.len() {
+        match reports.recv_timeout(WORKER_TIMEOUT) {
             Ok((_, Ok(()))) => {}
             Ok((_, Err(error))) => return Err(LaunchError::Adopt(error)),
-            Err(_) => return Err(LaunchError::Lost { core: team.lost().unwrap_or_default() }),
+            Err(_) => return Err(LaunchError::Lost { core: workers.lost().unwrap_or_default() }),
         }
     }
     Ok(())
 }
 
-fn tell_memory(plan: &Plan, need: &Need, backing: Backing) {
+fn log_memory(plan: &Plan, need: &MemoryRequirement, backing: Backing) {
     let buffers = mebibytes(need.buffers);
     match (backing, plan.pages) {
         (Backing::Huge, _) => tracing::info!("{buffers} of socket buffers in hugepages"),
@@ -226,7 +228,7 @@ fn tell_memory(plan: &Plan, need: &Need, backing: Backing) {
 }
 
 /// A million connections are laid out in a few seconds.
-const WORKER_PATIENCE: Duration = Duration::from_secs(60);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Requests of one worker that may wait for an answer of control: each has a form.
 pub(super) fn parked(plan: &Plan) -> usize {

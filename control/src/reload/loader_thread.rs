@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 
 /// Where work is handed in. The thread ends when it is dropped and what was handed in is done.
 #[derive(Clone, Debug)]
-pub(crate) struct Workshop(Sender<Job>);
+pub(crate) struct LoaderThread(Sender<Job>);
 
 /// One piece of work.
 struct Job(Box<dyn FnOnce() + Send>);
 
-impl Workshop {
+impl LoaderThread {
     /// Starts the thread, on the cores of whoever calls.
     ///
     /// # Errors
@@ -49,9 +49,9 @@ impl Workshop {
     }
 }
 
-/// Waits until `thread` has ended, at most for `patience`.
-pub(crate) fn await_end(thread: &JoinHandle<()>, patience: Duration) {
-    let deadline = Instant::now() + patience;
+/// Waits until `thread` has ended, at most for `timeout`.
+pub(crate) fn await_end(thread: &JoinHandle<()>, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
     while !thread.is_finished() && Instant::now() < deadline {
         thread::sleep(LOOK_EVERY);
     }
@@ -65,29 +65,29 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_in_order_on_one_thread() {
-        let (workshop, thread) = Workshop::open().expect("a thread");
-        let one = workshop.work(|| thread::current().id());
-        let two = workshop.clone().work(|| thread::current().id());
+        let (loader, thread) = LoaderThread::open().expect("a thread");
+        let one = loader.work(|| thread::current().id());
+        let two = loader.clone().work(|| thread::current().id());
         assert_eq!(one.await.expect("is done"), two.await.expect("is done"));
-        drop(workshop);
+        drop(loader);
         await_end(&thread, Duration::from_secs(10));
         assert!(thread.is_finished());
     }
 
     #[tokio::test]
     async fn work_that_panics_is_noticed() {
-        let (workshop, thread) = Workshop::open().expect("a thread");
-        assert!(workshop.work(|| panic!("as it should")).await.is_err());
-        assert!(workshop.work(|| 1).await.is_err(), "nobody is there any more");
+        let (loader, thread) = LoaderThread::open().expect("a thread");
+        assert!(loader.work(|| panic!("as it should")).await.is_err());
+        assert!(loader.work(|| 1).await.is_err(), "nobody is there any more");
         await_end(&thread, Duration::from_secs(10));
         assert!(thread.is_finished());
     }
 
     #[test]
     fn patience_has_an_end() {
-        let (workshop, thread) = Workshop::open().expect("a thread");
+        let (loader, thread) = LoaderThread::open().expect("a thread");
         await_end(&thread, Duration::from_millis(5));
         assert!(!thread.is_finished());
-        drop(workshop);
+        drop(loader);
     }
 }
