@@ -24,9 +24,9 @@ use crate::memory::{HugepagePool, mebibytes};
 pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let host = HostCores::read().map_err(Failure::cores)?;
     let config = options.config()?;
-    let (plan, mistakes) = Plan::survey(&config, &host);
+    let (plan, errors) = Plan::survey(&config, &host);
     let sample = Sample::default();
-    let (plan, content, warnings) = judge(plan, mistakes, &sample)?;
+    let (plan, content, warnings) = validate(plan, errors, &sample)?;
     let pool = HugepagePool::read();
     let need = MemoryRequirement::of(&plan, content.bytes, pool);
     let text = if sizing {
@@ -39,24 +39,23 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
 }
 
 /// Looks as far as it can with what is known already, to tell everything that is wrong at once.
-fn judge(
-    plan: Option<Plan>,
-    mistakes: Vec<ConfigError>,
+fn validate(
+    plan: Plan,
+    errors: Vec<ConfigError>,
     sample: &Sample,
 ) -> Result<(Plan, Content, Vec<String>), ContentError> {
-    let mut faults: Vec<ContentError> = mistakes.into_iter().map(Into::into).collect();
-    let mut judged = None;
-    if let Some(plan) = plan {
-        match Content::rehearse(&plan, sample) {
-            Ok(content) => match content::vet(&plan, &content.site) {
-                Ok(warnings) => judged = Some((plan, content, warnings)),
-                Err(error) => faults.extend(error.each()),
-            },
-            Err(error) => faults.extend(error.each()),
-        }
+    let mut errors: Vec<ContentError> = errors.into_iter().map(Into::into).collect();
+    let mut valid = None;
+    match Content::rehearse(&plan, sample) {
+        Ok(content) => match content::vet(&plan, &content.site) {
+            Ok(warnings) => valid = Some((content, warnings)),
+            Err(error) => errors.extend(error.each()),
+        },
+        Err(error) => errors.extend(error.each()),
     }
-    ContentError::all(faults)?;
-    Ok(judged.expect("what has no fault was judged"))
+    ContentError::all(errors)?;
+    let (content, warnings) = valid.expect("there is content where there is no error");
+    Ok((plan, content, warnings))
 }
 
 fn report(

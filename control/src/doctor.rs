@@ -67,10 +67,12 @@ fn read_plan(options: &Options, report: &mut Report) -> Option<Plan> {
     };
     match options.config() {
         Ok(config) => {
-            let (plan, mistakes) = Plan::survey(&config, &cores);
+            let (plan, errors) = Plan::survey(&config, &cores);
+            // With the default of a key that is wrong, another server would be examined than is wanted.
+            let is_wanted = errors.iter().all(|error| error.key().is_none());
             let origin = config.routes().origin.clone();
-            report.add(data::configuration(mistakes, &origin));
-            plan
+            report.add(data::configuration(errors, &origin));
+            is_wanted.then_some(plan)
         }
         Err(error) => {
             report.add(data::failures(Check::Configuration, &error.to_string()));

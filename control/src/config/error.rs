@@ -139,6 +139,14 @@ impl ConfigError {
         }
     }
 
+    /// The key whose value is wrong, if it is that of one.
+    pub(crate) fn key(&self) -> Option<Key> {
+        match self {
+            Self::Value { key, .. } => Some(*key),
+            _ => None,
+        }
+    }
+
     /// The line it is about; of none, it is about more than a line.
     pub(crate) fn line(&self) -> Option<usize> {
         self.place().and_then(Place::line)

@@ -155,8 +155,7 @@ impl Plan {
     /// key, value and fix.
     pub(crate) fn check(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {
         let (plan, errors) = Self::survey(config, host);
-        ConfigError::all(errors)?;
-        Ok(plan.expect("there is a plan where there is no error"))
+        ConfigError::all(errors).map(|()| plan)
     }
 
     /// The address that this server has on the link, where ARP finds it, and its prefix.
@@ -170,11 +169,29 @@ impl Plan {
         Self { connections, tally, ..self.clone() }
     }
 
-    /// As [`check`](Self::check), with a plan even if there are errors, for finding more of them.
-    pub(crate) fn survey(config: &Config, host: &HostCores) -> (Option<Self>, Vec<ConfigError>) {
+    /// Every error of `config`, and a plan in which each key with an error has its default, for finding more
+    /// of them in what the configuration names.
+    pub(crate) fn survey(config: &Config, host: &HostCores) -> (Self, Vec<ConfigError>) {
         let mut errors = config.errors().to_vec();
-        let plan = Self::read(config, host).map_err(|error| errors.push(error)).ok();
-        (plan, errors)
+        let (mut left, mut reset) = (config.clone(), Vec::new());
+        loop {
+            let error = match Self::read(&left, host) {
+                Ok(plan) => return (plan, errors),
+                Err(error) => error,
+            };
+            // The key that is wrong, and the one it contradicts if there is one.
+            let text = error.to_string();
+            let named = Key::ALL.iter().copied().filter(|key| text.contains(key.path()));
+            let (seen, new): (Vec<Key>, Vec<Key>) = named.partition(|key| reset.contains(key));
+            let key = error.key().filter(|key| new.contains(key)).or(new.first().copied());
+            let key = key.expect("defaults are right, and do not contradict each other");
+            // With the default in place of a wrong value, a contradiction is none of the operator's.
+            if seen.is_empty() {
+                errors.push(error);
+            }
+            left.reset(key);
+            reset.push(key);
+        }
     }
 
     fn read(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {

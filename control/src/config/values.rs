@@ -113,6 +113,14 @@ impl Config {
             .unwrap_or_else(|| Given { text: key.default_text().to_owned(), place: Place::Default })
     }
 
+    /// Takes back whatever was given for `key`.
+    pub(crate) fn reset(&mut self, key: Key) {
+        self.values.remove(&key);
+        if key == Key::PostgresConnections {
+            self.connections_max = None;
+        }
+    }
+
     /// What bounds `postgres.connections`, if anything does.
     pub(crate) fn connections_max(&self) -> Option<&Given> {
         self.connections_max.as_ref()

@@ -35,6 +35,35 @@ fn message(text: &str) -> String {
 }
 
 #[test]
+fn all_wrong_values_are_told_at_once() {
+    let text =
+        "listen.port = 0\ndeadlines.drain = \"soon\"\n[[route]]\nkind = \"fixd\"\npath = \"/\"\n";
+    let message = message(text);
+    let lines: Vec<&str> = message.lines().collect();
+    assert_eq!(lines.len(), 3, "{message}");
+    assert!(lines[0].starts_with("p.toml:4: route.kind = \"fixd\""), "{message}");
+    assert!(lines[1..].iter().any(|line| line.starts_with("p.toml:1: listen.port")), "{message}");
+    assert!(
+        lines[1..].iter().any(|line| line.starts_with("p.toml:2: deadlines.drain")),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_value_is_not_compared_with_one_that_is_wrong() {
+    // Against the default of limits.head, 16 KiB, the line would be too long.
+    let message = message("limits.head = \"much\"\nlimits.line = \"20KiB\"");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.contains("limits.head = \"much\""), "{message}");
+}
+
+#[test]
+fn a_wrong_environment_and_a_wrong_file_are_told_together() {
+    let error = check_with("listen.port = 0", None, Some("many")).expect_err("both are wrong");
+    assert_eq!(error.to_string().lines().count(), 2, "{error}");
+}
+
+#[test]
 fn defaults_are_those_of_the_crates_that_obey_them() {
     let plan = check("").expect("defaults hold");
     assert_eq!(plan.deadlines, Deadlines::default());
