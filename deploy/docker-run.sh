@@ -52,7 +52,7 @@ main() {
                 case $1 in
                     --image) image=$2 ;;
                     --name) name=$2 ;;
-                    --publish) need_port --publish "$2" && port=$((10#$2)) ;;
+                    --publish) need_port --publish "$2" && port=$2 ;;
                     --data) { [[ -d $2 ]] && data=$(realpath -e -- "$2"); } || die "--data $2: there is no such directory" ;;
                     --config) { [[ -f $2 ]] && config=$(realpath -e -- "$2"); } || die "--config $2: there is no such file" ;;
                     --drop) drop=$2 ;;
@@ -109,19 +109,20 @@ start() {
     local mode=$1 status=0
     shift
     ! docker container inspect "$name" >/dev/null 2>&1 || die "there is a container $name: end it with '$0 --stop --name $name'"
+    trap 'stop; exit 130' INT
+    trap 'stop; exit 143' TERM HUP
     tell_devices
     [[ -z $bridge || -z $port ]] || passed+=(--publish "$port:$port")
     plan_stop "$@"
     mkdir -p "$records"
     is_unused || die "another container of Pollux serves in this network namespace: stop it first, or use --bridge"
     remove_rest
-    local -a command=(docker run --name "$name" "${rights[@]}" "${place[@]+"${place[@]}"}" "${passed[@]+"${passed[@]}"}" --stop-timeout "$stop_seconds"
-        "${words[@]+"${words[@]}"}" --detach "$image" serve --publish "${port:-none}" "$@")
+    local -a command=(docker run --name "$name" "${rights[@]}" "${place[@]+"${place[@]}"}"
+        "${passed[@]+"${passed[@]}"}" --stop-timeout "$stop_seconds" "${words[@]+"${words[@]}"}"
+        --detach "$image" serve --publish "${port:-none}" "$@")
     say "${command[*]}"
     "${command[@]}" >/dev/null || { status=$?; remove; exit "$status"; }
     if [[ $mode == foreground ]]; then
-        trap 'stop; exit 130' INT
-        trap 'stop; exit 143' TERM HUP
         # In a session of its own: a Ctrl-C in the terminal is for this script, which then stops the container.
         setsid docker logs --follow "$name" &
         wait "$!" || true
@@ -130,6 +131,7 @@ start() {
         exit "$status"
     fi
     await_serving
+    trap - INT TERM HUP
     say "container $name serves. Log: docker logs $name. End it with: $0 --stop --name $name"
 }
 
@@ -149,19 +151,17 @@ plan_stop() {
 # Until the container says that it serves; its words and its status where it ends before that.
 await_serving() {
     local status
-    trap 'stop; exit 130' INT
-    trap 'stop; exit 143' TERM HUP
     until [[ -n $(record_value "$owner" serving) ]]; do
         if [[ $(docker container inspect --format '{{ .State.Running }} {{ .RestartCount }}' "$name") != 'true 0' ]]; then
+            # Of one that restarts, 0.
             status=$(docker container inspect --format '{{ .State.ExitCode }}' "$name")
             docker logs --tail 20 "$name"
-            warn "container $name has ended with status $status before it served: see above"
+            warn "container $name has ended before it served: see above"
             remove
             exit "$((status == 0 ? 1 : status))"
         fi
         sleep 0.2
     done
-    trap - INT TERM HUP
 }
 
 tell_devices() {

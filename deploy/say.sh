@@ -35,5 +35,5 @@ need_number() {
 
 # need_port FLAG VALUE: refuses what is not a TCP port.
 need_port() {
-    [[ $2 =~ ^[0-9]{1,5}$ && 10#$2 -ge 1 && 10#$2 -le 65535 ]] || misuse "$1 wants a TCP port from 1 to 65535, not '$2'"
+    [[ $2 =~ ^[1-9][0-9]{0,4}$ && $2 -le 65535 ]] || misuse "$1 wants a TCP port from 1 to 65535, not '$2'"
 }

@@ -58,6 +58,8 @@ test_image_is_small_and_says_how_it_is() {
     docker run --rm --entrypoint bash pollux -c '! compgen -G "/var/lib/apt/lists/*_Packages" && ! type gcc cargo dpkg-dev 2>/dev/null'
     expect_says "DPDK 22.11" docker run --rm pollux version
     expect_says "--publish PORT" docker run --rm pollux --help
+    expect_says "reserve N" docker run --rm --entrypoint pollux-hugepages pollux --help
+    expect_says "--queues N" docker run --rm --entrypoint pollux-link pollux --help
     expect_says "Usage: pollux serve" docker run --rm pollux serve --help
     expect_says "takes up to 8 s" docker run --rm pollux check
 }
@@ -219,6 +221,17 @@ test_foreground_until_terminated() {
     grep -q "ended with status 0" "$scratch/foreground"
 }
 
+test_terminated_while_it_starts() {
+    local status=0 script
+    "${run[@]}" --publish 8080 -- "${FEW[@]}" >"$scratch/foreground" 2>&1 &
+    script=$!
+    await "$START_SECONDS" "$script" exists
+    kill -TERM "$script"
+    wait "$script" || status=$?
+    equal "$status" 143
+    grep -q "container pollux has ended with status 0" "$scratch/foreground"
+}
+
 test_what_cannot_be_had_is_refused_and_leaves_nothing() {
     local listener
     python3 -m http.server 8080 >/dev/null 2>&1 &
@@ -274,6 +287,8 @@ await_serving() {
 log_is_at_end() { log_has 'entrypoint.sh: serving on' >/dev/null || [[ $(docker inspect --format '{{ .State.Running }}' pollux) != true ]]; }
 
 log_has() { grep -qF -- "$1" <<<"$(docker logs pollux 2>&1)" || { printf 'the log lacks: %s\n' "$1" && return 1; }; }
+
+exists() { docker container inspect pollux >/dev/null 2>&1; }
 
 is_healthy() { [[ $(docker inspect --format '{{ .State.Health.Status }}' pollux) == healthy ]]; }
 
