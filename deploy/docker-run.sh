@@ -6,7 +6,7 @@
 #
 #   --image IMAGE   (default pollux; docker build --file deploy/Dockerfile --tag pollux .)
 #   --name NAME     of the container (default pollux)
-#   --detach        in the background
+#   --detach        in the background, once it serves
 #   --publish PORT  answer on this port of the host as well, localhost included
 #   --bridge        a network namespace of the container's own: the link is in there, and --publish becomes docker's
 #                   (default: the host's namespace)
@@ -18,7 +18,8 @@
 #
 # The container is privileged and so has the host's hugepages and, where they exist, /dev/vfio, /dev/vhost-net and
 # /dev/net/tun; which of them do is said. Variables POLLUX_*, DATABASE_URL and DATABASE_MAX_CONN of this shell are
-# passed on. At its end the container removes the link, the forwarding and the hugepages it made; what
+# passed on. The configuration is checked first; docker then gives the container as long to stop as deadlines.withdraw and
+# deadlines.drain say (--stop-timeout). At its end the container removes the link, the forwarding and the hugepages it made; what
 # they are is written down under the host's /run/pollux, so that this can be done after a kill, too.
 
 set -euo pipefail
@@ -28,7 +29,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/record.sh
 . "$here/record.sh"
 
+# How long docker waits for a container to end, at least. Beyond what the configuration gives the server: to release its
+# port, and to remove the link.
 STOP_SECONDS=10
+REMOVE_SECONDS=2
 # What the scripts use of that form, and the server does not know.
 NOT_PASSED=' POLLUX_BIN POLLUX_COUNTERS POLLUX_HUGEPAGES '
 
@@ -48,9 +52,9 @@ main() {
                 case $1 in
                     --image) image=$2 ;;
                     --name) name=$2 ;;
-                    --publish) need_number --publish "$2" && port=$((10#$2)) ;;
-                    --data) data=$(realpath -e -- "$2") || die "--data $2: there is no such directory" ;;
-                    --config) config=$(realpath -e -- "$2") || die "--config $2: there is no such file" ;;
+                    --publish) need_port --publish "$2" && port=$2 ;;
+                    --data) { [[ -d $2 ]] && data=$(realpath -e -- "$2"); } || die "--data $2: there is no such directory" ;;
+                    --config) { [[ -f $2 ]] && config=$(realpath -e -- "$2"); } || die "--config $2: there is no such file" ;;
                     --drop) drop=$2 ;;
                     --docker) words+=("$2") ;;
                 esac
@@ -63,16 +67,21 @@ main() {
     need_root
     command -v docker >/dev/null || die "docker is missing: apt-get install docker.io"
     docker version >/dev/null || die "docker does not answer: is its service running?"
+    # Whoever stops a container need not know how it was started.
+    [[ $mode != stop || ! -d $RECORDS/bridge-$name ]] || bridge=yes
+    owner=${bridge:+bridge-$name/}container
     records=$RECORDS${bridge:+/bridge-$name}
     choose_words
     if [[ $mode == stop ]]; then
         stop
         return
     fi
+    docker image inspect "$image" >/dev/null 2>&1 ||
+        die "there is no image $image: docker build --file deploy/Dockerfile --tag $image ."
     start "$mode" "${serve[@]+"${serve[@]}"}"
 }
 
-# Sets `rights`, what `docker run` is to give, and `passed`, what else the server sees.
+# Sets `rights`, what `docker run` is to give, `place`, where the link is, and `passed`, what else the server sees.
 choose_words() {
     local device variable
     if [[ -z $drop ]]; then
@@ -85,7 +94,8 @@ choose_words() {
         done
     fi
     rights+=(--volume "$records:$RECORDS")
-    [[ -n $bridge ]] || rights+=(--network host)
+    place=()
+    [[ -n $bridge ]] || place=(--network host)
     passed=()
     for variable in $(compgen -e POLLUX_) DATABASE_URL DATABASE_MAX_CONN; do
         [[ -z ${!variable-} || $NOT_PASSED == *" $variable "* ]] || passed+=(--env "$variable")
@@ -99,16 +109,20 @@ start() {
     local mode=$1 status=0
     shift
     ! docker container inspect "$name" >/dev/null 2>&1 || die "there is a container $name: end it with '$0 --stop --name $name'"
+    trap 'stop; exit 130' INT
+    trap 'stop; exit 143' TERM HUP
     tell_devices
     [[ -z $bridge || -z $port ]] || passed+=(--publish "$port:$port")
+    plan_stop "$@"
     mkdir -p "$records"
-    local -a command=(docker run --name "$name" "${rights[@]}" "${passed[@]+"${passed[@]}"}" "${words[@]+"${words[@]}"}"
+    is_unused || die "another container of Pollux serves in this network namespace: stop it first, or use --bridge"
+    remove_rest
+    local -a command=(docker run --name "$name" "${rights[@]}" "${place[@]+"${place[@]}"}"
+        "${passed[@]+"${passed[@]}"}" --stop-timeout "$stop_seconds" "${words[@]+"${words[@]}"}"
         --detach "$image" serve --publish "${port:-none}" "$@")
     say "${command[*]}"
     "${command[@]}" >/dev/null || { status=$?; remove; exit "$status"; }
     if [[ $mode == foreground ]]; then
-        trap 'stop; exit 130' INT
-        trap 'stop; exit 143' TERM HUP
         # In a session of its own: a Ctrl-C in the terminal is for this script, which then stops the container.
         setsid docker logs --follow "$name" &
         wait "$!" || true
@@ -116,7 +130,38 @@ start() {
         remove
         exit "$status"
     fi
-    say "container $name runs. Log: docker logs $name. End it with: $0 --stop${bridge:+ --bridge} --name $name"
+    await_serving
+    trap - INT TERM HUP
+    say "container $name serves. Log: docker logs $name. End it with: $0 --stop --name $name"
+}
+
+# plan_stop SERVE_OPTION...: sets `stop_seconds`, after the configuration was checked as the container will see it.
+plan_stop() {
+    local plan status=0
+    # A word that lets it restart is taken back: docker refuses it together with --rm.
+    plan=$(docker run "${place[@]+"${place[@]}"}" "${passed[@]+"${passed[@]}"}" "${words[@]+"${words[@]}"}" \
+        --restart no --rm "$image" check "$@") || status=$?
+    [[ $status -eq 0 ]] || exit "$status"
+    stop_seconds=$(sed -n 's/^stop *takes up to \([0-9]*\) s.*/\1/p' <<<"$plan")
+    [[ -n $stop_seconds ]] || die "the image $image does not say how long a stop may take: build it anew"
+    stop_seconds=$((stop_seconds + REMOVE_SECONDS))
+    [[ $stop_seconds -ge $STOP_SECONDS ]] || stop_seconds=$STOP_SECONDS
+}
+
+# Until the container says that it serves; its words and its status where it ends before that.
+await_serving() {
+    local status
+    until [[ -n $(record_value "$owner" serving) ]]; do
+        if [[ $(docker container inspect --format '{{ .State.Running }} {{ .RestartCount }}' "$name") != 'true 0' ]]; then
+            # Of one that restarts, 0.
+            status=$(docker container inspect --format '{{ .State.ExitCode }}' "$name")
+            docker logs --tail 20 "$name"
+            warn "container $name has ended before it served: see above"
+            remove
+            exit "$((status == 0 ? 1 : status))"
+        fi
+        sleep 0.2
+    done
 }
 
 tell_devices() {
@@ -132,7 +177,7 @@ stop() {
     local status
     trap '' INT TERM HUP
     if docker container inspect "$name" >/dev/null 2>&1; then
-        docker stop --time "$STOP_SECONDS" "$name" >/dev/null
+        docker stop "$name" >/dev/null
         status=$(docker container inspect --format '{{ .State.ExitCode }}' "$name")
         docker logs --tail 5 "$name"
         say "container $name has ended with status $status"
@@ -142,14 +187,22 @@ stop() {
     remove
 }
 
+# What a container that was killed has left; one that serves there keeps what it has.
+remove_rest() {
+    if [[ -e $records/container ]] && is_unused; then
+        say "the container could not remove all it made: doing so"
+        docker run --rm "${rights[@]}" "${place[@]+"${place[@]}"}" "$image" clean-up
+    fi
+}
+
 # Removes the container, and what it could not remove itself.
 remove() {
     docker rm --force --volumes "$name" >/dev/null 2>&1 || true
-    if [[ -e $records/container ]]; then
-        say "the container could not remove all it made: doing so"
-        docker run --rm "${rights[@]}" "$image" clean-up
-    fi
+    remove_rest
     [[ -z $bridge || -e $records/container ]] || rm -rf "$records"
 }
+
+# Whether no other container serves where this one did: it would hold the lock.
+is_unused() (try_lock "$owner" 0)
 
 main "$@"

@@ -32,3 +32,8 @@ need_root() {
 need_number() {
     [[ $2 =~ ^[0-9]{1,9}$ ]] || misuse "$1 wants a whole number, not '$2'"
 }
+
+# need_port FLAG VALUE: refuses what is not a TCP port.
+need_port() {
+    [[ $2 =~ ^[1-9][0-9]{0,4}$ && $2 -le 65535 ]] || misuse "$1 wants a TCP port from 1 to 65535, not '$2'"
+}

@@ -6,8 +6,11 @@ mod table;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use crate::admin;
 use crate::cli::options::Options;
-use crate::config::{Config, ConfigError, Effective, Origin, Pages, Plan, Routes, Setting};
+use crate::config::{
+    Config, ConfigError, Effective, Origin, Pages, Plan, Routes, Setting, spell_time,
+};
 use crate::content::{self, Content, ContentError, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
@@ -90,6 +93,8 @@ fn report(
     let bytes = mebibytes(content.bytes as u64);
     line("content", format!("{}: {} files, {bytes} of answers", content.source, content.files));
     line("limits", limits(plan));
+    line("admin", admin::path(&plan.admin_directory, &plan.admin_name).display().to_string());
+    line("stop", stop(plan));
     match plan.pages {
         Pages::Huge => line("memory", need.to_string()),
         Pages::Ordinary => line("memory", "ordinary pages for frames".into()),
@@ -138,6 +143,17 @@ fn limits(plan: &Plan) -> String {
         plan.parked,
         plan.form
     )
+}
+
+/// How long whoever stops the server must wait for it, in whole seconds.
+fn stop(plan: &Plan) -> String {
+    let limit = (plan.withdraw + plan.drain).as_millis().div_ceil(1_000);
+    let drain = spell_time(plan.drain);
+    let mut text = format!("takes up to {limit} s: deadlines.drain {drain}");
+    if !plan.withdraw.is_zero() {
+        let _ = write!(text, " after deadlines.withdraw {}", spell_time(plan.withdraw));
+    }
+    text
 }
 
 /// What is said of the databases that routes ask.

@@ -2,6 +2,8 @@
 # deploy/docker/entrypoint.sh: the first process of a container of Pollux.
 #
 #   entrypoint.sh [serve] [--publish PORT|none] [OPTION...]   make a link, serve on it, remove it at the end
+#   entrypoint.sh check [OPTION...]                           what `pollux check` says of the same configuration
+#   entrypoint.sh healthy                                     status 0 while the server of this container answers
 #   entrypoint.sh clean-up                                    remove what a container that was killed has left
 #   entrypoint.sh COMMAND...                                  any other command of pollux
 #
@@ -17,7 +19,9 @@
 # AF_XDP on a veth, AF_PACKET on it, TAP. It is made in the network namespace of the container, which with
 # --network host is the host's. Hugepages are taken as `pollux check` counts them: those that are free, or else
 # reserved for this container; without any, memory is in ordinary pages. All of that is said.
-# SIGTERM and SIGINT drain and end, SIGHUP reloads. What was made is written down under /run/pollux.
+# SIGTERM and SIGINT drain and end, within deadlines.withdraw and deadlines.drain; docker kills after its stop timeout
+# (--stop-timeout, 10 s), and where that is too short this is said. SIGHUP reloads. What was made is written down
+# under /run/pollux.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -32,17 +36,29 @@ ADDRESS=198.18.0.2/24
 CONFIG=/etc/pollux/pollux.toml
 DATA=/data
 START_SECONDS=60
-# `docker stop` kills after 10 s, and the link is removed after the server's end; its own limit is
-# deadlines.drain, 8 s.
-DRAIN_SECONDS=9
+# Beyond what the configuration gives a stop: for the server to release its port, and to remove the link.
+RELEASE_SECONDS=1
+REMOVE_SECONDS=1
+# What `docker stop` waits before it kills, where nothing else is said.
+DOCKER_STOP_SECONDS=10
 RECORD=container
 
 main() {
+    # With --read-only.
+    [[ -w /tmp ]] || export TMPDIR=$RECORDS
     case ${1-} in
         -h | --help) show_help && exit ;;
         clean-up)
             must_be_alone
             clean_up
+            exit
+            ;;
+        check)
+            read_arguments "${@:2}"
+            exec pollux check "${options[@]}"
+            ;;
+        healthy)
+            answers
             exit
             ;;
         serve) shift ;;
@@ -52,12 +68,11 @@ main() {
     read_arguments "$@"
     must_be_alone
     clean_up
-    # With --read-only.
-    [[ -w /tmp ]] || export TMPDIR=$RECORDS
     trap 'stopping=yes' TERM INT
     trap '[[ -z $pid ]] || kill -HUP "$pid" 2>/dev/null || true' HUP
     trap leave EXIT
     choose_memory
+    plan_stop
     choose_link
     [[ -z $stopping ]] || exit 0
     launch
@@ -65,7 +80,7 @@ main() {
     [[ -n $stopping ]] || publish
     local status=0
     attend || status=$?
-    say "pollux has ended with status $status"
+    tell_end "$status"
     return "$status"
 }
 
@@ -76,15 +91,20 @@ read_arguments() {
     while [[ $# -gt 0 ]]; do
         if [[ $1 == --publish ]]; then
             [[ $# -ge 2 ]] || misuse "--publish wants a port or none"
-            [[ $2 == none ]] || need_number --publish "$2"
+            [[ $2 == none ]] || need_port --publish "$2"
             port=$2
             shift 2
+        elif [[ $1 == -h || $1 == --help ]]; then
+            exec pollux serve --help
         else
             options+=("$1")
             shift
         fi
     done
-    [[ ! -e $CONFIG ]] || is_given --config || options+=(--config "$CONFIG")
+    if [[ -e $CONFIG ]] && ! is_given --config; then
+        [[ ! -d $CONFIG ]] || die "$CONFIG is a directory: docker makes one where the file to mount is not there on the host"
+        options+=(--config "$CONFIG")
+    fi
     [[ -z $(find "$DATA" -mindepth 1 -maxdepth 1 -print -quit 2>/dev/null) ]] ||
         is_given --data data.directory POLLUX_DATA_DIRECTORY || options+=(--data "$DATA")
 }
@@ -129,7 +149,7 @@ choose_memory() {
         say "memory: $want of $free free hugepages"
         return
     fi
-    write_record "$RECORD" <<<"hugepages $want"
+    note "hugepages $want"
     if "$here/../hugepages.sh" reserve "$want" --owner "$RECORD"; then
         say "memory: reserved $want hugepages for this container"
         return
@@ -137,6 +157,17 @@ choose_memory() {
     options+=(--set memory.pages=ordinary)
     say "memory: ordinary pages, since $want hugepages are wanted and $free are free: slower, and a PCI device cannot be used"
     check
+}
+
+# Sets `stop_seconds`, what the server gets to end in.
+plan_stop() {
+    local wanted
+    stop_seconds=$(planned stop | sed -n 's/^takes up to \([0-9]*\) s.*/\1/p')
+    stop_seconds=$((stop_seconds + RELEASE_SECONDS))
+    wanted=$((stop_seconds + REMOVE_SECONDS))
+    [[ $wanted -le $DOCKER_STOP_SECONDS ]] ||
+        say "stop: $(planned stop). Docker kills after its stop timeout, $DOCKER_STOP_SECONDS s unless the container" \
+            "was started with another: docker run --stop-timeout $wanted, or stop_grace_period: ${wanted}s in a compose file"
 }
 
 # Sets `link`, what to give as --link, empty where the configuration names one; makes the link.
@@ -195,7 +226,7 @@ make_link() {
         return 1
     fi
     workers=$(planned cores | sed 's/;.*//' | tr ',' '\n' | grep -c .)
-    { read_record "$RECORD" || true; echo "link $1"; } | write_record "$RECORD"
+    note "link $1"
     if ! said=$("$here/link.sh" up --kind "$1" --queues "$workers" 2>&1); then
         say "link: no $1: $said"
         return 1
@@ -216,6 +247,7 @@ interfaces() { ip -brief link show | awk '$1 !~ /^pollux/ { sub(/@.*/, "", $1); 
 
 # In a session of its own, so that a Ctrl-C in the terminal reaches this script alone and the server gets one SIGTERM.
 launch() {
+    note "admin $(planned admin)"
     say "starting pollux serve ${link:+--link $link }${options[*]}"
     setsid pollux serve ${link:+--link "$link"} "${options[@]}" </dev/null {LOCK_FD}>&- &
     pid=$!
@@ -234,28 +266,52 @@ start_without_hugepages() {
         launch
         await_ready && return
     fi
-    die "pollux has ended, or has not begun to serve in $START_SECONDS s: see above"
+    [[ -z $(start_time "$pid") ]] || die "pollux has not begun to serve in $START_SECONDS s: see above"
+    local status=0
+    attend || status=$?
+    tell_end "$status"
+    [[ $status -ne 0 ]] || status=1
+    exit "$status"
 }
 
-is_ready() { [[ -n $stopping ]] || pollux stats >/dev/null 2>&1; }
+is_ready() { [[ -n $stopping ]] || answers; }
+
+# Asks the server on the socket that the configuration names.
+answers() {
+    local socket
+    socket=$(record_value "$RECORD" admin | tail -n 1)
+    [[ -n $socket ]] && pollux stats --directory "${socket%/*}" --name "$(basename "$socket" .sock)" >/dev/null 2>&1
+}
+
+# tell_end STATUS
+tell_end() {
+    say "pollux has ended with status $1"
+    [[ $1 -ne 137 || -n $stopping ]] ||
+        say "it was killed: where the container's memory is limited (--memory), it was too little: give more, or lower limits.connections"
+}
 
 # Forwards the port, where there is a link of ours to forward to.
 publish() {
     local address
     address=$(planned serve | sed -n 's,^http://\([0-9.:]*\)/.*,\1,p')
     if [[ $port == none || $link != auto ]]; then
+        note "serving $address"
         say "serving on $address; no port of this network namespace is forwarded"
         return
     fi
     "$here/docker/publish.sh" up "${port:-${address##*:}}" "$address" || exit
+    note "serving $address"
     say "serving on $address and on port ${port:-${address##*:}} of this network namespace"
 }
+
+# note LINE: adds it to the record.
+note() { { read_record "$RECORD" || true; echo "$1"; } | write_record "$RECORD"; }
 
 # Waits for the server's end; its status.
 attend() {
     while [[ -n $(start_time "$pid") ]]; do
         if [[ -n $stopping ]]; then
-            end_process "$pid" "$DRAIN_SECONDS"
+            end_process "$pid" "$stop_seconds"
         else
             # A signal interrupts it.
             wait "$pid" || true
@@ -267,7 +323,7 @@ attend() {
 leave() {
     local status=$?
     trap '' TERM INT HUP EXIT
-    [[ -z $pid ]] || end_process "$pid" "$DRAIN_SECONDS"
+    [[ -z $pid ]] || end_process "$pid" "$stop_seconds"
     clean_up
     exit "$status"
 }
@@ -276,10 +332,19 @@ leave() {
 clean_up() {
     read_record "$RECORD" >/dev/null || return 0
     "$here/docker/publish.sh" down || true
+    remove_socket
     [[ -z $(record_value "$RECORD" link) ]] || "$here/link.sh" down || true
     # Pages that another program uses meanwhile are given back later: the record stays.
     [[ -z $(record_value "$RECORD" hugepages) ]] || "$here/../hugepages.sh" release --owner "$RECORD" || return 0
     drop_record "$RECORD"
+}
+
+# The socket of a server that was killed, unless another server listens there by now.
+remove_socket() {
+    local socket
+    while read -r socket; do
+        [[ ! -S $socket || -n $(ss -H -l -x src "$socket") ]] || rm -f "$socket"
+    done < <(record_value "$RECORD" admin)
 }
 
 main "$@"

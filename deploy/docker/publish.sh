@@ -24,7 +24,7 @@ main() {
         -h | --help | help) show_help && exit ;;
         up)
             [[ $# -eq 3 && $3 =~ ^[0-9.]+:[0-9]+$ ]] || misuse "up wants a port and an ADDRESS:PORT"
-            need_number up "$2"
+            need_port up "$2"
             ;;
         down) [[ $# -eq 1 ]] || misuse "down wants nothing more" ;;
         *) misuse "say up or down; '${1-}' is neither" ;;

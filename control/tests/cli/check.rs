@@ -36,6 +36,28 @@ fn options_win_over_the_file() {
 }
 
 #[test]
+fn the_time_a_stop_may_take_is_shown_in_whole_seconds() {
+    let line = |options: &[&str]| {
+        let checked = pollux(&[&["check"], options].concat());
+        let lines = checked.stdout.lines().find(|line| line.starts_with("stop "));
+        lines.map(str::to_owned).unwrap_or(checked.stderr)
+    };
+    let default = "stop     takes up to 8 s: deadlines.drain 8s";
+    assert_eq!(line(&[]), default);
+    let set = ["--set", "deadlines.withdraw=1min", "--set", "deadlines.drain=1500ms"];
+    let long = "stop     takes up to 62 s: deadlines.drain 1500ms after deadlines.withdraw 1min";
+    assert_eq!(line(&set), long);
+}
+
+#[test]
+fn the_admin_socket_is_shown() {
+    let line = "admin    /run/pollux/pollux.sock\n";
+    assert!(pollux(&["check"]).stdout.contains(line));
+    let set = ["check", "--set", "admin.name=shop", "--set", "admin.directory=/run/shop"];
+    assert!(pollux(&set).stdout.contains("admin    /run/shop/shop.sock\n"));
+}
+
+#[test]
 fn the_exception_interface_is_shown() {
     let checked = pollux(&["check", "--link", "af_xdp:eth1", "--exception", "pollux1"]);
     assert_eq!(checked.code, 0, "{}", checked.stderr);

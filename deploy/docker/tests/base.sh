@@ -3,6 +3,12 @@
 # debian-root.sh and `work`.
 # shellcheck disable=SC2154 # that script and the other files it sources set them
 
+# Of other lists and texts, and what a run that was killed left of one it was making.
+remove_old_bases() {
+    find "$work" -mindepth 1 -maxdepth 1 -name 'base-*.tar*' ! -path "$base" -delete
+    find "$work" -mindepth 1 -maxdepth 1 -name 'base.??????' -mmin +60 -exec rm -rf --one-file-system {} +
+}
+
 # Sets `base`, a tar of a minimal Debian whose apt finds the image's packages in a directory of its own, since
 # nothing can be fetched from the namespace of the tests. Made once for each list of packages and
 # text of this file.
@@ -32,4 +38,5 @@ provide_base() {
     tar --create --file "$base.new" --directory "$tree" --exclude './dev/*' .
     mv "$base.new" "$base"
     rm -rf "$tree"
+    remove_old_bases
 }

@@ -45,7 +45,7 @@ footprint() {
     sysctl --all --pattern 'net.ipv4.(ip_forward|conf.(all|default|lo|up0).(forwarding|route_localnet))'
     awk '$2 !~ "^/run/docker/" { print "mount", $2, $3 }' /proc/mounts
     pages "$scratch/others"
-    find /run/pollux -type f ! -name '*.lock' | sed 's/^/record /'
+    find /run/pollux ! -type d ! -name '*.lock' | sed 's/^/record /'
     find /run/pollux -type d -name 'bridge-*' | sed 's/^/directory /'
     docker ps --all --format 'container {{ .Names }}'
     docker volume ls --format 'volume {{ .Name }}'
@@ -58,7 +58,10 @@ test_image_is_small_and_says_how_it_is() {
     docker run --rm --entrypoint bash pollux -c '! compgen -G "/var/lib/apt/lists/*_Packages" && ! type gcc cargo dpkg-dev 2>/dev/null'
     expect_says "DPDK 22.11" docker run --rm pollux version
     expect_says "--publish PORT" docker run --rm pollux --help
-    equal "$(docker image inspect --format '{{ .Config.Healthcheck.Test }}' pollux)" '[CMD-SHELL pollux stats >/dev/null]'
+    expect_says "reserve N" docker run --rm --entrypoint pollux-hugepages pollux --help
+    expect_says "--queues N" docker run --rm --entrypoint pollux-link pollux --help
+    expect_says "Usage: pollux serve" docker run --rm pollux serve --help
+    expect_says "takes up to 8 s" docker run --rm pollux check
 }
 
 test_host_namespace_serves_host_network_and_containers() {
@@ -105,7 +108,47 @@ test_read_only_with_a_memory_limit() {
     equal "$(docker inspect --format '{{ .HostConfig.ReadonlyRootfs }} {{ .HostConfig.Memory }}' pollux)" "true $((256 << 20))"
     wrk_is_served wrk "$LOCAL_URL/json/5?m=3"
     equal "$(docker inspect --format '{{ .State.OOMKilled }}' pollux)" false
-    stops --bridge
+    # The script finds out by itself that it was --bridge.
+    stops
+}
+
+test_too_little_memory_is_said() {
+    local said status=0
+    said=$(docker run --name pollux --network "$NETWORK" --cap-add NET_ADMIN --device /dev/net/tun --sysctl net.ipv4.ip_forward=1 \
+        --memory 64m pollux --set memory.pages=ordinary 2>&1) || status=$?
+    equal "$status" 137
+    [[ $said == *"pollux has ended with status 137"*"it was too little"* ]] || { echo "$said" && return 1; }
+    docker rm --volumes pollux >/dev/null
+}
+
+# Longer than docker's own 10 s: the container would be killed, or the server in it.
+test_stop_lasts_as_long_as_the_configuration_says() {
+    POLLUX_DEADLINES_WITHDRAW=11s serve_here
+    equal "$(docker inspect --format '{{ .Config.StopTimeout }}' pollux)" 21
+    log_has "docker run --stop-timeout 21"
+    expect_says "ended with status 0" "${run[@]}" --stop
+}
+
+test_admin_socket_of_another_name() {
+    write_site one
+    printf '[admin]\nname = "shop"\ndirectory = "/run/pollux/shops"\n' >>"$scratch/site.toml"
+    serve_here --config "$scratch/site.toml" --data "$scratch/www"
+    [[ -S /run/pollux/shops/shop.sock ]]
+    await 30 $$ is_healthy
+    docker kill pollux >/dev/null
+    expect_says "ended with status 137" "${run[@]}" --stop
+    rmdir /run/pollux/shops
+}
+
+test_second_container_is_refused_or_has_a_namespace_of_its_own() {
+    local second=("${run[@]}" --name second)
+    serve_here
+    expect_fails 1 "another container of Pollux serves in this network namespace" "${second[@]}" -- "${FEW[@]}"
+    "${second[@]}" --detach --bridge --publish 8080 --docker "--network=$NETWORK" -- "${FEW[@]}" >/dev/null
+    equal "$(ask "$LOCAL_URL/pipeline")" ok
+    expect_says "ended with status 0" "${second[@]}" --stop
+    equal "$(ask "$LINK_URL/pipeline")" ok
+    stops
 }
 
 # Docker's own rights and NET_ADMIN: /proc/sys and /sys cannot be written. More connections than there are free
@@ -178,17 +221,35 @@ test_foreground_until_terminated() {
     grep -q "ended with status 0" "$scratch/foreground"
 }
 
+test_terminated_while_it_starts() {
+    local status=0 script
+    "${run[@]}" --publish 8080 -- "${FEW[@]}" >"$scratch/foreground" 2>&1 &
+    script=$!
+    await "$START_SECONDS" "$script" exists
+    kill -TERM "$script"
+    wait "$script" || status=$?
+    equal "$status" 143
+    grep -q "container pollux has ended with status 0" "$scratch/foreground"
+}
+
 test_what_cannot_be_had_is_refused_and_leaves_nothing() {
     local listener
     python3 -m http.server 8080 >/dev/null 2>&1 &
     listener=$!
     await 10 "$listener" ask "$LOCAL_URL" >/dev/null
     expect_fails 1 "something listens on port 8080 here already" "${run[@]}" --publish 8080 -- "${FEW[@]}"
+    expect_fails 1 "before it served" "${run[@]}" --detach --publish 8080 -- "${FEW[@]}"
     end_process "$listener" 5
     expect_fails 2 "limits.connection" "${run[@]}" -- --set limits.connection=5
-    expect_fails 2 "whole number" "${run[@]}" --publish http
+    expect_fails 2 "TCP port from 1 to 65535" "${run[@]}" --publish http
+    expect_fails 2 "TCP port from 1 to 65535" "${run[@]}" --publish 70000
+    expect_fails 2 "TCP port from 1 to 65535" docker run --rm pollux --publish 0
     expect_fails 2 "not understood" "${run[@]}" --fast
     expect_fails 1 "no such directory" "${run[@]}" --data "$scratch/nowhere"
+    expect_fails 1 "no such directory" "${run[@]}" --data "$0"
+    expect_fails 1 "no such file" "${run[@]}" --config "$scratch"
+    expect_fails 1 "is a directory: docker makes one" docker run --rm --volume "$scratch:/etc/pollux/pollux.toml:ro" pollux
+    expect_fails 1 "docker build --file deploy/Dockerfile --tag nowhere" "${run[@]}" --image nowhere
 }
 
 test_compose_file_is_valid() {
@@ -226,6 +287,8 @@ await_serving() {
 log_is_at_end() { log_has 'entrypoint.sh: serving on' >/dev/null || [[ $(docker inspect --format '{{ .State.Running }}' pollux) != true ]]; }
 
 log_has() { grep -qF -- "$1" <<<"$(docker logs pollux 2>&1)" || { printf 'the log lacks: %s\n' "$1" && return 1; }; }
+
+exists() { docker container inspect pollux >/dev/null 2>&1; }
 
 is_healthy() { [[ $(docker inspect --format '{{ .State.Health.Status }}' pollux) == healthy ]]; }
 
