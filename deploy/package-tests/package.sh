@@ -57,6 +57,9 @@ test_package_has_what_an_operator_looks_for() {
     expect_says 'pollux.toml' in_root "$tree" dpkg-query --show --showformat '${Conffiles}' pollux
     equal "$(in_root "$tree" getent passwd pollux | cut -d: -f6,7)" "/nonexistent:/usr/sbin/nologin"
     expect_says 'GET' in_root "$tree" pollux check --config /etc/pollux/pollux.toml
+    # Scripts under the names that they have here.
+    # shellcheck disable=SC2016 # quoted in the message
+    expect_says '`pollux-hugepages reserve' in_root "$tree" pollux check --config /etc/pollux/pollux.toml
     mkdir -p "$tree/srv/www"
     expect_says 'redirect' in_root "$tree" pollux check --config /etc/pollux/site.toml
 }
@@ -69,7 +72,7 @@ test_package_doctor_says_what_is_missing_and_then_it_serves() {
     sed -i 's/^device = "auto"/device = "af_packet:pollux0"/' "$tree/etc/pollux/pollux.toml"
     # Whether some of the machine's hugepages are free is not this test's to say.
     equal "$(failures | tr ',' '\n' | grep -vx hugepages)" link
-    expect_says 'fix: deploy/link.sh up' failing in_root "$tree" pollux doctor --config /etc/pollux/pollux.toml
+    expect_says 'fix: pollux-link up' failing in_root "$tree" pollux doctor --config /etc/pollux/pollux.toml
     trap 'in_root "$tree" pollux stop 2>/dev/null || true; in_root "$tree" pollux-hugepages release --owner package-tests; in_root "$tree" pollux-link down' EXIT
     in_root "$tree" pollux-link up
     share_hugepages

@@ -6,6 +6,7 @@ use super::server::Server;
 use crate::config::{Pages, Plan};
 use crate::host::{Host, field};
 use crate::launch::Need;
+use crate::scripts::Script;
 
 /// Judges the pool. `need` is that of the whole plan, worked out with the pool's page size.
 pub(super) fn examine(host: &Host, plan: &Plan, need: Need, server: &Server) -> Vec<Finding> {
@@ -93,9 +94,8 @@ fn judge(host: &Host, node: &Node, several: bool, need: Need, holders: &[Holder]
     let pages = ours(host, number) + wanted.saturating_sub(usable);
     let on_node = number.filter(|_| several).map(|node| format!(" --node {node}"));
     let wish = format!("{pages}{}", on_node.unwrap_or_default());
-    let fix = format!(
-        "./hugepages.sh reserve {wish}; ./hugepages.sh persist {wish} does it at every boot"
-    );
+    let script = Script::Hugepages;
+    let fix = format!("{script} reserve {wish}; {script} persist {wish} does it at every boot");
     let finding = if usable >= wanted {
         Finding::ok(CHECK, found)
     } else if usable >= frames {

@@ -8,6 +8,7 @@ use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 use super::need::Need;
 use crate::exception::ExceptionError;
 use crate::link::{NoLink, QueueMismatch};
+use crate::scripts::Script;
 
 /// A start that failed. Whatever had been taken is released.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,14 @@ pub(crate) enum LaunchError {
         /// Its name.
         link: String,
         /// Why not.
+        cause: OpenError,
+    },
+    /// The interface that the link names does not exist.
+    #[error("{link}: {cause}, `{} up` makes pollux0", Script::Link)]
+    NoInterface {
+        /// Its name.
+        link: String,
+        /// Which one.
         cause: OpenError,
     },
     /// The kernel takes nothing from a vhost link.
