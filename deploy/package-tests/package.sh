@@ -46,13 +46,16 @@ documented_drivers() {
 test_package_has_what_an_operator_looks_for() {
     local path
     with_root
-    for path in bin/pollux sbin/pollux-hugepages sbin/pollux-link share/man/man1/pollux-serve.1.gz share/man/man1/pollux.1.gz \
+    for path in bin/pollux sbin/pollux-hugepages sbin/pollux-link sbin/pollux-upgrade sbin/pollux-announce share/man/man1/pollux-serve.1.gz share/man/man1/pollux.1.gz \
         share/bash-completion/completions/pollux share/zsh/vendor-completions/_pollux share/fish/vendor_completions.d/pollux.fish \
         share/doc/pollux/README.Debian share/doc/pollux/copyright share/doc/pollux/examples/af-xdp.conf; do
         [[ -s $tree/usr/$path ]] || fail "there is no /usr/$path"
     done
     equal "$(in_root "$tree" pollux --version)" "pollux $(sed -n 's/^version *= *"\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)"
     expect_says 'Pages are of 2 MiB' in_root "$tree" pollux-hugepages show
+    for path in hugepages link upgrade announce; do
+        expect_says "  pollux-$path " in_root "$tree" "pollux-$path" --help
+    done
     # shellcheck disable=SC2016 # dpkg-query's own format
     expect_says 'pollux.toml' in_root "$tree" dpkg-query --show --showformat '${Conffiles}' pollux
     equal "$(in_root "$tree" getent passwd pollux | cut -d: -f6,7)" "/nonexistent:/usr/sbin/nologin"
@@ -151,6 +154,9 @@ test_package_removed_leaves_configuration_and_purged_leaves_nothing() {
     mkdir -p "$tree/var/lib/pollux/nic" "$tree/etc/systemd/system/multi-user.target.wants" "$tree/etc/sysctl.d"
     echo record >"$tree/var/lib/pollux/nic/0000:01:00.0"
     ln -s /lib/systemd/system/pollux@.service "$tree/etc/systemd/system/multi-user.target.wants/pollux@site.service"
+    ln -s /lib/systemd/system/pollux-hugepages.service "$tree/etc/systemd/system/multi-user.target.wants/"
+    mkdir "$tree/etc/systemd/system/pollux@site.service.wants"
+    ln -s /lib/systemd/system/pollux-announce@.service "$tree/etc/systemd/system/pollux@site.service.wants/pollux-announce@site.service"
     echo '# Written by hugepages.sh of Pollux; hugepages.sh unpersist removes this file.' >"$tree/etc/sysctl.d/60-pollux-hugepages.conf"
     in_root "$tree" dpkg --purge pollux
     # The user stays, on purpose.
