@@ -147,7 +147,10 @@ test_package_upgrade_keeps_what_was_changed() {
 
 test_package_removed_leaves_configuration_and_purged_leaves_nothing() {
     with_root
-    in_root "$tree" dpkg --remove pollux
+    # Of a Pollux from a source tree; the links are made for the package's command.
+    in_root "$tree" mkdir -p /run/pollux/hugepages
+    echo 'boot 1' | tee "$tree/run/pollux/hugepages/quickstart" >"$tree/run/pollux/link-made"
+    expect_says 'hugepages are still reserved' in_root "$tree" dpkg --remove pollux || return 1
     [[ ! -e $tree/usr/bin/pollux && -s $tree/etc/pollux/pollux.toml && -s $tree/etc/pollux/site.toml ]] ||
         fail "$(ls -R "$tree/etc/pollux")"
     # What the commands have written.
@@ -159,6 +162,7 @@ test_package_removed_leaves_configuration_and_purged_leaves_nothing() {
     ln -s /lib/systemd/system/pollux-announce@.service "$tree/etc/systemd/system/pollux@site.service.wants/pollux-announce@site.service"
     echo '# Written by hugepages.sh of Pollux; hugepages.sh unpersist removes this file.' >"$tree/etc/sysctl.d/60-pollux-hugepages.conf"
     in_root "$tree" dpkg --purge pollux
+    [[ -e $tree/run/pollux/hugepages/quickstart ]] || fail "the record of somebody else is gone"
     # The user stays, on purpose.
     equal "$(diff "$scratch/before" <(list_files "$tree") | grep -v -e '^[0-9]' -e '/etc/\(passwd\|group\|shadow\|gshadow\)-$' || true)" ""
     expect_fails 1 'no packages found' in_root "$tree" dpkg-query --show pollux

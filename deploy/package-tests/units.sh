@@ -125,6 +125,29 @@ test_boot_a_wrong_configuration_is_not_tried_again() {
     expect_says 'nonsense' inside journalctl --no-pager -u pollux@wrong
 }
 
+# The name of an instance is that of the server, of its file and of its directory.
+test_boot_names_of_instances() {
+    local name
+    with_root
+    configure
+    cp "$tree/etc/pollux/pollux.toml" "$tree/etc/pollux/my-site.v_2.toml"
+    with_link
+    with_boot
+    inside systemctl start pollux@my-site.v_2 || fail "$(journal)"
+    equal "$(answer pipeline)" ok
+    expect_says 'requests' inside pollux stats --name my-site.v_2
+    inside systemctl reload pollux@my-site.v_2 || fail "$(journal)"
+    inside systemctl stop pollux@my-site.v_2
+    # Names that none of them may have, a file that is not there, and a name whose socket would have too long a path.
+    for name in 'weird\x2dname' a@b none "$(printf 'n%.0s' {1..60})"; do
+        [[ $name == none ]] || cp "$tree/etc/pollux/pollux.toml" "$tree/etc/pollux/$name.toml"
+        expect_fails 1 'failed' inside systemctl start "pollux@$name"
+        equal "$(value "pollux@$name" ExecMainStatus) $(value "pollux@$name" NRestarts)" '2 0'
+        inside journalctl --no-pager -u "pollux@$name" | grep -q 'pollux: ' || fail "$(journal)"
+    done
+    equal "$(inside find /run/pollux -mindepth 1 ! -name '*.lock')" ''
+}
+
 # In a machine that runs: an upgrade restarts the server, removing the package ends it.
 test_boot_upgrade_and_purge_of_a_server_that_runs() {
     local before
@@ -138,6 +161,14 @@ test_boot_upgrade_and_purge_of_a_server_that_runs() {
     before=$(value pollux@pollux MainPID)
     expect_says '' inside dpkg --install --force-confold /var/tmp/upgrade.deb
     has_other_pid "$before" || fail "the upgrade has not restarted the server" "$(journal)"
+    equal "$(answer pipeline)" ok
+    # Once more, and the server does not come back, since its configuration is wrong: the package is installed.
+    sed -i '1i nonsense = 1' "$tree/etc/pollux/pollux.toml"
+    expect_says 'a server has not come back' inside dpkg --install --force-confold /var/tmp/upgrade.deb
+    # shellcheck disable=SC2016 # dpkg-query's own format
+    equal "$(inside dpkg-query --show --showformat '${db:Status-Status}' pollux)" installed
+    sed -i 1d "$tree/etc/pollux/pollux.toml"
+    inside systemctl start pollux@pollux
     equal "$(answer pipeline)" ok
     inside dpkg --purge pollux
     # Nobody is at the link's other end.
