@@ -156,7 +156,7 @@ await_ready() {
     local deadline=$((SECONDS + ready_seconds)) status
     until state_is "$new" serving && is_ready; do
         [[ $SECONDS -lt $deadline ]] || return 1
-        if [[ -n $pid && $(start_time "$pid") != "$began" ]]; then
+        if [[ -n $pid ]] && has_ended; then
             # Whoever starts a service ends when it is started.
             status=0
             wait "$pid" || status=$?
@@ -167,7 +167,10 @@ await_ready() {
     done
 }
 
-is_ready() { curl --silent --fail --output /dev/null --max-time 2 "$ready"; }
+# Whether what was started has ended, perhaps before it could be looked at.
+has_ended() { [[ -z $began || $(start_time "$pid") != "$began" ]]; }
+
+is_ready() { curl --noproxy '*' --silent --fail --output /dev/null --max-time 2 "$ready"; }
 
 # state_is NAME PATTERN: whether a server of that name runs and says so.
 state_is() {
@@ -255,7 +258,7 @@ give_up() {
         "$POLLUX" drain --name "$new" --timeout "${STOP_SECONDS}s" >/dev/null || true
         "$POLLUX" stop --name "$new" --timeout "${STOP_SECONDS}s" >/dev/null || true
     fi
-    if [[ -n $pid && $(start_time "$pid") == "$began" ]]; then
+    if [[ -n $pid ]] && ! has_ended; then
         end_process "$pid" "$STOP_SECONDS"
     fi
     tail -n 20 "$(log)" >&2 || true

@@ -82,7 +82,7 @@ refuse_elsewhere() {
 watch() {
     local status good=0 silent=0
     while true; do
-        status=$(curl --silent --output /dev/null --max-time "$ANSWER_SECONDS" --write-out '%{http_code}' "$1") || true
+        status=$(curl --noproxy '*' --silent --output /dev/null --max-time "$ANSWER_SECONDS" --write-out '%{http_code}' "$1") || true
         case $status in
             200)
                 silent=0 good=$((good + 1))

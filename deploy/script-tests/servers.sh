@@ -88,6 +88,27 @@ test_upgrade_to_a_server_that_is_not_ready() {
     drop_upgrade_log
 }
 
+# Nothing may answer for the new server, which is not there yet: neither may a proxy of the operator's.
+test_upgrade_asks_no_proxy() {
+    local pid
+    fake_servers
+    python3 -c 'import http.server as h
+class Proxy(h.BaseHTTPRequestHandler):
+    def do_GET(self): self.send_response(200); self.end_headers()
+server = h.HTTPServer(("127.0.0.1", 0), Proxy)
+print(server.server_port, flush=True)
+server.serve_forever()' >"$scratch/port" 2>"$scratch/proxy" &
+    pid=$!
+    # shellcheck disable=SC2064 # this one
+    trap "kill $pid" EXIT
+    await 10 "$pid" grep -q . "$scratch/port" || { cat "$scratch/proxy" && return 1; }
+    local -x http_proxy
+    http_proxy=http://127.0.0.1:$(<"$scratch/port")
+    curl --silent --fail --output /dev/null http://127.0.0.1:1/readyz || { echo "the proxy does not answer" && return 1; }
+    expect_fails 1 'not ready after at most 1 s' replace true --ready http://127.0.0.1:1/readyz --ready-seconds 1 || return 1
+    drop_upgrade_log
+}
+
 drop_upgrade_log() { rm /run/pollux/upgrade-new.log; }
 
 test_upgrade_misuse() {
@@ -116,7 +137,8 @@ test_upgrade_misuse() {
 test_announce_while_it_is_ready() {
     local pid status=0
     mkdir -p "$scratch/bin"
-    printf '#!/bin/sh\ncat "$scratch/answer"\n' >"$scratch/bin/curl"
+    # A proxy could say 200 for a server that is not there.
+    printf '#!/bin/bash\n[[ $1 == --noproxy && $2 == "*" ]] && cat "$scratch/answer"\n' >"$scratch/bin/curl"
     chmod +x "$scratch/bin/curl"
     echo 200 >"$scratch/answer"
     # What a script that was killed has left.
