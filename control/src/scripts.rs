@@ -60,7 +60,7 @@ static LINK: LazyLock<&str> = LazyLock::new(|| here(Script::Link));
 
 fn here(script: Script) -> &'static str {
     // Linux adds " (deleted)" to the name of a program that was replaced, and leaves its directory.
-    env::current_exe().map_or(script.in_tree(), |executable| script.beside(&executable))
+    env::current_exe().map_or_else(|_| script.in_tree(), |executable| script.beside(&executable))
 }
 
 #[cfg(test)]

@@ -42,19 +42,11 @@ pub(crate) enum LaunchError {
         lacking: String,
     },
     /// The port that was named cannot be opened.
-    #[error("{link}: {cause}")]
+    #[error("{link}: {cause}{}", remedy(cause))]
     Open {
         /// Its name.
         link: String,
         /// Why not.
-        cause: OpenError,
-    },
-    /// The interface that the link names does not exist.
-    #[error("{link}: {cause}, `{} up` makes pollux0", Script::Link)]
-    NoInterface {
-        /// Its name.
-        link: String,
-        /// Which one.
         cause: OpenError,
     },
     /// The kernel takes nothing from a vhost link.
@@ -117,6 +109,14 @@ pub(crate) enum LaunchError {
         /// The core.
         core: usize,
     },
+}
+
+/// What follows an error of the crate `dpdk`, which knows nothing of scripts.
+fn remedy(cause: &OpenError) -> String {
+    match cause {
+        OpenError::NoInterface { .. } => format!(", `{} up` makes pollux0", Script::Link),
+        _ => String::new(),
+    }
 }
 
 /// `02:00:00:00:00:01`.

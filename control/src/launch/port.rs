@@ -3,9 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dpdk::{
-    Eal, LinkKind, OpenError, Port, PortInfo, PortPlan, QueuePair, Running, StartError, StopError,
-};
+use dpdk::{Eal, LinkKind, Port, PortInfo, PortPlan, QueuePair, Running, StartError, StopError};
 
 use engine::exception::FRAMES_MAX;
 
@@ -74,12 +72,8 @@ fn start(
     let devices = devices_for(link, host, workers)?;
     let mut opened = Vec::new();
     for device in &devices {
-        let port = Port::open(eal, device).map_err(|cause| match cause {
-            OpenError::NoInterface { .. } => {
-                LaunchError::NoInterface { link: link.to_string(), cause }
-            }
-            cause => LaunchError::Open { link: link.to_string(), cause },
-        })?;
+        let port = Port::open(eal, device)
+            .map_err(|cause| LaunchError::Open { link: link.to_string(), cause })?;
         opened.push(port);
     }
     let info = opened.first().expect("a link has a device").info().clone();
