@@ -155,7 +155,7 @@ await_answer() {
     fi
 }
 
-answers() { [[ $(ip netns exec "$1" curl --silent --max-time "$ANSWER_SECONDS" "$URL/pipeline") == ok ]]; }
+answers() { [[ $(ip netns exec "$1" curl --noproxy '*' --silent --max-time "$ANSWER_SECONDS" "$URL/pipeline") == ok ]]; }
 
 # LOADS has a line for each: its name in load.lua, the connections, and what the table calls it.
 measure_all() {

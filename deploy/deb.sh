@@ -76,6 +76,8 @@ package() {
     "$binary" completions fish >"$made/pollux.fish"
     ln -s ../share/pollux/hugepages.sh "$made/pollux-hugepages"
     ln -s ../share/pollux/deploy/link.sh "$made/pollux-link"
+    ln -s ../share/pollux/deploy/upgrade.sh "$made/pollux-upgrade"
+    ln -s ../share/pollux/deploy/cluster/announce.sh "$made/pollux-announce"
     gzip --best --no-name "$made"/man/*
     gzip --best --no-name --stdout "$root/CHANGELOG.md" >"$made/changelog.gz"
     write_changelog | gzip --best --no-name >"$made/changelog.Debian.gz"

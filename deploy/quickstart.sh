@@ -137,7 +137,7 @@ launch() {
 }
 
 await_answer() {
-    await "$START_SECONDS" "$pid" there curl --silent --output /dev/null --max-time 1 "$(url "$1")" ||
+    await "$START_SECONDS" "$pid" there curl --noproxy '*' --silent --output /dev/null --max-time 1 "$(url "$1")" ||
         fail "pollux does not answer on $(url "$1"), it has ended or needs more than $START_SECONDS s"
 }
 

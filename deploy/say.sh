@@ -21,8 +21,17 @@ misuse() {
     exit 2
 }
 
-# Prints the running script's opening comment: its lines from the second to the first without a `#`.
-show_help() { sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$0"; }
+# Prints the running script's opening comment: its lines from the second to the first without a `#`. A script that was
+# called by another name, that of a link to it, has that name there.
+show_help() {
+    local file
+    file=$(basename "$(readlink -f "$0")")
+    if [[ $file == "$SCRIPT_NAME" ]]; then
+        sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$0"
+    else
+        sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$0" | sed "s|\(deploy/\)\{0,1\}\(cluster/\)\{0,1\}\b${file//./\\.}|$SCRIPT_NAME|g"
+    fi
+}
 
 need_root() {
     [[ $EUID -eq 0 ]] || die "needs root: run it again as root, for instance with sudo $0"

@@ -61,7 +61,7 @@ serve() {
     "${inside[@]}" "$binary" serve --config "$here/arena.toml" --data "$scratch/data" --link af_xdp:pollux0 --cores last \
         --set "admin.name=$NAME" >"$scratch/log" 2>&1 &
     server=$!
-    await "$START_SECONDS" "$server" "${inside[@]}" curl --silent --output /dev/null --max-time 1 "$URL/pipeline" ||
+    await "$START_SECONDS" "$server" "${inside[@]}" curl --noproxy '*' --silent --output /dev/null --max-time 1 "$URL/pipeline" ||
         die "pollux does not answer: $(tail -n 5 "$scratch/log")"
 }
 

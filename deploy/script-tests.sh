@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# deploy/script-tests.sh: tests of hugepages.sh, link.sh, quickstart.sh, counters.sh, rehearse.sh and
-# bench/instructions.sh themselves, as root.
+# deploy/script-tests.sh: tests of hugepages.sh, link.sh, upgrade.sh, cluster/announce.sh, cluster/sticky.sh,
+# quickstart.sh, counters.sh, rehearse.sh and bench/instructions.sh themselves, as root.
 #
 #   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
@@ -20,6 +20,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/process.sh"
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
+# shellcheck source=deploy/script-tests/servers.sh
+. "$here/script-tests/servers.sh"
 
 QUICKSTART=$here/quickstart.sh
 HUGEPAGES=$here/../hugepages.sh
@@ -488,6 +490,38 @@ test_link_misuse() {
     expect_says "link.sh up" "$LINK" --help
 }
 
+test_link_pairs_beside_each_other() {
+    "$LINK" up --netns made
+    "$LINK" up --netns made --pair 7
+    expect_says "already up" "$LINK" up --netns made --pair 7
+    in_made ip -brief address show pollux-host | grep -q '198.18.0.1/24'
+    in_made ip -brief address show pollux-host7 | grep -q '198.18.7.1/24'
+    in_made ip link show pollux7 >/dev/null
+    expect_says "pollux-host7" "$LINK" status --netns made --pair 7
+    expect_fails 3 "no link" "$LINK" status --netns made --pair 8
+    # The namespace goes with the link that made it, whichever is there.
+    "$LINK" down --netns made --pair 7
+    expect_fails 3 "no link" "$LINK" status --netns made --pair 7
+    "$LINK" status --netns made
+    "$LINK" down --netns made
+}
+
+test_link_pair_misuse() {
+    expect_fails 2 "1 to 255, not 0" "$LINK" up --pair 0 || return 1
+    expect_fails 2 "1 to 255, not 256" "$LINK" up --pair 256 || return 1
+    expect_fails 2 "whole number" "$LINK" down --pair two || return 1
+    expect_fails 2 "lacks its value" "$LINK" status --pair || return 1
+    expect_fails 2 "does not belong to exec" "$LINK" exec --pair 1 -- true
+}
+
+# A link to the script, as the package has it, is what its help says.
+test_link_called_by_another_name() {
+    ln -s "$LINK" "$scratch/pollux-link"
+    expect_says "pollux-link up" "$scratch/pollux-link" --help || return 1
+    [[ $("$scratch/pollux-link" --help) != *[^-]link.sh* ]] || { "$scratch/pollux-link" --help && return 1; }
+    rm "$scratch/pollux-link"
+}
+
 # --- quickstart.sh ---
 
 test_quickstart_detached_until_stopped() {
@@ -507,7 +541,8 @@ test_quickstart_detached_until_stopped() {
 }
 
 test_quickstart_in_the_foreground_until_interrupted() {
-    env --default-signal=INT "$QUICKSTART" >"$scratch/quickstart" 2>&1 &
+    # A proxy of the operator's is not asked for what is on a link of this machine.
+    http_proxy=http://127.0.0.1:1 env --default-signal=INT "$QUICKSTART" >"$scratch/quickstart" 2>&1 &
     local script=$! status=0
     await 30 "$script" grep -q 'Ctrl-C' "$scratch/quickstart" || { cat "$scratch/quickstart" && return 1; }
     equal "$(curl --silent --max-time 2 http://198.18.0.2:8080/pipeline)" ok

@@ -28,7 +28,8 @@
 # POLLUX_BIN names the binary that speaks to the servers (default: pollux in the PATH).
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# The package has it as /usr/sbin/pollux-upgrade, which is a link.
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/say.sh
 . "$here/say.sh"
 # shellcheck source=deploy/record.sh
@@ -61,7 +62,8 @@ main() {
         shift 2
     done
     need_root
-    command -v nft >/dev/null || die "nft is missing: apt-get install nftables"
+    [[ $verb == replace && -n $switch ]] || command -v nft >/dev/null || die "nft is missing: apt-get install nftables"
+    [[ $verb != replace ]] || command -v curl >/dev/null || die "curl is missing: apt-get install curl"
     lock upgrade
     case $verb in
         route)
@@ -91,6 +93,11 @@ take_option() {
     esac
 }
 
+# The name is also that of the log.
+need_name() {
+    [[ $2 =~ ^[A-Za-z0-9_.@-]+$ && $2 != .* ]] || misuse "$1 wants the admin.name of a server, not '$2'"
+}
+
 need_socket() {
     [[ $2 =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}:[0-9]{1,5}$ ]] ||
         misuse "$1 wants an IPv4 address and a port such as 203.0.113.10:80, not '$2'"
@@ -99,6 +106,8 @@ need_socket() {
 check_replace() {
     [[ -n $old && -n $new && -n $ready && ${#start[@]} -gt 0 ]] ||
         misuse "replace wants --old, --new, --ready, and -- with the command that starts the new server"
+    need_name --old "$old"
+    need_name --new "$new"
     [[ $old != "$new" ]] || misuse "--old and --new are one name: servers on one machine need a name each"
     if [[ -n $switch ]]; then
         [[ -z $service$to ]] || misuse "--switch, or --service and --to, not both"
@@ -147,7 +156,7 @@ await_ready() {
     local deadline=$((SECONDS + ready_seconds)) status
     until state_is "$new" serving && is_ready; do
         [[ $SECONDS -lt $deadline ]] || return 1
-        if [[ -n $pid && $(start_time "$pid") != "$began" ]]; then
+        if [[ -n $pid ]] && has_ended; then
             # Whoever starts a service ends when it is started.
             status=0
             wait "$pid" || status=$?
@@ -158,7 +167,10 @@ await_ready() {
     done
 }
 
-is_ready() { curl --silent --fail --output /dev/null --max-time 2 "$ready"; }
+# Whether what was started has ended, perhaps before it could be looked at.
+has_ended() { [[ -z $began || $(start_time "$pid") != "$began" ]]; }
+
+is_ready() { curl --noproxy '*' --silent --fail --output /dev/null --max-time 2 "$ready"; }
 
 # state_is NAME PATTERN: whether a server of that name runs and says so.
 state_is() {
@@ -246,7 +258,7 @@ give_up() {
         "$POLLUX" drain --name "$new" --timeout "${STOP_SECONDS}s" >/dev/null || true
         "$POLLUX" stop --name "$new" --timeout "${STOP_SECONDS}s" >/dev/null || true
     fi
-    if [[ -n $pid && $(start_time "$pid") == "$began" ]]; then
+    if [[ -n $pid ]] && ! has_ended; then
         end_process "$pid" "$STOP_SECONDS"
     fi
     tail -n 20 "$(log)" >&2 || true

@@ -31,6 +31,7 @@ mod offload;
 mod reload;
 mod remote;
 mod sample;
+mod scripts;
 mod serve;
 mod service_manager;
 mod stats;

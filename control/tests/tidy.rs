@@ -75,6 +75,9 @@ const STARTS_PROGRAMS: &[&str] = &["control/src/host.rs", "control/src/nic/watch
 /// What writes to standard error or output.
 const WRITES: &[&str] = &["println!", "print!", "dbg!", "stderr()", "stdout()"];
 
+/// The names of the shell scripts that messages tell the operator to run, and the one file that has them.
+const SCRIPTS: (&[&str], &str) = (&["hugepages.sh", "link.sh"], "control/src/scripts.rs");
+
 /// Files longer than [`FILE_LINES_MAX`], with their length today.
 const LONG_FILES: &[(&str, usize)] = &[];
 
@@ -247,6 +250,25 @@ fn serving_starts_no_programs() {
             && line.contains("Command::new")
     });
     assert!(faults.is_empty(), "a child would inherit NOTIFY_SOCKET: {faults:#?}");
+}
+
+/// Doc comments count in the crate `dpdk`, where they are the text of errors.
+#[test]
+fn messages_name_scripts_as_they_are_installed() {
+    let (names, owner) = SCRIPTS;
+    let faults: Vec<_> = sources()
+        .iter()
+        .filter(|source| source.path != owner && !source.is_test())
+        .flat_map(|source| {
+            let shown = |line: &&str| {
+                !line.trim_start().starts_with("//") || source.path.starts_with("dataplane/dpdk/")
+            };
+            let named = |line: &&str| names.iter().any(|name| line.contains(name));
+            let lines = source.shipped().lines().filter(shown).filter(named);
+            lines.map(|line| format!("{}: {}", source.path, line.trim())).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(faults.is_empty(), "{owner} knows what it is called on this machine: {faults:#?}");
 }
 
 #[test]

@@ -109,7 +109,7 @@ measure() {
     "$here/link.sh" down --netns "$namespace" >&2
 }
 
-answers() { [[ $(ip netns exec "$namespace" curl --silent --max-time 5 "http://$ADDRESS:$PORT/pipeline") == ok ]]; }
+answers() { [[ $(ip netns exec "$namespace" curl --noproxy '*' --silent --max-time 5 "http://$ADDRESS:$PORT/pipeline") == ok ]]; }
 
 # Nanoseconds that the threads of the server have been on a processor.
 process_nanos() {

@@ -13,7 +13,8 @@
 # the server and as long, and end it after `pollux stop`. After kill -9 the address stays until the next start.
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# The package has it as /usr/sbin/pollux-announce, which is a link.
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/say.sh
 . "$here/../say.sh"
 
@@ -38,16 +39,37 @@ main() {
         esac
         shift 2
     done
-    [[ $service =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}/32$ ]] || misuse "--service wants one address such as 192.0.2.10/32, not '$service'"
+    need_service
+    [[ $ready =~ ^https?://. ]] || misuse "--ready wants a URL such as http://127.0.0.1:9464/readyz, not '$ready'"
     [[ $interval =~ ^[0-9]{1,4}(\.[0-9]{1,3})?$ && $interval =~ [1-9] ]] || misuse "--interval wants seconds such as 0.5, not '$interval'"
-    need_root
-    command -v ip curl >/dev/null || die "ip or curl is missing: apt-get install iproute2 curl"
+    need_net_admin
+    local tool
+    for tool in ip curl; do
+        command -v "$tool" >/dev/null || die "$tool is missing: apt-get install iproute2 curl"
+    done
     refuse_elsewhere
     # A second signal, as timeout(1) and an impatient operator send it, must not keep us from it.
     trap 'trap "" INT TERM HUP; withdraw "this script ends"' EXIT
     trap 'exit 0' INT TERM HUP
     withdraw "not asked yet"
     watch "$ready" "$interval"
+}
+
+need_service() {
+    local byte
+    local -a bytes
+    IFS=./ read -ra bytes <<<"$service"
+    [[ $service =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}/32$ ]] || misuse "--service wants one address such as 192.0.2.10/32, not '$service'"
+    for byte in "${bytes[@]}"; do
+        ((10#$byte <= 255)) || misuse "--service wants one address such as 192.0.2.10/32, not '$service'"
+    done
+}
+
+# The bit CAP_NET_ADMIN of capabilities(7): pollux-announce@.service has it without root.
+need_net_admin() {
+    local effective
+    effective=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+    (((16#$effective >> 12) & 1)) || die "needs the capability NET_ADMIN: run it as root, for instance with sudo $0"
 }
 
 # On another interface it is not ours to take away.
@@ -60,7 +82,7 @@ refuse_elsewhere() {
 watch() {
     local status good=0 silent=0
     while true; do
-        status=$(curl --silent --output /dev/null --max-time "$ANSWER_SECONDS" --write-out '%{http_code}' "$1") || true
+        status=$(curl --noproxy '*' --silent --output /dev/null --max-time "$ANSWER_SECONDS" --write-out '%{http_code}' "$1") || true
         case $status in
             200)
                 silent=0 good=$((good + 1))

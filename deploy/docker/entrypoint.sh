@@ -186,7 +186,7 @@ choose_link() {
     fi
     say "link: no PCI device: $reason"
     ! "$here/link.sh" status >/dev/null ||
-        die "a link is up in this network namespace that no container made: end its user, then run deploy/link.sh down"
+        die "a link is up in this network namespace that no container made: end its user, then run deploy/link.sh down (pollux-link down, where the package is installed)"
     for kind in vhost veth tap; do
         if make_link "$kind"; then
             link=auto

@@ -46,17 +46,23 @@ documented_drivers() {
 test_package_has_what_an_operator_looks_for() {
     local path
     with_root
-    for path in bin/pollux sbin/pollux-hugepages sbin/pollux-link share/man/man1/pollux-serve.1.gz share/man/man1/pollux.1.gz \
+    for path in bin/pollux sbin/pollux-hugepages sbin/pollux-link sbin/pollux-upgrade sbin/pollux-announce share/man/man1/pollux-serve.1.gz share/man/man1/pollux.1.gz \
         share/bash-completion/completions/pollux share/zsh/vendor-completions/_pollux share/fish/vendor_completions.d/pollux.fish \
         share/doc/pollux/README.Debian share/doc/pollux/copyright share/doc/pollux/examples/af-xdp.conf; do
         [[ -s $tree/usr/$path ]] || fail "there is no /usr/$path"
     done
     equal "$(in_root "$tree" pollux --version)" "pollux $(sed -n 's/^version *= *"\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)"
     expect_says 'Pages are of 2 MiB' in_root "$tree" pollux-hugepages show
+    for path in hugepages link upgrade announce; do
+        expect_says "  pollux-$path " in_root "$tree" "pollux-$path" --help
+    done
     # shellcheck disable=SC2016 # dpkg-query's own format
     expect_says 'pollux.toml' in_root "$tree" dpkg-query --show --showformat '${Conffiles}' pollux
     equal "$(in_root "$tree" getent passwd pollux | cut -d: -f6,7)" "/nonexistent:/usr/sbin/nologin"
     expect_says 'GET' in_root "$tree" pollux check --config /etc/pollux/pollux.toml
+    # Scripts under the names that they have here.
+    # shellcheck disable=SC2016 # quoted in the message
+    expect_says '`pollux-hugepages reserve' in_root "$tree" pollux check --config /etc/pollux/pollux.toml
     mkdir -p "$tree/srv/www"
     expect_says 'redirect' in_root "$tree" pollux check --config /etc/pollux/site.toml
 }
@@ -69,7 +75,7 @@ test_package_doctor_says_what_is_missing_and_then_it_serves() {
     sed -i 's/^device = "auto"/device = "af_packet:pollux0"/' "$tree/etc/pollux/pollux.toml"
     # Whether some of the machine's hugepages are free is not this test's to say.
     equal "$(failures | tr ',' '\n' | grep -vx hugepages)" link
-    expect_says 'fix: deploy/link.sh up' failing in_root "$tree" pollux doctor --config /etc/pollux/pollux.toml
+    expect_says 'fix: pollux-link up' failing in_root "$tree" pollux doctor --config /etc/pollux/pollux.toml
     trap 'in_root "$tree" pollux stop 2>/dev/null || true; in_root "$tree" pollux-hugepages release --owner package-tests; in_root "$tree" pollux-link down' EXIT
     in_root "$tree" pollux-link up
     share_hugepages
@@ -141,15 +147,22 @@ test_package_upgrade_keeps_what_was_changed() {
 
 test_package_removed_leaves_configuration_and_purged_leaves_nothing() {
     with_root
-    in_root "$tree" dpkg --remove pollux
+    # Of a Pollux from a source tree; the links are made for the package's command.
+    in_root "$tree" mkdir -p /run/pollux/hugepages
+    echo 'boot 1' | tee "$tree/run/pollux/hugepages/quickstart" >"$tree/run/pollux/link-made"
+    expect_says 'hugepages are still reserved' in_root "$tree" dpkg --remove pollux || return 1
     [[ ! -e $tree/usr/bin/pollux && -s $tree/etc/pollux/pollux.toml && -s $tree/etc/pollux/site.toml ]] ||
         fail "$(ls -R "$tree/etc/pollux")"
     # What the commands have written.
     mkdir -p "$tree/var/lib/pollux/nic" "$tree/etc/systemd/system/multi-user.target.wants" "$tree/etc/sysctl.d"
     echo record >"$tree/var/lib/pollux/nic/0000:01:00.0"
     ln -s /lib/systemd/system/pollux@.service "$tree/etc/systemd/system/multi-user.target.wants/pollux@site.service"
+    ln -s /lib/systemd/system/pollux-hugepages.service "$tree/etc/systemd/system/multi-user.target.wants/"
+    mkdir "$tree/etc/systemd/system/pollux@site.service.wants"
+    ln -s /lib/systemd/system/pollux-announce@.service "$tree/etc/systemd/system/pollux@site.service.wants/pollux-announce@site.service"
     echo '# Written by hugepages.sh of Pollux; hugepages.sh unpersist removes this file.' >"$tree/etc/sysctl.d/60-pollux-hugepages.conf"
     in_root "$tree" dpkg --purge pollux
+    [[ -e $tree/run/pollux/hugepages/quickstart ]] || fail "the record of somebody else is gone"
     # The user stays, on purpose.
     equal "$(diff "$scratch/before" <(list_files "$tree") | grep -v -e '^[0-9]' -e '/etc/\(passwd\|group\|shadow\|gshadow\)-$' || true)" ""
     expect_fails 1 'no packages found' in_root "$tree" dpkg-query --show pollux

@@ -8,7 +8,8 @@ test_units_are_verified() {
     local said
     with_root
     said=$(in_root "$tree" systemd-analyze verify --man=no --recursive-errors=one /lib/systemd/system/pollux@.service \
-        /lib/systemd/system/pollux-hugepages.service /lib/systemd/system/pollux-nic@.service 2>&1) || fail "$said"
+        /lib/systemd/system/pollux-hugepages.service /lib/systemd/system/pollux-nic@.service \
+        /lib/systemd/system/pollux-announce@.service 2>&1) || fail "$said"
     equal "$said" ""
 }
 
@@ -16,7 +17,7 @@ test_units_are_verified() {
 test_units_expose_no_more_than_they_say() {
     local name stated found
     mkdir -p "$scratch/test/units"
-    for name in pollux@ pollux-hugepages pollux-nic@; do
+    for name in pollux@ pollux-hugepages pollux-nic@ pollux-announce@; do
         stated=$(sed -n 's/^# systemd-analyze security: \([0-9.]*\)\. .*/\1/p' "$UNITS/$name.service")
         found=$(exposure "$UNITS/$name.service")
         equal "$name $stated" "$name $found"
@@ -124,6 +125,29 @@ test_boot_a_wrong_configuration_is_not_tried_again() {
     expect_says 'nonsense' inside journalctl --no-pager -u pollux@wrong
 }
 
+# The name of an instance is that of the server, of its file and of its directory.
+test_boot_names_of_instances() {
+    local name
+    with_root
+    configure
+    cp "$tree/etc/pollux/pollux.toml" "$tree/etc/pollux/my-site.v_2.toml"
+    with_link
+    with_boot
+    inside systemctl start pollux@my-site.v_2 || fail "$(journal)"
+    equal "$(answer pipeline)" ok
+    expect_says 'requests' inside pollux stats --name my-site.v_2
+    inside systemctl reload pollux@my-site.v_2 || fail "$(journal)"
+    inside systemctl stop pollux@my-site.v_2
+    # Names that none of them may have, a file that is not there, and a name whose socket would have too long a path.
+    for name in 'weird\x2dname' a@b none "$(printf 'n%.0s' {1..60})"; do
+        [[ $name == none ]] || cp "$tree/etc/pollux/pollux.toml" "$tree/etc/pollux/$name.toml"
+        expect_fails 1 'failed' inside systemctl start "pollux@$name"
+        equal "$(value "pollux@$name" ExecMainStatus) $(value "pollux@$name" NRestarts)" '2 0'
+        inside journalctl --no-pager -u "pollux@$name" | grep -q 'pollux: ' || fail "$(journal)"
+    done
+    equal "$(inside find /run/pollux -mindepth 1 ! -name '*.lock')" ''
+}
+
 # In a machine that runs: an upgrade restarts the server, removing the package ends it.
 test_boot_upgrade_and_purge_of_a_server_that_runs() {
     local before
@@ -138,6 +162,14 @@ test_boot_upgrade_and_purge_of_a_server_that_runs() {
     expect_says '' inside dpkg --install --force-confold /var/tmp/upgrade.deb
     has_other_pid "$before" || fail "the upgrade has not restarted the server" "$(journal)"
     equal "$(answer pipeline)" ok
+    # Once more, and the server does not come back, since its configuration is wrong: the package is installed.
+    sed -i '1i nonsense = 1' "$tree/etc/pollux/pollux.toml"
+    expect_says 'a server has not come back' inside dpkg --install --force-confold /var/tmp/upgrade.deb
+    # shellcheck disable=SC2016 # dpkg-query's own format
+    equal "$(inside dpkg-query --show --showformat '${db:Status-Status}' pollux)" installed
+    sed -i 1d "$tree/etc/pollux/pollux.toml"
+    inside systemctl start pollux@pollux
+    equal "$(answer pipeline)" ok
     inside dpkg --purge pollux
     # Nobody is at the link's other end.
     expect_fails 28 '' answer pipeline
@@ -145,6 +177,47 @@ test_boot_upgrade_and_purge_of_a_server_that_runs() {
     equal "$(inside find /etc /run /usr /lib /var/lib -xdev -name '*pollux*' ! -path '*/dpkg/*' | paste -sd ' ')" \
         /etc/systemd/system/pollux@.service.d
 }
+
+# The address is there while the server is ready: it goes before the server ends, and when it fails.
+test_boot_the_announcement_follows_the_server() {
+    local before
+    with_root
+    configure
+    sed -i 's/^withdraw = .*/withdraw = "4s"/' "$tree/etc/pollux/pollux.toml"
+    echo SERVICE=192.0.2.10/32 >"$tree/etc/pollux/pollux.announce"
+    with_link
+    with_boot
+    inside systemctl enable --quiet pollux-announce@pollux || fail "$(journal)"
+    inside systemctl start pollux@pollux || fail "$(journal)"
+    await_that 10 is_announced
+    equal "$(inside ps -o user= -p "$(value pollux-announce@pollux MainPID)")" pollux
+    before=$(value pollux@pollux MainPID)
+    inside kill -KILL "$before"
+    await_that 20 says_of pollux-announce@pollux 'withdrew 192.0.2.10/32'
+    await_that 20 has_other_pid "$before"
+    await_that 20 is_announced
+    before=$(value pollux-announce@pollux MainPID)
+    # Killed, it cannot withdraw: its unit does, and starts it again.
+    inside kill -KILL "$before"
+    await_that 10 has_other_announcer "$before"
+    await_that 10 is_announced
+    inside systemctl stop pollux@pollux
+    # Its turn to stop comes after the server.
+    await_that 10 announces_no_more
+    equal "$(value pollux-announce@pollux Result)" success
+    ! is_announced || fail "$(ip address show dev lo)"
+    # It was withdrawn since the server said so, not since it had ended.
+    expect_says 'readyz says 503' inside journalctl --no-pager -u pollux-announce@pollux
+    # A mistake is said once.
+    echo SERVICE=192.0.2.10 >"$tree/etc/pollux/wrong.announce"
+    expect_fails 1 '' inside systemctl start pollux-announce@wrong --wait
+    equal "$(value pollux-announce@wrong ActiveState) $(value pollux-announce@wrong NRestarts)" 'failed 0'
+}
+
+announces_no_more() { [[ $(value pollux-announce@pollux ActiveState) == inactive ]]; }
+is_announced() { [[ -n $(ip -brief address show dev lo to 192.0.2.10/32) ]]; }
+says_of() { [[ $(inside journalctl --no-pager -u "$1") == *"$2"* ]]; }
+has_other_announcer() { [[ $(value pollux-announce@pollux MainPID) != "$1" && $(value pollux-announce@pollux MainPID) != 0 ]]; }
 
 # Refused: there is no such NIC. The server that wants it does not start, and what was asked for is undone.
 test_boot_a_server_waits_for_its_nic() {

@@ -239,7 +239,7 @@ impl Plan {
             })?,
             log_format: read.with(Key::LogFormat, log_format)?,
             admin_name: read.with(Key::AdminName, admin_name)?,
-            admin_directory: read.with(Key::AdminDirectory, admin_directory)?,
+            admin_directory: read.admin_directory()?,
         })
     }
 }
@@ -249,6 +249,25 @@ impl Reader<'_> {
         LinkSpec::parse(&self.0.given(Key::LinkDevice).text).map_err(|error| {
             self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMS))
         })
+    }
+
+    /// With the name of the socket in it, which must be one that a socket can have.
+    fn admin_directory(&self) -> Result<PathBuf, ConfigError> {
+        let directory = self.with(Key::AdminDirectory, admin_directory)?;
+        let path = admin::path(&directory, &self.0.given(Key::AdminName).text);
+        let len = path.as_os_str().len();
+        if len > SOCKET_PATH_LEN_MAX {
+            let problem = format!(
+                "the socket {} would have a path of {len} bytes, and Linux takes {SOCKET_PATH_LEN_MAX}",
+                path.display()
+            );
+            return Err(self.refuse(
+                Key::AdminDirectory,
+                problem,
+                "shorten admin.name or admin.directory",
+            ));
+        }
+        Ok(directory)
     }
 
     /// The empty one is none: then `listen`, listen.address, is on the link.
@@ -468,6 +487,8 @@ fn admin_directory(text: &str) -> Result<PathBuf, Expected> {
         .ok_or(Expected("a directory from the root, such as \"/run/pollux\""))
 }
 
+/// unix(7): 108 bytes with the NUL.
+const SOCKET_PATH_LEN_MAX: usize = 107;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const CONNECTIONS: RangeInclusive<u64> = 1..=CONNECTIONS_MAX as u64;

@@ -7,6 +7,7 @@ use crate::config::{Pages, Plan};
 use crate::host::{Host, field};
 use crate::human;
 use crate::launch::MemoryRequirement;
+use crate::scripts::Script;
 
 /// Judges the pool. `need` is that of the whole plan, worked out with the pool's page size.
 pub(super) fn examine(
@@ -105,9 +106,8 @@ fn judge(
     let pages = ours(host, number) + wanted.saturating_sub(usable);
     let on_node = number.filter(|_| several).map(|node| format!(" --node {node}"));
     let wish = format!("{pages}{}", on_node.unwrap_or_default());
-    let fix = format!(
-        "./hugepages.sh reserve {wish}; ./hugepages.sh persist {wish} does it at every boot"
-    );
+    let script = Script::Hugepages;
+    let fix = format!("{script} reserve {wish}; {script} persist {wish} does it at every boot");
     let finding = if usable >= wanted {
         Finding::ok(CHECK, found)
     } else if usable >= frames {

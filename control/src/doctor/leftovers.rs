@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::report::{Check, Finding};
 use crate::host::{Host, field, quoted};
+use crate::scripts::Script;
 
 /// Judges all of it.
 pub(super) fn examine(host: &Host) -> Vec<Finding> {
@@ -31,7 +32,7 @@ fn records(host: &Host) -> Finding {
             (_, Use::Here | Use::Process) => used += 1,
             (None, _) => {
                 left.push(format!("namespace {place}, where nothing runs"));
-                fixes.push(format!("deploy/link.sh down --netns {place}"));
+                fixes.push(format!("{} down --netns {place}", Script::Link));
             }
             (Some(inode), _) => {
                 left.push(format!("a namespace that is gone ({inode})"));
@@ -41,8 +42,8 @@ fn records(host: &Host) -> Finding {
     }
     if left.is_empty() {
         let found = match used {
-            0 => "no link of deploy/link.sh is up".into(),
-            _ => format!("{used} links of deploy/link.sh, none of them left over"),
+            0 => format!("no link of {} is up", Script::Link),
+            _ => format!("{used} links of {}, none of them left over", Script::Link),
         };
         return Finding::ok(Check::Records, found);
     }

@@ -8,6 +8,7 @@ use super::server::Server;
 use crate::config::Plan;
 use crate::host::Host;
 use crate::link::{HostLinks, Link, LinkSpec, choose};
+use crate::scripts::Script;
 
 /// The link that a server would take now, and what was said of each where `auto` chose it.
 ///
@@ -29,7 +30,7 @@ pub(super) fn chosen(
             Err(_) if server.is_live() => Err(Finding::ok(check, "held by the server")),
             Err(none) => {
                 let found = format!("auto finds none: {}", none.verdicts.join("; "));
-                Err(Finding::fail(check, found, "deploy/link.sh up"))
+                Err(Finding::fail(check, found, format!("{} up", Script::Link)))
             }
         },
     }
@@ -75,9 +76,9 @@ fn missing(host: &Host, link: &Link, name: &str, server: &Server) -> Finding {
     }
     let found = format!("{link}: there is no interface {name} in this network namespace");
     let fix = if name == "pollux0" {
-        "deploy/link.sh up"
+        format!("{} up", Script::Link)
     } else {
-        "ip -brief link (names what is there)"
+        "ip -brief link (names what is there)".into()
     };
     Finding::fail(Check::Link, found, fix)
 }

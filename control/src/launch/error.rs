@@ -9,6 +9,7 @@ use super::memory_requirement::MemoryRequirement;
 use crate::exception::ExceptionError;
 use crate::failure::Failure;
 use crate::link::{NoLink, QueueMismatch};
+use crate::scripts::Script;
 
 /// A start that failed. Whatever had been taken is released.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,7 @@ pub(crate) enum LaunchError {
         lacking: String,
     },
     /// The port that was named cannot be opened.
-    #[error("{link}: {cause}")]
+    #[error("{link}: {cause}{}", remedy(cause))]
     Open {
         /// Its name.
         link: String,
@@ -114,6 +115,14 @@ pub(crate) enum LaunchError {
 impl From<LaunchError> for Failure {
     fn from(error: LaunchError) -> Self {
         Self::other(error)
+    }
+}
+
+/// What follows an error of the crate `dpdk`, which knows nothing of scripts.
+fn remedy(cause: &OpenError) -> String {
+    match cause {
+        OpenError::NoInterface { .. } => format!(", `{} up` makes pollux0", Script::Link),
+        _ => String::new(),
     }
 }
 

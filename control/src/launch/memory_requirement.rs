@@ -10,6 +10,7 @@ use super::spreading::Spreading;
 use crate::config::{CoreTally, Offloads, Plan};
 use crate::link::LinkSpec;
 use crate::memory::{HugepagePool, mebibytes};
+use crate::scripts::Script;
 
 /// What a plan needs, in bytes, beside the hugepages of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +58,13 @@ impl Display for MemoryRequirement {
         write!(
             f,
             "This plan takes about {pages} hugepages of {} ({} for frames, {} for socket buffers, {} \
-             for answers) and {} are free: `./hugepages.sh reserve {pages}`",
+             for answers) and {} are free: `{} reserve {pages}`",
             mebibytes(self.pool.page),
             mebibytes(self.frames),
             mebibytes(self.buffers),
             mebibytes(self.answers),
             self.pool.free,
+            Script::Hugepages,
         )
     }
 }

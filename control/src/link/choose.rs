@@ -3,6 +3,7 @@
 
 use super::host::HostLinks;
 use super::spec::Link;
+use crate::scripts::Script;
 
 /// The links worth trying, best first, and what was said of every candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +17,10 @@ pub(crate) struct Choice {
 /// No link works here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no kernel link works here: {}; make a pair of interfaces with `deploy/link.sh up`, or name a \
-     link with --link",
-    verdicts.join("; ")
+    "no kernel link works here: {}; make a pair of interfaces with `{} up`, or name a link with \
+     --link",
+    verdicts.join("; "),
+    Script::Link
 )]
 pub(crate) struct NoLink {
     /// Why not, for each candidate.
@@ -105,7 +107,9 @@ fn vhost(host: &HostLinks) -> Result<Link, String> {
     }
     match host.interfaces.get(KERNELS) {
         Some(interface) if interface.tap && interface.up => link("vhost", KERNELS),
-        _ => Err(format!("no TAP interface {KERNELS} that is up (deploy/link.sh up --kind vhost)")),
+        _ => {
+            Err(format!("no TAP interface {KERNELS} that is up ({} up --kind vhost)", Script::Link))
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! How an event becomes lines: as text or as JSON, for a file or a terminal as they are, for the journal
 //! with priorities.
+//!
+//! What events say may come from clients, by way of a database's error. In text, a line that begins without a blank
+//! is therefore always the first of an event, and control characters are escaped; JSON escapes them anyway.
 
 use std::fmt;
 
@@ -32,8 +35,11 @@ pub(super) fn layer(
 ) -> Box<dyn Layer<Filtered> + Send + Sync> {
     let lines = log::layer().with_writer(writer).with_ansi(false).with_target(false);
     match (format, for_journal) {
-        (LogFormat::Text, false) => lines.boxed(),
-        (LogFormat::Text, true) => lines.without_time().map_event_format(Prioritized).boxed(),
+        (LogFormat::Text, false) => lines.map_event_format(Indented).boxed(),
+        (LogFormat::Text, true) => {
+            let lines = lines.without_time().map_event_format(Indented);
+            lines.map_event_format(Prioritized).boxed()
+        }
         (LogFormat::Json, false) => lines.json().flatten_event(true).boxed(),
         (LogFormat::Json, true) => {
             lines.json().flatten_event(true).map_event_format(Prioritized).boxed()
@@ -61,6 +67,40 @@ where
         writer.write_str(&journal::entries(*event.metadata().level(), &text))
     }
 }
+
+/// The same format with all lines of an event but the first indented, and without control characters.
+struct Indented<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Indented<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        for (number, line) in text.trim_end_matches('\n').split('\n').enumerate() {
+            writer.write_str(if number == 0 { "" } else { INDENT })?;
+            for c in line.chars() {
+                if c.is_control() && c != '\t' {
+                    write!(writer, "{}", c.escape_default())?;
+                } else {
+                    writer.write_char(c)?;
+                }
+            }
+            writer.write_char('\n')?;
+        }
+        Ok(())
+    }
+}
+
+const INDENT: &str = "  ";
 
 #[cfg(test)]
 mod tests {
@@ -109,8 +149,8 @@ mod tests {
             "<3>ERROR one",
             "<4>WARN two cores=\"1-2\"",
             "<6>INFO three",
-            "<6>lines of",
-            "<6>  text",
+            "<6>  lines of",
+            "<6>    text",
             "<7>DEBUG four",
             "<7>TRACE five",
         ];
@@ -126,6 +166,25 @@ mod tests {
         assert_eq!(object["message"], "two\nlines\0");
         assert_eq!((&object["level"], &object["core"]), (&"WARN".into(), &1.into()));
         assert!(object["timestamp"].is_string(), "{object}");
+    }
+
+    /// A message or a value of a client cannot pass for an event of its own, nor steer a terminal.
+    #[test]
+    fn nothing_in_an_event_looks_like_another_event() {
+        let forged = "bad\n2026-01-01T00:00:00Z ERROR forged\r\n<0>forged\0\x1b[2J\u{9b}2J\tend\n";
+        let say = || tracing::warn!(file = %forged, "{forged}");
+        for for_journal in [false, true] {
+            let said = lines(LogFormat::Text, for_journal, say);
+            let prefix = if for_journal { "<4>" } else { "" };
+            assert!(said.len() > 4, "{said:?}");
+            for line in &said[1..] {
+                let line = line.strip_prefix(prefix).expect("a priority");
+                assert!(line.starts_with("  "), "{line}");
+            }
+            let control = |c: char| c.is_control() && c != '\t';
+            assert!(!said.iter().any(|line| line.contains(control)), "{said:?}");
+            assert_eq!(lines(LogFormat::Json, for_journal, say).len(), 1);
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub enum Memory {
 pub enum EalError {
     /// DPDK is initialised once per process, and has been
     AlreadyInitialised,
-    /// no free hugepages (/sys/kernel/mm/hugepages/*/free_hugepages): reserve some, `hugepages.sh reserve 256`
+    /// no free hugepages (/sys/kernel/mm/hugepages/*/free_hugepages)
     NoHugepages,
     /// core {core} cannot be used: it is not among this machine's CPUs
     NoSuchCore {

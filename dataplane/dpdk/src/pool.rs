@@ -30,7 +30,7 @@ pub struct Pool {
 /// Why a pool could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, displaydoc::Display, thiserror::Error)]
 pub enum PoolError {
-    /// {mbufs} buffers of {bytes} bytes, {mib} MiB in all, do not fit into what is left of the free hugepages: `hugepages.sh reserve N`, one page being 2 MiB
+    /// {mbufs} buffers of {bytes} bytes, {mib} MiB in all, do not fit into what is left of the free hugepages
     Memory {
         /// Buffers asked for.
         mbufs: u32,

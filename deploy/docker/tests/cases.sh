@@ -58,8 +58,10 @@ test_image_is_small_and_says_how_it_is() {
     docker run --rm --entrypoint bash pollux -c '! compgen -G "/var/lib/apt/lists/*_Packages" && ! type gcc cargo dpkg-dev 2>/dev/null'
     expect_says "DPDK 22.11" docker run --rm pollux version
     expect_says "--publish PORT" docker run --rm pollux --help
-    expect_says "reserve N" docker run --rm --entrypoint pollux-hugepages pollux --help
-    expect_says "--queues N" docker run --rm --entrypoint pollux-link pollux --help
+    # What messages name is there.
+    expect_says "\`pollux-hugepages reserve" docker run --rm --entrypoint pollux pollux check
+    expect_says "pollux-hugepages reserve N" docker run --rm --entrypoint pollux-hugepages pollux --help
+    expect_says "pollux-link up" docker run --rm --entrypoint pollux-link pollux --help
     expect_says "Usage: pollux serve" docker run --rm pollux serve --help
     expect_says "takes up to 8 s" docker run --rm pollux check
 }

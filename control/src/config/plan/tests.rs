@@ -381,6 +381,20 @@ fn the_name_of_the_socket_is_one_of_a_file() {
 }
 
 #[test]
+fn the_path_of_the_socket_is_one_that_a_socket_can_have() {
+    // As pollux@.service has it: each server's directory is named for it.
+    let text = |len: usize| {
+        let name = "n".repeat(len);
+        format!("admin.name = \"{name}\"\nadmin.directory = \"/run/pollux/{name}\"")
+    };
+    check(&text(44)).expect("12 + 44 + 1 + 44 + 5 bytes are 106");
+    let message = message(&text(46));
+    for words in ["p.toml:2: admin.directory", "a path of 110 bytes", "107", "shorten admin.name"] {
+        assert!(message.contains(words), "lacks {words}: {message}");
+    }
+}
+
+#[test]
 fn mistakes_of_the_file_and_of_values_are_told_together() {
     let text = "[listen]\nport = 0\nprot = 1\n[[route]]\nkind = \"sum\"\n";
     assert_eq!(

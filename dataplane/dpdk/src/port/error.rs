@@ -41,7 +41,7 @@ pub enum Call {
 /// Why a port could not be opened.
 #[derive(Debug, displaydoc::Display, thiserror::Error)]
 pub enum OpenError {
-    /// {device}: there is no interface {iface} in this network namespace: `ip link` lists them, `deploy/link.sh up` makes pollux0
+    /// {device}: there is no interface {iface} in this network namespace: `ip link` lists them
     NoInterface {
         /// The device.
         device: Device,
