@@ -44,7 +44,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use engine::link;
+use engine::control_queue;
 use engine::sleep::Waker;
 use handlers::{Edition, Site};
 
@@ -97,7 +97,7 @@ pub(crate) struct Asks {
 }
 
 /// Control's ends of one worker's link: what it asks, and the way of the answers.
-pub(crate) type Line = (link::Asks<Edition>, link::Answers<Edition>);
+pub(crate) type Line = (control_queue::Asks<Edition>, control_queue::Answers<Edition>);
 
 impl Asks {
     /// Starts all threads, for workers with these links that serve `site`.

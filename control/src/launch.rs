@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, QueuePair, Running};
 use engine::Nic;
-use engine::link::WallClock;
+use engine::control_queue::WallClock;
 use handlers::{Edition, FormPool};
 
 use crate::config::{Idling, Pages, Plan};

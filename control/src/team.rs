@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::link::{Answers, Asks, Command, ControlEnd, Event};
+use engine::control_queue::{Answers, Asks, Command, ControlEnd, Event};
 use handlers::{Edition, FormPool};
 
 use crate::reload::Recipient;
@@ -202,7 +202,7 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use engine::link::{self, WallClock};
+    use engine::control_queue::{self, WallClock};
 
     use super::*;
 
@@ -225,7 +225,7 @@ mod tests {
         let wall = WallClock::new(0);
         let mut team = Team::default();
         let (thread, release) = deaf();
-        let (end, _worker) = link::pair(&wall, 1);
+        let (end, _worker) = control_queue::pair(&wall, 1);
         team.add(5, end, forms(), thread);
         assert_eq!(team.lost(), None);
         assert_eq!(team.stop(), Err(vec![5]));
@@ -239,7 +239,7 @@ mod tests {
         let wall = WallClock::new(0);
         let mut team = Team::default();
         let (thread, release) = deaf();
-        let (end, _worker) = link::pair(&wall, 1);
+        let (end, _worker) = control_queue::pair(&wall, 1);
         team.add(1, end, forms(), thread);
         assert_eq!(team.drain(), Ok(()));
         assert!(!team.poll_drained());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::SegQueue;
 use engine::ConnId;
-use engine::link::Answers;
+use engine::control_queue::Answers;
 use handlers::{Edition, Rendered, Reply};
 
 use super::lent::Lent;
@@ -102,14 +102,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use engine::link::{self, WallClock, WorkerEnd};
+    use engine::control_queue::{self, WallClock, WorkerEnd};
     use http1::Status;
     use http1::coding::Coding;
 
     use super::*;
 
     fn bench(parked: usize) -> (Outbox, WorkerEnd<Edition>, Arc<Tallies>) {
-        let (control, worker) = link::pair(&WallClock::new(0), parked);
+        let (control, worker) = control_queue::pair(&WallClock::new(0), parked);
         let tallies = Arc::default();
         (Outbox::new([control.answers()], &Arc::default(), &tallies), worker, tallies)
     }
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_worker_never_holds_the_last_count() {
-        let (control, worker) = link::pair(&WallClock::new(0), 8);
+        let (control, worker) = control_queue::pair(&WallClock::new(0), 8);
         let (lent, tallies) = (Arc::new(Lent::default()), Arc::default());
         let outbox = Outbox::new([control.answers()], &lent, &tallies);
         outbox.answer(asker(1), answer());

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::ConnId;
-use engine::link::{self, WallClock, WorkerEnd};
+use engine::control_queue::{self, WallClock, WorkerEnd};
 use handlers::blueprint::{
     CachePlan, Compress, Database, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source,
     ValueKind,
@@ -52,7 +52,7 @@ pub(super) struct Answer {
 
 impl Rehearsal {
     pub(super) fn start(parts: &Parts, routes: Vec<RoutePlan>) -> Self {
-        let (control, worker) = link::pair(&WallClock::new(0), 4096);
+        let (control, worker) = control_queue::pair(&WallClock::new(0), 4096);
         let forms = Arc::new(FormPool::new(4096, 4096));
         let site = site(routes);
         let lines = vec![(control.asks(), control.answers())];

@@ -7,10 +7,10 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use dpdk::{Arena, Backing, LinkKind, QueuePair, Tsc};
+use engine::control_queue::{self, WallClock};
 use engine::exception::{self, KernelPort};
-use engine::link::{self, WallClock};
 use engine::sleep::Waker;
-use engine::{CorePlan, Nic, spread};
+use engine::{CorePlan, Nic, steering};
 use handlers::Edition;
 
 use super::error::LaunchError;
@@ -122,7 +122,7 @@ impl Crew<'_> {
                 let sleeps = sleeps.map_err(LaunchError::Descriptor)?;
                 let wakers: Vec<_> =
                     [&sleep].into_iter().chain(&sleeps).map(|s| s.waker.clone()).collect();
-                let (hub, spokes) = spread::split(queue, &wakers, spread::LENT, secret()?);
+                let (hub, spokes) = steering::split(queue, &wakers, steering::LENT, secret()?);
                 self.hire(seat, hub, sleep, descriptors)?;
                 for (seat, (spoke, sleep)) in seats.by_ref().zip(spokes.into_iter().zip(sleeps)) {
                     // All it gets comes from others, who wake it.
@@ -151,7 +151,7 @@ impl Crew<'_> {
         }
         let plan = self.core_plan()?;
         let woken = (flag, waker.clone());
-        let (control, link) = link::pair_with_sleep(self.wall, parked(self.plan), woken);
+        let (control, link) = control_queue::pair_with_sleep(self.wall, parked(self.plan), woken);
         let exception = self.kernel.clone().map(|kernel| {
             let ip_mtu = nic.capabilities().ip_mtu;
             let (port, end) = exception::pair(&plan, &link, ip_mtu, kernel, waker);

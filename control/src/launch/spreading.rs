@@ -1,7 +1,7 @@
 //! How flows get to their workers: decided once, from what the port can do. Pure.
 
 use dpdk::{PortInfo, Spread};
-use engine::{BURST_MAX, spread};
+use engine::{BURST_MAX, steering};
 
 use crate::cores::list;
 
@@ -108,11 +108,11 @@ impl Spreading {
 /// One spoke of the software spreader: frames in its ring, blanks lent to it, two bursts in hand, and
 /// what its thread's cache of the pool may keep (1.5 times 256).
 #[expect(clippy::cast_possible_truncation, reason = "a couple of thousand")]
-const SPOKE_FRAMES: u32 = (spread::WAITING_MAX + spread::LENT + 2 * BURST_MAX + 384) as u32;
+const SPOKE_FRAMES: u32 = (steering::WAITING_MAX + steering::LENT + 2 * BURST_MAX + 384) as u32;
 
 /// Large buffers lent to one spoke, and one in its hand.
 #[expect(clippy::cast_possible_truncation, reason = "a dozen")]
-const SPOKE_LARGE: u32 = (spread::LARGE_LENT + 1) as u32;
+const SPOKE_LARGE: u32 = (steering::LARGE_LENT + 1) as u32;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use dpdk::{AdoptError, Arena, Backing, Tsc};
-use engine::link::WorkerEnd;
+use engine::control_queue::WorkerEnd;
 use engine::{Buffer, CorePlan, Nic, Now, Worker, exception};
 use handlers::Edition;
 

@@ -15,14 +15,15 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 use http1::Service;
 
-use crate::ethernet::{self, LinkHeader};
+use crate::control_queue;
 use crate::limits::L2_HEADER_MAX;
-use crate::link;
-use crate::loss::Loss;
 use crate::nic::{Frame, Nic, TxOffload};
-use crate::segment::IP_LEN;
 use crate::sleep::Waker;
-use crate::{CorePlan, CoreStats, arp};
+use crate::wire::arp;
+use crate::wire::drop_reason::Loss;
+use crate::wire::ethernet::{self, LinkHeader};
+use crate::wire::segment::IP_LEN;
+use crate::{CorePlan, CoreStats};
 
 /// Received frames of one worker that the kernel's end may hold: the pool must have so many to spare.
 pub const FRAMES_MAX: usize = 1024;
@@ -53,7 +54,7 @@ struct Outbound {
 /// `worker`, and wakes the kernel's end by `kernel`; its queue takes IP packets of `ip_mtu` bytes.
 pub fn pair<F: Frame + Send + 'static, S: Service>(
     plan: &CorePlan,
-    link: &link::WorkerEnd<S>,
+    link: &control_queue::WorkerEnd<S>,
     ip_mtu: usize,
     kernel: Waker,
     worker: Waker,

@@ -1,8 +1,10 @@
-//! The seam to the wire. `dpdk::QueuePair` and `sim::Nic` implement it, the [spreader](crate::spread)
+//! The seam to the wire. `dpdk::QueuePair` and `sim::Nic` implement it, the [spreader](crate::nic::steering)
 //! wraps one; the worker loop is generic over it, so what is tested is what ships.
 //!
 //! Frames and blanks are owned values: a receive buffer goes back when its frame is dropped, a
 //! transmit buffer is owned by exactly one of the pool, the worker and the ring.
+
+pub mod steering;
 
 use arrayvec::ArrayVec;
 

@@ -10,24 +10,25 @@ use std::sync::Arc;
 
 use http1::Service;
 
-use crate::conn::{Conns, Expiry, Micros, Stage};
-use crate::ethernet::ReplyHeader;
+use crate::control_queue::{Command, Event, WorkerEnd};
 use crate::exception;
-use crate::flow::{FlowTable, Owner};
-use crate::guard::{Arrival, Guard};
+use crate::http_driver::Desk;
 use crate::latency::Finished;
 use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS, TIME_WAIT_MAX, TIME_WAIT_MICROS};
-use crate::link::{Command, Event, WorkerEnd};
-use crate::loss::Loss;
-use crate::run_queue::RunQueue;
-use crate::segment::{self, ACK, Bare, FIN, RST, SYN, Segment};
-use crate::serve::Desk;
 use crate::sleep::Idle;
-use crate::stack::{Egress, Stack, State};
-use crate::time_wait::{Record, TimeWait};
-use crate::timer::Wheel;
-use crate::tuple::HashKey;
-use crate::wire::Wire;
+use crate::tcp::connection::{Expiry, Micros, Stage};
+use crate::tcp::connections::Conns;
+use crate::tcp::flow::{FlowTable, Owner};
+use crate::tcp::run_queue::RunQueue;
+use crate::tcp::stack::{Egress, Stack, State};
+use crate::tcp::time_wait::{Record, TimeWait};
+use crate::tcp::timer::Wheel;
+use crate::wire::drop_reason::Loss;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::filter::{Arrival, Guard};
+use crate::wire::interface::Wire;
+use crate::wire::segment::{self, ACK, Bare, FIN, RST, SYN, Segment};
+use crate::wire::tuple::HashKey;
 use crate::{Buffer, Burst, CorePlan, CoreStats, Nic, Now};
 
 /// One core: a queue pair, a TCP stack, connections, and the service that answers.

@@ -1,6 +1,6 @@
 //! Control's side of the workers in a world.
 
-use engine::link::{Command, ControlEnd, Event};
+use engine::control_queue::{Command, ControlEnd, Event};
 use engine::{CoreStats, Latencies};
 use http1::Service;
 

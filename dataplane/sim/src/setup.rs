@@ -3,10 +3,10 @@
 use core::net::Ipv4Addr;
 use std::sync::Arc;
 
+use engine::control_queue::{self, ControlEnd, WallClock};
 use engine::exception::{self, KernelPort};
-use engine::link::{self, ControlEnd, WallClock};
 use engine::sleep::Waker;
-use engine::{Buffer, CorePlan, Deadlines, Nic, Now, Worker, spread};
+use engine::{Buffer, CorePlan, Deadlines, Nic, Now, Worker, steering};
 use http1::{HEAD_OUT_MAX, Limits, Service};
 
 use crate::control::{Clerk, Control, Desk};
@@ -148,7 +148,7 @@ impl Setup {
             hire(self.worker(nic, service, &wall, now));
         } else {
             let wakers = vec![Waker::never(); self.workers];
-            let (hub, spokes) = spread::split(nic, &wakers, self.lent(), self.core.seed);
+            let (hub, spokes) = steering::split(nic, &wakers, self.lent(), self.core.seed);
             hire(self.worker(hub, service, &wall, now));
             for spoke in spokes {
                 hire(self.worker(spoke, service, &wall, now));
@@ -161,7 +161,7 @@ impl Setup {
 
     /// Transmit buffers to lend to each spoke: half of the pool stays with the hub.
     fn lent(&self) -> usize {
-        spread::LENT.min(self.nic.transmit_pool / 2 / (self.workers - 1))
+        steering::LENT.min(self.nic.transmit_pool / 2 / (self.workers - 1))
     }
 
     fn worker<N: Nic + 'static, S: Service + Send + Sync + 'static>(
@@ -174,7 +174,7 @@ impl Setup {
     where
         N::Frame: Send,
     {
-        let (end, worker_end) = link::pair(wall, self.parked);
+        let (end, worker_end) = control_queue::pair(wall, self.parked);
         let mut buffers = |len| Buffer::Owned(vec![0; len]);
         let core = self.core.clone();
         let path = self.exception.then(|| {

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use engine::control_queue::{Event, WallClock};
 use engine::exception::KernelPort;
-use engine::link::{Event, WallClock};
 use engine::{Latencies, Nic, Now, Worker};
 use http1::Service;
 

@@ -10,7 +10,7 @@ mod plans;
 use std::sync::Arc;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
-use engine::link::Command;
+use engine::control_queue::Command;
 use handlers::{Edition, Errand, FormPool, Rendered, Reply, Site};
 use http1::Status;
 use http1::coding::Coding;
@@ -217,7 +217,7 @@ fn the_site_with_all_its_kinds_of_routes() {
     let setup = Setup { seal: sealed, ..Setup::new(1) };
     // Answers are lent: whoever plays control keeps a count of each.
     let mut lent = Vec::new();
-    let mut answers = Some(move |end: &engine::link::ControlEnd<Edition>| {
+    let mut answers = Some(move |end: &engine::control_queue::ControlEnd<Edition>| {
         while let Some((id, ask)) = end.asks().poll() {
             let rendered = match ask.errand() {
                 Errand::Press(press) => press.run(),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::ConnId as AskId;
-use engine::link::{Command, ControlEnd};
+use engine::control_queue::{Command, ControlEnd};
 use http1::Status;
 use sim::{
     Bulk, BulkReply, ConnId, Digest, Phase, Reading, Setup, World, download_byte, for_seeds,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::link::Event;
+use engine::control_queue::Event;
 use sim::raw::{Segment, flag};
 use sim::{APPLIANCE, Bulk, Dialog, HTTP_PORT, Phase, RawId, Setup, World};
 

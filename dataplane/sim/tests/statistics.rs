@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::link::{self, ControlEnd, WallClock};
+use engine::control_queue::{self, ControlEnd, WallClock};
 use engine::sleep::Waker;
-use engine::{Buffer, ConnId as RequestId, Now, Worker, spread};
+use engine::{Buffer, ConnId as RequestId, Now, Worker, steering};
 use http1::Class;
 use sim::raw::{Address, Segment, flag, option_mss};
 use sim::{
@@ -222,8 +222,8 @@ fn frames_for_a_worker_that_is_stuck_are_lost_by_count() {
     let plan = NicPlan { receive_ring: 4_096, receive_pool: 4_096, ..NicPlan::default() };
     let (nic, mut wire) = plan.build();
     let wakers = vec![Waker::never(); 2];
-    let (hub, _spokes) = spread::split(nic, &wakers, 100, [7; 16]);
-    let (control, end) = link::pair::<Bulk>(&WallClock::new(UNIX_START), 1);
+    let (hub, _spokes) = steering::split(nic, &wakers, 100, [7; 16]);
+    let (control, end) = control_queue::pair::<Bulk>(&WallClock::new(UNIX_START), 1);
     let mut buffers = |len| Buffer::Owned(vec![0; len]);
     let now = |micros: u64| Now { cycles: micros * CYCLES_PER_MICRO, micros };
     let core = Setup::new(1).core;
@@ -243,7 +243,7 @@ fn frames_for_a_worker_that_is_stuck_are_lost_by_count() {
     let (own, lost) = (control.stats().rx_frames.value(), control.stats().nic_rx_ring_full.value());
     sim::moved::note_readings(control.stats().readings());
     assert!(own > 1_000 && lost > 100, "{own} of its own, {lost} lost");
-    assert_eq!(own + lost + spread::WAITING_MAX as u64, u64::from(frames));
+    assert_eq!(own + lost + steering::WAITING_MAX as u64, u64::from(frames));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::link::{self, Command, ControlEnd, Event, WallClock};
+use engine::control_queue::{self, Command, ControlEnd, Event, WallClock};
 use engine::sleep::{self, SleepFlag, Waker};
-use engine::{Buffer, Nic, Now, Worker, spread};
+use engine::{Buffer, Nic, Now, Worker, steering};
 use sim::raw::Address;
 use sim::{
     APPLIANCE, Answer, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Setup, UNIX_START,
@@ -84,7 +84,7 @@ fn start<N: Nic + Send + 'static>(
     returned: mpsc::Sender<N>,
 ) -> ControlEnd<Bulk> {
     let Rest { flag, waker, rung, limit } = rest;
-    let (control, worker_end) = link::pair_with_sleep(wall, 1, (flag, waker));
+    let (control, worker_end) = control_queue::pair_with_sleep(wall, 1, (flag, waker));
     let mut core = Setup::new(1).core;
     (core.connections, core.half_open_max) = (256, 256);
     thread::spawn(move || {
@@ -145,7 +145,7 @@ fn two_threads_serve_drain_and_stop() {
     // wakes it.
     let (hub_rest, spoke_rest) = (rest(SHORT, &woken), rest(LIMIT, &woken));
     let wakers = [hub_rest.waker.clone(), spoke_rest.waker.clone()];
-    let (hub, mut spokes) = spread::split(nic, &wakers, 100, [7; 16]);
+    let (hub, mut spokes) = steering::split(nic, &wakers, 100, [7; 16]);
     let spoke = spokes.pop().expect("one spoke was asked for");
     let wall = WallClock::new(UNIX_START);
     let (hub_back, hub_returned) = mpsc::channel();

@@ -4,8 +4,8 @@ use http1::Service;
 
 use super::{Mode, Worker};
 use crate::Nic;
-use crate::conn::Stage;
-use crate::link::Event;
+use crate::control_queue::Event;
+use crate::tcp::connection::Stage;
 
 impl Mode {
     /// Whether new connections are taken.

@@ -1,10 +1,10 @@
 //! The answer to a ping (RFC 792; RFC 1122, 3.2.2.6).
 
 use crate::Nic;
-use crate::checksum::Sum;
-use crate::ethernet::ReplyHeader;
 use crate::nic::TxOffload;
-use crate::segment::IP_LEN;
+use crate::wire::checksum::Sum;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::segment::IP_LEN;
 
 /// Queues the reply to the echo request in `packet`, an IPv4 packet that the guard let through, behind
 /// `header`; bytes of the frame, or `None` without a transmit buffer large enough.

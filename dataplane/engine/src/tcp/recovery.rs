@@ -7,7 +7,7 @@
 //! 3.2 step 3) three times; in a window of two or three segments, as often as duplicates lack for want
 //! of segments to cause them (early retransmit, RFC 5827 3.1).
 
-use crate::segment::{FIN, SYN, Segment, is_after};
+use crate::wire::segment::{FIN, SYN, Segment, is_after};
 
 /// What one connection has heard of its losses.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +72,8 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::segment::ACK;
-    use crate::tuple::Tuple;
+    use crate::wire::segment::ACK;
+    use crate::wire::tuple::Tuple;
 
     fn acknowledgement(number: u32) -> Segment {
         let nobody = (Ipv4Addr::UNSPECIFIED, 0);

@@ -6,10 +6,10 @@
 use core::net::Ipv4Addr;
 
 use crate::Nic;
-use crate::checksum::{Sum, pseudo_header};
-use crate::ethernet::ReplyHeader;
 use crate::nic::TxOffload;
-use crate::tuple::Tuple;
+use crate::wire::checksum::{Sum, pseudo_header};
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::tuple::Tuple;
 
 /// Bytes of an IPv4 header without options, which is the only kind we take or make.
 pub(crate) const IP_LEN: usize = 20;
@@ -109,6 +109,22 @@ impl Bare {
     }
 }
 
+/// Fills in the checksums of an IPv4 TCP packet, or what the hardware needs to do so.
+pub(crate) fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
+    let (ip, tcp) = packet.split_at_mut(IP_LEN);
+    let tcp_len = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
+    let pseudo = pseudo_header(&ip[12..20], tcp_len);
+    if offload {
+        tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
+        return TxOffload::Checksums { l2_len, l3_len: IP_LEN_BYTE };
+    }
+    let field = Sum::default().bytes(ip).checksum();
+    ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&field);
+    let field = pseudo.bytes(tcp).checksum();
+    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
+    TxOffload::None
+}
+
 /// Reads the segment in `packet`, an IPv4 packet without options whose lengths were checked.
 pub(crate) fn parse(packet: &[u8]) -> Option<Segment> {
     let (ip, tcp) = packet.split_first_chunk::<IP_LEN>()?;
@@ -204,6 +220,13 @@ fn low(wide: u64) -> u32 {
     u32::try_from(wide & 0xffff_ffff).unwrap_or(u32::MAX)
 }
 
+/// [`IP_LEN`] for fields of one byte.
+pub(crate) const IP_LEN_BYTE: u8 = 20;
+const _: () = assert!(IP_LEN_BYTE as usize == IP_LEN, "length of the IPv4 header");
+/// Where the checksum is in an IPv4 header.
+const IP_CHECKSUM: usize = 10;
+/// Where the checksum is in a TCP header.
+pub(crate) const TCP_CHECKSUM: usize = 16;
 const BARE_LEN_BYTE: u8 = 40;
 const TCP_LEN_WORD: u16 = 20;
 const _: () = assert!(BARE_LEN_BYTE as usize == BARE_LEN, "total length field");

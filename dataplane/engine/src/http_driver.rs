@@ -7,10 +7,10 @@ use http1::{
 };
 
 use crate::CoreStats;
-use crate::conn::Conn;
+use crate::control_queue::WorkerEnd;
 use crate::latency::{Exchange, Finished};
 use crate::limits::SCRATCH_LEN;
-use crate::link::WorkerEnd;
+use crate::tcp::connection::Conn;
 
 /// What one core serves with.
 pub(crate) struct Desk<S> {

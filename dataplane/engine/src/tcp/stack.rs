@@ -1,7 +1,7 @@
-//! smoltcp, one socket at a time: the only file that names `Interface` and `SocketSet`.
+//! smoltcp, one socket at a time: the only file that names its `Interface` and `SocketSet`.
 //!
 //! smoltcp looks at every socket of a set for every segment. So each connection has a set of its own
-//! with one socket in it, and the [`FlowTable`](crate::flow::FlowTable) says which set a segment is
+//! with one socket in it, and the [`FlowTable`](crate::tcp::flow::FlowTable) says which set a segment is
 //! for: all work is independent of how many connections there are.
 //!
 //! A socket cannot give its buffers back, so a slot keeps its socket for life: [`Tcp::open`] makes it
@@ -19,12 +19,10 @@ use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 
 pub(crate) use smoltcp::socket::tcp::State;
 
-use crate::checksum::{Sum, pseudo_header};
-use crate::coalesce::Coalescer;
-use crate::ethernet::ReplyHeader;
 use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET, TX_BUDGET_LARGE};
-use crate::nic::TxOffload;
-use crate::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
+use crate::tcp::coalesce::Coalescer;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
 use crate::{Buffer, CoreStats, Nic, Now};
 
 /// The IP layer of one core.
@@ -408,7 +406,7 @@ impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
         let (link, packet) = frame.split_at_mut(l2_len);
         link.copy_from_slice(header.bytes());
         let result = write(packet);
-        let offload = finish_checksums(packet, header.len(), by_nic);
+        let offload = segment::finish_checksums(packet, header.len(), by_nic);
         if let Some(segment) = segment::parse(packet)
             && sent.note(&segment, packet)
         {
@@ -419,22 +417,6 @@ impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
         nic.submit(blank, l2_len + len, offload);
         result
     }
-}
-
-/// Fills in the checksums of an IPv4 TCP packet, or what the hardware needs to do so.
-pub(crate) fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
-    let (ip, tcp) = packet.split_at_mut(IP_LEN);
-    let tcp_len = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
-    let pseudo = pseudo_header(&ip[12..20], tcp_len);
-    if offload {
-        tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
-        return TxOffload::Checksums { l2_len, l3_len: IP_LEN_BYTE };
-    }
-    let field = Sum::default().bytes(ip).checksum();
-    ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&field);
-    let field = pseudo.bytes(tcp).checksum();
-    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
-    TxOffload::None
 }
 
 fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
@@ -458,7 +440,3 @@ fn real_micros(at: Instant) -> u64 {
 }
 
 const RATE: i64 = STACK_CLOCK_RATE;
-pub(crate) const IP_LEN_BYTE: u8 = 20;
-const _: () = assert!(IP_LEN_BYTE as usize == IP_LEN, "length of the IPv4 header");
-const IP_CHECKSUM: usize = 10;
-pub(crate) const TCP_CHECKSUM: usize = 16;

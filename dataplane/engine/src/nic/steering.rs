@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::ethernet::{self, LinkHeader};
 use crate::nic::{Burst, Capabilities, Nic, NicLosses, TxOffload};
-use crate::segment::{self, IP_LEN};
 use crate::sleep::Waker;
-use crate::tuple::{HashKey, Tuple};
+use crate::wire::ethernet::{self, LinkHeader};
+use crate::wire::segment::{self, IP_LEN};
+use crate::wire::tuple::{HashKey, Tuple};
 
 /// Frames that may wait for one spoke.
 pub const WAITING_MAX: usize = 1024;

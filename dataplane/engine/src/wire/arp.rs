@@ -3,8 +3,8 @@
 use core::net::Ipv4Addr;
 
 use crate::Nic;
-use crate::ethernet::{self, ReplyHeader};
 use crate::nic::TxOffload;
+use crate::wire::ethernet::{self, ReplyHeader};
 
 /// Bytes of an ARP packet for Ethernet and IPv4.
 pub(crate) const LEN: usize = 28;

@@ -2,7 +2,7 @@
 //!
 //! Sized once for twice what it may hold. Invariant: `len <= capacity / 2`, so a probe always ends.
 
-use crate::tuple::{HashKey, Tuple};
+use crate::wire::tuple::{HashKey, Tuple};
 
 /// Who a tuple belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,11 +9,12 @@
 
 use core::fmt;
 
-use crate::checksum::pseudo_header;
-use crate::ethernet::ReplyHeader;
 use crate::limits::SEGMENTATION_MIN;
-use crate::segment::{self, FIN, IP_LEN, RST, SYN, Segment, TCP_LEN};
-use crate::stack::{IP_LEN_BYTE, TCP_CHECKSUM, finish_checksums};
+use crate::wire::checksum::pseudo_header;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::segment::{
+    self, FIN, IP_LEN, IP_LEN_BYTE, RST, SYN, Segment, TCP_CHECKSUM, TCP_LEN, finish_checksums,
+};
 use crate::{CoreStats, Nic, TxOffload};
 
 /// The large packet that one connection is sending, for the length of one round of sending.

@@ -7,12 +7,12 @@ use core::net::Ipv4Addr;
 use core::ops::Range;
 
 use crate::CorePlan;
-use crate::arp;
-use crate::checksum::{Sum, pseudo_header};
-use crate::ethernet::{self, LinkHeader};
-use crate::loss::Loss;
 use crate::nic::{Frame, RxChecksums};
-use crate::segment::{self, ACK, FIN, IP_LEN, RST, SYN, Segment};
+use crate::wire::arp;
+use crate::wire::checksum::{Sum, pseudo_header};
+use crate::wire::drop_reason::Loss;
+use crate::wire::ethernet::{self, LinkHeader};
+use crate::wire::segment::{self, ACK, FIN, IP_LEN, RST, SYN, Segment};
 
 /// Who we are on the wire.
 #[derive(Clone, Copy, Debug)]

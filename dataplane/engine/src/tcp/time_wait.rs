@@ -3,7 +3,7 @@
 //! All records live equally long, so the oldest is always the next to go: a ring. Invariant:
 //! `first <= next <= first + capacity`; record `n` lies at `n % capacity`.
 
-use crate::tuple::Tuple;
+use crate::wire::tuple::Tuple;
 
 /// What answers a retransmitted FIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
