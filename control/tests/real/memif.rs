@@ -144,9 +144,9 @@ impl Station {
         while self.queue.ready()
             && let Some(frame) = self.host.take_frame()
         {
-            let mut blank = self.queue.blank().expect("it is ready");
-            blank.as_mut()[..frame.len()].copy_from_slice(&frame);
-            self.queue.submit(blank, frame.len(), TxOffload::None);
+            let mut buffer = self.queue.tx_buffer().expect("it is ready");
+            buffer.as_mut()[..frame.len()].copy_from_slice(&frame);
+            self.queue.submit(buffer, frame.len(), TxOffload::None);
             busy = true;
         }
         self.queue.flush();

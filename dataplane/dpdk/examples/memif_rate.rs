@@ -75,13 +75,13 @@ fn reflect(socket: &Path) -> Result<(), Box<dyn Error>> {
             }
             let full = burst.is_full();
             for frame in burst.drain(..) {
-                let Some(mut blank) = queue.blank() else {
+                let Some(mut tx_buffer) = queue.tx_buffer() else {
                     lost += 1;
                     continue;
                 };
                 let bytes = frame.as_ref();
-                blank.as_mut()[..bytes.len()].copy_from_slice(bytes);
-                queue.submit(blank, bytes.len(), TxOffload::None);
+                tx_buffer.as_mut()[..bytes.len()].copy_from_slice(bytes);
+                queue.submit(tx_buffer, bytes.len(), TxOffload::None);
                 frames += 1;
             }
             queue.flush();
@@ -119,9 +119,9 @@ fn generate(socket: &Path) -> Result<(), Box<dyn Error>> {
     while Instant::now() < end {
         for _ in 0..100 {
             for _ in 0..32 {
-                let Some(mut blank) = queue.blank() else { break };
-                blank.as_mut()[..FRAME].fill(0x5a);
-                queue.submit(blank, FRAME, TxOffload::None);
+                let Some(mut tx_buffer) = queue.tx_buffer() else { break };
+                tx_buffer.as_mut()[..FRAME].fill(0x5a);
+                queue.submit(tx_buffer, FRAME, TxOffload::None);
             }
             queue.flush();
             queue.receive(&mut burst);

@@ -97,17 +97,17 @@ fn give(socket: &Path) {
     assert!(submit(&mut queue, &frame(0)));
 
     let small = packet(1_000, 1_020);
-    let mut blank = queue.blank().expect("room");
-    blank.as_mut()[..small.len()].copy_from_slice(&small);
-    queue.submit(blank, small.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
+    let mut tx_buffer = queue.tx_buffer().expect("room");
+    tx_buffer.as_mut()[..small.len()].copy_from_slice(&small);
+    queue.submit(tx_buffer, small.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
 
     let large = packet(LARGE, 0);
     assert!(queue.large_ready());
-    let mut blank = queue.large_blank().expect("a large buffer");
-    blank.as_mut()[..large.len()].copy_from_slice(&large);
+    let mut tx_buffer = queue.large_tx_buffer().expect("a large buffer");
+    tx_buffer.as_mut()[..large.len()].copy_from_slice(&large);
     let offload =
         TxOffload::Segmentation { l2_len: 14, l3_len: 20, l4_len: 20, segment_size: 1_460 };
-    queue.submit(blank, large.len(), offload);
+    queue.submit(tx_buffer, large.len(), offload);
     queue.flush();
     let stats = || port.stats().expect("counters").tx_bytes;
     wait_until("everything to leave", || {

@@ -110,7 +110,7 @@ impl<F: Frame> WorkerEnd<F> {
             | Loss::Protocol
             | Loss::Icmp
             | Loss::ClosedPort
-            | Loss::NoBlank => true,
+            | Loss::NoTxBuffer => true,
             Loss::NotForUsL2 => ethernet::is_group(header.destination),
             // Requests for our link address are answered by the worker, and only by it; those for a service
             // address by nobody, though the kernel, where it has that on any interface, would.
@@ -175,13 +175,13 @@ impl<F: Frame> WorkerEnd<F> {
     pub(crate) fn send<N: Nic>(&mut self, nic: &mut N, stats: &CoreStats) -> bool {
         let mut sent = 0;
         while sent < SENT_PER_TURN && !self.rings.outbound.is_empty() {
-            let Some(mut blank) = nic.blank() else {
+            let Some(mut tx_buffer) = nic.tx_buffer() else {
                 stats.exception_tx_waits.add(1);
                 break;
             };
             let Some(Outbound { buffer, len }) = self.rings.outbound.pop() else { break };
-            blank.as_mut()[..len].copy_from_slice(&buffer[..len]);
-            nic.submit(blank, len, TxOffload::None);
+            tx_buffer.as_mut()[..len].copy_from_slice(&buffer[..len]);
+            nic.submit(tx_buffer, len, TxOffload::None);
             let returned = self.rings.free.push(buffer);
             debug_assert!(returned.is_ok(), "no more buffers are made than the ring takes");
             stats.exception_tx_frames.add(1);

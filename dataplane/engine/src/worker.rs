@@ -262,7 +262,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 self.wire.answer_echo(&link, &frame.as_ref()[packet], stats);
             }
             // smoltcp may answer any segment with one of its own: reserve before promising.
-            Arrival::Tcp { .. } if !self.wire.nic.ready() => return Err(Loss::NoBlank),
+            Arrival::Tcp { .. } if !self.wire.nic.ready() => return Err(Loss::NoTxBuffer),
             Arrival::Tcp { segment, packet } => {
                 let header = self.wire.reply_header(&link);
                 let owner = self.registry.flows.find(segment.tuple);

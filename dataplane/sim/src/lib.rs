@@ -28,7 +28,7 @@ pub use control::{Clerk, Control};
 pub use dialog::Dialog;
 pub use host::{Host, HostPlan, LineId, Phase, Reading};
 pub use network::{Fates, Faults, Network, Port};
-pub use nic::{Blank, Frame, Nic, NicPlan, Wire};
+pub use nic::{Frame, Nic, NicPlan, TxBuffer, Wire};
 pub use seeds::for_seeds;
 pub use setup::{APPLIANCE, HTTP_PORT, Seal, Setup, UNIX_START};
 pub use world::{ConnId, HostId, RawId, TICK, Turn, World};

@@ -569,7 +569,7 @@ fn reply_no_tx_buffer() {
 
 /// A segment that would be reset is not looked at either: its sender says it again.
 #[test]
-fn strangers_wait_for_a_blank_too() {
+fn strangers_wait_for_a_transmit_buffer_too() {
     let (mut world, raw) = world();
     world.wire().squeeze(0);
     let stray = Segment::new(4_000, HTTP_PORT);

@@ -113,7 +113,7 @@ fn a_second_appliance_finds_the_first() {
     assert_eq!(probe.on_frame(&arp_reply(&sender, &target)), Some(APPLIANCE.mac));
     assert_eq!(probe.on_frame(&arp_request(&world.address(raw), APPLIANCE.ip)), None);
     wire.squeeze(0);
-    assert!(!probe.send(&mut nic), "there is no blank");
+    assert!(!probe.send(&mut nic), "there is no transmit buffer");
     world.end();
 }
 

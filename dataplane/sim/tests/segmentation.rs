@@ -223,6 +223,6 @@ fn workers_behind_the_spreader_send_large_packets_too() {
 #[test]
 fn a_queue_that_does_not_segment_has_no_large_buffer() {
     let (mut nic, _wire) = NicPlan::default().build();
-    assert!(!nic.large_ready() && nic.large_blank().is_none());
+    assert!(!nic.large_ready() && nic.large_tx_buffer().is_none());
     assert_eq!(nic.losses().tx_large_empty, 0);
 }

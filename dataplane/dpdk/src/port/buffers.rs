@@ -40,7 +40,7 @@ impl PortPlan {
     }
 }
 
-/// Buffers that a queue's core has in hand: a burst, frames to send, and blanks of two sizes.
+/// Buffers that a queue's core has in hand: a burst, frames to send, and transmit buffers of two sizes.
 #[expect(clippy::cast_possible_truncation, reason = "a few hundred")]
 const IN_HAND: u32 = (BURST_MAX + PENDING_MAX + 2 * STASH_MAX) as u32;
 

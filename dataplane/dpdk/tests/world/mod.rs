@@ -211,11 +211,11 @@ pub fn is_ours(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&ETHER_TYPE[..])
 }
 
-/// Queues a frame if there is a blank for it.
+/// Queues a frame if there is a transmit buffer for it.
 pub fn submit(queue: &mut QueuePair, frame: &[u8]) -> bool {
-    let Some(mut blank) = queue.blank() else { return false };
-    blank.as_mut()[..frame.len()].copy_from_slice(frame);
-    queue.submit(blank, frame.len(), TxOffload::None);
+    let Some(mut tx_buffer) = queue.tx_buffer() else { return false };
+    tx_buffer.as_mut()[..frame.len()].copy_from_slice(frame);
+    queue.submit(tx_buffer, frame.len(), TxOffload::None);
     true
 }
 

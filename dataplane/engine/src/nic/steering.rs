@@ -4,8 +4,8 @@
 //! to the [`Spoke`]s over rings; what spokes send comes back over rings and leaves through the hub's
 //! queue. Both are a [`Nic`] to their worker, which does not know the difference.
 //!
-//! Invariant: of the blanks lent to a spoke at most one is in its hand, the others lie in the rings:
-//! `blanks.len() + filled.len() <= lent` and `large.len() + filled.len() <= LARGE_LENT` when a blank is
+//! Invariant: of the transmit buffers lent to a spoke at most one is in its hand, the others lie in the rings:
+//! `tx_buffers.len() + filled.len() <= lent` and `large.len() + filled.len() <= LARGE_LENT` when a transmit buffer is
 //! lent; so `filled`, as long as both and a hand for each, cannot overflow.
 
 use core::fmt;
@@ -40,7 +40,7 @@ pub struct Hub<N: Nic> {
 pub struct Spoke<N: Nic> {
     lane: Arc<Lane<N>>,
     capabilities: Capabilities,
-    no_blank: u64,
+    no_tx_buffer: u64,
     no_large: u64,
     /// Wakes the hub's worker.
     hub: Waker,
@@ -53,17 +53,17 @@ struct Lane<N: Nic> {
     /// Written by the hub, read by the spoke.
     frames: ArrayQueue<N::Frame>,
     /// Written by the hub, read by the spoke.
-    blanks: ArrayQueue<N::Blank>,
+    tx_buffers: ArrayQueue<N::TxBuffer>,
     /// Written by the hub, read by the spoke: buffers for packets that the NIC segments.
-    large: ArrayQueue<N::Blank>,
+    large: ArrayQueue<N::TxBuffer>,
     /// Written by the spoke, read by the hub.
-    filled: ArrayQueue<Filled<N::Blank>>,
+    filled: ArrayQueue<Filled<N::TxBuffer>>,
     /// Wakes the spoke's worker.
     spoke: Waker,
 }
 
 struct Filled<B> {
-    blank: B,
+    tx_buffer: B,
     len: usize,
     offload: TxOffload,
 }
@@ -83,7 +83,7 @@ pub fn split<N: Nic>(
 ) -> (Hub<N>, Vec<Spoke<N>>)
 where
     N::Frame: Send,
-    N::Blank: Send,
+    N::TxBuffer: Send,
 {
     let (hub, spokes) = wakers.split_first().expect("the hub has a waker");
     let capabilities = nic.capabilities();
@@ -92,7 +92,7 @@ where
         .map(|spoke| {
             Arc::new(Lane {
                 frames: ArrayQueue::new(WAITING_MAX),
-                blanks: ArrayQueue::new(lent),
+                tx_buffers: ArrayQueue::new(lent),
                 large: ArrayQueue::new(LARGE_LENT),
                 filled: ArrayQueue::new(lent + LARGE_LENT + 2),
                 spoke: spoke.clone(),
@@ -104,7 +104,7 @@ where
         .map(|lane| Spoke {
             lane: Arc::clone(lane),
             capabilities,
-            no_blank: 0,
+            no_tx_buffer: 0,
             no_large: 0,
             hub: hub.clone(),
             filled: false,
@@ -138,26 +138,26 @@ impl<N: Nic> Hub<N> {
         for lane in &self.lanes {
             while self.nic.ready() {
                 let Some(filled) = lane.filled.pop() else { break };
-                self.nic.submit(filled.blank, filled.len, filled.offload);
+                self.nic.submit(filled.tx_buffer, filled.len, filled.offload);
                 any = true;
             }
         }
         any
     }
 
-    /// Gives the spokes blanks again.
+    /// Gives the spokes transmit buffers again.
     fn lend(&mut self) {
         let segments = self.nic.capabilities().tx_segmentation_max > 0;
         for lane in &self.lanes {
             while segments && lane.large.len() + lane.filled.len() < LARGE_LENT {
-                let Some(blank) = self.nic.large_blank() else { break };
-                if lane.large.push(blank).is_err() {
+                let Some(tx_buffer) = self.nic.large_tx_buffer() else { break };
+                if lane.large.push(tx_buffer).is_err() {
                     break;
                 }
             }
-            while lane.blanks.len() + lane.filled.len() < self.lent {
-                let Some(blank) = self.nic.blank() else { return };
-                if lane.blanks.push(blank).is_err() {
+            while lane.tx_buffers.len() + lane.filled.len() < self.lent {
+                let Some(tx_buffer) = self.nic.tx_buffer() else { return };
+                if lane.tx_buffers.push(tx_buffer).is_err() {
                     break;
                 }
             }
@@ -167,7 +167,7 @@ impl<N: Nic> Hub<N> {
 
 impl<N: Nic> Nic for Hub<N> {
     type Frame = N::Frame;
-    type Blank = N::Blank;
+    type TxBuffer = N::TxBuffer;
 
     fn capabilities(&self) -> Capabilities {
         self.nic.capabilities()
@@ -203,20 +203,20 @@ impl<N: Nic> Nic for Hub<N> {
         self.nic.ready()
     }
 
-    fn blank(&mut self) -> Option<N::Blank> {
-        self.nic.blank()
+    fn tx_buffer(&mut self) -> Option<N::TxBuffer> {
+        self.nic.tx_buffer()
     }
 
     fn large_ready(&mut self) -> bool {
         self.nic.large_ready()
     }
 
-    fn large_blank(&mut self) -> Option<N::Blank> {
-        self.nic.large_blank()
+    fn large_tx_buffer(&mut self) -> Option<N::TxBuffer> {
+        self.nic.large_tx_buffer()
     }
 
-    fn submit(&mut self, blank: N::Blank, len: usize, offload: TxOffload) {
-        self.nic.submit(blank, len, offload);
+    fn submit(&mut self, tx_buffer: N::TxBuffer, len: usize, offload: TxOffload) {
+        self.nic.submit(tx_buffer, len, offload);
     }
 
     fn flush(&mut self) {
@@ -231,7 +231,7 @@ impl<N: Nic> Nic for Hub<N> {
 
 impl<N: Nic> Nic for Spoke<N> {
     type Frame = N::Frame;
-    type Blank = N::Blank;
+    type TxBuffer = N::TxBuffer;
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities
@@ -245,15 +245,15 @@ impl<N: Nic> Nic for Spoke<N> {
     }
 
     fn ready(&mut self) -> bool {
-        let ready = !self.lane.blanks.is_empty();
-        self.no_blank += u64::from(!ready);
+        let ready = !self.lane.tx_buffers.is_empty();
+        self.no_tx_buffer += u64::from(!ready);
         ready
     }
 
-    fn blank(&mut self) -> Option<N::Blank> {
-        let blank = self.lane.blanks.pop();
-        self.no_blank += u64::from(blank.is_none());
-        blank
+    fn tx_buffer(&mut self) -> Option<N::TxBuffer> {
+        let tx_buffer = self.lane.tx_buffers.pop();
+        self.no_tx_buffer += u64::from(tx_buffer.is_none());
+        tx_buffer
     }
 
     fn large_ready(&mut self) -> bool {
@@ -262,12 +262,12 @@ impl<N: Nic> Nic for Spoke<N> {
         ready
     }
 
-    fn large_blank(&mut self) -> Option<N::Blank> {
+    fn large_tx_buffer(&mut self) -> Option<N::TxBuffer> {
         self.lane.large.pop()
     }
 
-    fn submit(&mut self, blank: N::Blank, len: usize, offload: TxOffload) {
-        let pushed = self.lane.filled.push(Filled { blank, len, offload });
+    fn submit(&mut self, tx_buffer: N::TxBuffer, len: usize, offload: TxOffload) {
+        let pushed = self.lane.filled.push(Filled { tx_buffer, len, offload });
         assert!(pushed.is_ok(), "no more is lent than the ring takes back");
         self.filled = true;
     }
@@ -281,7 +281,7 @@ impl<N: Nic> Nic for Spoke<N> {
 
     fn losses(&self) -> NicLosses {
         NicLosses {
-            tx_ring_full: self.no_blank,
+            tx_ring_full: self.no_tx_buffer,
             tx_large_empty: self.no_large,
             ..NicLosses::default()
         }

@@ -118,7 +118,7 @@ impl Stack {
         nic: &mut N,
         stats: &CoreStats,
         budget: usize,
-        mut coalescer: Option<&mut Coalescer<N::Blank>>,
+        mut coalescer: Option<&mut Coalescer<N::TxBuffer>>,
     ) -> Egress {
         for _ in 0..budget {
             let Tcp { set, sent, .. } = tcp;
@@ -331,7 +331,7 @@ struct PacketDevice<'a, N: Nic, const LARGE: bool> {
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
     packet: Option<&'a [u8]>,
-    coalescer: Option<&'a mut Coalescer<N::Blank>>,
+    coalescer: Option<&'a mut Coalescer<N::TxBuffer>>,
 }
 
 impl<N: Nic, const LARGE: bool> Device for PacketDevice<'_, N, LARGE> {
@@ -382,7 +382,7 @@ struct Outbound<'a, N: Nic, const LARGE: bool> {
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
     /// Where what leaves may become part of a large packet.
-    coalescer: Option<&'a mut Coalescer<N::Blank>>,
+    coalescer: Option<&'a mut Coalescer<N::TxBuffer>>,
 }
 
 impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
@@ -399,10 +399,10 @@ impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
             };
             return coalescer.take(len, nic, stats, write, note);
         }
-        let mut blank = nic.blank().expect("the queue said that it was ready");
+        let mut tx_buffer = nic.tx_buffer().expect("the queue said that it was ready");
         let by_nic = nic.capabilities().tx_checksum_offload;
         let l2_len = usize::from(header.len());
-        let frame = &mut blank.as_mut()[..l2_len + len];
+        let frame = &mut tx_buffer.as_mut()[..l2_len + len];
         let (link, packet) = frame.split_at_mut(l2_len);
         link.copy_from_slice(header.bytes());
         let result = write(packet);
@@ -414,7 +414,7 @@ impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
         }
         stats.tx_frames.add(1);
         stats.tx_bytes.add((l2_len + len) as u64);
-        nic.submit(blank, l2_len + len, offload);
+        nic.submit(tx_buffer, l2_len + len, offload);
         result
     }
 }

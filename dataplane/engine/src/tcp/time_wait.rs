@@ -32,9 +32,9 @@ impl TimeWait {
     /// Room for `capacity` records that live for `lifetime_micros` microseconds.
     pub(crate) fn new(capacity: usize, lifetime_micros: u64) -> Self {
         let tuple = Tuple { addresses: 0, ports: 0 };
-        let blank =
+        let unused =
             Record { tuple, next_sequence: 0, acknowledged: 0, expires_micros: 0, live: false };
-        Self { ring: vec![blank; capacity], first: 0, next: 0, live: 0, lifetime_micros }
+        Self { ring: vec![unused; capacity], first: 0, next: 0, live: 0, lifetime_micros }
     }
 
     /// Whether a further record needs the oldest to go first (see [`evict`](Self::evict)).

@@ -66,14 +66,14 @@ impl Packet {
 
 /// Queues `packet` as a frame behind `header`. `false`: there is no transmit buffer.
 pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet) -> bool {
-    let Some(mut blank) = nic.blank() else {
+    let Some(mut tx_buffer) = nic.tx_buffer() else {
         return false;
     };
     let l2_len = usize::from(header.len());
-    let buffer = blank.as_mut();
+    let buffer = tx_buffer.as_mut();
     buffer[..l2_len].copy_from_slice(header.bytes());
     packet.emit(&mut buffer[l2_len..]);
-    nic.submit(blank, l2_len + LEN, TxOffload::None);
+    nic.submit(tx_buffer, l2_len + LEN, TxOffload::None);
     true
 }
 

@@ -43,5 +43,5 @@ losses! {
     HalfOpenFull => drop_half_open_full,
     ConnectionsFull => drop_connections_full,
     Draining => drop_draining,
-    NoBlank => drop_no_tx_buffer,
+    NoTxBuffer => drop_no_tx_buffer,
 }

@@ -16,15 +16,15 @@ pub(crate) fn submit_reply<N: Nic>(
     if packet.len() > nic.capabilities().ip_mtu {
         return None;
     }
-    let mut blank = nic.blank()?;
+    let mut tx_buffer = nic.tx_buffer()?;
     let l2_len = usize::from(header.len());
     let len = l2_len + packet.len();
-    let buffer = blank.as_mut();
+    let buffer = tx_buffer.as_mut();
     buffer[..l2_len].copy_from_slice(header.bytes());
     let reply = &mut buffer[l2_len..len];
     reply.copy_from_slice(packet);
     turn_round(reply);
-    nic.submit(blank, len, TxOffload::None);
+    nic.submit(tx_buffer, len, TxOffload::None);
     Some(len)
 }
 

@@ -80,13 +80,13 @@ impl Bare {
 
     /// Queues the segment behind `header`; bytes of the frame, or `None` without a transmit buffer.
     pub(crate) fn submit<N: Nic>(&self, nic: &mut N, header: &ReplyHeader) -> Option<usize> {
-        let mut blank = nic.blank()?;
+        let mut tx_buffer = nic.tx_buffer()?;
         let l2_len = usize::from(header.len());
-        let buffer = blank.as_mut();
+        let buffer = tx_buffer.as_mut();
         buffer[..l2_len].copy_from_slice(header.bytes());
         self.emit(&mut buffer[l2_len..l2_len + BARE_LEN]);
         let len = l2_len + BARE_LEN;
-        nic.submit(blank, len, TxOffload::None);
+        nic.submit(tx_buffer, len, TxOffload::None);
         Some(len)
     }
 
