@@ -97,7 +97,7 @@ pub(crate) struct Asks {
 }
 
 /// Control's ends of one worker's link: what it asks, and the way of the answers.
-pub(crate) type Line = (control_queue::Asks<Edition>, control_queue::Answers<Edition>);
+pub(crate) type Line = (control_queue::Submissions<Edition>, control_queue::Completions<Edition>);
 
 impl Asks {
     /// Starts all threads, for workers with these links that serve `site`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::control_queue::{Answers, Asks, Command, ControlEnd, Event};
+use engine::control_queue::{Command, Completions, ControlEnd, Event, Submissions};
 use handlers::{Edition, FormPool};
 
 use crate::reload::Recipient;
@@ -67,8 +67,8 @@ impl Team {
     }
 
     /// What each asks, and the way of its answers.
-    pub(crate) fn lines(&self) -> Vec<(Asks<Edition>, Answers<Edition>)> {
-        self.0.iter().map(|member| (member.end.asks(), member.end.answers())).collect()
+    pub(crate) fn lines(&self) -> Vec<(Submissions<Edition>, Completions<Edition>)> {
+        self.0.iter().map(|member| (member.end.submissions(), member.end.completions())).collect()
     }
 
     /// Each as reloads see it.

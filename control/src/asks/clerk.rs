@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use engine::control_queue::Asks as Line;
+use engine::control_queue::Submissions as Line;
 use engine::sleep::{self, SleepFlag, Waker};
 use handlers::blueprint::Database;
 use handlers::query::Bound;

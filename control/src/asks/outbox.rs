@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::SegQueue;
 use engine::ConnId;
-use engine::control_queue::Answers;
+use engine::control_queue::Completions;
 use handlers::{Edition, Rendered, Reply};
 
 use super::lent::Lent;
@@ -29,7 +29,7 @@ pub(crate) struct Asker {
 /// All ways back. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    workers: Box<[Answers<Edition>]>,
+    workers: Box<[Completions<Edition>]>,
     delayed: SegQueue<Delayed>,
     lent: Arc<Lent>,
     tallies: Arc<Tallies>,
@@ -46,7 +46,7 @@ pub(crate) struct Delayed {
 impl Outbox {
     /// Ways back to these workers.
     pub(crate) fn new(
-        workers: impl IntoIterator<Item = Answers<Edition>>,
+        workers: impl IntoIterator<Item = Completions<Edition>>,
         lent: &Arc<Lent>,
         tallies: &Arc<Tallies>,
     ) -> Self {
@@ -111,7 +111,7 @@ mod tests {
     fn bench(parked: usize) -> (Outbox, WorkerEnd<Edition>, Arc<Tallies>) {
         let (control, worker) = control_queue::pair(&WallClock::new(0), parked);
         let tallies = Arc::default();
-        (Outbox::new([control.answers()], &Arc::default(), &tallies), worker, tallies)
+        (Outbox::new([control.completions()], &Arc::default(), &tallies), worker, tallies)
     }
 
     fn answer() -> Rendered {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn lives(worker: &WorkerEnd<Edition>) -> Vec<ConnId> {
-        std::iter::from_fn(|| worker.poll_answer()).map(|(id, _)| id).collect()
+        std::iter::from_fn(|| worker.poll_completion()).map(|(id, _)| id).collect()
     }
 
     #[test]
@@ -159,9 +159,9 @@ mod tests {
     fn a_worker_never_holds_the_last_count() {
         let (control, worker) = control_queue::pair(&WallClock::new(0), 8);
         let (lent, tallies) = (Arc::new(Lent::default()), Arc::default());
-        let outbox = Outbox::new([control.answers()], &lent, &tallies);
+        let outbox = Outbox::new([control.completions()], &lent, &tallies);
         outbox.answer(asker(1), answer());
-        let reply = worker.poll_answer().expect("an answer");
+        let reply = worker.poll_completion().expect("an answer");
         let mut shelves = super::super::lent::Shelves::default();
         (0..1000).for_each(|_| shelves.sweep(&lent, &tallies));
         assert_eq!(tallies.responses_lent.value(), 1);

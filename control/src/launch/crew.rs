@@ -122,11 +122,14 @@ impl Crew<'_> {
                 let sleeps = sleeps.map_err(LaunchError::Descriptor)?;
                 let wakers: Vec<_> =
                     [&sleep].into_iter().chain(&sleeps).map(|s| s.waker.clone()).collect();
-                let (hub, spokes) = steering::split(queue, &wakers, steering::LENT, secret()?);
-                self.hire(seat, hub, sleep, descriptors)?;
-                for (seat, (spoke, sleep)) in seats.by_ref().zip(spokes.into_iter().zip(sleeps)) {
+                let (steering, worker_queues) =
+                    steering::split(queue, &wakers, steering::TX_BUFFERS, secret()?);
+                self.hire(seat, steering, sleep, descriptors)?;
+                for (seat, (queue, sleep)) in
+                    seats.by_ref().zip(worker_queues.into_iter().zip(sleeps))
+                {
                     // All it gets comes from others, who wake it.
-                    self.hire(seat, spoke, sleep, Some(Vec::new()))?;
+                    self.hire(seat, queue, sleep, Some(Vec::new()))?;
                 }
             } else {
                 self.hire(seat, queue, sleep, descriptors)?;

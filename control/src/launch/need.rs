@@ -88,7 +88,7 @@ pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
 pub(crate) const BUFFER_ALIGN: usize = 64;
 
 /// Buffers (mbufs) for `workers` workers: from above, since the link is not known yet. AF_XDP takes the most, with
-/// a port for each worker or with one and the software spreader.
+/// a port for each worker or with one and software steering.
 fn mbufs(workers: u16) -> u64 {
     let alone = PortPlan::default();
     let spokes = workers.saturating_sub(1);
@@ -101,7 +101,7 @@ fn mbufs(workers: u16) -> u64 {
 /// What DPDK keeps for each port beside its buffers: rings of descriptors and of the pool, caches.
 const PORT_LEN: u64 = 4 << 20;
 
-/// Sixty-four buffers of 64 KiB, and those of the spreader's rings.
+/// Sixty-four buffers of 64 KiB, and those of software steering's rings.
 const LARGE_FRAMES_LEN: u64 = 73 * (64 << 10);
 
 #[cfg(test)]

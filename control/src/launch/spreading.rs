@@ -80,7 +80,7 @@ impl Spreading {
             }
             Self::Software { spokes } => {
                 format!(
-                    "software spreader on core {hub}, {} workers on cores {}",
+                    "software steering on core {hub}, {} workers on cores {}",
                     spokes + 1,
                     list(cores)
                 )
@@ -96,7 +96,7 @@ impl Spreading {
         }
     }
 
-    /// Frames and blanks that lie in the rings between the workers, at most.
+    /// Frames and transmit buffers that lie in the rings between the workers, at most.
     pub(crate) fn frames_held(self) -> u32 {
         match self {
             Self::Software { spokes } => u32::from(spokes) * SPOKE_FRAMES,
@@ -105,14 +105,15 @@ impl Spreading {
     }
 }
 
-/// One spoke of the software spreader: frames in its ring, blanks lent to it, two bursts in hand, and
+/// One worker queue of software steering: frames in its ring, its transmit buffers, two bursts in hand, and
 /// what its thread's cache of the pool may keep (1.5 times 256).
 #[expect(clippy::cast_possible_truncation, reason = "a couple of thousand")]
-const SPOKE_FRAMES: u32 = (steering::WAITING_MAX + steering::LENT + 2 * BURST_MAX + 384) as u32;
+const SPOKE_FRAMES: u32 =
+    (steering::FRAMES_MAX + steering::TX_BUFFERS + 2 * BURST_MAX + 384) as u32;
 
-/// Large buffers lent to one spoke, and one in its hand.
+/// Large buffers of one worker queue, and one in hand.
 #[expect(clippy::cast_possible_truncation, reason = "a dozen")]
-const SPOKE_LARGE: u32 = (steering::LARGE_LENT + 1) as u32;
+const SPOKE_LARGE: u32 = (steering::LARGE_TX_BUFFERS + 1) as u32;
 
 #[cfg(test)]
 mod tests {
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(Spreading::Rss { queues: 2 }.workers_of_queue(), 1);
         assert_eq!(
             Spreading::Software { spokes: 1 }.spell(&[1, 3]),
-            "software spreader on core 1, 2 workers on cores 1,3"
+            "software steering on core 1, 2 workers on cores 1,3"
         );
     }
 }

@@ -84,7 +84,7 @@ fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
             // belong here, on the core that will use it, not into the first request.
             buffer.iter_mut().step_by(HUGEPAGE_MIN).for_each(|byte| *byte = 0);
         }
-        Buffer::Lent(buffer)
+        Buffer::Static(buffer)
     };
     let mut worker = Worker::new(plan, nic, edition, link, &mut buffers, clock());
     if let Some(end) = exception {

@@ -33,7 +33,7 @@ pub(crate) fn devices_for(
     if let (LinkKind::Vhost, Some(name), true) =
         (device.kind(), device.interface(), link.is_short())
     {
-        // One queue, and the software spreader, where there are not queues for all.
+        // One queue, and software steering, where there are not queues for all.
         let queues = if workers > VHOST_QUEUES_MAX { 1 } else { workers };
         return Ok(vec![Device::vhost(name, queues).unwrap_or_else(|_| device.clone())]);
     }

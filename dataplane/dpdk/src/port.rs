@@ -69,7 +69,7 @@ pub struct PortPlan {
     /// Largest IP packet in bytes.
     pub ip_mtu: u16,
     /// Frames and transmit buffers that cores hold at a time beyond a burst in hand: what is in the rings of
-    /// the software spreader, for one.
+    /// software steering, for one.
     pub frames_held: u32,
     /// Whether frames to any group of stations are received, not only broadcasts. Drivers that cannot
     /// choose receive what they always do.

@@ -1,4 +1,4 @@
-//! Between TCP and HTTP: lends received bytes and transmit room to http1, and counts what it says.
+//! Drives http1 over TCP: passes it received bytes and transmit room, and counts what it reports.
 
 use std::sync::Arc;
 
@@ -12,31 +12,31 @@ use crate::latency::{Exchange, Finished};
 use crate::limits::SCRATCH_LEN;
 use crate::tcp::connection::Conn;
 
-/// What one core serves with.
-pub(crate) struct Desk<S> {
+/// The HTTP side of one core: the service, its limits, and the buffers through which bytes are copied.
+pub(crate) struct HttpDriver<S> {
     service: Arc<S>,
     limits: Limits,
     unix: u64,
     date: HttpDate,
-    /// smoltcp lends input and room one at a time, so one of the two is copied: heads come in through
-    /// this, which also straightens one that wraps round its ring.
+    /// smoltcp gives access to input and room one at a time, so one of the two is copied: heads come in through
+    /// this, which also makes one contiguous that wraps round its ring.
     input: Box<[u8]>,
     /// Room for a head where the ring's own free part is cut in two.
     output: Box<[u8]>,
 }
 
-/// What serving a connection came to.
+/// The result of serving a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Served {
     /// Bytes taken in.
     pub(crate) consumed: usize,
     /// Requests whose head was complete.
     pub(crate) requests: u64,
-    /// Everything this connection will ever say is queued.
+    /// Everything this connection will ever send is queued.
     pub(crate) closed: bool,
 }
 
-impl<S: Service> Desk<S> {
+impl<S: Service> HttpDriver<S> {
     pub(crate) fn new(service: Arc<S>, limits: Limits, unix: u64) -> Self {
         Self {
             service,
@@ -66,10 +66,10 @@ impl<S: Service> Desk<S> {
         &mut self,
         conn: &mut Conn<S>,
         slot: u32,
-        link: &WorkerEnd<S>,
+        queue: &WorkerEnd<S>,
         finished: &mut Finished,
     ) -> Served {
-        let stats: &CoreStats = &link.stats;
+        let stats: &CoreStats = &queue.stats;
         let mut served = Served::default();
         let mut tally = Tally { stats, finished, exchange: conn.exchange, requests: 0 };
         loop {
@@ -82,20 +82,20 @@ impl<S: Service> Desk<S> {
             stats.request_bytes.add(step.consumed as u64);
             stats.response_bytes.add(step.written as u64);
             if conn.service.is_some() && conn.http.waiting() == Waiting::Idle {
-                // The exchange of before a reload is over; the next one begins with what is new.
+                // An exchange from before a reload is over; the next one begins with the new service.
                 conn.service = None;
                 continue;
             }
-            if let Some(ask) = conn.http.take_ask() {
+            if let Some(offload) = conn.http.take_offload() {
                 conn.parked = tally.finished.turn();
-                self.post(conn, slot, ask, link);
+                self.submit(conn, slot, offload, queue);
                 continue;
             }
             served.closed = step.next == Next::Close;
             if served.closed || step.consumed == 0 && step.written == 0 {
                 break;
             }
-            // Said by http1 itself: it has all it can use, so what is left is a part of a head.
+            // http1 has all it can use, so what is left is a part of a head.
             if step.next == Next::More && conn.tcp.received() == 0 && !conn.tcp.is_half_closed() {
                 break;
             }
@@ -106,24 +106,24 @@ impl<S: Service> Desk<S> {
         served
     }
 
-    /// Asks control, or answers 503 where the ring to it is full.
-    fn post(&self, conn: &mut Conn<S>, slot: u32, ask: S::Ask, link: &WorkerEnd<S>) {
+    /// Submits an offload to control, or answers 503 where the ring to it is full.
+    fn submit(&self, conn: &mut Conn<S>, slot: u32, offload: S::Offload, queue: &WorkerEnd<S>) {
         let id = conn.next_id(slot);
-        if link.ask(id, ask).is_ok() {
-            link.stats.offloads_submitted.add(1);
+        if queue.submit(id, offload).is_ok() {
+            queue.stats.offloads_submitted.add(1);
             return;
         }
-        link.stats.offloads_refused.add(1);
+        queue.stats.offloads_refused.add(1);
         let service = conn.service.as_ref().unwrap_or(&self.service);
-        let answered = conn.http.answer(service.refuse(Status::S503));
-        debug_assert!(answered.is_ok(), "it asked just now");
+        let completed = conn.http.complete(service.refuse(Status::S503));
+        debug_assert!(completed.is_ok(), "it was parked just now");
     }
 
-    /// An exchange that goes on another time goes on with what it began with.
+    /// Keeps the service of an exchange that is not over: it goes on with the one it began with.
     fn keep_service(&self, conn: &mut Conn<S>) {
         match conn.http.waiting() {
             Waiting::Idle | Waiting::Head | Waiting::Closed => conn.service = None,
-            Waiting::Body | Waiting::Answer | Waiting::Output => {
+            Waiting::Body | Waiting::Completion | Waiting::Output => {
                 if conn.service.is_none() {
                     conn.service = Some(Arc::clone(&self.service));
                 }
@@ -131,7 +131,7 @@ impl<S: Service> Desk<S> {
         }
     }
 
-    /// Heads and replies: input through the copy, output straight into the ring.
+    /// Heads and responses: input through the copy, output straight into the ring.
     fn exchange(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
         let Self { service, limits, date, input, output, .. } = self;
         let Conn { tcp, http, service: kept, .. } = conn;

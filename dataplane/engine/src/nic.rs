@@ -1,4 +1,4 @@
-//! The seam to the wire. `dpdk::QueuePair` and `sim::Nic` implement it, the [spreader](crate::nic::steering)
+//! The seam to the wire. `dpdk::QueuePair` and `sim::Nic` implement it, [steering]
 //! wraps one; the worker loop is generic over it, so what is tested is what ships.
 //!
 //! Frames and transmit buffers are owned values: a receive buffer goes back when its frame is dropped, a
@@ -130,7 +130,7 @@ pub trait Nic {
 pub struct NicLosses {
     /// Received frames in more than one buffer (a jumbo or coalesced frame): dropped.
     pub rx_multi_segment: u64,
-    /// Received frames for which the ring to their core was full (software spreader): dropped.
+    /// Received frames for which the ring to their core was full (software steering): dropped.
     pub rx_ring_full: u64,
     /// Times that `tx_buffer` or `ready` found the pool empty.
     pub tx_pool_empty: u64,

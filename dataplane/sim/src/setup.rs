@@ -40,7 +40,7 @@ pub struct Setup {
     pub away: Faults,
     /// Whether the transmit ring stops now and then, and the pool runs low.
     pub stalls: bool,
-    /// Workers: with more than one they share the queue through the software spreader.
+    /// Workers: with more than one they share the queue through software steering.
     pub workers: usize,
     /// Requests of one worker that may wait for control.
     pub parked: usize,
@@ -148,10 +148,11 @@ impl Setup {
             hire(self.worker(nic, service, &wall, now));
         } else {
             let wakers = vec![Waker::never(); self.workers];
-            let (hub, spokes) = steering::split(nic, &wakers, self.lent(), self.core.seed);
-            hire(self.worker(hub, service, &wall, now));
-            for spoke in spokes {
-                hire(self.worker(spoke, service, &wall, now));
+            let (steering, worker_queues) =
+                steering::split(nic, &wakers, self.buffers_each(), self.core.seed);
+            hire(self.worker(steering, service, &wall, now));
+            for queue in worker_queues {
+                hire(self.worker(queue, service, &wall, now));
             }
         }
         let mut world = World::new(self, wire, workers, controls, wall);
@@ -159,9 +160,9 @@ impl Setup {
         world
     }
 
-    /// Transmit buffers to lend to each spoke: half of the pool stays with the hub.
-    fn lent(&self) -> usize {
-        steering::LENT.min(self.nic.transmit_pool / 2 / (self.workers - 1))
+    /// Transmit buffers of each worker queue: half of the pool stays with the steering queue.
+    fn buffers_each(&self) -> usize {
+        steering::TX_BUFFERS.min(self.nic.transmit_pool / 2 / (self.workers - 1))
     }
 
     fn worker<N: Nic + 'static, S: Service + Send + Sync + 'static>(

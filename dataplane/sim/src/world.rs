@@ -553,8 +553,8 @@ impl World {
     }
 
     /// Waits until nothing is under way, then checks that nothing is left: no connection, every buffer
-    /// home, every frame accounted for. Ends the world, since spokes of the spreader keep transmit
-    /// buffers at hand for as long as they are there.
+    /// home, every frame accounted for. Ends the world, since worker queues keep
+    /// transmit buffers at hand for as long as they are there.
     #[track_caller]
     pub fn end(mut self) {
         let over =

@@ -192,15 +192,15 @@ fn asks_answers_and_installs() {
     let mut world = setup.build_with(&service, || {
         let service = Arc::clone(&service);
         Box::new(move |end, _| {
-            while let Some((id, bytes)) = end.asks().poll() {
-                assert!(end.answers().push(id, BulkReply::Download(bytes)).is_ok());
+            while let Some((id, bytes)) = end.submissions().poll() {
+                assert!(end.completions().push(id, BulkReply::Download(bytes)).is_ok());
                 assert!(end.send(Command::Install(Arc::clone(&service))).is_ok());
             }
         })
     });
     let client = world.client();
     for round in 0..20 {
-        world.send(client, format!("GET /ask/{} HTTP/1.1\r\nHost: a\r\n\r\n", round * 1_000));
+        world.send(client, format!("GET /offload/{} HTTP/1.1\r\nHost: a\r\n\r\n", round * 1_000));
         assert_eq!(world.answer(client).body.len(), round * 1_000);
     }
     world.run_for(100_000);
@@ -218,7 +218,7 @@ fn the_site_with_all_its_kinds_of_routes() {
     // Answers are lent: whoever plays control keeps a count of each.
     let mut lent = Vec::new();
     let mut answers = Some(move |end: &engine::control_queue::ControlEnd<Edition>| {
-        while let Some((id, ask)) = end.asks().poll() {
+        while let Some((id, ask)) = end.submissions().poll() {
             let rendered = match ask.errand() {
                 Errand::Press(press) => press.run(),
                 Errand::Query(..) => {
@@ -227,7 +227,7 @@ fn the_site_with_all_its_kinds_of_routes() {
             };
             let rendered = Arc::new(rendered);
             lent.push(Arc::clone(&rendered));
-            assert!(end.answers().push(id, Reply::rendered(rendered)).is_ok());
+            assert!(end.completions().push(id, Reply::rendered(rendered)).is_ok());
         }
     });
     let mut world = setup.build_with(&edition, || {

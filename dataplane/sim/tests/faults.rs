@@ -107,7 +107,7 @@ fn an_upload_of_four_mebibytes() {
     scenario(|world| assert_eq!(exchange(world, &wire, 1), [&told[..]]));
 }
 
-/// Two workers behind the spreader, and all kinds of exchange at once on connections of their own.
+/// Two workers behind a steering queue, and all kinds of exchange at once on connections of their own.
 #[test]
 fn everything_at_once_on_two_workers() {
     let body = content(60_000);

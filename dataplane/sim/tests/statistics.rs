@@ -27,11 +27,11 @@ fn world() -> (World, Offloaded, Answers) {
     let mut clerk = || -> Clerk<Bulk> {
         let (offloaded, done) = (Rc::clone(&offloaded), Rc::clone(&done));
         Box::new(move |end: &ControlEnd<Bulk>, _| {
-            while let Some((id, _)) = end.asks().poll() {
+            while let Some((id, _)) = end.submissions().poll() {
                 offloaded.borrow_mut().push(id);
             }
             for id in done.borrow_mut().drain(..) {
-                end.answers().push(id, BulkReply::Download(5)).expect("there is room");
+                end.completions().push(id, BulkReply::Download(5)).expect("there is room");
             }
         })
     };
@@ -68,7 +68,7 @@ fn connections_are_counted_in_the_state_they_are_in() {
     world.send(idle, get("/down/3"));
     world.send(head, "GET /down/1 HT");
     world.send(body, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
-    world.send(offload, get("/ask/1"));
+    world.send(offload, get("/offload/1"));
     world.set_reading(slow, Reading::Stopped);
     world.send(slow, get("/down/900000"));
     expect_states(&mut world, [1, 1, 2, 1, 1, 0]);
@@ -122,7 +122,7 @@ fn every_response_is_measured_once_whatever_it_is() {
 fn a_response_takes_as_long_as_its_offload_and_its_reader() {
     let (mut world, offloaded, done) = world();
     let client = world.client();
-    world.send(client, get("/ask/1"));
+    world.send(client, get("/offload/1"));
     assert!(world.run_until(SECOND, |_| !offloaded.borrow().is_empty()), "nothing was offloaded");
     world.run_for(70 * MILLI);
     assert_eq!(responses(&world), [], "it has not ended");
@@ -149,7 +149,7 @@ fn a_response_takes_as_long_as_its_offload_and_its_reader() {
 fn a_request_whose_connection_ends_is_not_measured_nor_is_the_next_of_its_slot() {
     let (mut world, offloaded, _) = world();
     let client = world.client();
-    world.send(client, get("/ask/1"));
+    world.send(client, get("/offload/1"));
     assert!(world.run_until(SECOND, |_| !offloaded.borrow().is_empty()), "nothing was offloaded");
     world.reset(client);
     world.run_for(50 * MILLI);
@@ -222,12 +222,12 @@ fn frames_for_a_worker_that_is_stuck_are_lost_by_count() {
     let plan = NicPlan { receive_ring: 4_096, receive_pool: 4_096, ..NicPlan::default() };
     let (nic, mut wire) = plan.build();
     let wakers = vec![Waker::never(); 2];
-    let (hub, _spokes) = steering::split(nic, &wakers, 100, [7; 16]);
+    let (steering, _worker_queues) = steering::split(nic, &wakers, 100, [7; 16]);
     let (control, end) = control_queue::pair::<Bulk>(&WallClock::new(UNIX_START), 1);
     let mut buffers = |len| Buffer::Owned(vec![0; len]);
     let now = |micros: u64| Now { cycles: micros * CYCLES_PER_MICRO, micros };
     let core = Setup::new(1).core;
-    let mut worker = Worker::new(core, hub, Arc::new(Bulk::PLAIN), end, &mut buffers, now(0));
+    let mut worker = Worker::new(core, steering, Arc::new(Bulk::PLAIN), end, &mut buffers, now(0));
     let from = Address { mac: [2, 0, 0, 0, 0, 7], ip: [198, 18, 0, 7].into() };
     let frames: u16 = 3_000;
     for at in 0..frames {
@@ -243,7 +243,7 @@ fn frames_for_a_worker_that_is_stuck_are_lost_by_count() {
     let (own, lost) = (control.stats().rx_frames.value(), control.stats().nic_rx_ring_full.value());
     sim::moved::note_readings(control.stats().readings());
     assert!(own > 1_000 && lost > 100, "{own} of its own, {lost} lost");
-    assert_eq!(own + lost + steering::WAITING_MAX as u64, u64::from(frames));
+    assert_eq!(own + lost + steering::FRAMES_MAX as u64, u64::from(frames));
 }
 
 #[test]
@@ -256,8 +256,8 @@ fn rings_tell_how_many_wait_in_them() {
             // What is offloaded stays where it is until two wait; then both are answered.
             levels.borrow_mut().push(end.ring_levels());
             if end.ring_levels().0 == 2 {
-                while let Some((id, _)) = end.asks().poll() {
-                    end.answers().push(id, BulkReply::Download(5)).expect("there is room");
+                while let Some((id, _)) = end.submissions().poll() {
+                    end.completions().push(id, BulkReply::Download(5)).expect("there is room");
                     levels.borrow_mut().push(end.ring_levels());
                 }
             }
@@ -267,7 +267,7 @@ fn rings_tell_how_many_wait_in_them() {
     let mut world = setup.build_with(&Arc::new(Bulk::PLAIN), &mut clerk);
     let clients = [world.client(), world.client()];
     for client in clients {
-        world.send(client, get("/ask/1"));
+        world.send(client, get("/offload/1"));
         world.run_for(10 * MILLI);
     }
     for client in clients {

@@ -141,18 +141,18 @@ fn two_threads_serve_drain_and_stop() {
     let plan = NicPlan { transmit_pool: 300, ..NicPlan::default() };
     let (nic, wire) = plan.build();
     let woken = Arc::new(AtomicU64::new(0));
-    // Nothing wakes the hub for what is on its wire, here: it looks now and then. What is for the spoke
-    // wakes it.
-    let (hub_rest, spoke_rest) = (rest(SHORT, &woken), rest(LIMIT, &woken));
-    let wakers = [hub_rest.waker.clone(), spoke_rest.waker.clone()];
-    let (hub, mut spokes) = steering::split(nic, &wakers, 100, [7; 16]);
-    let spoke = spokes.pop().expect("one spoke was asked for");
+    // Nothing wakes the steering queue's worker for what is on its wire, here: it looks now and then. What
+    // it steers to the other wakes that one.
+    let (steering_rest, worker_rest) = (rest(SHORT, &woken), rest(LIMIT, &woken));
+    let wakers = [steering_rest.waker.clone(), worker_rest.waker.clone()];
+    let (steering, mut worker_queues) = steering::split(nic, &wakers, 100, [7; 16]);
+    let worker_queue = worker_queues.pop().expect("one was asked for");
     let wall = WallClock::new(UNIX_START);
-    let (hub_back, hub_returned) = mpsc::channel();
-    let (spoke_back, spoke_returned) = mpsc::channel();
+    let (steering_back, steering_returned) = mpsc::channel();
+    let (worker_back, worker_returned) = mpsc::channel();
     let controls = [
-        start(hub, &wall, began, hub_rest, hub_back),
-        start(spoke, &wall, began, spoke_rest, spoke_back),
+        start(steering, &wall, began, steering_rest, steering_back),
+        start(worker_queue, &wall, began, worker_rest, worker_back),
     ];
 
     let mut bench = Bench::new(wire, began);
@@ -193,12 +193,13 @@ fn two_threads_serve_drain_and_stop() {
     });
     assert_eq!(total(&controls, "connections_open"), 0);
 
-    // The spoke first: without the hub nothing of it would leave.
+    // The worker queue first: without the steering queue nothing of it would leave.
     assert!(controls[1].send(Command::Stop).is_ok());
-    drop(spoke_returned.recv_timeout(LIMIT).expect("the spoke's worker returns"));
+    drop(worker_returned.recv_timeout(LIMIT).expect("the worker of the worker queue returns"));
     assert!(controls[0].send(Command::Stop).is_ok());
-    let hub = hub_returned.recv_timeout(LIMIT).expect("the hub's worker returns");
-    drop(hub.into_inner());
+    let steering =
+        steering_returned.recv_timeout(LIMIT).expect("the worker of the steering queue returns");
+    drop(steering.into_inner());
     while bench.wire.collect(|_| ()) {}
     assert_eq!(bench.wire.away(), (0, 0), "every buffer is home");
     assert!(woken.load(Ordering::Relaxed) > 0, "somebody slept and was woken");

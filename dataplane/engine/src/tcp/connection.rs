@@ -10,53 +10,53 @@ use crate::latency::Exchange;
 use crate::plan::Deadlines;
 use crate::tcp::recovery::Recovery;
 use crate::tcp::stack::Tcp;
-use crate::wire::drop_reason::Loss;
+use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::segment::{ACK, FIN, RST, SYN, Segment, is_after};
 use crate::wire::tuple::Tuple;
 
-/// One connection: its TCP half, its HTTP half, and what joins them.
+/// One connection: its TCP half, its HTTP half, and the state that joins them.
 pub(crate) struct Conn<S: Service> {
     pub(crate) tcp: Tcp,
     pub(crate) http: http1::Conn<S>,
-    /// What the exchange under way began with; none: between exchanges.
+    /// The service that the exchange under way began with; none: between exchanges.
     pub(crate) service: Option<Arc<S>>,
-    /// The link header of what we send: where the last frame came from.
-    pub(crate) link: ReplyHeader,
+    /// The Ethernet header of the frames we send: back to where the last one came from.
+    pub(crate) reply_header: ReplyHeader,
     pub(crate) tuple: Tuple,
     pub(crate) stage: Stage,
     /// The request under way; none: between requests, or it was refused.
     pub(crate) exchange: Option<Exchange>,
-    /// When it was handed to control, in cycles.
+    /// When the request was submitted to control, in cycles.
     pub(crate) parked: u64,
     /// The state it is counted in.
     pub(super) counted: ConnState,
-    /// Whether it is on the ready list.
+    /// Whether it is in the run queue.
     pub(crate) queued: bool,
-    /// How many connections and asks this slot has seen.
-    life: u32,
-    /// What the peer owes us, or control, as it was after the last service.
+    /// Counts the connections and offloads of this slot: see [`ConnId`].
+    generation: u32,
+    /// What it waited for when it was served last.
     waiting: Waiting,
     /// When `stage` or `waiting` last changed, in microseconds.
     since: u64,
     /// When the peer last acknowledged something new, in microseconds.
     progress: u64,
-    /// The peer's last acknowledgement number.
-    acknowledged: u32,
+    /// The oldest sequence number that the peer has not acknowledged (RFC 9293, 3.3.1: SND.UNA).
+    snd_una: u32,
     recovery: Recovery,
     /// Bytes of the body that came in since `since`.
     body_bytes: u64,
 }
 
-/// A segment that is dropped although its connection is there.
+/// Why a segment of a connection is dropped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Suspect {
-    pub(crate) loss: Loss,
-    /// Whether the peer is asked, by an acknowledgement, if it was it.
+pub(crate) struct Unacceptable {
+    pub(crate) reason: DropReason,
+    /// Whether a challenge ACK answers it (RFC 5961, 3.2 and 4.2).
     pub(crate) is_challenged: bool,
 }
 
-/// How far a connection has come.
+/// The stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The slot is free.
@@ -65,11 +65,11 @@ pub(crate) enum Stage {
     HalfOpen,
     /// HTTP is spoken.
     Open,
-    /// All is said: FIN is on its way, what still comes in is thrown away.
+    /// Everything is queued and FIN is on its way; what still comes in is discarded.
     Closing,
 }
 
-/// Why time is up for a connection.
+/// Which deadline of a connection has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
     Handshake,
@@ -78,12 +78,12 @@ pub(crate) enum Expiry {
     Idle,
     /// Idle while we drain.
     Drain,
-    Answer,
+    Completion,
     Stall,
     Close,
 }
 
-/// How long a connection is kept after its last answer when we drain: a request that a client sent before
+/// How long a connection is kept after its last response when we drain: a request that a client sent before
 /// our FIN could reach it would be lost. Longer than any round trip.
 const DRAIN_IDLE_MICROS: u64 = 1_000_000;
 
@@ -93,38 +93,44 @@ impl<S: Service> Conn<S> {
             tcp: Tcp::new(receive, transmit),
             http: http1::Conn::new(),
             service: None,
-            link: ReplyHeader::new([0; 6], [0; 6], None, 0),
+            reply_header: ReplyHeader::new([0; 6], [0; 6], None, 0),
             tuple: Tuple { addresses: 0, ports: 0 },
             stage: Stage::Free,
             exchange: None,
             parked: 0,
             counted: ConnState::HalfOpen,
             queued: false,
-            life: 0,
+            generation: 0,
             waiting: Waiting::Idle,
             since: 0,
             progress: 0,
-            acknowledged: 0,
+            snd_una: 0,
             recovery: Recovery::new(0),
             body_bytes: 0,
         }
     }
 
-    pub(super) fn open(&mut self, syn: &Segment, link: ReplyHeader, port: u16, micros: u64) {
+    pub(super) fn open(
+        &mut self,
+        syn: &Segment,
+        reply_header: ReplyHeader,
+        port: u16,
+        micros: u64,
+    ) {
         debug_assert_eq!(self.stage, Stage::Free);
         self.tcp.open(port, syn.sequence);
-        self.life = self.life.wrapping_add(1);
-        self.link = link;
+        self.generation = self.generation.wrapping_add(1);
+        self.reply_header = reply_header;
         self.tuple = syn.tuple;
         self.waiting = Waiting::Idle;
         self.progress = micros;
-        self.acknowledged = 0;
+        self.snd_una = 0;
         self.body_bytes = 0;
         self.exchange = None;
         self.enter(Stage::HalfOpen, micros);
     }
 
-    /// The connection has come further.
+    /// Moves the connection to `stage`.
     pub(crate) fn enter(&mut self, stage: Stage, micros: u64) {
         self.stage = stage;
         self.since = micros;
@@ -135,95 +141,100 @@ impl<S: Service> Conn<S> {
         self.recovery = Recovery::new(segment_max);
     }
 
-    /// A segment of this connection arrived over `link`: how many times more its acknowledgement is
-    /// to be handed to smoltcp (see [`Recovery`]).
-    pub(crate) fn on_segment(&mut self, segment: &Segment, link: ReplyHeader, micros: u64) -> u32 {
-        self.link = link;
+    /// A segment of this connection arrived, and frames to the peer begin with `header`: how many times more its
+    /// acknowledgement is to be passed to smoltcp (see [`Recovery`]).
+    pub(crate) fn on_segment(
+        &mut self,
+        segment: &Segment,
+        header: ReplyHeader,
+        micros: u64,
+    ) -> u32 {
+        self.reply_header = header;
         if !segment.has(ACK) {
             return 0;
         }
-        let next = self.tcp.sent().next_sequence;
+        let snd_nxt = self.tcp.sent().snd_nxt;
         if self.stage == Stage::HalfOpen {
-            self.acknowledged = segment.acknowledged;
+            self.snd_una = segment.ack;
             return 0;
         }
-        let again = self.recovery.on_acknowledgement(segment, self.acknowledged, next);
-        if is_after(segment.acknowledged, self.acknowledged) {
-            self.acknowledged = segment.acknowledged;
+        let again = self.recovery.on_acknowledgement(segment, self.snd_una, snd_nxt);
+        if is_after(segment.ack, self.snd_una) {
+            self.snd_una = segment.ack;
             self.progress = micros;
         }
         again
     }
 
-    /// What smoltcp would take of `segment` and should not; `None` if it is above suspicion.
-    pub(crate) fn suspect(&self, segment: &Segment) -> Option<Suspect> {
-        let (sent, expected) = (self.tcp.sent(), self.tcp.expected());
+    /// The acceptability test (RFC 9293, 3.10.7.4; RFC 5961) as far as smoltcp leaves it out.
+    pub(crate) fn check_acceptable(&self, segment: &Segment) -> Result<(), Unacceptable> {
+        let (sent, rcv_nxt) = (self.tcp.sent(), self.tcp.rcv_nxt());
         if segment.has(SYN) {
             let repeats = self.stage == Stage::HalfOpen
-                && segment.sequence.wrapping_add(1) == expected
+                && segment.sequence.wrapping_add(1) == rcv_nxt
                 && !segment.has(ACK);
-            return Some(Suspect { loss: Loss::SynOnConnection, is_challenged: !repeats });
+            let reason = DropReason::SynOnConnection;
+            return Err(Unacceptable { reason, is_challenged: !repeats });
         }
         if segment.has(RST) {
             //= RFC 5961 3.2: only the exact number resets; another one in the window is challenged.
             // Its end counts too: there stands a peer that filled the window, lost some of it, and reset.
-            let in_window = is_after(segment.sequence, expected)
+            let in_window = is_after(segment.sequence, rcv_nxt)
                 && !is_after(segment.sequence, sent.window_end());
             // A peer that closed and then refuses our data resets with the number before its FIN.
             let before_fin =
-                self.tcp.is_half_closed() && segment.sequence.wrapping_add(1) == expected;
-            let is_exact = segment.sequence == expected || before_fin;
-            let guess = Suspect { loss: Loss::ResetGuess, is_challenged: in_window };
-            return (!is_exact).then_some(guess);
+                self.tcp.is_half_closed() && segment.sequence.wrapping_add(1) == rcv_nxt;
+            let is_exact = segment.sequence == rcv_nxt || before_fin;
+            let guess = Unacceptable { reason: DropReason::ResetGuess, is_challenged: in_window };
+            return if is_exact { Ok(()) } else { Err(guess) };
         }
-        let silent = |loss| Some(Suspect { loss, is_challenged: false });
+        let silent = |reason| Err(Unacceptable { reason, is_challenged: false });
         //= RFC 9293 3.10.7.4: an acknowledgement of what was not yet sent changes nothing.
-        if self.stage != Stage::HalfOpen
-            && segment.has(ACK)
-            && is_after(segment.acknowledged, sent.next_sequence)
+        if self.stage != Stage::HalfOpen && segment.has(ACK) && is_after(segment.ack, sent.snd_nxt)
         {
-            return silent(Loss::AckUnsent);
+            return silent(DropReason::AckUnsent);
         }
         // smoltcp clips the data to its window but takes the FIN behind it; and until we have sent
         // more than a SYN it takes the window for larger than it is.
-        let hurts = segment.has(FIN) && self.stage != Stage::HalfOpen || sent.is_window_unscaled();
-        if hurts && self.tcp.is_beyond_window(segment) {
-            return silent(Loss::BeyondWindow);
+        let mistaken =
+            segment.has(FIN) && self.stage != Stage::HalfOpen || sent.is_window_unscaled();
+        if mistaken && self.tcp.is_beyond_window(segment) {
+            return silent(DropReason::BeyondWindow);
         }
-        None
+        Ok(())
     }
 
-    /// What it is doing. A free slot has no state; asked of one, it says half-open.
+    /// What it is doing; half-open for a free slot, which has no state.
     pub(super) fn state(&self) -> ConnState {
         match (self.stage, self.waiting) {
             (Stage::Free | Stage::HalfOpen, _) => ConnState::HalfOpen,
             (Stage::Closing, _) => ConnState::Closing,
             (Stage::Open, Waiting::Idle) => ConnState::Idle,
             (Stage::Open, Waiting::Head | Waiting::Body) => ConnState::Reading,
-            (Stage::Open, Waiting::Answer) => ConnState::Waiting,
+            (Stage::Open, Waiting::Completion) => ConnState::Waiting,
             (Stage::Open, Waiting::Output | Waiting::Closed) => ConnState::Sending,
         }
     }
 
     /// Whether the payload of `segment` came before an earlier one.
     pub(crate) fn is_early(&self, segment: &Segment) -> bool {
-        segment.payload_len > 0 && is_after(segment.sequence, self.tcp.expected())
+        segment.payload_len > 0 && is_after(segment.sequence, self.tcp.rcv_nxt())
     }
 
-    /// A name for what is asked now; an answer to anything earlier does not have it.
+    /// A new id for an offload: completions of earlier ones have another generation.
     pub(crate) fn next_id(&mut self, slot: u32) -> ConnId {
-        self.life = self.life.wrapping_add(1);
-        ConnId::new(slot, self.life)
+        self.generation = self.generation.wrapping_add(1);
+        ConnId::new(slot, self.generation)
     }
 
-    /// Whether an answer to `id` is for what this connection waits for.
+    /// Whether this connection waits for the completion of `id`.
     pub(crate) fn awaits(&self, id: ConnId) -> bool {
-        self.stage == Stage::Open && self.life == id.life
+        self.stage == Stage::Open && self.generation == id.generation
     }
 
     /// Whether it waited for control when it was served last.
     pub(crate) fn is_parked(&self) -> bool {
-        self.waiting == Waiting::Answer
+        self.waiting == Waiting::Completion
     }
 
     /// The connection was served: `consumed` bytes were taken in, `answered` says that a request was
@@ -258,7 +269,7 @@ impl<S: Service> Conn<S> {
                     let earned = self.body_bytes * 1_000_000 / deadlines.body_rate;
                     (self.since + earned.max(deadlines.body_grace), Expiry::Body)
                 }
-                Waiting::Answer => (self.since + deadlines.answer, Expiry::Answer),
+                Waiting::Completion => (self.since + deadlines.answer, Expiry::Completion),
                 Waiting::Output | Waiting::Closed => {
                     (self.progress + deadlines.stall, Expiry::Stall)
                 }
@@ -283,7 +294,7 @@ pub(crate) struct Micros {
 }
 
 impl Micros {
-    /// Whether connections that were told to close have less time to be idle than others.
+    /// Sets whether draining connections have less time to be idle than others.
     pub(crate) fn set_draining(&mut self, draining: bool) {
         self.drain_idle = draining.then_some(self.idle.min(DRAIN_IDLE_MICROS));
     }
@@ -305,7 +316,7 @@ impl From<Deadlines> for Micros {
     }
 }
 
-/// What a connection is doing, as statistics tell it. Each has a level in [`CoreStats`].
+/// What a connection is doing, as statistics count it. Each has a level in [`CoreStats`](crate::CoreStats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnState {
     HalfOpen,

@@ -105,7 +105,7 @@ impl AddressProbe {
 
     /// Looks at a received frame: the link address of whoever else has, or wants, our address.
     pub fn on_frame(&self, frame: &[u8]) -> Option<[u8; 6]> {
-        let header = ethernet::LinkHeader::parse(frame)?;
+        let header = ethernet::EthernetHeader::parse(frame)?;
         if header.ethertype != ethernet::ARP {
             return None;
         }

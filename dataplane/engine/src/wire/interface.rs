@@ -1,31 +1,34 @@
-//! A queue and what the appliance says on it by itself: ARP, ping, resets, late acknowledgements.
+//! The network interface of one core: its queue, and the replies that need no socket: ARP, ICMP echo, control
+//! segments.
 
 use core::net::Ipv4Addr;
 
-use crate::wire::ethernet::{self, LinkHeader, ReplyHeader};
-use crate::wire::segment::Bare;
+use crate::wire::ethernet::{self, EthernetHeader, ReplyHeader};
+use crate::wire::filter::Filter;
+use crate::wire::segment::ControlSegment;
 use crate::wire::{arp, icmp};
 use crate::{CorePlan, CoreStats, Nic};
 
-/// The queue of one core.
-pub(crate) struct Wire<N: Nic> {
+/// The network interface of one core.
+pub(crate) struct Interface<N: Nic> {
     pub(crate) nic: N,
+    pub(crate) filter: Filter,
     mac: [u8; 6],
     /// What ARP is answered for.
     link_address: Ipv4Addr,
 }
 
-impl<N: Nic> Wire<N> {
+impl<N: Nic> Interface<N> {
     pub(crate) fn new(nic: N, plan: &CorePlan) -> Self {
-        Self { nic, mac: plan.mac, link_address: plan.link_address }
+        Self { nic, filter: Filter::new(plan), mac: plan.mac, link_address: plan.link_address }
     }
 
-    /// The link header of the answer to a frame with `link`.
-    pub(crate) fn reply_header(&self, link: &LinkHeader) -> ReplyHeader {
-        link.reply(self.mac)
+    /// The Ethernet header of the reply to a `received` frame.
+    pub(crate) fn reply_header(&self, received: &EthernetHeader) -> ReplyHeader {
+        received.reply(self.mac)
     }
 
-    /// Tells everybody on the link that the link address is here (RFC 5227, 2.3).
+    /// Announces the link address by ARP (RFC 5227, 2.3).
     pub(crate) fn announce(&mut self, stats: &CoreStats) {
         let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
         let packet = arp::Packet::announcement(self.mac, self.link_address);
@@ -37,11 +40,11 @@ impl<N: Nic> Wire<N> {
     /// Answers an ARP request for our link address.
     pub(crate) fn answer_arp(
         &mut self,
-        link: &LinkHeader,
+        received: &EthernetHeader,
         request: &arp::Packet,
         stats: &CoreStats,
     ) {
-        let header = self.reply_header(link);
+        let header = self.reply_header(received);
         let reply = arp::Packet {
             operation: arp::REPLY,
             sender_mac: self.mac,
@@ -55,16 +58,26 @@ impl<N: Nic> Wire<N> {
     }
 
     /// Answers the ping in `packet`.
-    pub(crate) fn answer_echo(&mut self, link: &LinkHeader, packet: &[u8], stats: &CoreStats) {
-        let header = self.reply_header(link);
+    pub(crate) fn answer_echo(
+        &mut self,
+        received: &EthernetHeader,
+        packet: &[u8],
+        stats: &CoreStats,
+    ) {
+        let header = self.reply_header(received);
         let queued = icmp::submit_reply(&mut self.nic, &header, packet);
         stats.echo_replies.add(u64::from(queued.is_some()));
         self.account(queued, stats);
     }
 
-    /// Sends a segment that no socket makes. `false`: there is no transmit buffer.
-    pub(crate) fn submit(&mut self, bare: &Bare, header: &ReplyHeader, stats: &CoreStats) -> bool {
-        let queued = bare.submit(&mut self.nic, header);
+    /// Sends a control segment. `false`: there is no transmit buffer.
+    pub(crate) fn submit(
+        &mut self,
+        segment: &ControlSegment,
+        header: &ReplyHeader,
+        stats: &CoreStats,
+    ) -> bool {
+        let queued = segment.submit(&mut self.nic, header);
         self.account(queued, stats);
         queued.is_some()
     }

@@ -4,7 +4,7 @@ use http1::{Class, HEAD_OUT_MAX, HeadContext, Outcome, Request, Service, Status,
 
 /// Says back what it was asked. `/early*` is answered 404 without wanting the body, `/204` and
 /// `/304` without content, `/big/N` with N bytes; everything else with a description, which for
-/// `/ask*` has to be asked of somebody else.
+/// `/offload*` is offloaded.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror;
 
@@ -44,7 +44,7 @@ impl Service for Mirror {
     type Work = Asked;
     type Reply = Answer;
     /// The description.
-    type Ask = String;
+    type Offload = String;
 
     fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<Asked, Answer> {
         let path = String::from_utf8_lossy(request.target().path()).into_owned();
@@ -79,7 +79,7 @@ impl Service for Mirror {
             (_, Some(Err(_))) => Answer::text(Status::S404, "no such size"),
             ("/204", None) => none(Status::S204),
             ("/304", None) => none(Status::S304),
-            _ if path.starts_with("/ask") => return Outcome::Ask(text),
+            _ if path.starts_with("/offload") => return Outcome::Offload(text),
             _ => Answer::text(Status::S200, &text),
         })
     }

@@ -33,12 +33,12 @@ type Shared = Rc<RefCell<Counter>>;
 impl Counter {
     fn tend(&mut self, end: &ControlEnd<Bulk>) {
         while !self.asleep
-            && let Some(ask) = end.asks().poll()
+            && let Some(ask) = end.submissions().poll()
         {
             self.asked.push_back(ask);
         }
         for (id, reply) in self.given.drain(..) {
-            end.answers().push(id, reply).expect("the ring of answers has room");
+            end.completions().push(id, reply).expect("the ring of answers has room");
         }
         while let Some(service) = self.fresh.pop_front() {
             if let Err(Command::Install(service)) = end.send(Command::Install(service)) {
@@ -92,9 +92,9 @@ fn expect_download(world: &mut World, client: ConnId, len: usize) {
 fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
     let (mut world, shared) = world();
     let (first, second, other) = (world.client(), world.client(), world.client());
-    world.send(first, get("/ask/1"));
+    world.send(first, get("/offload/1"));
     let (of_first, one) = asked(&mut world, &shared);
-    world.send(second, get("/ask/2"));
+    world.send(second, get("/offload/2"));
     let (of_second, two) = asked(&mut world, &shared);
     assert_eq!((one, two), (1, 2));
     world.send(other, get("/down/5"));
@@ -117,8 +117,8 @@ fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
 fn a_pipeline_stays_in_order_behind_an_ask() {
     let (mut world, shared) = world();
     let client = world.client();
-    let body = "POST /ask/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
-    world.send(client, [&get("/down/1"), body, &get("/down/2"), &get("/ask/8")].concat());
+    let body = "POST /offload/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    world.send(client, [&get("/down/1"), body, &get("/down/2"), &get("/offload/8")].concat());
     expect_download(&mut world, client, 1);
     let (id, number) = asked(&mut world, &shared);
     assert_eq!(number, 7);
@@ -139,14 +139,14 @@ fn an_answer_to_a_connection_that_is_gone_hits_nobody() {
     let (mut world, shared) =
         world_of(&Setup { core: one_connection(), ..Setup::new(1) }, &Arc::new(Bulk::PLAIN));
     let gone = world.client();
-    world.send(gone, get("/ask/1"));
+    world.send(gone, get("/offload/1"));
     let (late, _) = asked(&mut world, &shared);
     world.reset(gone);
     world.run_for(10 * MILLI);
     assert_eq!((world.count("connections_open"), world.count("parked")), (0, 0));
     // The next connection has the same slot, and waits for an answer of its own.
     let next = world.client();
-    world.send(next, get("/ask/2"));
+    world.send(next, get("/offload/2"));
     let (id, _) = asked(&mut world, &shared);
     assert_ne!(late, id);
     give(&shared, late, 1);
@@ -167,7 +167,7 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     setup.core.deadlines.answer_ms = 300;
     let (mut world, shared) = world_of(&setup, &Arc::new(Bulk::PLAIN));
     let client = world.client();
-    world.send(client, get("/ask/1"));
+    world.send(client, get("/offload/1"));
     let (late, _) = asked(&mut world, &shared);
     let began = world.elapsed();
     let answer = world.answer(client);
@@ -175,7 +175,7 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     let took = (world.elapsed() - began) / MILLI;
     assert!((295..=400).contains(&took), "after {took} ms");
     assert_eq!(world.count("deadline_answer"), 1);
-    world.send(client, get("/ask/2"));
+    world.send(client, get("/offload/2"));
     let (id, _) = asked(&mut world, &shared);
     give(&shared, late, 1);
     world.run_for(50 * MILLI);
@@ -193,7 +193,7 @@ fn a_full_ring_is_answered_503_and_counted() {
     shared.borrow_mut().asleep = true;
     let clients: Vec<_> = (0..3).map(|_| world.client()).collect();
     for client in &clients {
-        world.send(*client, get("/ask/1"));
+        world.send(*client, get("/offload/1"));
         world.run_for(5 * MILLI);
     }
     let answer = world.answer(clients[2]);
@@ -213,7 +213,7 @@ fn a_full_ring_is_answered_503_and_counted() {
 fn an_answer_may_be_a_refusal() {
     let (mut world, shared) = world();
     let client = world.client();
-    world.send(client, get("/ask/1"));
+    world.send(client, get("/offload/1"));
     let (id, _) = asked(&mut world, &shared);
     shared.borrow_mut().given.push_back((id, BulkReply::Bare(Status::S404)));
     assert_eq!(world.answer(client).status, 404);
@@ -223,14 +223,14 @@ fn an_answer_may_be_a_refusal() {
 fn whoever_half_closes_or_drains_still_gets_the_answer() {
     let (mut world, shared) = world();
     let (closing, drained) = (world.client(), world.client());
-    world.send(closing, get("/ask/1"));
+    world.send(closing, get("/offload/1"));
     world.finish(closing);
     let (id, _) = asked(&mut world, &shared);
     world.run_for(20 * MILLI);
     give(&shared, id, 11);
     expect_download(&mut world, closing, 11);
     world.expect_phase(closing, Phase::Finished);
-    world.send(drained, get("/ask/2"));
+    world.send(drained, get("/offload/2"));
     let (id, _) = asked(&mut world, &shared);
     world.drain();
     world.run_for(20 * MILLI);
@@ -272,7 +272,7 @@ fn a_connection_that_ends_gives_back_what_it_held() {
     let old = Arc::new(Bulk::PLAIN);
     let (mut world, shared) = world_of(&Setup::new(1), &old);
     let (parked, posting) = (world.client(), world.client());
-    world.send(parked, get("/ask/1"));
+    world.send(parked, get("/offload/1"));
     world.send(posting, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
     asked(&mut world, &shared);
     shared.borrow_mut().fresh.push_back(Arc::new(Bulk { salt: 1 }));
@@ -295,7 +295,7 @@ fn asks_and_installs_through_faults() {
         let (mut world, shared) = world_of(&Setup::any(seed), &service);
         let clients: Vec<_> = (0..4).map(|_| world.client()).collect();
         for (round, client) in (0..6).flat_map(|round| clients.iter().map(move |c| (round, c))) {
-            let asks = [get(&format!("/ask/{}", 100 * round + 9)), get("/down/70")].concat();
+            let asks = [get(&format!("/offload/{}", 100 * round + 9)), get("/down/70")].concat();
             world.send(*client, asks);
         }
         let mut left = 6 * clients.len();
