@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod appliance;
+mod build;
 mod bulk;
 mod capture;
 mod checksum;
@@ -23,12 +25,13 @@ mod stalls;
 mod world;
 
 pub use answer::Answer;
+pub use appliance::{APPLIANCE, HTTP_PORT, UNIX_START};
 pub use bulk::{Bulk, BulkReply, BulkWork, Digest, chunked, download_byte};
-pub use control::{Clerk, Control};
+pub use control::{Control, ControlFn};
 pub use dialog::Dialog;
 pub use host::{Host, HostPlan, LineId, Phase, Reading};
 pub use network::{Fates, Faults, Network, Port};
 pub use nic::{Frame, Nic, NicPlan, TxBuffer, Wire};
 pub use seeds::for_seeds;
-pub use setup::{APPLIANCE, HTTP_PORT, Seal, Setup, UNIX_START};
+pub use setup::{Seal, Setup};
 pub use world::{ConnId, HostId, RawId, TICK, Turn, World};

@@ -1,7 +1,7 @@
 //! The appliance, a network and its clients on one virtual clock.
 //!
-//! Single-threaded and deterministic: a world is a function of its [`Setup`] and of what the test asks
-//! of it. Time jumps to the next thing that can happen, at most [`TICK`] at once, since workers do not
+//! Single-threaded and deterministic: a world is a function of its [`Setup`] and of the calls that the test
+//! makes. Time jumps to the next thing that can happen, at most [`TICK`] at once, since workers do not
 //! say when they want to be called.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,6 +13,7 @@ use engine::{Latencies, Nic, Now, Worker};
 use http1::Service;
 
 use crate::answer::Answer;
+use crate::appliance::{APPLIANCE, HTTP_PORT, UNIX_START, now_at};
 use crate::capture::Capture;
 use crate::control::Control;
 use crate::host::{Host, HostPlan, LineId, Phase, Reading};
@@ -20,7 +21,7 @@ use crate::moved;
 use crate::network::{Network, Port};
 use crate::nic::Wire;
 use crate::raw::{Address, Heard};
-use crate::setup::{APPLIANCE, HTTP_PORT, Setup, UNIX_START, now_at};
+use crate::setup::Setup;
 use crate::stalls::Stalls;
 
 /// The longest step of virtual time, in microseconds.
@@ -29,8 +30,8 @@ pub const TICK: u64 = 1_000;
 /// What a turn that found something to do takes, in microseconds.
 const BUSY_TURN: u64 = 2;
 
-/// How long the verbs that wait for something wait, in microseconds.
-const PATIENCE: u64 = 120_000_000;
+/// How long the methods that wait for something wait, in microseconds.
+const TIMEOUT: u64 = 120_000_000;
 
 /// One core of the appliance, or whatever a test puts in its place.
 pub trait Turn {
@@ -191,7 +192,7 @@ impl World {
         }
         self.deliver();
         let busy = self.turn();
-        self.controls.iter_mut().for_each(|control| control.tend(self.now));
+        self.controls.iter_mut().for_each(|control| control.poll(self.now));
         self.collect();
         self.poll_hosts();
         let next = if busy { self.now + BUSY_TURN } else { self.next_event() };
@@ -283,7 +284,7 @@ impl World {
     pub fn client(&mut self) -> ConnId {
         let host = self.host();
         let conn = self.connect(host);
-        if !self.run_until(PATIENCE, |world| world.phase(conn) != Phase::Opening) {
+        if !self.run_until(TIMEOUT, |world| world.phase(conn) != Phase::Opening) {
             self.fail("the connection does not open");
         }
         conn
@@ -345,7 +346,7 @@ impl World {
     fn next_answer(&mut self, conn: ConnId, to_head: bool) -> Answer {
         let mut found = None;
         let mut seen = usize::MAX;
-        let in_time = self.run_until(PATIENCE, |world| {
+        let in_time = self.run_until(TIMEOUT, |world| {
             let received = world.received(conn);
             if received.len() != seen {
                 seen = received.len();
@@ -366,7 +367,7 @@ impl World {
     pub fn expect(&mut self, conn: ConnId, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         let there = |world: &mut Self| world.received(conn).len() >= bytes.len();
-        if !self.run_until(PATIENCE, there) || !self.received(conn).starts_with(bytes) {
+        if !self.run_until(TIMEOUT, there) || !self.received(conn).starts_with(bytes) {
             let got = String::from_utf8_lossy(self.received(conn)).into_owned();
             self.fail(format!("expected {:?}, got {got:?}", String::from_utf8_lossy(bytes)));
         }
@@ -376,7 +377,7 @@ impl World {
     /// Waits until the connection is in `phase`.
     #[track_caller]
     pub fn expect_phase(&mut self, conn: ConnId, phase: Phase) {
-        if !self.run_until(PATIENCE, |world| world.phase(conn) == phase) {
+        if !self.run_until(TIMEOUT, |world| world.phase(conn) == phase) {
             self.fail(format!("the connection is {:?}, not {phase:?}", self.phase(conn)));
         }
     }
@@ -426,7 +427,7 @@ impl World {
     /// Waits for a frame.
     #[track_caller]
     pub fn hear(&mut self, raw: RawId) -> Heard {
-        let Some(heard) = self.hear_within(raw, PATIENCE) else {
+        let Some(heard) = self.hear_within(raw, TIMEOUT) else {
             self.fail("the appliance says nothing")
         };
         heard
@@ -559,7 +560,7 @@ impl World {
     pub fn end(mut self) {
         let over =
             |world: &mut Self| world.network.under_way() == 0 && world.open_connections() == 0;
-        if !self.run_until(PATIENCE, over) {
+        if !self.run_until(TIMEOUT, over) {
             let (frames, open) = (self.network.under_way(), self.open_connections());
             self.fail(format!("it does not end: {open} connections, {frames} frames under way"));
         }

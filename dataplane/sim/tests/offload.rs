@@ -31,7 +31,7 @@ struct Counter {
 type Shared = Rc<RefCell<Counter>>;
 
 impl Counter {
-    fn tend(&mut self, end: &ControlEnd<Bulk>) {
+    fn poll(&mut self, end: &ControlEnd<Bulk>) {
         while !self.asleep
             && let Some(ask) = end.submissions().poll()
         {
@@ -51,11 +51,11 @@ impl Counter {
 
 fn world_of(setup: &Setup, service: &Arc<Bulk>) -> (World, Shared) {
     let shared = Shared::default();
-    let mut clerk = || -> sim::Clerk<Bulk> {
+    let mut control = || -> sim::ControlFn<Bulk> {
         let shared = Rc::clone(&shared);
-        Box::new(move |end, _| shared.borrow_mut().tend(end))
+        Box::new(move |end, _| shared.borrow_mut().poll(end))
     };
-    let world = setup.build_with(service, &mut clerk);
+    let world = setup.build_with(service, &mut control);
     (world, shared)
 }
 

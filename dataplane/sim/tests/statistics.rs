@@ -10,7 +10,7 @@ use engine::{Buffer, ConnId as RequestId, Now, Worker, steering};
 use http1::Class;
 use sim::raw::{Address, Segment, flag, option_mss};
 use sim::{
-    APPLIANCE, Bulk, BulkReply, Clerk, ConnId, Dialog, HTTP_PORT, NicPlan, Reading, Setup,
+    APPLIANCE, Bulk, BulkReply, ConnId, ControlFn, Dialog, HTTP_PORT, NicPlan, Reading, Setup,
     UNIX_START, World,
 };
 
@@ -24,7 +24,7 @@ type Answers = Rc<RefCell<Vec<RequestId>>>;
 /// A world whose offloads are kept until the test says that they are done.
 fn world() -> (World, Offloaded, Answers) {
     let (offloaded, done) = (Offloaded::default(), Answers::default());
-    let mut clerk = || -> Clerk<Bulk> {
+    let mut control = || -> ControlFn<Bulk> {
         let (offloaded, done) = (Rc::clone(&offloaded), Rc::clone(&done));
         Box::new(move |end: &ControlEnd<Bulk>, _| {
             while let Some((id, _)) = end.submissions().poll() {
@@ -35,7 +35,7 @@ fn world() -> (World, Offloaded, Answers) {
             }
         })
     };
-    let world = Setup::new(1).build_with(&Arc::new(Bulk::PLAIN), &mut clerk);
+    let world = Setup::new(1).build_with(&Arc::new(Bulk::PLAIN), &mut control);
     (world, offloaded, done)
 }
 
@@ -250,7 +250,7 @@ fn frames_for_a_worker_that_is_stuck_are_lost_by_count() {
 fn rings_tell_how_many_wait_in_them() {
     type Levels = Rc<RefCell<Vec<(usize, usize)>>>;
     let levels = Levels::default();
-    let mut clerk = || -> Clerk<Bulk> {
+    let mut control = || -> ControlFn<Bulk> {
         let levels = Rc::clone(&levels);
         Box::new(move |end: &ControlEnd<Bulk>, _| {
             // What is offloaded stays where it is until two wait; then both are answered.
@@ -264,7 +264,7 @@ fn rings_tell_how_many_wait_in_them() {
         })
     };
     let setup = Setup { parked: 4, ..Setup::new(1) };
-    let mut world = setup.build_with(&Arc::new(Bulk::PLAIN), &mut clerk);
+    let mut world = setup.build_with(&Arc::new(Bulk::PLAIN), &mut control);
     let clients = [world.client(), world.client()];
     for client in clients {
         world.send(client, get("/offload/1"));
