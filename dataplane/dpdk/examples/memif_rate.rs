@@ -57,7 +57,7 @@ fn open(
     Ok((port, queues.remove(0)))
 }
 
-/// Sends back what comes, and tells what a frame cost in the turns that had any.
+/// Sends back what comes, and prints what a frame cost in the turns that had any.
 fn reflect(socket: &Path) -> Result<(), Box<dyn Error>> {
     let (port, mut queue) = open(MemifRole::Server, socket, 1)?;
     let _adopted = adopt_thread(1)?;

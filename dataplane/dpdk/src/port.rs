@@ -1,4 +1,4 @@
-//! A port: probed, then started with a plan, then closed. A `Port<Stopped>` can be asked what it is
+//! A port: probed, then started with a plan, then closed. A `Port<Stopped>` says what it is
 //! and started; a `Port<Running>` has handed its queue pairs out and can be counted and stopped.
 //!
 //! The device closes when the last of port and queue pairs is gone, in whichever order that happens.
@@ -163,8 +163,8 @@ impl Port<Stopped> {
 
     /// Configures and starts the port. Its queue pairs are in the order of their numbers.
     ///
-    /// Offloads that the driver has are on, unless the plan says otherwise; [`Capabilities`] tells. More than one queue is
-    /// started only where something spreads flows over them ([`PortInfo::spread`]).
+    /// Offloads that the driver has are on, unless the plan says otherwise; [`Capabilities`] says which. More than one
+    /// queue is started only where something distributes flows over them ([`PortInfo::spread`]).
     pub fn start(self, plan: &PortPlan) -> Result<(Port<Running>, Vec<QueuePair>), StartError> {
         let Self { state: Stopped { mut open, mut offloads }, mut info } = self;
         if !plan.offloads {
@@ -328,8 +328,8 @@ impl Open {
         }
     }
 
-    /// Makes the pool of large buffers of a NIC that segments. Too little memory for it is no reason not to
-    /// serve: but it is told, like too little for the other pool.
+    /// Makes the pool of large buffers of a NIC that segments. Too little memory for it is an
+    /// error, like too little for the other pool.
     fn large_pool(
         &mut self,
         plan: &PortPlan,

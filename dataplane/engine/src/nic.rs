@@ -1,4 +1,4 @@
-//! The seam to the wire. `dpdk::QueuePair` and `sim::Nic` implement it, [steering]
+//! The interface to a NIC. `dpdk::QueuePair` and `sim::Nic` implement it, [steering]
 //! wraps one; the worker loop is generic over it, so what is tested is what ships.
 //!
 //! Frames and transmit buffers are owned values: a receive buffer goes back when its frame is dropped, a
@@ -16,7 +16,7 @@ pub type Burst<F> = ArrayVec<F, BURST_MAX>;
 
 /// A received Ethernet frame, without FCS. Dropping it returns its buffer.
 pub trait Frame: AsRef<[u8]> {
-    /// What the hardware said of the checksums in this frame.
+    /// What the hardware knows of the checksums in this frame.
     fn checksums(&self) -> RxChecksums;
 }
 

@@ -20,7 +20,7 @@ pub trait Service {
     /// Work that another thread has to do before there is a response.
     type Offload;
 
-    /// A request head is complete and its framing is valid. A service that tells classes of requests apart
+    /// A request head is complete and its framing is valid. A service that distinguishes classes of requests
     /// puts this one's into `class`. (An argument, since a larger result costs a copy a request.)
     fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Self::Work, Self::Reply>;
 

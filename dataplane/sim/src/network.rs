@@ -22,7 +22,7 @@ pub struct Faults {
     pub reorder: u32,
     /// The frame arrives twice.
     pub duplicate: u32,
-    /// One bit arrives flipped. Only checksums can tell, there is no FCS; so that they always can, it
+    /// One bit arrives flipped. Only checksums show it, there is no FCS; so that they always can, it
     /// is a single bit, it is not in the source link address (which nothing covers), and ARP is spared.
     pub corrupt: u32,
 }

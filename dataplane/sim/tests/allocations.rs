@@ -62,14 +62,14 @@ fn every_kind_of_exchange_through_faults() {
             let post =
                 format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
             let chunks = "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-            let told = Digest::of(&body).content().into_bytes();
+            let digest = Digest::of(&body).content().into_bytes();
             let client = world.client();
             for wire in [
                 [post.as_bytes(), &body].concat(),
                 [chunks.as_bytes(), &chunked(&body, 1_999)].concat(),
             ] {
                 world.send(client, wire);
-                assert_eq!(world.answer(client).body, told);
+                assert_eq!(world.answer(client).body, digest);
             }
             world.send(client, "GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3));
             for _ in 0..3 {
@@ -186,7 +186,7 @@ fn deadlines_resets_time_wait_drain_and_stop() {
 }
 
 #[test]
-fn asks_answers_and_installs() {
+fn offloads_completions_and_installs() {
     let setup = Setup { seal: sealed, ..Setup::new(1) };
     let service = Arc::new(Bulk::PLAIN);
     let mut world = setup.build_with(&service, || {
@@ -215,18 +215,18 @@ fn the_site_with_all_its_kinds_of_routes() {
     let forms = Arc::new(FormPool::new(1, 512));
     let edition = Arc::new(Edition::new(site, Arc::clone(&forms)));
     let setup = Setup { seal: sealed, ..Setup::new(1) };
-    // Answers are lent: whoever plays control keeps a count of each.
-    let mut lent = Vec::new();
+    // Control keeps a reference to each reply: a worker never frees one.
+    let mut kept = Vec::new();
     let mut answers = Some(move |end: &engine::control_queue::ControlEnd<Edition>| {
-        while let Some((id, ask)) = end.submissions().poll() {
-            let rendered = match ask.errand() {
+        while let Some((id, offload)) = end.submissions().poll() {
+            let rendered = match offload.errand() {
                 Errand::Press(press) => press.run(),
                 Errand::Query(..) => {
                     Rendered::new(Status::S200, "text/plain", [], Coding::Identity, vec![b'r'; 9])
                 }
             };
             let rendered = Arc::new(rendered);
-            lent.push(Arc::clone(&rendered));
+            kept.push(Arc::clone(&rendered));
             assert!(end.completions().push(id, Reply::rendered(rendered)).is_ok());
         }
     });

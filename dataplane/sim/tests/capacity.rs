@@ -207,7 +207,7 @@ fn draining_finishes_what_is_under_way_and_says_so() {
     world.end();
 }
 
-/// A client whose request crosses our wish to close loses nothing: it is answered, and told to close. One
+/// A client whose request crosses our close loses nothing: it is answered with `Connection: close`. One
 /// that has long been idle is closed at once.
 #[test]
 fn draining_answers_requests_that_are_on_their_way() {
@@ -223,13 +223,13 @@ fn draining_answers_requests_that_are_on_their_way() {
         assert_eq!(world.answer(client).status, 200);
     }
     world.drain();
-    let told = (0..1_000).any(|_| {
+    let closing = (0..1_000).any(|_| {
         world.send(active, GET);
         let answer = world.answer(active);
         assert_eq!(answer.status, 200);
         answer.closes()
     });
-    assert!(told, "the worker looks for commands");
+    assert!(closing, "the worker looks for commands");
     world.expect_phase(idle, Phase::Finished);
     assert_eq!(world.phase(pausing), Phase::Open);
     world.run_for(100 * MILLI);
@@ -295,7 +295,7 @@ fn draining_lets_go_of_handshakes() {
 }
 
 /// A drain that is taken back: a SYN is reset while it lasts and served after it; a connection that was
-/// told to close closes all the same.
+/// draining closes all the same.
 #[test]
 fn resuming_takes_new_connections_and_closes_the_old() {
     let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
@@ -316,7 +316,7 @@ fn resuming_takes_new_connections_and_closes_the_old() {
     assert_eq!(world.answer(late).status, 200, "served again");
     world.send(posting, b"def");
     let answer = world.answer(posting);
-    assert_eq!((answer.status, answer.closes()), (200, true), "what was told to close closes");
+    assert_eq!((answer.status, answer.closes()), (200, true), "what was draining closes");
     world.finish(posting);
     world.send(late, GET);
     assert_eq!(world.answer(late).status, 200, "what came later stays open");
@@ -326,7 +326,7 @@ fn resuming_takes_new_connections_and_closes_the_old() {
 
 /// Every drain that ends says so, however often it is taken back.
 #[test]
-fn a_drained_worker_resumes_as_often_as_it_is_told_to() {
+fn a_drained_worker_resumes_each_time() {
     let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let host = world.host();
     for _ in 0..3 {

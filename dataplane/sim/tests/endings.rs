@@ -311,7 +311,7 @@ fn a_syn_within_a_connection_is_challenged() {
     world.end();
 }
 
-/// A client that crashed and comes back with the same port: the challenge tells it the number with which
+/// A client that crashed and comes back with the same port: the challenge ACK carries the number with which
 /// it ends what it no longer knows, and its next SYN opens (RFC 9293 3.5.1, figure 9).
 #[test]
 fn a_client_that_lost_its_memory_connects_again() {

@@ -153,9 +153,9 @@ fn a_lost_syn_ack_is_sent_again() {
     let (mut world, raw) = world();
     let mut dialog = Dialog::new(raw, 4_000, 9);
     let first = dialog.half_open(&mut world, &[]);
-    let asked = world.elapsed();
+    let started = world.elapsed();
     let again = dialog.hear(&mut world);
-    let waited = (world.elapsed() - asked) / MILLI;
+    let waited = (world.elapsed() - started) / MILLI;
     assert_eq!((again.seq, again.ack, again.flags), (first.seq, first.ack, first.flags));
     assert!((150..=400).contains(&waited), "retransmitted after {waited} ms");
     assert!(world.count("retransmits") >= 1);
@@ -169,11 +169,11 @@ fn a_repeated_syn_is_answered_in_time() {
     let (mut world, raw) = world();
     let mut dialog = Dialog::new(raw, 4_000, 9);
     let syn = dialog.segment(flag::SYN, b"");
-    let asked = world.elapsed();
+    let started = world.elapsed();
     let first = dialog.half_open(&mut world, &[]);
     dialog.send(&mut world, &syn);
     let again = world.hear(raw).segment();
-    assert!(world.elapsed() - asked < 250 * MILLI);
+    assert!(world.elapsed() - started < 250 * MILLI);
     assert_eq!((again.seq, again.ack, again.flags), (first.seq, first.ack, first.flags));
     assert_eq!(world.count("drop_syn_on_connection"), 1);
     dialog.say(&mut world, flag::RST, b"");

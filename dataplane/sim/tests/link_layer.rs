@@ -260,7 +260,7 @@ fn a_service_address_is_served_through_the_last_hop() {
 
 /// Several servers have it: ARP is answered for the address on the link alone, ping for both.
 #[test]
-fn nobody_on_the_link_is_told_of_a_service_address() {
+fn a_service_address_is_not_announced_on_the_link() {
     let (mut world, raw) = service_world();
     let from = world.address(raw);
     world.inject(raw, &arp_request(&from, SERVICE.ip));

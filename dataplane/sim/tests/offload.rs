@@ -1,11 +1,11 @@
-//! Requests that control answers, and services that control installs while others are in use.
+//! Requests that are offloaded to control, and services that control installs while others are in use.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::ConnId as AskId;
+use engine::ConnId as OffloadId;
 use engine::control_queue::{Command, ControlEnd};
 use http1::Status;
 use sim::{
@@ -15,30 +15,30 @@ use sim::{
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
 
-/// What the test and whoever plays control have in common.
+/// Shared between the test and the control that it plays.
 #[derive(Default)]
-struct Counter {
-    /// What was asked and not answered yet.
-    asked: VecDeque<(AskId, u64)>,
-    /// Answers to give now.
-    given: VecDeque<(AskId, BulkReply)>,
+struct TestState {
+    /// Offloads not completed yet.
+    submitted: VecDeque<(OffloadId, u64)>,
+    /// Completions to push now.
+    completions: VecDeque<(OffloadId, BulkReply)>,
     /// Services to install now.
     fresh: VecDeque<Arc<Bulk>>,
-    /// Whether asks are left in their ring.
+    /// Whether submissions are left in their ring.
     asleep: bool,
 }
 
-type Shared = Rc<RefCell<Counter>>;
+type Shared = Rc<RefCell<TestState>>;
 
-impl Counter {
+impl TestState {
     fn poll(&mut self, end: &ControlEnd<Bulk>) {
         while !self.asleep
-            && let Some(ask) = end.submissions().poll()
+            && let Some(offload) = end.submissions().poll()
         {
-            self.asked.push_back(ask);
+            self.submitted.push_back(offload);
         }
-        for (id, reply) in self.given.drain(..) {
-            end.completions().push(id, reply).expect("the ring of answers has room");
+        for (id, reply) in self.completions.drain(..) {
+            end.completions().push(id, reply).expect("the completion ring has room");
         }
         while let Some(service) = self.fresh.pop_front() {
             if let Err(Command::Install(service)) = end.send(Command::Install(service)) {
@@ -67,18 +67,18 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
-/// Waits until something was asked, and takes it.
+/// Waits for an offload, and takes it.
 #[track_caller]
-fn asked(world: &mut World, shared: &Shared) -> (AskId, u64) {
+fn submitted(world: &mut World, shared: &Shared) -> (OffloadId, u64) {
     assert!(
-        world.run_until(SECOND, |_| !shared.borrow().asked.is_empty()),
-        "nothing was asked in time"
+        world.run_until(SECOND, |_| !shared.borrow().submitted.is_empty()),
+        "no offload in time"
     );
-    shared.borrow_mut().asked.pop_front().expect("something was")
+    shared.borrow_mut().submitted.pop_front().expect("there is one")
 }
 
-fn give(shared: &Shared, id: AskId, bytes: u64) {
-    shared.borrow_mut().given.push_back((id, BulkReply::Download(bytes)));
+fn complete(shared: &Shared, id: OffloadId, bytes: u64) {
+    shared.borrow_mut().completions.push_back((id, BulkReply::Download(bytes)));
 }
 
 #[track_caller]
@@ -89,20 +89,20 @@ fn expect_download(world: &mut World, client: ConnId, len: usize) {
 }
 
 #[test]
-fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
+fn a_completion_goes_to_its_request_and_others_go_on_meanwhile() {
     let (mut world, shared) = world();
     let (first, second, other) = (world.client(), world.client(), world.client());
     world.send(first, get("/offload/1"));
-    let (of_first, one) = asked(&mut world, &shared);
+    let (of_first, one) = submitted(&mut world, &shared);
     world.send(second, get("/offload/2"));
-    let (of_second, two) = asked(&mut world, &shared);
+    let (of_second, two) = submitted(&mut world, &shared);
     assert_eq!((one, two), (1, 2));
     world.send(other, get("/down/5"));
     expect_download(&mut world, other, 5);
-    give(&shared, of_second, 22);
+    complete(&shared, of_second, 22);
     expect_download(&mut world, second, 22);
     assert!(world.received(first).is_empty());
-    give(&shared, of_first, 40_000);
+    complete(&shared, of_first, 40_000);
     expect_download(&mut world, first, 40_000);
     world.run_for(10 * MILLI);
     for (name, count) in
@@ -114,23 +114,23 @@ fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
 }
 
 #[test]
-fn a_pipeline_stays_in_order_behind_an_ask() {
+fn a_pipeline_stays_in_order_behind_an_offload() {
     let (mut world, shared) = world();
     let client = world.client();
     let body = "POST /offload/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
     world.send(client, [&get("/down/1"), body, &get("/down/2"), &get("/offload/8")].concat());
     expect_download(&mut world, client, 1);
-    let (id, number) = asked(&mut world, &shared);
+    let (id, number) = submitted(&mut world, &shared);
     assert_eq!(number, 7);
     world.run_for(50 * MILLI);
     assert!(world.received(client).is_empty(), "nothing overtakes");
     assert_eq!(world.count("parked"), 1);
-    give(&shared, id, 9);
+    complete(&shared, id, 9);
     expect_download(&mut world, client, 9);
     expect_download(&mut world, client, 2);
-    let (id, number) = asked(&mut world, &shared);
+    let (id, number) = submitted(&mut world, &shared);
     assert_eq!(number, 8);
-    give(&shared, id, 10);
+    complete(&shared, id, 10);
     expect_download(&mut world, client, 10);
 }
 
@@ -140,20 +140,20 @@ fn an_answer_to_a_connection_that_is_gone_hits_nobody() {
         world_of(&Setup { core: one_connection(), ..Setup::new(1) }, &Arc::new(Bulk::PLAIN));
     let gone = world.client();
     world.send(gone, get("/offload/1"));
-    let (late, _) = asked(&mut world, &shared);
+    let (late, _) = submitted(&mut world, &shared);
     world.reset(gone);
     world.run_for(10 * MILLI);
     assert_eq!((world.count("connections_open"), world.count("parked")), (0, 0));
     // The next connection has the same slot, and waits for an answer of its own.
     let next = world.client();
     world.send(next, get("/offload/2"));
-    let (id, _) = asked(&mut world, &shared);
+    let (id, _) = submitted(&mut world, &shared);
     assert_ne!(late, id);
-    give(&shared, late, 1);
+    complete(&shared, late, 1);
     world.run_for(50 * MILLI);
     assert!(world.received(next).is_empty());
     assert_eq!((world.count("offloads_completed"), world.count("offloads_late")), (0, 1));
-    give(&shared, id, 2);
+    complete(&shared, id, 2);
     expect_download(&mut world, next, 2);
 }
 
@@ -168,7 +168,7 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     let (mut world, shared) = world_of(&setup, &Arc::new(Bulk::PLAIN));
     let client = world.client();
     world.send(client, get("/offload/1"));
-    let (late, _) = asked(&mut world, &shared);
+    let (late, _) = submitted(&mut world, &shared);
     let began = world.elapsed();
     let answer = world.answer(client);
     assert_eq!((answer.status, answer.closes()), (504, false));
@@ -176,12 +176,12 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     assert!((295..=400).contains(&took), "after {took} ms");
     assert_eq!(world.count("deadline_answer"), 1);
     world.send(client, get("/offload/2"));
-    let (id, _) = asked(&mut world, &shared);
-    give(&shared, late, 1);
+    let (id, _) = submitted(&mut world, &shared);
+    complete(&shared, late, 1);
     world.run_for(50 * MILLI);
     assert!(world.received(client).is_empty(), "the late answer is not for this request");
     assert_eq!(world.count("offloads_late"), 1);
-    give(&shared, id, 2);
+    complete(&shared, id, 2);
     expect_download(&mut world, client, 2);
     world.check_balance();
 }
@@ -201,8 +201,8 @@ fn a_full_ring_is_answered_503_and_counted() {
     assert_eq!((world.count("offloads_submitted"), world.count("offloads_refused")), (2, 1));
     shared.borrow_mut().asleep = false;
     for client in &clients[..2] {
-        let (id, _) = asked(&mut world, &shared);
-        give(&shared, id, 4);
+        let (id, _) = submitted(&mut world, &shared);
+        complete(&shared, id, 4);
         expect_download(&mut world, *client, 4);
     }
     world.send(clients[2], get("/down/6"));
@@ -214,8 +214,8 @@ fn an_answer_may_be_a_refusal() {
     let (mut world, shared) = world();
     let client = world.client();
     world.send(client, get("/offload/1"));
-    let (id, _) = asked(&mut world, &shared);
-    shared.borrow_mut().given.push_back((id, BulkReply::Bare(Status::S404)));
+    let (id, _) = submitted(&mut world, &shared);
+    shared.borrow_mut().completions.push_back((id, BulkReply::Bare(Status::S404)));
     assert_eq!(world.answer(client).status, 404);
 }
 
@@ -225,16 +225,16 @@ fn whoever_half_closes_or_drains_still_gets_the_answer() {
     let (closing, drained) = (world.client(), world.client());
     world.send(closing, get("/offload/1"));
     world.finish(closing);
-    let (id, _) = asked(&mut world, &shared);
+    let (id, _) = submitted(&mut world, &shared);
     world.run_for(20 * MILLI);
-    give(&shared, id, 11);
+    complete(&shared, id, 11);
     expect_download(&mut world, closing, 11);
     world.expect_phase(closing, Phase::Finished);
     world.send(drained, get("/offload/2"));
-    let (id, _) = asked(&mut world, &shared);
+    let (id, _) = submitted(&mut world, &shared);
     world.drain();
     world.run_for(20 * MILLI);
-    give(&shared, id, 12);
+    complete(&shared, id, 12);
     let answer = world.answer(drained);
     assert_eq!((answer.status, answer.closes(), answer.body.len()), (200, true, 12));
 }
@@ -274,7 +274,7 @@ fn a_connection_that_ends_gives_back_what_it_held() {
     let (parked, posting) = (world.client(), world.client());
     world.send(parked, get("/offload/1"));
     world.send(posting, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
-    asked(&mut world, &shared);
+    submitted(&mut world, &shared);
     shared.borrow_mut().fresh.push_back(Arc::new(Bulk { salt: 1 }));
     world.run_for(100 * MILLI);
     assert_eq!(Arc::strong_count(&old), 3, "one of the test, one of each connection");
@@ -295,17 +295,18 @@ fn asks_and_installs_through_faults() {
         let (mut world, shared) = world_of(&Setup::any(seed), &service);
         let clients: Vec<_> = (0..4).map(|_| world.client()).collect();
         for (round, client) in (0..6).flat_map(|round| clients.iter().map(move |c| (round, c))) {
-            let asks = [get(&format!("/offload/{}", 100 * round + 9)), get("/down/70")].concat();
-            world.send(*client, asks);
+            let requests =
+                [get(&format!("/offload/{}", 100 * round + 9)), get("/down/70")].concat();
+            world.send(*client, requests);
         }
         let mut left = 6 * clients.len();
         let done = world.run_until(300 * SECOND, |_| {
-            let mut counter = shared.borrow_mut();
-            if !counter.asked.is_empty() {
-                counter.fresh.push_back(Arc::clone(&service));
+            let mut state = shared.borrow_mut();
+            if !state.submitted.is_empty() {
+                state.fresh.push_back(Arc::clone(&service));
             }
-            while let Some((id, number)) = counter.asked.pop_front() {
-                counter.given.push_back((id, BulkReply::Download(number)));
+            while let Some((id, number)) = state.submitted.pop_front() {
+                state.completions.push_back((id, BulkReply::Download(number)));
                 left -= 1;
             }
             left == 0

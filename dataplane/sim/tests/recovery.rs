@@ -57,13 +57,13 @@ fn three_duplicate_acknowledgements_bring_the_lost_segment() {
     let lost = world.hear(raw).segment();
     world.run_for(5 * MILLI);
     while world.overheard(raw).is_some() {}
-    let asked = world.elapsed();
+    let started = world.elapsed();
     for _ in 0..4 {
         dialog.say(&mut world, flag::ACK, b"");
     }
     let again = world.hear(raw).segment();
     assert_eq!((again.seq, again.payload), (lost.seq, lost.payload));
-    assert!(world.elapsed() - asked < 10 * MILLI, "it did not wait for the timeout");
+    assert!(world.elapsed() - started < 10 * MILLI, "it did not wait for the timeout");
     dialog.say(&mut world, flag::RST, b"");
     world.end();
 }
@@ -147,9 +147,9 @@ fn acknowledgements_are_delayed_but_not_for_long() {
     let (mut world, raw) = world();
     let mut dialog = Dialog::open(&mut world, raw, 4_000);
     dialog.data(&mut world, &GET[..9]);
-    let asked = world.elapsed();
+    let started = world.elapsed();
     let ack = dialog.hear(&mut world);
-    let waited = (world.elapsed() - asked) / MILLI;
+    let waited = (world.elapsed() - started) / MILLI;
     assert_eq!((ack.flags, ack.ack, ack.payload.len()), (flag::ACK, dialog.seq, 0));
     assert!((20..=60).contains(&waited), "acknowledged after {waited} ms");
     dialog.data(&mut world, &GET[9..]);
@@ -167,11 +167,11 @@ fn every_second_full_segment_is_acknowledged_at_once() {
     dialog.data(&mut world, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n");
     world.run_for(100 * MILLI);
     while world.overheard(raw).is_some() {}
-    let asked = world.elapsed();
+    let started = world.elapsed();
     dialog.data(&mut world, &[b'x'; 1_460]);
     dialog.data(&mut world, &[b'x'; 1_460]);
     while dialog.hear(&mut world).ack != dialog.seq {}
-    let waited = world.elapsed() - asked;
+    let waited = world.elapsed() - started;
     assert!(waited < 5 * MILLI, "acknowledged after {waited} microseconds");
     dialog.say(&mut world, flag::RST, b"");
     world.end();
@@ -199,8 +199,8 @@ fn bytes_are_put_in_order_whatever_the_order_of_segments() {
             break heard;
         }
     };
-    let told = sim::Digest::of(&body).content();
-    assert!(answer.payload.ends_with(told.as_bytes()), "{:?}", answer.payload.escape_ascii());
+    let digest = sim::Digest::of(&body).content();
+    assert!(answer.payload.ends_with(digest.as_bytes()), "{:?}", answer.payload.escape_ascii());
     let end = dialog.seq.wrapping_add(u32::try_from(stream.len()).expect("short"));
     assert_eq!(answer.ack, end);
     dialog.send(&mut world, &Segment { seq: end, ..dialog.segment(flag::RST, b"") });
@@ -227,8 +227,8 @@ fn sequence_numbers_wrap_round() {
                 break heard;
             }
         };
-        let told = sim::Digest::of(&body).content();
-        assert!(answer.payload.ends_with(told.as_bytes()), "wrapped after {before} bytes");
+        let digest = sim::Digest::of(&body).content();
+        assert!(answer.payload.ends_with(digest.as_bytes()), "wrapped after {before} bytes");
         dialog.say(&mut world, flag::ACK | flag::FIN, b"");
         while !dialog.hear(&mut world).has(flag::FIN) {}
         dialog.say(&mut world, flag::ACK, b"");

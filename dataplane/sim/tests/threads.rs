@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long a worker sleeps that nobody wakes.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Answers that each connection asks for.
+/// Requests on each connection.
 const ROUNDS: usize = 60;
 
 /// The clients' side, on the main thread.
@@ -187,8 +187,9 @@ fn two_threads_serve_drain_and_stop() {
     }
     let mut drained = 0;
     bench.run_until(|_| {
-        let told = controls.iter().filter(|control| control.poll_event() == Some(Event::Drained));
-        drained += told.count();
+        let reports =
+            controls.iter().filter(|control| control.poll_event() == Some(Event::Drained));
+        drained += reports.count();
         drained == 2
     });
     assert_eq!(total(&controls, "connections_open"), 0);

@@ -21,7 +21,7 @@ pub struct PortInfo {
     pub queues_max: u16,
     /// Whether the NIC hashes the addresses and ports of TCP over IPv4 to pick a receive queue.
     pub rss_tcp_ipv4: bool,
-    /// Who spreads flows over several queues.
+    /// What distributes flows over several queues.
     pub spread: Spread,
     /// Whether the NIC verifies IPv4 header and TCP checksums.
     pub rx_checksum_offload: bool,
@@ -135,7 +135,7 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
     Ok((info, offloads))
 }
 
-/// Drivers that do not tell their MTU tell their longest frame, of which Ethernet's header and FCS
+/// Drivers that do not report their MTU report their longest frame, of which Ethernet's header and FCS
 /// are not the IP packet's.
 fn ip_mtu_max(mtu_max: u16, frame_max: u32) -> u16 {
     const HEADER_AND_FCS: u32 = 18;

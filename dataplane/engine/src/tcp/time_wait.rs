@@ -5,10 +5,10 @@
 
 use crate::wire::tuple::Tuple;
 
-/// What answers a retransmitted FIN.
+/// The state that is needed to acknowledge a retransmitted FIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Whose it is.
+    /// The connection's tuple.
     pub(crate) tuple: Tuple,
     /// Our next sequence number (SND.NXT): all we sent was acknowledged.
     pub(crate) snd_nxt: u32,

@@ -63,8 +63,8 @@ impl Filter {
 
     fn check_arp(&self, bytes: &[u8]) -> Result<Arrival, DropReason> {
         let packet = arp::Packet::parse(bytes).ok_or(DropReason::Arp)?;
-        let asks = packet.operation == arp::REQUEST && packet.target == self.link_address;
-        if asks && !ethernet::is_group(packet.sender_mac) {
+        let is_for_us = packet.operation == arp::REQUEST && packet.target == self.link_address;
+        if is_for_us && !ethernet::is_group(packet.sender_mac) {
             Ok(Arrival::ArpRequest(packet))
         } else {
             Err(DropReason::Arp)

@@ -106,7 +106,7 @@ impl Peer {
         assert_eq!((self.pending.len(), self.output.len(), self.events.len()), before);
     }
 
-    /// Answers what is asked of somebody else as the mirror would have.
+    /// Completes an offload as the mirror would have answered.
     pub(crate) fn complete(&mut self) {
         let text = self.conn.take_offload().expect("parked with an offload");
         assert_eq!(self.conn.take_offload(), None, "it is taken once");
