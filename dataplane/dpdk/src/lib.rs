@@ -8,6 +8,7 @@
 mod arena;
 mod device;
 mod eal;
+mod limits;
 mod log;
 mod mbuf;
 mod pool;

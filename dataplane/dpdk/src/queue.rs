@@ -11,18 +11,10 @@ use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxOffload};
 
 use crate::{
     Pool,
+    limits::{PENDING_MAX, STASH_MAX},
     mbuf::{RxFrame, TxBuffer},
-    port::Open,
+    port::open::OpenPort,
 };
-
-/// Frames that wait for a flush, at most.
-pub(crate) const PENDING_MAX: usize = dpdk_sys::SHIM_TX_BURST as usize;
-
-/// Blanks taken from the pool at once.
-pub(crate) const STASH_MAX: usize = 32;
-
-const _: () = assert!(BURST_MAX <= dpdk_sys::SHIM_RX_BURST as usize, "one call fills a burst");
-const _: () = assert!(STASH_MAX <= dpdk_sys::SHIM_TX_BURST as usize, "one call fills the stash");
 
 /// A receive queue and a transmit queue. `Send`, so that it can be handed to its core; neither `Sync`
 /// nor `Clone`: DPDK's queues have one user at a time.
@@ -44,13 +36,13 @@ pub struct QueuePair {
     sockets: Vec<OwnedFd>,
     /// Keeps the port started.
     #[expect(dead_code, reason = "held for its drop")]
-    open: Arc<Open>,
+    open: Arc<OpenPort>,
 }
 
 impl QueuePair {
     /// `queue` of a started port; made once for each.
     pub(crate) fn new(
-        open: Arc<Open>,
+        open: Arc<OpenPort>,
         (pool, large_pool): (Arc<Pool>, Option<Arc<Pool>>),
         queue: u16,
         (capabilities, checksums): (Capabilities, Checksums),

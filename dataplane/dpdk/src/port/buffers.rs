@@ -2,11 +2,11 @@
 
 use engine::BURST_MAX;
 
-use super::PortPlan;
+use super::plan::PortPlan;
 use crate::{
     LinkKind,
+    limits::{L2_LEN_MAX, PENDING_MAX, STASH_MAX},
     pool::{CACHE_MAX, MBUF_OVERHEAD},
-    queue::{PENDING_MAX, STASH_MAX},
 };
 
 impl PortPlan {
@@ -43,9 +43,6 @@ impl PortPlan {
 /// Buffers that a queue's core has in hand: a burst, frames to send, and transmit buffers of two sizes.
 #[expect(clippy::cast_possible_truncation, reason = "a few hundred")]
 const IN_HAND: u32 = (BURST_MAX + PENDING_MAX + 2 * STASH_MAX) as u32;
-
-/// Ethernet header and one VLAN tag.
-pub(super) const L2_LEN_MAX: u32 = 18;
 
 /// What the kernel keeps free before each frame of an AF_XDP socket (linux/bpf.h).
 const XDP_PACKET_HEADROOM: u32 = 256;
