@@ -73,11 +73,7 @@ impl<S: Service> HttpDriver<S> {
         let mut served = Served::default();
         let mut tally = Tally { stats, finished, exchange: conn.exchange, requests: 0 };
         loop {
-            let step = if conn.http.waiting() == Waiting::Body {
-                self.take_body(conn, &mut tally)
-            } else {
-                self.exchange(conn, &mut tally)
-            };
+            let step = self.exchange(conn, &mut tally);
             served.consumed += step.consumed;
             stats.request_bytes.add(step.consumed as u64);
             stats.response_bytes.add(step.written as u64);
@@ -131,10 +127,12 @@ impl<S: Service> HttpDriver<S> {
         }
     }
 
-    /// Heads and responses: input through the copy, output straight into the ring.
+    /// Has http1 advance once. smoltcp gives access to one of its two rings at a time: for a body the input is
+    /// read in place and the little that is written is copied; for anything else it is the other way round.
     fn exchange(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
         let Self { service, limits, date, input, output, .. } = self;
         let Conn { tcp, http, service: kept, .. } = conn;
+        let is_body = http.waiting() == Waiting::Body;
         let mut context = Context {
             service: &**kept.as_ref().unwrap_or(service),
             limits,
@@ -142,64 +140,46 @@ impl<S: Service> HttpDriver<S> {
             observer: tally,
             one_exchange: kept.is_some(),
         };
-        let available = tcp.peek(input);
-        let eof = tcp.is_half_closed() && available == tcp.received();
-        let input = &input[..available];
-        let mut step = |room: &mut [u8]| {
+        let mut advance = |input: &[u8], eof: bool, room: &mut [u8]| {
             let mut out = Out::new(room);
             let progress = http.advance(input, eof, &mut out, &mut context);
             Step { consumed: progress.consumed, written: out.len(), next: progress.next }
         };
+        if is_body {
+            let (received, fin) = (tcp.received(), tcp.is_half_closed());
+            let copy = &mut output[..tcp.room().min(SCRATCH_LEN)];
+            let step = if received == 0 {
+                advance(&[], fin, copy)
+            } else {
+                tcp.receive(|part| {
+                    let step = advance(part, fin && part.len() == received, copy);
+                    (step.consumed, step)
+                })
+                .unwrap_or(Step::CLOSE)
+            };
+            if step.written > 0 {
+                tcp.send_all(&output[..step.written]);
+            }
+            return step;
+        }
+        let available = tcp.peek(input);
+        let eof = tcp.is_half_closed() && available == tcp.received();
+        let input = &input[..available];
         let room = tcp.room();
-        let mut step_taken = tcp
+        let mut step = tcp
             .send(|part| {
-                let step = step(part);
+                let step = advance(input, eof, part);
                 (step.written, step)
             })
-            .unwrap_or(Step { consumed: 0, written: 0, next: Next::Close });
-        let stuck = step_taken.next == Next::Flush && step_taken.written + step_taken.consumed == 0;
-        if stuck && room >= http1::HEAD_OUT_MAX {
-            // The free part of the ring is cut in two, and a head wants to be written in one.
-            let room = room.min(output.len());
-            step_taken = step(&mut output[..room]);
-            tcp.send_all(&output[..step_taken.written]);
+            .unwrap_or(Step::CLOSE);
+        let is_stuck = step.next == Next::Flush && step.written + step.consumed == 0;
+        if is_stuck && room >= http1::HEAD_OUT_MAX {
+            // The free part of the ring is cut in two, and a head has to be written in one piece.
+            step = advance(input, eof, &mut output[..room.min(SCRATCH_LEN)]);
+            tcp.send_all(&output[..step.written]);
         }
-        tcp.consume(step_taken.consumed);
-        step_taken
-    }
-
-    /// Bodies: input straight from the ring, the little that is written through a copy.
-    fn take_body(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
-        let Self { service, limits, date, output, .. } = self;
-        let Conn { tcp, http, service: kept, .. } = conn;
-        let mut context = Context {
-            service: &**kept.as_ref().unwrap_or(service),
-            limits,
-            date,
-            observer: tally,
-            one_exchange: kept.is_some(),
-        };
-        let (received, fin) = (tcp.received(), tcp.is_half_closed());
-        let room = tcp.room().min(output.len());
-        let mut step = |input: &[u8]| {
-            let mut out = Out::new(&mut output[..room]);
-            let eof = fin && input.len() == received;
-            let progress = http.advance(input, eof, &mut out, &mut context);
-            Step { consumed: progress.consumed, written: out.len(), next: progress.next }
-        };
-        let taken = if received == 0 {
-            step(&[])
-        } else {
-            tcp.receive(|part| {
-                let step = step(part);
-                (step.consumed, step)
-            })
-            .unwrap_or(Step { consumed: 0, written: 0, next: Next::Close })
-        };
-        if taken.written > 0 {
-            tcp.send_all(&output[..taken.written]);
-        }
-        taken
+        tcp.consume(step.consumed);
+        step
     }
 }
 
@@ -208,6 +188,11 @@ struct Step {
     consumed: usize,
     written: usize,
     next: Next,
+}
+
+impl Step {
+    /// The socket is closed: nothing comes in or goes out any more.
+    const CLOSE: Self = Self { consumed: 0, written: 0, next: Next::Close };
 }
 
 struct Tally<'a> {
