@@ -13,7 +13,7 @@ mod worker;
 
 use std::sync::Arc;
 
-use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, QueuePair, Running};
+use dpdk::{DeviceKind, Eal, EalError, EalPlan, Memory, Port, QueuePair, Running};
 use engine::Nic;
 use engine::control_queue::WallClock;
 use handlers::{Edition, FormPool};
@@ -174,7 +174,7 @@ fn start_dpdk(plan: &Plan, links: &[Link], need: Need) -> Result<Eal, LaunchErro
 
 /// That frames can pass, and that our address is ours.
 fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
-    if taken.kind == LinkKind::Pci {
+    if taken.kind == DeviceKind::Pci {
         taken.ports.iter().for_each(port::await_carrier);
     }
     if !plan.probe {
@@ -188,9 +188,9 @@ fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
 }
 
 /// Whether workers nap and wait: as configured, or by the kind of link.
-fn sleeps(idling: Idling, kind: LinkKind) -> bool {
+fn sleeps(idling: Idling, kind: DeviceKind) -> bool {
     match idling {
-        Idling::Auto => kind != LinkKind::Pci,
+        Idling::Auto => kind != DeviceKind::Pci,
         Idling::Poll => false,
         Idling::Adaptive => true,
     }

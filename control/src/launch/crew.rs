@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use dpdk::{Arena, Backing, LinkKind, QueuePair, Tsc};
+use dpdk::{Arena, Backing, DeviceKind, QueuePair, Tsc};
 use engine::control_queue::{self, WallClock};
 use engine::exception::{self, KernelPort};
 use engine::sleep::Waker;
@@ -33,7 +33,7 @@ pub(crate) struct Post {
     /// What the plan needs.
     pub(crate) need: Need,
     /// Its kind.
-    pub(crate) kind: LinkKind,
+    pub(crate) kind: DeviceKind,
 }
 
 /// Workers that turn.

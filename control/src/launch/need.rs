@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use dpdk::{LinkKind, PortPlan};
+use dpdk::{DeviceKind, PortPlan};
 use engine::exception;
 
 use super::spreading::Spreading;
@@ -32,7 +32,7 @@ impl Need {
         let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
         let lent = if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
         let mbufs = mbufs(workers) + u64::from(workers) * lent;
-        let frame_len = PortPlan::default().buffer_len(LinkKind::AfXdp);
+        let frame_len = PortPlan::default().buffer_len(DeviceKind::AfXdp);
         let workers = u64::from(workers);
         Self {
             mbufs,
@@ -70,7 +70,9 @@ impl Display for Need {
 /// Bytes of one worker's buffers for packets that the NIC segments, where the link may have them.
 fn large_frames_len(plan: &Plan) -> u64 {
     let may_segment = match &plan.link {
-        LinkSpec::Named(link) => matches!(link.device().kind(), LinkKind::Pci | LinkKind::Vhost),
+        LinkSpec::Named(link) => {
+            matches!(link.device().kind(), DeviceKind::Pci | DeviceKind::Vhost)
+        }
         // It may choose vhost.
         LinkSpec::Auto => true,
     };
@@ -94,8 +96,8 @@ fn mbufs(workers: u16) -> u64 {
     let spokes = workers.saturating_sub(1);
     let frames_held = Spreading::Software { spokes }.frames_held();
     let spread = PortPlan { frames_held, ..alone };
-    let each = u64::from(alone.buffers(LinkKind::AfXdp)) * u64::from(workers);
-    each.max(u64::from(spread.buffers(LinkKind::AfXdp)))
+    let each = u64::from(alone.buffers(DeviceKind::AfXdp)) * u64::from(workers);
+    each.max(u64::from(spread.buffers(DeviceKind::AfXdp)))
 }
 
 /// What DPDK keeps for each port beside its buffers: rings of descriptors and of the pool, caches.
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_way_to_spread_has_its_buffers() {
-        let alone = u64::from(PortPlan::default().buffers(LinkKind::AfXdp));
+        let alone = u64::from(PortPlan::default().buffers(DeviceKind::AfXdp));
         assert_eq!(mbufs(1), alone);
         for workers in [2, 8, 64] {
             let spread = PortPlan {
@@ -135,7 +137,7 @@ mod tests {
                 ..PortPlan::default()
             };
             let rss = PortPlan { queues: workers, ..PortPlan::default() };
-            for kind in [LinkKind::Pci, LinkKind::AfXdp, LinkKind::AfPacket] {
+            for kind in [DeviceKind::Pci, DeviceKind::AfXdp, DeviceKind::AfPacket] {
                 assert!(mbufs(workers) >= u64::from(spread.buffers(kind)), "{workers} spread");
                 assert!(mbufs(workers) >= u64::from(rss.buffers(kind)), "{workers} by RSS");
             }

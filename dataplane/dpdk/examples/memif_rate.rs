@@ -13,7 +13,7 @@ use std::{
 };
 
 use dpdk::{
-    Device, Eal, EalPlan, LinkKind, MemifRole, Memory, Port, PortPlan, QueuePair, Running, Tsc,
+    Device, DeviceKind, Eal, EalPlan, MemifRole, Memory, Port, PortPlan, QueuePair, Running, Tsc,
     adopt_thread,
 };
 use engine::{BURST_MAX, Burst, Nic, TxOffload};
@@ -42,7 +42,7 @@ fn open(
     core: usize,
 ) -> Result<(Port<Running>, QueuePair), Box<dyn Error>> {
     let device = Device::memif(role, socket)?;
-    assert_eq!(device.kind(), LinkKind::Memif);
+    assert_eq!(device.kind(), DeviceKind::Memif);
     let eal = Eal::init(&EalPlan {
         main_core: core,
         devices: vec![],
@@ -51,7 +51,7 @@ fn open(
     })?;
     let (port, mut queues) = Port::open(&eal, &device)?.start(&PortPlan::default())?;
     let start = Instant::now();
-    while !port.link()?.up && start.elapsed() < Duration::from_secs(10) {
+    while !port.link_status()?.up && start.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok((port, queues.remove(0)))

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 
 pub use self::{
     error::{Call, OpenError, StartError, StopError},
-    info::{Link, PortInfo, PortStats, Spread},
+    info::{LinkStatus, PortInfo, PortStats, Spread},
     plan::PortPlan,
 };
 use self::{
@@ -24,7 +24,7 @@ use self::{
     open::{OpenPort, Phase, owned},
 };
 use crate::{
-    Device, Eal, LinkKind, Pool, log,
+    Device, DeviceKind, Eal, Pool, log,
     queue::{Checksums, QueuePair},
     wait::OpenFiles,
     xdp::Attachment,
@@ -73,7 +73,7 @@ impl Port<Stopped> {
         let argument = CString::new(device.to_string())?;
         let mut owned = owned();
         let files = OpenFiles::now();
-        if device.kind() != LinkKind::Pci {
+        if device.kind() != DeviceKind::Pci {
             // SAFETY: a terminated string, which DPDK copies; it is initialised, as an `Eal` shows,
             // and nobody else is at its list of devices, as `owned` shows.
             errno_of(unsafe { dpdk_sys::rte_dev_probe(argument.as_ptr()) })
@@ -92,7 +92,7 @@ impl Port<Stopped> {
             return Err(OpenError::AlreadyOpen { device: device.clone() });
         }
         let probed = match device.kind() {
-            LinkKind::AfPacket => files.opened_since(LinkKind::AfPacket),
+            DeviceKind::AfPacket => files.opened_since(DeviceKind::AfPacket),
             // Theirs come with their queues.
             _ => Vec::new(),
         };
@@ -173,8 +173,8 @@ impl Port<Running> {
     }
 
     /// The state of the link.
-    pub fn link(&self) -> Result<Link, Errno> {
-        info::link(self.state.open.id)
+    pub fn link_status(&self) -> Result<LinkStatus, Errno> {
+        info::link_status(self.state.open.id)
     }
 
     /// The port's buffers. Outlives the port; see [`Pool::available`].
@@ -223,7 +223,8 @@ fn check(plan: &PortPlan, info: &PortInfo, device: &Device) -> Result<(), StartE
 
 /// For links on a kernel interface: that it exists, and for AF_XDP what is attached to it now.
 fn attachment(device: &Device) -> Result<Option<Attachment>, OpenError> {
-    let (LinkKind::AfXdp | LinkKind::AfPacket, Some(iface)) = (device.kind(), device.interface())
+    let (DeviceKind::AfXdp | DeviceKind::AfPacket, Some(iface)) =
+        (device.kind(), device.interface())
     else {
         return Ok(None);
     };
@@ -231,7 +232,7 @@ fn attachment(device: &Device) -> Result<Option<Attachment>, OpenError> {
         let (device, iface) = (device.clone(), iface.to_owned());
         return Err(OpenError::NoInterface { device, iface });
     };
-    if device.kind() != LinkKind::AfXdp {
+    if device.kind() != DeviceKind::AfXdp {
         return Ok(None);
     }
     match Attachment::before(index) {

@@ -10,7 +10,7 @@ use std::{
     process::{self, Child, Command},
 };
 
-use dpdk::{Device, LinkKind, Memory, Port, PortPlan, QueuePair, Running};
+use dpdk::{Device, DeviceKind, Memory, Port, PortPlan, QueuePair, Running};
 use engine::{Burst, Nic, TxOffload};
 use world::{eal, frame, is_ours, submit, wait_until};
 
@@ -48,11 +48,11 @@ fn open(argument: &str) -> (Port<Running>, QueuePair) {
     // Ordinary pages are one file, which vhost-user can hand over; eight are the most it can.
     let eal = eal(Memory::Ordinary { mib: 128 });
     let device: Device = argument.parse().expect("a device argument");
-    assert_eq!((device.kind(), device.interface()), (LinkKind::Other, None));
+    assert_eq!((device.kind(), device.interface()), (DeviceKind::Other, None));
     let port = Port::open(&eal, &device).unwrap_or_else(|error| panic!("{error}"));
     let (port, mut queues) =
         port.start(&PortPlan::default()).unwrap_or_else(|error| panic!("{error}"));
-    wait_until("the peer", || port.link().expect("a link").up);
+    wait_until("the peer", || port.link_status().expect("a link").up);
     (port, queues.pop().expect("one was asked for"))
 }
 
@@ -118,7 +118,7 @@ fn give(socket: &Path) {
     assert!(queue.large_ready(), "there are more");
     assert!(pool.size() >= 64);
     // The device ends the link when it has read everything.
-    wait_until("the device to leave", || !port.link().expect("a link").up);
+    wait_until("the device to leave", || !port.link_status().expect("a link").up);
 }
 
 /// The device's end: what arrives.

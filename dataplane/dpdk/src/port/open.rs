@@ -16,7 +16,7 @@ use super::{
     plan::PortPlan,
 };
 use crate::{
-    Device, LinkKind, Pool,
+    Device, DeviceKind, Pool,
     limits::{L2_LEN_MAX, LARGE_PER_QUEUE},
     log,
     pool::{CACHE, PoolPlan},
@@ -202,7 +202,7 @@ impl OpenPort {
         }
         // SAFETY: the port is stopped and nobody else has its number.
         step(Call::Close, unsafe { dpdk_sys::rte_eth_dev_close(self.id) });
-        if self.device.kind() != LinkKind::Pci {
+        if self.device.kind() != DeviceKind::Pci {
             // SAFETY: two terminated strings; the device's port is closed.
             let result =
                 unsafe { dpdk_sys::rte_eal_hotplug_remove(VDEV_BUS.as_ptr(), self.name.as_ptr()) };

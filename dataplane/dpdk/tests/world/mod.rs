@@ -28,7 +28,7 @@ use nix::sys::socket::{
 };
 
 /// No wait in a test is longer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Hugepages of 2 MiB added to what the machine has, taken away again when dropped.
 #[derive(Debug)]
@@ -236,7 +236,7 @@ pub fn receive(queue: &mut QueuePair, count: usize) -> Vec<Vec<u8>> {
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        assert!(start.elapsed() < TIMEOUT, "waited {TIMEOUT:?} for {what}");
         thread::sleep(Duration::from_micros(200));
     }
 }
