@@ -28,14 +28,14 @@ use crate::tcp::timer::Wheel;
 use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::filter::Arrival;
-use crate::wire::interface::Interface;
+use crate::wire::interface::NetworkInterface;
 use crate::wire::segment::{self, ControlSegment, FIN, RST, Segment};
 use crate::wire::tuple::HashKey;
 use crate::{Buffer, Burst, CorePlan, CoreStats, Nic, Now};
 
 /// One core: a queue pair, a TCP stack, connections, and the service that answers.
 pub struct Worker<N: Nic, S: Service> {
-    interface: Interface<N>,
+    interface: NetworkInterface<N>,
     admission: Admission,
     stack: Stack,
     conns: Conns<S>,
@@ -95,7 +95,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
         let mut worker = Self {
-            interface: Interface::new(nic, &plan),
+            interface: NetworkInterface::new(nic, &plan),
             admission: Admission::new(&plan),
             stack,
             flows: FlowTables::new(conns.capacity(), key),

@@ -10,7 +10,7 @@ use crate::wire::{arp, icmp};
 use crate::{CorePlan, CoreStats, Nic};
 
 /// The network interface of one core.
-pub(crate) struct Interface<N: Nic> {
+pub(crate) struct NetworkInterface<N: Nic> {
     pub(crate) nic: N,
     pub(crate) filter: Filter,
     mac: [u8; 6],
@@ -18,7 +18,7 @@ pub(crate) struct Interface<N: Nic> {
     link_address: Ipv4Addr,
 }
 
-impl<N: Nic> Interface<N> {
+impl<N: Nic> NetworkInterface<N> {
     pub(crate) fn new(nic: N, plan: &CorePlan) -> Self {
         Self { nic, filter: Filter::new(plan), mac: plan.mac, link_address: plan.link_address }
     }
