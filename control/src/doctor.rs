@@ -22,7 +22,7 @@ mod xdp;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use dpdk::LinkKind;
+use dpdk::DeviceKind;
 
 use self::interfaces::Interface;
 use self::report::{Check, Finding, Report};
@@ -82,7 +82,7 @@ fn read_plan(options: &Options, report: &mut Report) -> Option<Plan> {
 }
 
 /// What depends on the plan. Returns the kind of the link that would be taken.
-fn with_plan(host: &Host, plan: &Plan, report: &mut Report) -> Option<LinkKind> {
+fn with_plan(host: &Host, plan: &Plan, report: &mut Report) -> Option<DeviceKind> {
     let (data, findings) = data::examine(plan);
     report.add(findings);
     let server = Server::find(host, &plan.admin_directory, &plan.admin_name);
@@ -136,7 +136,7 @@ impl LinkChecks<'_> {
         findings.push(limits::memlock(host, need, kind, may_lock));
         findings.extend(driver::examine(host, link, links));
         let device = match (kind, link.device().interface()) {
-            (LinkKind::Pci, _) => format!("sys/bus/pci/devices/{}", link.device().name()),
+            (DeviceKind::Pci, _) => format!("sys/bus/pci/devices/{}", link.device().name()),
             (_, name) => format!("sys/class/net/{}/device", name.unwrap_or_default()),
         };
         findings.push(cores::nearness(host, &plan.cores, &device));

@@ -11,7 +11,7 @@ mod tap;
 use std::io;
 use std::net::Ipv4Addr;
 
-use dpdk::LinkKind;
+use dpdk::DeviceKind;
 
 pub(crate) use forward::Forwarder;
 pub(crate) use preflight::{is_interface_name, preflight, unreserved};
@@ -19,8 +19,8 @@ pub(crate) use tap::{Tap, TapPlan};
 
 /// Whether the kernel gets the frames of a link of this kind besides us. With our address it would then
 /// reset our connections.
-pub(crate) fn is_shared(kind: LinkKind) -> bool {
-    matches!(kind, LinkKind::AfPacket | LinkKind::Tap | LinkKind::Vhost)
+pub(crate) fn is_shared(kind: DeviceKind) -> bool {
+    matches!(kind, DeviceKind::AfPacket | DeviceKind::Tap | DeviceKind::Vhost)
 }
 
 /// What is wrong with such a link.

@@ -14,9 +14,9 @@ mod workers;
 
 use std::sync::Arc;
 
-use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, QueuePair, Running};
+use dpdk::{DeviceKind, Eal, EalError, EalPlan, Memory, Port, QueuePair, Running};
 use engine::Nic;
-use engine::link::WallClock;
+use engine::control_queue::WallClock;
 use handlers::{Edition, FormPool};
 
 use crate::config::{Pages, Plan};
@@ -173,7 +173,7 @@ fn start_dpdk(plan: &Plan, links: &[Link], need: MemoryRequirement) -> Result<Ea
 
 /// That frames can pass, and that our address is ours.
 fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
-    if taken.kind == LinkKind::Pci {
+    if taken.kind == DeviceKind::Pci {
         taken.ports.iter().for_each(port::await_carrier);
     }
     if !plan.probe {

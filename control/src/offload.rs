@@ -48,7 +48,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::link;
+use engine::control_queue;
 use engine::sleep::Waker;
 use handlers::{Edition, Site};
 
@@ -101,7 +101,7 @@ pub(crate) struct OffloadService {
 }
 
 /// Control's ends of one worker's rings: submissions and completions.
-pub(crate) type Rings = (link::Asks<Edition>, link::Answers<Edition>);
+pub(crate) type Rings = (control_queue::Submissions<Edition>, control_queue::Completions<Edition>);
 
 impl OffloadService {
     /// Starts all threads, for workers with these rings that serve `site`.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::link::{Command, ControlEnd};
+use engine::control_queue::{Command, ControlEnd};
 use handlers::{Edition, FormPool};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};

@@ -234,10 +234,10 @@ fn files_of_a_crate_form_no_circles() {
 fn only_the_stack_names_smoltcps_interface() {
     let faults = code_lines(|source, line| {
         source.path.starts_with("dataplane/engine/src/")
-            && !source.path.starts_with("dataplane/engine/src/stack")
+            && !source.path.starts_with("dataplane/engine/src/tcp/stack")
             && words(line).any(|word| word == "SocketSet" || word == "Interface")
     });
-    assert!(faults.is_empty(), "these belong into engine/src/stack.rs: {faults:#?}");
+    assert!(faults.is_empty(), "these belong into engine/src/tcp/stack.rs: {faults:#?}");
 }
 
 #[test]

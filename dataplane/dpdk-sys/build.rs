@@ -100,7 +100,7 @@ fn build() -> Result<(), Box<dyn Error>> {
         .clang_args(["-include", "rte_config.h", "-march=corei7"])
         .allowlist_recursively(false)
         .derive_default(true)
-        .no_default("shim_(blank|pool_conf|port_info|rx|tx)")
+        .no_default("shim_(tx_buffer|pool_conf|port_info|rx|tx)")
         .generate_comments(false)
         .prepend_enum_name(false)
         .formatter(bindgen::Formatter::None);

@@ -137,7 +137,7 @@ struct rte_mempool *shim_pool_create(const struct shim_pool_conf *conf, uint32_t
 	return pool;
 }
 
-uint16_t shim_alloc_bulk(struct rte_mempool *pool, struct shim_blank *out, uint16_t count)
+uint16_t shim_alloc_bulk(struct rte_mempool *pool, struct shim_tx_buffer *out, uint16_t count)
 {
 	struct rte_mbuf *mbufs[SHIM_TX_BURST];
 

@@ -38,7 +38,7 @@ struct shim_rx {
 };
 
 /* An empty mbuf to be filled from data[0] on. */
-struct shim_blank {
+struct shim_tx_buffer {
 	struct rte_mbuf *mbuf;
 	uint8_t *data;
 	uint32_t capacity;
@@ -97,7 +97,7 @@ struct shim_link {
 };
 
 _Static_assert(sizeof(struct shim_rx) == 24, "mirrored in src/lib.rs");
-_Static_assert(sizeof(struct shim_blank) == 24, "mirrored in src/lib.rs");
+_Static_assert(sizeof(struct shim_tx_buffer) == 24, "mirrored in src/lib.rs");
 _Static_assert(sizeof(struct shim_tx) == 16, "mirrored in src/lib.rs");
 _Static_assert(sizeof(struct shim_pool_conf) == 32, "mirrored in src/lib.rs");
 _Static_assert(sizeof(struct shim_port_info) == 48, "mirrored in src/lib.rs");
@@ -127,7 +127,7 @@ uint16_t shim_tx_burst(uint16_t port, uint16_t queue, const struct shim_tx *fram
 struct rte_mempool *shim_pool_create(const struct shim_pool_conf *conf, uint32_t *chunks);
 
 /* Takes count mbufs from the pool, or none (returns 0). */
-uint16_t shim_alloc_bulk(struct rte_mempool *pool, struct shim_blank *out, uint16_t count);
+uint16_t shim_alloc_bulk(struct rte_mempool *pool, struct shim_tx_buffer *out, uint16_t count);
 
 /* Gives an mbuf back to its pool. */
 void shim_free(struct rte_mbuf *mbuf);

@@ -44,7 +44,7 @@ impl Edition {
 impl Service for Edition {
     type Work = Work;
     type Reply = Reply;
-    type Ask = Ask;
+    type Offload = Ask;
 
     fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Reply> {
         let mut taken = self.site.not_taken();

@@ -412,7 +412,7 @@ impl Site {
                 return Outcome::Reply(self.refusal_of(lease.form().route(), Status::S413));
             }
             Gathering::Form { lease, .. } => {
-                return Outcome::Ask(Ask::new(Arc::clone(self), lease));
+                return Outcome::Offload(Ask::new(Arc::clone(self), lease));
             }
         }))
     }

@@ -1,6 +1,6 @@
 //! What a link's driver takes: capabilities, kernel modules and device nodes, the DPDK plugin, the IOMMU.
 
-use dpdk::LinkKind;
+use dpdk::DeviceKind;
 
 use super::report::{Check, Finding};
 use crate::host::Host;
@@ -12,19 +12,19 @@ pub(super) fn examine(host: &Host, link: &Link, links: &HostLinks) -> Vec<Findin
     let kind = link.device().kind();
     let mut findings = vec![capabilities(links, kind)];
     findings.push(match kind {
-        LinkKind::Pci => nic(host, link.device().name()),
-        LinkKind::Tap => tun(host),
-        LinkKind::Vhost => vhost(host),
+        DeviceKind::Pci => nic(host, link.device().name()),
+        DeviceKind::Tap => tun(host),
+        DeviceKind::Vhost => vhost(host),
         _ => sockets(links, kind),
     });
     findings.push(plugin(host, link));
-    if kind == LinkKind::AfXdp {
+    if kind == DeviceKind::AfXdp {
         findings.push(bpffs(host));
     }
     findings
 }
 
-fn capabilities(links: &HostLinks, kind: LinkKind) -> Finding {
+fn capabilities(links: &HostLinks, kind: DeviceKind) -> Finding {
     match links.rights.lacking(kind) {
         None => Finding::ok(Check::Capabilities, "all that this link takes"),
         Some(lacking) => Finding::fail(Check::Capabilities, lacking, "sudo pollux .."),
@@ -79,18 +79,18 @@ fn vhost(host: &Host) -> Finding {
     Finding::fail(Check::Driver, "there is no /dev/vhost-net", "modprobe vhost_net")
 }
 
-fn sockets(links: &HostLinks, kind: LinkKind) -> Finding {
+fn sockets(links: &HostLinks, kind: DeviceKind) -> Finding {
     let check = Check::Driver;
     match kind {
-        LinkKind::AfXdp if !links.af_xdp => {
+        DeviceKind::AfXdp if !links.af_xdp => {
             let fix = "--link af_packet:IFACE, or boot a kernel with CONFIG_XDP_SOCKETS";
             Finding::fail(check, "this kernel has no AF_XDP sockets", fix)
         }
-        LinkKind::AfPacket if !links.af_packet => {
+        DeviceKind::AfPacket if !links.af_packet => {
             Finding::fail(check, "this kernel has no AF_PACKET sockets", "modprobe af_packet")
         }
-        LinkKind::AfXdp => Finding::ok(check, "this kernel has AF_XDP sockets"),
-        LinkKind::AfPacket => Finding::ok(check, "this kernel has AF_PACKET sockets"),
+        DeviceKind::AfXdp => Finding::ok(check, "this kernel has AF_XDP sockets"),
+        DeviceKind::AfPacket => Finding::ok(check, "this kernel has AF_PACKET sockets"),
         _ => Finding::ok(check, "this link takes no module of the kernel"),
     }
 }
@@ -117,7 +117,7 @@ fn plugin(host: &Host, link: &Link) -> Finding {
     let check = Check::Pmd;
     let device = link.device();
     let name = match device.kind() {
-        LinkKind::Pci => "bus_pci",
+        DeviceKind::Pci => "bus_pci",
         _ => device.name().trim_end_matches(|c: char| c.is_ascii_digit()),
     };
     let package = format!("apt-get install librte-{}23", name.replace('_', "-"));
@@ -141,7 +141,7 @@ fn plugin(host: &Host, link: &Link) -> Finding {
 }
 
 /// The IOMMU: only a NIC that writes into our memory wants one.
-pub(super) fn iommu(host: &Host, kind: Option<LinkKind>) -> Finding {
+pub(super) fn iommu(host: &Host, kind: Option<DeviceKind>) -> Finding {
     let check = Check::Iommu;
     let groups = host.names("sys/kernel/iommu_groups").len();
     let units = host.names("sys/class/iommu");
@@ -160,11 +160,11 @@ pub(super) fn iommu(host: &Host, kind: Option<LinkKind>) -> Finding {
     let unsafe_mode = "sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
     let without = host.text(unsafe_mode).ok().flatten().is_some_and(|text| text == "Y");
     match kind {
-        Some(LinkKind::Pci) if !without => {
+        Some(DeviceKind::Pci) if !without => {
             let fix = format!("{fix}; in a VM without one: echo Y >/{unsafe_mode}");
             Finding::fail(check, "no IOMMU group, and vfio is not told to do without", fix)
         }
-        Some(LinkKind::Pci) => {
+        Some(DeviceKind::Pci) => {
             let found = "no IOMMU group: vfio does without, and the NIC may write to any memory";
             Finding::warn(check, found, fix)
         }
@@ -219,13 +219,13 @@ mod tests {
         let captured = Captured::new().file("proc/cpuinfo", "vendor_id : AuthenticAMD\n");
         let host = captured.host();
         let fix = "add amd_iommu=on iommu=pt to the kernel's command line and restart the machine";
-        expect_one(&[iommu(&host, Some(LinkKind::AfXdp))], State::Warn, &["no IOMMU"], Some(fix));
-        assert_eq!(iommu(&host, Some(LinkKind::Pci)).state, State::Fail);
+        expect_one(&[iommu(&host, Some(DeviceKind::AfXdp))], State::Warn, &["no IOMMU"], Some(fix));
+        assert_eq!(iommu(&host, Some(DeviceKind::Pci)).state, State::Fail);
         let file = "sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
         let captured = captured.file(file, "Y\n");
-        assert_eq!(iommu(&captured.host(), Some(LinkKind::Pci)).state, State::Warn);
+        assert_eq!(iommu(&captured.host(), Some(DeviceKind::Pci)).state, State::Warn);
         let captured = captured.folder("sys/kernel/iommu_groups/0").folder("sys/class/iommu/dmar0");
-        let finding = iommu(&captured.host(), Some(LinkKind::Pci));
+        let finding = iommu(&captured.host(), Some(DeviceKind::Pci));
         expect_one(&[finding], State::Ok, &["1 groups (Intel)"], None);
     }
 
@@ -248,9 +248,9 @@ mod tests {
         assert_eq!(tun(&empty.host()).state, State::Fail);
         assert_eq!(vhost(&empty.host()).fix.as_deref(), Some("modprobe vhost_net"));
         let nothing = HostLinks::default();
-        assert_eq!(sockets(&nothing, LinkKind::AfXdp).state, State::Fail);
-        assert_eq!(sockets(&nothing, LinkKind::AfPacket).state, State::Fail);
-        assert_eq!(sockets(&nothing, LinkKind::Memif).state, State::Ok);
+        assert_eq!(sockets(&nothing, DeviceKind::AfXdp).state, State::Fail);
+        assert_eq!(sockets(&nothing, DeviceKind::AfPacket).state, State::Fail);
+        assert_eq!(sockets(&nothing, DeviceKind::Memif).state, State::Ok);
         let fix = Some("mount -t bpf bpf /sys/fs/bpf");
         let captured = empty.file("proc/mounts", "x\n\nbpf /sys/fs/bpf\n");
         expect_one(&[bpffs(&captured.host())], State::Warn, &["no bpffs"], fix);

@@ -1,6 +1,6 @@
 //! Limits of this process, which a server started in its place would have.
 
-use dpdk::LinkKind;
+use dpdk::DeviceKind;
 
 use super::report::{Check, Finding};
 use crate::admin;
@@ -14,11 +14,11 @@ use crate::metrics;
 pub(super) fn memlock(
     host: &Host,
     need: MemoryRequirement,
-    kind: LinkKind,
+    kind: DeviceKind,
     may_exceed: bool,
 ) -> Finding {
     let check = Check::Memlock;
-    if !matches!(kind, LinkKind::AfXdp | LinkKind::Pci) {
+    if !matches!(kind, DeviceKind::AfXdp | DeviceKind::Pci) {
         return Finding::ok(check, "this link locks no memory");
     }
     if may_exceed {
@@ -102,13 +102,18 @@ mod tests {
     fn locked_memory_counts_for_links_that_lock() {
         let captured = limits("Max locked memory         8388608    8388608    bytes\n");
         let host = captured.host();
-        let finding = memlock(&host, NEED, LinkKind::AfXdp, false);
+        let finding = memlock(&host, NEED, DeviceKind::AfXdp, false);
         let fix = "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)";
         expect_one(&[finding], State::Warn, &["8 MiB", "26 MiB"], Some(fix));
-        expect_one(&[memlock(&host, NEED, LinkKind::AfXdp, true)], State::Ok, &[], None);
-        expect_one(&[memlock(&host, NEED, LinkKind::Tap, false)], State::Ok, &[], None);
+        expect_one(&[memlock(&host, NEED, DeviceKind::AfXdp, true)], State::Ok, &[], None);
+        expect_one(&[memlock(&host, NEED, DeviceKind::Tap, false)], State::Ok, &[], None);
         let captured = limits("Max locked memory         unlimited  unlimited  bytes\n");
-        expect_one(&[memlock(&captured.host(), NEED, LinkKind::Pci, false)], State::Ok, &[], None);
+        expect_one(
+            &[memlock(&captured.host(), NEED, DeviceKind::Pci, false)],
+            State::Ok,
+            &[],
+            None,
+        );
     }
 
     #[test]

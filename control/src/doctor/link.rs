@@ -1,6 +1,6 @@
 //! The link itself: which one, whether it is there and up, its MTU, who else listens on it.
 
-use dpdk::LinkKind;
+use dpdk::DeviceKind;
 
 use super::interfaces::Interface;
 use super::report::{Check, Finding};
@@ -44,21 +44,21 @@ pub(super) fn examine(
     server: &Server,
 ) -> Vec<Finding> {
     match (link.device().kind(), link.device().interface()) {
-        (LinkKind::AfXdp | LinkKind::AfPacket, Some(name)) => {
+        (DeviceKind::AfXdp | DeviceKind::AfPacket, Some(name)) => {
             let Some(interface) = interfaces.iter().find(|interface| interface.name == name) else {
                 return vec![missing(host, link, name, server)];
             };
             let peer = peer(interface, interfaces);
             vec![state(link, interface, peer), mtu(interface, peer), promiscuity(interface, server)]
         }
-        (LinkKind::Tap | LinkKind::Vhost, Some(name)) => {
+        (DeviceKind::Tap | DeviceKind::Vhost, Some(name)) => {
             let found = match interfaces.iter().find(|interface| interface.name == name) {
                 Some(_) => format!("{link}: {name} waits for its other end, or a server holds it"),
                 None => format!("{link}: {name} is made by the server"),
             };
             vec![Finding::ok(Check::Link, found)]
         }
-        (LinkKind::Memif, _) => vec![memif(host, link)],
+        (DeviceKind::Memif, _) => vec![memif(host, link)],
         _ => vec![Finding::ok(Check::Link, link.to_string())],
     }
 }

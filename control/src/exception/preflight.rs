@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use dpdk::LinkKind;
+use dpdk::DeviceKind;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 
@@ -21,7 +21,7 @@ use crate::link::HostLinks;
 pub(crate) fn preflight(name: &str, plan: &Plan, host: &HostLinks) -> Result<(), ExceptionError> {
     let name = || name.to_owned();
     // A TAP interface takes the same right whoever makes it.
-    if let Some(lacking) = host.rights.lacking(LinkKind::Tap) {
+    if let Some(lacking) = host.rights.lacking(DeviceKind::Tap) {
         return Err(ExceptionError::Rights { name: name(), lacking });
     }
     if !host.tun {

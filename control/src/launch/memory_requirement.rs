@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use dpdk::{LinkKind, PortPlan};
+use dpdk::{DeviceKind, PortPlan};
 use engine::exception;
 
 use super::spreading::Spreading;
@@ -33,7 +33,7 @@ impl MemoryRequirement {
         let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
         let lent = if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
         let mbufs = mbufs(workers) + u64::from(workers) * lent;
-        let frame_len = PortPlan::default().buffer_len(LinkKind::AfXdp);
+        let frame_len = PortPlan::default().buffer_len(DeviceKind::AfXdp);
         let workers = u64::from(workers);
         Self {
             mbufs,
@@ -72,7 +72,9 @@ impl Display for MemoryRequirement {
 /// Bytes of one worker's buffers for packets that the NIC segments, where the link may have them.
 fn large_frames_len(plan: &Plan) -> u64 {
     let may_segment = match &plan.link {
-        LinkSpec::Named(link) => matches!(link.device().kind(), LinkKind::Pci | LinkKind::Vhost),
+        LinkSpec::Named(link) => {
+            matches!(link.device().kind(), DeviceKind::Pci | DeviceKind::Vhost)
+        }
         // It may choose vhost.
         LinkSpec::Auto => true,
     };
@@ -90,20 +92,20 @@ pub(crate) fn buffers_len(tally: &CoreTally) -> usize {
 pub(crate) const BUFFER_ALIGN: usize = 64;
 
 /// Buffers (mbufs) for `workers` workers: from above, since the link is not known yet. AF_XDP takes the most, with
-/// a port for each worker or with one and the software spreader.
+/// a port for each worker or with one and software steering.
 fn mbufs(workers: u16) -> u64 {
     let alone = PortPlan::default();
-    let spokes = workers.saturating_sub(1);
-    let frames_held = Spreading::Software { spokes }.frames_held();
+    let worker_queues = workers.saturating_sub(1);
+    let frames_held = Spreading::Software { worker_queues }.frames_held();
     let spread = PortPlan { frames_held, ..alone };
-    let each = u64::from(alone.buffers(LinkKind::AfXdp)) * u64::from(workers);
-    each.max(u64::from(spread.buffers(LinkKind::AfXdp)))
+    let each = u64::from(alone.buffers(DeviceKind::AfXdp)) * u64::from(workers);
+    each.max(u64::from(spread.buffers(DeviceKind::AfXdp)))
 }
 
 /// What DPDK keeps for each port beside its buffers: rings of descriptors and of the pool, caches.
 const PORT_LEN: u64 = 4 << 20;
 
-/// Sixty-four buffers of 64 KiB, and those of the spreader's rings.
+/// Sixty-four buffers of 64 KiB, and those of software steering's rings.
 const LARGE_FRAMES_LEN: u64 = 73 * (64 << 10);
 
 #[cfg(test)]
@@ -129,15 +131,15 @@ mod tests {
 
     #[test]
     fn every_way_to_spread_has_its_buffers() {
-        let alone = u64::from(PortPlan::default().buffers(LinkKind::AfXdp));
+        let alone = u64::from(PortPlan::default().buffers(DeviceKind::AfXdp));
         assert_eq!(mbufs(1), alone);
         for workers in [2, 8, 64] {
             let spread = PortPlan {
-                frames_held: Spreading::Software { spokes: workers - 1 }.frames_held(),
+                frames_held: Spreading::Software { worker_queues: workers - 1 }.frames_held(),
                 ..PortPlan::default()
             };
             let rss = PortPlan { queues: workers, ..PortPlan::default() };
-            for kind in [LinkKind::Pci, LinkKind::AfXdp, LinkKind::AfPacket] {
+            for kind in [DeviceKind::Pci, DeviceKind::AfXdp, DeviceKind::AfPacket] {
                 assert!(mbufs(workers) >= u64::from(spread.buffers(kind)), "{workers} spread");
                 assert!(mbufs(workers) >= u64::from(rss.buffers(kind)), "{workers} by RSS");
             }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dpdk::{Eal, LinkKind, Port, PortInfo, PortPlan, QueuePair, Running, StartError, StopError};
+use dpdk::{DeviceKind, Eal, Port, PortInfo, PortPlan, QueuePair, Running, StartError, StopError};
 
 use engine::exception::FRAMES_MAX;
 
@@ -20,7 +20,7 @@ pub(crate) struct Taken {
     /// Its name.
     pub(crate) link: String,
     /// Its kind.
-    pub(crate) kind: LinkKind,
+    pub(crate) kind: DeviceKind,
     /// What its first port says of itself; others are like it.
     pub(crate) info: PortInfo,
     /// Its ports: several only where each queue of an interface is one.
@@ -108,7 +108,7 @@ fn start(
         taken.ports.push(port);
         taken.queues.extend(queues);
     }
-    if taken.kind == LinkKind::Vhost {
+    if taken.kind == DeviceKind::Vhost {
         hand_over(&mut taken, link, plan)?;
     }
     Ok(taken)
@@ -154,7 +154,7 @@ pub(crate) fn release(ports: Vec<Port<Running>>) -> Result<(), StopError> {
 /// Waits until the cable carries, for a while. Without a carrier we serve all the same: it may come.
 pub(crate) fn await_carrier(port: &Port<Running>) {
     let deadline = Instant::now() + CARRIER_TIMEOUT;
-    while !port.link().is_ok_and(|link| link.up) {
+    while !port.link_status().is_ok_and(|link| link.up) {
         if Instant::now() > deadline {
             tracing::warn!("the link has no carrier: is the cable in, is the other side up?");
             return;

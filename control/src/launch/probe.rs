@@ -19,7 +19,7 @@ pub(crate) fn owner_of<N: Nic>(
     for _ in 0..PROBES {
         let deadline = Instant::now() + WAIT;
         if let Some(first) = queues.first_mut() {
-            // Without a blank there is no probe this time; the next round tries again.
+            // Without a transmit buffer there is no probe this time; the next round tries again.
             probe.send(first);
         }
         while Instant::now() < deadline {
@@ -77,7 +77,7 @@ mod tests {
 
     impl Nic for Wire {
         type Frame = Heard;
-        type Blank = Vec<u8>;
+        type TxBuffer = Vec<u8>;
 
         fn capabilities(&self) -> Capabilities {
             Capabilities { tx_checksum_offload: false, ip_mtu: 1_500, tx_segmentation_max: 0 }
@@ -91,7 +91,7 @@ mod tests {
             true
         }
 
-        fn blank(&mut self) -> Option<Vec<u8>> {
+        fn tx_buffer(&mut self) -> Option<Vec<u8>> {
             Some(vec![0; 1_518])
         }
 

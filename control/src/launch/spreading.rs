@@ -1,7 +1,7 @@
 //! How flows get to their workers: decided once, from what the port can do. Pure.
 
 use dpdk::{PortInfo, Spread};
-use engine::{BURST_MAX, spread};
+use engine::{BURST_MAX, steering};
 
 use crate::cores::list;
 
@@ -28,7 +28,7 @@ pub(crate) enum Spreading {
     /// The first worker polls the only queue and deals frames to the others.
     Software {
         /// Workers without a queue.
-        spokes: u16,
+        worker_queues: u16,
     },
 }
 
@@ -43,7 +43,7 @@ impl Spreading {
             Spread::Tap if info.queues_max >= workers => Self::Tap { queues: workers },
             // A memif peer does not promise to keep a flow on its queue.
             Spread::Rss | Spread::Outside | Spread::Tap | Spread::Nobody => {
-                Self::Software { spokes: workers - 1 }
+                Self::Software { worker_queues: workers - 1 }
             }
         }
     }
@@ -60,15 +60,15 @@ impl Spreading {
     pub(crate) fn workers_of_queue(self) -> u32 {
         match self {
             Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 1,
-            Self::Software { spokes } => u32::from(spokes) + 1,
+            Self::Software { worker_queues } => u32::from(worker_queues) + 1,
         }
     }
 
     /// In words, with `cores` in the order of the workers.
     pub(crate) fn spell(self, cores: &[usize]) -> String {
-        let hub = cores.first().copied().unwrap_or_default();
+        let steering_queue = cores.first().copied().unwrap_or_default();
         match self {
-            Self::Alone => format!("one queue, one worker on core {hub}"),
+            Self::Alone => format!("one queue, one worker on core {steering_queue}"),
             Self::Rss { queues } => {
                 format!("RSS of the NIC, {queues} queues, a worker each on cores {}", list(cores))
             }
@@ -78,10 +78,10 @@ impl Spreading {
             Self::Tap { queues } => {
                 format!("kernel's tap, {queues} queues, a worker each on cores {}", list(cores))
             }
-            Self::Software { spokes } => {
+            Self::Software { worker_queues } => {
                 format!(
-                    "software spreader on core {hub}, {} workers on cores {}",
-                    spokes + 1,
+                    "software steering on core {steering_queue}, {} workers on cores {}",
+                    worker_queues + 1,
                     list(cores)
                 )
             }
@@ -91,28 +91,29 @@ impl Spreading {
     /// Large buffers that lie in the rings between the workers, at most.
     pub(crate) fn large_held(self) -> u32 {
         match self {
-            Self::Software { spokes } => u32::from(spokes) * SPOKE_LARGE,
+            Self::Software { worker_queues } => u32::from(worker_queues) * SPOKE_LARGE,
             Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 0,
         }
     }
 
-    /// Frames and blanks that lie in the rings between the workers, at most.
+    /// Frames and transmit buffers that lie in the rings between the workers, at most.
     pub(crate) fn frames_held(self) -> u32 {
         match self {
-            Self::Software { spokes } => u32::from(spokes) * SPOKE_FRAMES,
+            Self::Software { worker_queues } => u32::from(worker_queues) * SPOKE_FRAMES,
             Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 0,
         }
     }
 }
 
-/// One spoke of the software spreader: frames in its ring, blanks lent to it, two bursts in hand, and
+/// One worker queue of software steering: frames in its ring, its transmit buffers, two bursts in hand, and
 /// what its thread's cache of the pool may keep (1.5 times 256).
 #[expect(clippy::cast_possible_truncation, reason = "a couple of thousand")]
-const SPOKE_FRAMES: u32 = (spread::WAITING_MAX + spread::LENT + 2 * BURST_MAX + 384) as u32;
+const SPOKE_FRAMES: u32 =
+    (steering::FRAMES_MAX + steering::TX_BUFFERS + 2 * BURST_MAX + 384) as u32;
 
-/// Large buffers lent to one spoke, and one in its hand.
+/// Large buffers of one worker queue, and one in hand.
 #[expect(clippy::cast_possible_truncation, reason = "a dozen")]
-const SPOKE_LARGE: u32 = (spread::LARGE_LENT + 1) as u32;
+const SPOKE_LARGE: u32 = (steering::LARGE_TX_BUFFERS + 1) as u32;
 
 #[cfg(test)]
 mod tests {
@@ -139,10 +140,10 @@ mod tests {
             |spread, max, ports, workers| Spreading::decide(&info(spread, max), ports, workers);
         assert_eq!(decide(Spread::Rss, 8, 1, 1), Spreading::Alone);
         assert_eq!(decide(Spread::Rss, 8, 1, 4), Spreading::Rss { queues: 4 });
-        let software = Spreading::Software { spokes: 3 };
+        let software = Spreading::Software { worker_queues: 3 };
         assert_eq!(decide(Spread::Rss, 2, 1, 4), software, "fewer queues than workers");
         assert_eq!(decide(Spread::Outside, 1, 2, 2), Spreading::Kernel { ports: 2 });
-        let software = Spreading::Software { spokes: 1 };
+        let software = Spreading::Software { worker_queues: 1 };
         assert_eq!(decide(Spread::Outside, 1, 1, 2), software, "one AF_XDP queue");
         assert_eq!(decide(Spread::Outside, 8, 1, 2), software, "a memif peer");
         assert_eq!(decide(Spread::Nobody, 1, 1, 2), software);
@@ -153,13 +154,13 @@ mod tests {
     #[test]
     fn only_software_holds_frames_between_cores() {
         assert_eq!(Spreading::Rss { queues: 2 }.frames_held(), 0);
-        assert_eq!(Spreading::Software { spokes: 2 }.frames_held(), 2 * SPOKE_FRAMES);
-        assert_eq!(Spreading::Software { spokes: 2 }.queues(), 1);
-        assert_eq!(Spreading::Software { spokes: 2 }.workers_of_queue(), 3);
+        assert_eq!(Spreading::Software { worker_queues: 2 }.frames_held(), 2 * SPOKE_FRAMES);
+        assert_eq!(Spreading::Software { worker_queues: 2 }.queues(), 1);
+        assert_eq!(Spreading::Software { worker_queues: 2 }.workers_of_queue(), 3);
         assert_eq!(Spreading::Rss { queues: 2 }.workers_of_queue(), 1);
         assert_eq!(
-            Spreading::Software { spokes: 1 }.spell(&[1, 3]),
-            "software spreader on core 1, 2 workers on cores 1,3"
+            Spreading::Software { worker_queues: 1 }.spell(&[1, 3]),
+            "software steering on core 1, 2 workers on cores 1,3"
         );
     }
 }

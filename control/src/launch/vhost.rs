@@ -67,11 +67,11 @@ fn has_come(received: &impl Fn() -> Option<u64>, before: u64) -> bool {
 /// there was a buffer for it.
 fn send<N: Nic>(nic: &mut N, mac: [u8; 6], payload: usize) -> bool {
     let is_large = payload > SEGMENT;
-    let Some(mut blank) = (if is_large { nic.large_blank() } else { nic.blank() }) else {
+    let Some(mut buffer) = (if is_large { nic.large_tx_buffer() } else { nic.tx_buffer() }) else {
         return false;
     };
     let len = LINK_LEN + HEADERS_LEN + payload;
-    let frame = &mut blank.as_mut()[..len];
+    let frame = &mut buffer.as_mut()[..len];
     frame.fill(0);
     frame[..6].copy_from_slice(&NOBODY);
     frame[6..12].copy_from_slice(&mac);
@@ -91,7 +91,7 @@ fn send<N: Nic>(nic: &mut N, mac: [u8; 6], payload: usize) -> bool {
     } else {
         TxOffload::None
     };
-    nic.submit(blank, len.max(FRAME_MIN), offload);
+    nic.submit(buffer, len.max(FRAME_MIN), offload);
     nic.flush();
     true
 }
@@ -139,7 +139,7 @@ mod tests {
 
     impl Nic for Kernel {
         type Frame = NoFrame;
-        type Blank = Vec<u8>;
+        type TxBuffer = Vec<u8>;
 
         fn capabilities(&self) -> Capabilities {
             Capabilities { tx_checksum_offload: true, ip_mtu: 1_500, tx_segmentation_max: 65_000 }
@@ -151,11 +151,11 @@ mod tests {
             true
         }
 
-        fn blank(&mut self) -> Option<Vec<u8>> {
+        fn tx_buffer(&mut self) -> Option<Vec<u8>> {
             Some(vec![0; 1_518])
         }
 
-        fn large_blank(&mut self) -> Option<Vec<u8>> {
+        fn large_tx_buffer(&mut self) -> Option<Vec<u8>> {
             Some(vec![0; 65_018])
         }
 

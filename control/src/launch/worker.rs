@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use dpdk::{AdoptError, Arena, Backing, Tsc};
-use engine::link::WorkerEnd;
+use engine::control_queue::WorkerEnd;
 use engine::{Buffer, CorePlan, Nic, Now, Worker, exception};
 use handlers::Edition;
 
@@ -84,7 +84,7 @@ fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
             // belong here, on the core that will use it, not into the first request.
             buffer.iter_mut().step_by(HUGEPAGE_MIN).for_each(|byte| *byte = 0);
         }
-        Buffer::Lent(buffer)
+        Buffer::Static(buffer)
     };
     let mut worker = Worker::new(plan, nic, edition, link, &mut buffers, clock());
     if let Some(end) = exception {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::link::{Answers, Asks, Command, ControlEnd, Event};
+use engine::control_queue::{Command, Completions, ControlEnd, Event, Submissions};
 use handlers::{Edition, FormPool};
 
 use crate::reload::WorkerHandle;
@@ -67,8 +67,8 @@ impl WorkerSet {
     }
 
     /// What each asks, and the way of its answers.
-    pub(crate) fn lines(&self) -> Vec<(Asks<Edition>, Answers<Edition>)> {
-        self.0.iter().map(|member| (member.end.asks(), member.end.answers())).collect()
+    pub(crate) fn lines(&self) -> Vec<(Submissions<Edition>, Completions<Edition>)> {
+        self.0.iter().map(|member| (member.end.submissions(), member.end.completions())).collect()
     }
 
     /// Each as reloads see it.
@@ -202,7 +202,7 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use engine::link::{self, WallClock};
+    use engine::control_queue::{self, WallClock};
 
     use super::*;
 
@@ -225,7 +225,7 @@ mod tests {
         let wall = WallClock::new(0);
         let mut workers = WorkerSet::default();
         let (thread, release) = deaf();
-        let (end, _worker) = link::pair(&wall, 1);
+        let (end, _worker) = control_queue::pair(&wall, 1);
         workers.add(5, end, forms(), thread);
         assert_eq!(workers.lost(), None);
         assert_eq!(workers.stop(), Err(vec![5]));
@@ -239,7 +239,7 @@ mod tests {
         let wall = WallClock::new(0);
         let mut workers = WorkerSet::default();
         let (thread, release) = deaf();
-        let (end, _worker) = link::pair(&wall, 1);
+        let (end, _worker) = control_queue::pair(&wall, 1);
         workers.add(1, end, forms(), thread);
         assert_eq!(workers.drain(), Ok(()));
         assert!(!workers.poll_drained());

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use dpdk::{Arena, Backing, LinkKind, QueuePair, Tsc};
+use dpdk::{Arena, Backing, DeviceKind, QueuePair, Tsc};
+use engine::control_queue::{self, WallClock};
 use engine::exception::{self, KernelPort};
-use engine::link::{self, WallClock};
 use engine::sleep::Waker;
-use engine::{CorePlan, Nic, spread};
+use engine::{CorePlan, Nic, steering};
 use handlers::Edition;
 
 use super::error::LaunchError;
@@ -32,7 +32,7 @@ pub(crate) struct PortSetup {
     /// What the plan needs.
     pub(crate) need: MemoryRequirement,
     /// Its kind.
-    pub(crate) kind: LinkKind,
+    pub(crate) kind: DeviceKind,
 }
 
 /// Workers that turn.
@@ -116,18 +116,20 @@ impl Spawner<'_> {
             // Without any, what the link receives would not end a wait.
             let descriptors = Some(descriptors).filter(|some| !some.is_empty());
             let sleep = Sleep::new().map_err(LaunchError::Descriptor)?;
-            if let Spreading::Software { spokes } = spreading {
-                let sleeps = (0..spokes).map(|_| Sleep::new()).collect::<Result<Vec<_>, _>>();
+            if let Spreading::Software { worker_queues } = spreading {
+                let sleeps =
+                    (0..worker_queues).map(|_| Sleep::new()).collect::<Result<Vec<_>, _>>();
                 let sleeps = sleeps.map_err(LaunchError::Descriptor)?;
                 let wakers: Vec<_> =
                     [&sleep].into_iter().chain(&sleeps).map(|s| s.waker.clone()).collect();
-                let (hub, spokes) = spread::split(queue, &wakers, spread::LENT, secret()?);
-                self.spawn(assignment, hub, sleep, descriptors)?;
-                for (assignment, (spoke, sleep)) in
-                    assignments.by_ref().zip(spokes.into_iter().zip(sleeps))
+                let (steering_queue, worker_queues) =
+                    steering::split(queue, &wakers, steering::TX_BUFFERS, secret()?);
+                self.spawn(assignment, steering_queue, sleep, descriptors)?;
+                for (assignment, (worker_queue, sleep)) in
+                    assignments.by_ref().zip(worker_queues.into_iter().zip(sleeps))
                 {
                     // All it gets comes from others, who wake it.
-                    self.spawn(assignment, spoke, sleep, Some(Vec::new()))?;
+                    self.spawn(assignment, worker_queue, sleep, Some(Vec::new()))?;
                 }
             } else {
                 self.spawn(assignment, queue, sleep, descriptors)?;
@@ -152,7 +154,7 @@ impl Spawner<'_> {
         }
         let plan = self.core_plan()?;
         let woken = (flag, waker.clone());
-        let (control, link) = link::pair_with_sleep(self.wall, parked(self.plan), woken);
+        let (control, link) = control_queue::pair_with_sleep(self.wall, parked(self.plan), woken);
         let exception = self.kernel.clone().map(|kernel| {
             let ip_mtu = nic.capabilities().ip_mtu;
             let (port, end) = exception::pair(&plan, &link, ip_mtu, kernel, waker);
@@ -236,9 +238,9 @@ pub(super) fn parked(plan: &Plan) -> usize {
 }
 
 /// Whether workers nap and wait: as configured, or by the kind of link.
-fn sleeps(idling: Idling, kind: LinkKind) -> bool {
+fn sleeps(idling: Idling, kind: DeviceKind) -> bool {
     match idling {
-        Idling::Auto => kind != LinkKind::Pci,
+        Idling::Auto => kind != DeviceKind::Pci,
         Idling::Poll => false,
         Idling::Adaptive => true,
     }

@@ -1,6 +1,6 @@
 //! How many queues a link is to be opened with, given how many workers there are.
 
-use dpdk::{Device, LinkKind, VHOST_QUEUES_MAX};
+use dpdk::{Device, DeviceKind, VHOST_QUEUES_MAX};
 
 use super::host::HostLinks;
 use super::spec::Link;
@@ -30,14 +30,14 @@ pub(crate) fn devices_for(
     workers: u16,
 ) -> Result<Vec<Device>, QueueMismatch> {
     let device = link.device();
-    if let (LinkKind::Vhost, Some(name), true) =
+    if let (DeviceKind::Vhost, Some(name), true) =
         (device.kind(), device.interface(), link.is_short())
     {
-        // One queue, and the software spreader, where there are not queues for all.
+        // One queue, and software steering, where there are not queues for all.
         let queues = if workers > VHOST_QUEUES_MAX { 1 } else { workers };
         return Ok(vec![Device::vhost(name, queues).unwrap_or_else(|_| device.clone())]);
     }
-    let (LinkKind::AfXdp, Some(name)) = (device.kind(), device.interface()) else {
+    let (DeviceKind::AfXdp, Some(name)) = (device.kind(), device.interface()) else {
         return Ok(vec![device.clone()]);
     };
     let queues = host.interfaces.get(name).map_or(1, |interface| interface.queues);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dpdk::LinkKind;
+use dpdk::DeviceKind;
 
 /// Effective capabilities, as a set of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +30,12 @@ impl Rights {
     }
 
     /// What is lacking for a link of `kind`, in words.
-    pub(crate) fn lacking(self, kind: LinkKind) -> Option<String> {
+    pub(crate) fn lacking(self, kind: DeviceKind) -> Option<String> {
         let needed: &[Right] = match kind {
-            LinkKind::AfXdp => &[NET_ADMIN, NET_RAW, SYS_ADMIN],
-            LinkKind::AfPacket => &[NET_ADMIN, NET_RAW],
-            LinkKind::Tap | LinkKind::Vhost => &[NET_ADMIN],
-            LinkKind::Pci | LinkKind::Memif | LinkKind::Other => &[],
+            DeviceKind::AfXdp => &[NET_ADMIN, NET_RAW, SYS_ADMIN],
+            DeviceKind::AfPacket => &[NET_ADMIN, NET_RAW],
+            DeviceKind::Tap | DeviceKind::Vhost => &[NET_ADMIN],
+            DeviceKind::Pci | DeviceKind::Memif | DeviceKind::Other => &[],
         };
         let lacking: Vec<&str> =
             needed.iter().filter(|right| self.0 & right.0 == 0).map(|right| right.1).collect();
@@ -69,17 +69,17 @@ mod tests {
     fn each_kind_needs_its_own() {
         let rights = Rights::parse("Name:\tx\nCapEff:\t0000000000001000\n");
         assert!(!rights.may_lock_memory() && Rights::ALL.may_lock_memory());
-        assert_eq!(rights.lacking(LinkKind::Tap), None);
-        assert_eq!(rights.lacking(LinkKind::Memif), None);
+        assert_eq!(rights.lacking(DeviceKind::Tap), None);
+        assert_eq!(rights.lacking(DeviceKind::Memif), None);
         assert_eq!(
-            rights.lacking(LinkKind::AfXdp).as_deref(),
+            rights.lacking(DeviceKind::AfXdp).as_deref(),
             Some("this process may not: it lacks CAP_NET_RAW, CAP_SYS_ADMIN (run it as root)")
         );
         let with_bpf = Rights::parse("CapEff:\t0000008000003000\n");
         assert_eq!(
-            with_bpf.lacking(LinkKind::AfXdp).as_deref(),
+            with_bpf.lacking(DeviceKind::AfXdp).as_deref(),
             Some("this process may not: it lacks CAP_SYS_ADMIN (run it as root)")
         );
-        assert_eq!(Rights::parse("").lacking(LinkKind::AfXdp), None, "nothing is known");
+        assert_eq!(Rights::parse("").lacking(DeviceKind::AfXdp), None, "nothing is known");
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::SegQueue;
 use engine::ConnId;
-use engine::link::Answers;
+use engine::control_queue::Completions;
 use handlers::{Edition, Rendered, Reply};
 
 use super::counters::Counters;
@@ -29,7 +29,7 @@ pub(crate) struct Asker {
 /// The completion rings. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Responder {
-    workers: Box<[Answers<Edition>]>,
+    workers: Box<[Completions<Edition>]>,
     delayed: SegQueue<Delayed>,
     retire_list: Arc<RetireList>,
     counters: Arc<Counters>,
@@ -46,7 +46,7 @@ pub(crate) struct Delayed {
 impl Responder {
     /// Sends to these workers.
     pub(crate) fn new(
-        workers: impl IntoIterator<Item = Answers<Edition>>,
+        workers: impl IntoIterator<Item = Completions<Edition>>,
         retire_list: &Arc<RetireList>,
         counters: &Arc<Counters>,
     ) -> Self {
@@ -102,16 +102,16 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use engine::link::{self, WallClock, WorkerEnd};
+    use engine::control_queue::{self, WallClock, WorkerEnd};
     use http1::Status;
     use http1::coding::Coding;
 
     use super::*;
 
     fn bench(parked: usize) -> (Responder, WorkerEnd<Edition>, Arc<Counters>) {
-        let (control, worker) = link::pair(&WallClock::new(0), parked);
+        let (control, worker) = control_queue::pair(&WallClock::new(0), parked);
         let counters = Arc::default();
-        (Responder::new([control.answers()], &Arc::default(), &counters), worker, counters)
+        (Responder::new([control.completions()], &Arc::default(), &counters), worker, counters)
     }
 
     fn answer() -> Rendered {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn lives(worker: &WorkerEnd<Edition>) -> Vec<ConnId> {
-        std::iter::from_fn(|| worker.poll_answer()).map(|(id, _)| id).collect()
+        std::iter::from_fn(|| worker.poll_completion()).map(|(id, _)| id).collect()
     }
 
     #[test]
@@ -157,11 +157,11 @@ mod tests {
 
     #[test]
     fn a_worker_never_holds_the_last_count() {
-        let (control, worker) = link::pair(&WallClock::new(0), 8);
+        let (control, worker) = control_queue::pair(&WallClock::new(0), 8);
         let (retire_list, counters) = (Arc::new(RetireList::default()), Arc::default());
-        let responder = Responder::new([control.answers()], &retire_list, &counters);
+        let responder = Responder::new([control.completions()], &retire_list, &counters);
         responder.answer(asker(1), answer());
-        let reply = worker.poll_answer().expect("an answer");
+        let reply = worker.poll_completion().expect("an answer");
         let mut retired = super::super::retire_list::RetiredByAge::default();
         (0..1000).for_each(|_| retired.sweep(&retire_list, &counters));
         assert_eq!(counters.responses_lent.value(), 1);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, Weak};
 use std::time::Instant;
 
-use engine::link::Asks as Ring;
+use engine::control_queue::Submissions as Ring;
 use handlers::{Ask, Edition};
 
 use super::responder::Asker;

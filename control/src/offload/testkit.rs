@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::ConnId;
-use engine::link::{self, WallClock, WorkerEnd};
+use engine::control_queue::{self, WallClock, WorkerEnd};
 use handlers::blueprint::{
     CachePlan, Compress, Database, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source,
     ValueKind,
@@ -52,10 +52,10 @@ pub(super) struct Answer {
 
 impl TestWorker {
     pub(super) fn start(parts: &Parts, routes: Vec<RoutePlan>) -> Self {
-        let (control, worker) = link::pair(&WallClock::new(0), 4096);
+        let (control, worker) = control_queue::pair(&WallClock::new(0), 4096);
         let forms = Arc::new(FormPool::new(4096, 4096));
         let site = site(routes);
-        let lines = vec![(control.asks(), control.answers())];
+        let lines = vec![(control.submissions(), control.completions())];
         let offload = OffloadService::start_with(parts, lines, &site).expect("threads");
         let edition = RefCell::new(Arc::new(Edition::new(site, Arc::clone(&forms))));
         let (asked, answers) = (Cell::new(0), RefCell::default());
@@ -94,8 +94,8 @@ impl TestWorker {
         let id = ConnId::new(0, life);
         let (mut conn, mut sent) = (Conn::new(), Vec::new());
         if advance(&mut conn, &edition, request.as_bytes(), &mut sent) == Next::Park {
-            let ask = conn.take_ask().expect("something is asked");
-            assert!(self.worker.ask(id, ask).is_ok(), "the ring has room");
+            let ask = conn.take_offload().expect("something is asked");
+            assert!(self.worker.submit(id, ask).is_ok(), "the ring has room");
         }
         Waiting { id, conn, edition, since: Instant::now(), sent }
     }
@@ -107,7 +107,7 @@ impl TestWorker {
     /// Whether the answer is there.
     pub(super) fn has_answer(&self, waiting: &Waiting) -> bool {
         let mut answers = self.answers.borrow_mut();
-        answers.extend(std::iter::from_fn(|| self.worker.poll_answer()));
+        answers.extend(std::iter::from_fn(|| self.worker.poll_completion()));
         !waiting.sent.is_empty() || answers.contains_key(&waiting.id)
     }
 
@@ -120,7 +120,7 @@ impl TestWorker {
         }
         let took = waiting.since.elapsed();
         if let Some(reply) = self.answers.borrow_mut().remove(&waiting.id) {
-            assert!(waiting.conn.answer(reply).is_ok(), "the answer is waited for");
+            assert!(waiting.conn.complete(reply).is_ok(), "the answer is waited for");
             advance(&mut waiting.conn, &waiting.edition, b"", &mut waiting.sent);
         }
         let end = waiting.sent.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;

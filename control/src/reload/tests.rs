@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Parser;
-use engine::link::{self, WallClock};
+use engine::control_queue::{self, WallClock};
 use handlers::Site;
 use handlers::blueprint::Blueprint;
 use tempfile::TempDir;
@@ -68,7 +68,7 @@ impl Stage {
             sample: Sample::default(),
         };
         let wall = WallClock::new(0);
-        let end = |_| Arc::new(link::pair(&wall, 1).0);
+        let end = |_| Arc::new(control_queue::pair(&wall, 1).0);
         let ends: Vec<Arc<ControlEnd<Edition>>> = (0..workers).map(end).collect();
         let serving = snapshot(workers);
         let forms = serving.editions.iter().map(|edition| Arc::clone(edition.forms()));

@@ -208,7 +208,7 @@ fn named<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> Counters {
 
 #[cfg(test)]
 mod tests {
-    use engine::link::{self, WallClock};
+    use engine::control_queue::{self, WallClock};
     use handlers::Edition;
 
     use super::*;
@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn the_total_is_the_sum_of_the_cores() {
         let wall = WallClock::new(0);
-        let ends = [link::pair::<Edition>(&wall, 1), link::pair::<Edition>(&wall, 1)];
+        let ends =
+            [control_queue::pair::<Edition>(&wall, 1), control_queue::pair::<Edition>(&wall, 1)];
         let [(a, _), (b, _)] = &ends;
         a.stats().requests.add(3);
         b.stats().requests.add(4);

@@ -8,13 +8,13 @@ use crate::kit::{Client, Kind, Rig, RigPlan, Server, ServerPlan, wrk};
 const CONNECTIONS: u64 = 64;
 const ROUNDS: u64 = 4;
 
-/// One queue: the software spreader.
+/// One queue: software steering.
 #[test]
 fn one_queue_is_spread_by_software() {
     Rig::run(RigPlan::VETH, |rig| {
         let server = ServerPlan::new("af_xdp:pollux0", "0,1").serve(rig);
         both_cores_work(&server);
-        println!("{}", server.logged(&["spreader"]));
+        println!("{}", server.logged(&["software steering"]));
         server.stop(rig);
     });
 }
@@ -24,7 +24,7 @@ fn af_packet_is_spread_by_software() {
     Rig::run(RigPlan::VETH, |rig| {
         let server = ServerPlan::new("af_packet:pollux0", "0,1").serve(rig);
         both_cores_work(&server);
-        println!("{}", server.logged(&["spreader"]));
+        println!("{}", server.logged(&["software steering"]));
         server.stop(rig);
     });
 }

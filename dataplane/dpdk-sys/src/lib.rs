@@ -21,8 +21,8 @@ mod tests {
     use std::mem::{offset_of, size_of};
 
     use super::{
-        SHIM_CHECKSUMS_BAD, shim_blank, shim_pool_conf, shim_port_conf, shim_port_info, shim_rx,
-        shim_tx,
+        SHIM_CHECKSUMS_BAD, shim_pool_conf, shim_port_conf, shim_port_info, shim_rx, shim_tx,
+        shim_tx_buffer,
     };
 
     #[test]
@@ -31,8 +31,8 @@ mod tests {
         assert_eq!(offset_of!(shim_rx, data), 8);
         assert_eq!(offset_of!(shim_rx, len), 16);
         assert_eq!(offset_of!(shim_rx, checksums), 20);
-        assert_eq!(size_of::<shim_blank>(), 24);
-        assert_eq!(offset_of!(shim_blank, capacity), 16);
+        assert_eq!(size_of::<shim_tx_buffer>(), 24);
+        assert_eq!(offset_of!(shim_tx_buffer, capacity), 16);
         assert_eq!(size_of::<shim_tx>(), 16);
         assert_eq!(offset_of!(shim_tx, len), 8);
         assert_eq!(offset_of!(shim_tx, l2_len), 10);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use dpdk::{
-    Device, Eal, EalPlan, LinkKind, MemifRole, Memory, Port, PortPlan, QueuePair, Running, Tsc,
+    Device, DeviceKind, Eal, EalPlan, MemifRole, Memory, Port, PortPlan, QueuePair, Running, Tsc,
     adopt_thread,
 };
 use engine::{BURST_MAX, Burst, Nic, TxOffload};
@@ -42,7 +42,7 @@ fn open(
     core: usize,
 ) -> Result<(Port<Running>, QueuePair), Box<dyn Error>> {
     let device = Device::memif(role, socket)?;
-    assert_eq!(device.kind(), LinkKind::Memif);
+    assert_eq!(device.kind(), DeviceKind::Memif);
     let eal = Eal::init(&EalPlan {
         main_core: core,
         devices: vec![],
@@ -51,13 +51,13 @@ fn open(
     })?;
     let (port, mut queues) = Port::open(&eal, &device)?.start(&PortPlan::default())?;
     let start = Instant::now();
-    while !port.link()?.up && start.elapsed() < Duration::from_secs(10) {
+    while !port.link_status()?.up && start.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok((port, queues.remove(0)))
 }
 
-/// Sends back what comes, and tells what a frame cost in the turns that had any.
+/// Sends back what comes, and prints what a frame cost in the turns that had any.
 fn reflect(socket: &Path) -> Result<(), Box<dyn Error>> {
     let (port, mut queue) = open(MemifRole::Server, socket, 1)?;
     let _adopted = adopt_thread(1)?;
@@ -75,13 +75,13 @@ fn reflect(socket: &Path) -> Result<(), Box<dyn Error>> {
             }
             let full = burst.is_full();
             for frame in burst.drain(..) {
-                let Some(mut blank) = queue.blank() else {
+                let Some(mut tx_buffer) = queue.tx_buffer() else {
                     lost += 1;
                     continue;
                 };
                 let bytes = frame.as_ref();
-                blank.as_mut()[..bytes.len()].copy_from_slice(bytes);
-                queue.submit(blank, bytes.len(), TxOffload::None);
+                tx_buffer.as_mut()[..bytes.len()].copy_from_slice(bytes);
+                queue.submit(tx_buffer, bytes.len(), TxOffload::None);
                 frames += 1;
             }
             queue.flush();
@@ -119,9 +119,9 @@ fn generate(socket: &Path) -> Result<(), Box<dyn Error>> {
     while Instant::now() < end {
         for _ in 0..100 {
             for _ in 0..32 {
-                let Some(mut blank) = queue.blank() else { break };
-                blank.as_mut()[..FRAME].fill(0x5a);
-                queue.submit(blank, FRAME, TxOffload::None);
+                let Some(mut tx_buffer) = queue.tx_buffer() else { break };
+                tx_buffer.as_mut()[..FRAME].fill(0x5a);
+                queue.submit(tx_buffer, FRAME, TxOffload::None);
             }
             queue.flush();
             queue.receive(&mut burst);

@@ -157,7 +157,7 @@ const ALIGN: usize = 64;
 
 /// Hugepages for `layout`, zeroed by the kernel.
 fn huge(layout: Layout) -> Option<NonNull<u8>> {
-    // hugepage-rs panics where the kernel does not tell the size of its hugepages.
+    // hugepage-rs panics where the kernel does not report the size of its hugepages.
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let mut lines = meminfo.lines();
     let size = lines.find_map(|line| line.strip_prefix("Hugepagesize:"))?;

@@ -11,12 +11,12 @@ pub struct Device {
     name: String,
     /// What follows the name, without the comma; may be empty.
     arguments: String,
-    kind: LinkKind,
+    kind: DeviceKind,
 }
 
 /// Which driver family carries the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LinkKind {
+pub enum DeviceKind {
     /// A PCI NIC.
     Pci,
     /// An AF_XDP socket on a kernel interface.
@@ -34,7 +34,7 @@ pub enum LinkKind {
     Other,
 }
 
-impl LinkKind {
+impl DeviceKind {
     /// Whether hardware may reach into the buffers of such a link.
     pub(crate) fn may_do_dma(self) -> bool {
         // A device of another kind may stand for NICs (`net_failsafe`).
@@ -67,7 +67,7 @@ impl Device {
     pub fn pci(address: &str) -> Result<Self, DeviceError> {
         let device: Self = address.parse()?;
         match device.kind {
-            LinkKind::Pci => Ok(device),
+            DeviceKind::Pci => Ok(device),
             _ => Err(DeviceError::Form(address.to_owned())),
         }
     }
@@ -130,7 +130,7 @@ impl Device {
     }
 
     /// Which kind of link this is.
-    pub fn kind(&self) -> LinkKind {
+    pub fn kind(&self) -> DeviceKind {
         self.kind
     }
 
@@ -148,7 +148,7 @@ impl Device {
 
     /// The socket that a memif server is to listen on.
     pub(crate) fn server_socket(&self) -> Option<&str> {
-        let server = self.kind == LinkKind::Memif && self.argument("role") == Some("server");
+        let server = self.kind == DeviceKind::Memif && self.argument("role") == Some("server");
         if server { self.argument("socket") } else { None }
     }
 
@@ -160,7 +160,7 @@ impl Device {
     fn new(name: &str, arguments: String) -> Self {
         let mut device = Self { kind: kind_of(name), name: name.to_owned(), arguments };
         if name.starts_with("net_virtio_user") && device.argument("path") == Some(VHOST_NET) {
-            device.kind = LinkKind::Vhost;
+            device.kind = DeviceKind::Vhost;
         }
         device
     }
@@ -186,7 +186,7 @@ impl FromStr for Device {
             return Err(form());
         }
         if let Some(name) = pci_name(name) {
-            return Ok(Self { name, arguments: arguments.to_owned(), kind: LinkKind::Pci });
+            return Ok(Self { name, arguments: arguments.to_owned(), kind: DeviceKind::Pci });
         }
         let instance = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let known = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -197,7 +197,7 @@ impl FromStr for Device {
         if let Some(iface) = device.interface() {
             interface(iface)?;
         }
-        if matches!(device.kind, LinkKind::AfXdp | LinkKind::AfPacket)
+        if matches!(device.kind, DeviceKind::AfXdp | DeviceKind::AfPacket)
             && device.interface().is_none()
         {
             return Err(form());
@@ -236,13 +236,13 @@ fn interface(name: &str) -> Result<&str, DeviceError> {
     Ok(name)
 }
 
-fn kind_of(name: &str) -> LinkKind {
+fn kind_of(name: &str) -> DeviceKind {
     match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
-        "net_af_xdp" => LinkKind::AfXdp,
-        "net_af_packet" => LinkKind::AfPacket,
-        "net_tap" => LinkKind::Tap,
-        "net_memif" => LinkKind::Memif,
-        _ => LinkKind::Other,
+        "net_af_xdp" => DeviceKind::AfXdp,
+        "net_af_packet" => DeviceKind::AfPacket,
+        "net_tap" => DeviceKind::Tap,
+        "net_memif" => DeviceKind::Memif,
+        _ => DeviceKind::Other,
     }
 }
 
@@ -285,20 +285,20 @@ mod tests {
     #[test]
     fn arguments_become_devices() {
         for (text, name, kind, iface) in [
-            ("0000:01:00.0", "0000:01:00.0", LinkKind::Pci, None),
-            ("A:1f.7", "0000:0a:1f.7", LinkKind::Pci, None),
-            ("net_tap3,iface=t0", "net_tap3", LinkKind::Tap, Some("t0")),
-            ("net_af_xdp0,iface=a,busy_budget=0", "net_af_xdp0", LinkKind::AfXdp, Some("a")),
-            ("net_af_packet0,iface=b", "net_af_packet0", LinkKind::AfPacket, Some("b")),
+            ("0000:01:00.0", "0000:01:00.0", DeviceKind::Pci, None),
+            ("A:1f.7", "0000:0a:1f.7", DeviceKind::Pci, None),
+            ("net_tap3,iface=t0", "net_tap3", DeviceKind::Tap, Some("t0")),
+            ("net_af_xdp0,iface=a,busy_budget=0", "net_af_xdp0", DeviceKind::AfXdp, Some("a")),
+            ("net_af_packet0,iface=b", "net_af_packet0", DeviceKind::AfPacket, Some("b")),
             (
                 "net_virtio_user0,path=/dev/vhost-net,iface=v",
                 "net_virtio_user0",
-                LinkKind::Vhost,
+                DeviceKind::Vhost,
                 Some("v"),
             ),
-            ("net_virtio_user0,path=/a.sock", "net_virtio_user0", LinkKind::Other, None),
-            ("net_memif0", "net_memif0", LinkKind::Memif, None),
-            ("net_null0,size=64", "net_null0", LinkKind::Other, None),
+            ("net_virtio_user0,path=/a.sock", "net_virtio_user0", DeviceKind::Other, None),
+            ("net_memif0", "net_memif0", DeviceKind::Memif, None),
+            ("net_null0,size=64", "net_null0", DeviceKind::Other, None),
         ] {
             let device: Device = text.parse().expect(text);
             assert_eq!((device.name(), device.kind(), device.interface()), (name, kind, iface));

@@ -15,7 +15,7 @@ use std::{
 
 use nix::errno::Errno;
 
-use crate::{Device, LinkKind, log};
+use crate::{Device, DeviceKind, log};
 
 /// How the environment is to be started.
 #[derive(Clone, Debug)]
@@ -129,7 +129,7 @@ impl Eal {
 }
 
 fn is_virtual(plan: &EalPlan) -> bool {
-    plan.devices.iter().all(|device| device.kind() != LinkKind::Pci)
+    plan.devices.iter().all(|device| device.kind() != DeviceKind::Pci)
 }
 
 /// The command line for `rte_eal_init` (DPDK Linux guide, "EAL parameters").
@@ -165,7 +165,7 @@ fn arguments(plan: &EalPlan) -> Result<Vec<String>, EalError> {
     if is_virtual(plan) {
         arguments.extend(["--no-pci".to_owned(), "--iova-mode=va".to_owned()]);
     }
-    for device in plan.devices.iter().filter(|device| device.kind() == LinkKind::Pci) {
+    for device in plan.devices.iter().filter(|device| device.kind() == DeviceKind::Pci) {
         arguments.push(format!("--allow={device}"));
     }
     Ok(arguments)

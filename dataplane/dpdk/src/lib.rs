@@ -8,6 +8,7 @@
 mod arena;
 mod device;
 mod eal;
+mod limits;
 mod log;
 mod mbuf;
 mod pool;
@@ -19,12 +20,12 @@ mod wait;
 mod xdp;
 
 pub use arena::{Arena, ArenaError, Backing, HugeBytes};
-pub use device::{Device, DeviceError, LinkKind, MemifRole, VHOST_NET, VHOST_QUEUES_MAX};
+pub use device::{Device, DeviceError, DeviceKind, MemifRole, VHOST_NET, VHOST_QUEUES_MAX};
 pub use eal::{Eal, EalError, EalPlan, Memory, version};
-pub use mbuf::{Blank, RxFrame};
+pub use mbuf::{RxFrame, TxBuffer};
 pub use pool::{Pool, PoolError};
 pub use port::{
-    Call, Link, OpenError, Port, PortInfo, PortPlan, PortStats, Running, Spread, StartError,
+    Call, LinkStatus, OpenError, Port, PortInfo, PortPlan, PortStats, Running, Spread, StartError,
     StopError, Stopped,
 };
 pub use queue::QueuePair;

@@ -1,4 +1,4 @@
-//! Buffers in our hands: a received frame, a blank to fill. Each owns its mbuf; dropping it gives the
+//! Buffers in our hands: a received frame, a transmit buffer to fill. Each owns its mbuf; dropping it gives the
 //! mbuf back to its pool, exactly once, from whichever thread.
 
 use std::{mem, ptr::NonNull, slice};
@@ -81,7 +81,7 @@ impl engine::Frame for RxFrame {
 
 /// An empty transmit buffer.
 #[derive(Debug)]
-pub struct Blank {
+pub struct TxBuffer {
     mbuf: Mbuf,
     data: NonNull<u8>,
     capacity: u32,
@@ -89,14 +89,14 @@ pub struct Blank {
 }
 
 // SAFETY: `data` points into `mbuf`, which is `Send`, and is used through this value only.
-unsafe impl Send for Blank {}
+unsafe impl Send for TxBuffer {}
 
-impl Blank {
+impl TxBuffer {
     /// # Safety
     ///
     /// `view` was filled by `shim_alloc_bulk`, and this is its only use.
     #[inline]
-    pub(crate) unsafe fn from_view(view: &dpdk_sys::shim_blank, port: u16) -> Option<Self> {
+    pub(crate) unsafe fn from_view(view: &dpdk_sys::shim_tx_buffer, port: u16) -> Option<Self> {
         let mbuf = Mbuf(NonNull::new(view.mbuf)?);
         let data = NonNull::new(view.data)?;
         Some(Self { mbuf, data, capacity: view.capacity, port })
@@ -121,7 +121,7 @@ impl Blank {
     }
 }
 
-impl AsMut<[u8]> for Blank {
+impl AsMut<[u8]> for TxBuffer {
     #[inline]
     fn as_mut(&mut self) -> &mut [u8] {
         // SAFETY: `capacity` bytes at `data` lie in the mbuf that this value owns; pool memory is

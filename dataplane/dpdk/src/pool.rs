@@ -108,7 +108,7 @@ impl Pool {
         self.size
     }
 
-    /// Buffers that nobody holds: neither a queue of the driver nor a frame nor a blank. While cores
+    /// Buffers that nobody holds: neither a queue of the driver nor a frame nor a transmit buffer. While cores
     /// run, a momentary figure.
     pub fn available(&self) -> u32 {
         // SAFETY: the pool is valid while `self` is; counting is allowed from any thread.

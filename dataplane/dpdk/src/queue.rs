@@ -1,7 +1,7 @@
 //! One receive queue and one transmit queue of a port, owned by one core: the shipped [`Nic`].
 //!
 //! Frames to send gather in `pending`, in order, and leave at [`flush`](Nic::flush) with one call;
-//! blanks come from `stash`, refilled with one call. Nothing here allocates from the heap or makes a
+//! transmit buffers come from `stash`, refilled with one call. Nothing here allocates from the heap or makes a
 //! system call of its own (what a virtual link's driver does inside a burst is its own affair).
 
 use std::{io, os::fd::OwnedFd, sync::Arc};
@@ -11,18 +11,10 @@ use engine::{BURST_MAX, Burst, Capabilities, Nic, NicLosses, TxOffload};
 
 use crate::{
     Pool,
-    mbuf::{Blank, RxFrame},
-    port::Open,
+    limits::{PENDING_MAX, STASH_MAX},
+    mbuf::{RxFrame, TxBuffer},
+    port::open::OpenPort,
 };
-
-/// Frames that wait for a flush, at most.
-pub(crate) const PENDING_MAX: usize = dpdk_sys::SHIM_TX_BURST as usize;
-
-/// Blanks taken from the pool at once.
-pub(crate) const STASH_MAX: usize = 32;
-
-const _: () = assert!(BURST_MAX <= dpdk_sys::SHIM_RX_BURST as usize, "one call fills a burst");
-const _: () = assert!(STASH_MAX <= dpdk_sys::SHIM_TX_BURST as usize, "one call fills the stash");
 
 /// A receive queue and a transmit queue. `Send`, so that it can be handed to its core; neither `Sync`
 /// nor `Clone`: DPDK's queues have one user at a time.
@@ -30,9 +22,9 @@ const _: () = assert!(STASH_MAX <= dpdk_sys::SHIM_TX_BURST as usize, "one call f
 pub struct QueuePair {
     // Fields drop in this order: what points into the port's memory goes before the port.
     pending: Pending,
-    stash: ArrayVec<Blank, STASH_MAX>,
+    stash: ArrayVec<TxBuffer, STASH_MAX>,
     /// The large buffer that the next packet to be segmented goes into.
-    large: Option<Blank>,
+    large: Option<TxBuffer>,
     queue: u16,
     port: u16,
     capabilities: Capabilities,
@@ -44,13 +36,13 @@ pub struct QueuePair {
     sockets: Vec<OwnedFd>,
     /// Keeps the port started.
     #[expect(dead_code, reason = "held for its drop")]
-    open: Arc<Open>,
+    open: Arc<OpenPort>,
 }
 
 impl QueuePair {
     /// `queue` of a started port; made once for each.
     pub(crate) fn new(
-        open: Arc<Open>,
+        open: Arc<OpenPort>,
         (pool, large_pool): (Arc<Pool>, Option<Arc<Pool>>),
         queue: u16,
         (capabilities, checksums): (Capabilities, Checksums),
@@ -115,12 +107,12 @@ impl QueuePair {
         frames.is_empty()
     }
 
-    /// Makes sure that the stash has a blank. False: the pool is empty.
+    /// Makes sure that the stash has a transmit buffer. False: the pool is empty.
     fn restock(&mut self) -> bool {
         if !self.stash.is_empty() {
             return true;
         }
-        let mut views = [EMPTY_BLANK; STASH_MAX];
+        let mut views = [EMPTY_TX_BUFFER; STASH_MAX];
         let mut taken = 0;
         // The second, smaller request is for a pool that is nearly empty.
         for count in [STASH_MAX, 1] {
@@ -135,7 +127,7 @@ impl QueuePair {
         }
         for view in &views[..usize::from(taken)] {
             // SAFETY: the call above filled the first `taken` entries; each is looked at once.
-            self.stash.extend(unsafe { Blank::from_view(view, self.port) });
+            self.stash.extend(unsafe { TxBuffer::from_view(view, self.port) });
         }
         !self.stash.is_empty()
     }
@@ -143,7 +135,7 @@ impl QueuePair {
 
 impl Nic for QueuePair {
     type Frame = RxFrame;
-    type Blank = Blank;
+    type TxBuffer = TxBuffer;
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities
@@ -186,7 +178,7 @@ impl Nic for QueuePair {
     }
 
     #[inline]
-    fn blank(&mut self) -> Option<Blank> {
+    fn tx_buffer(&mut self) -> Option<TxBuffer> {
         if self.ready() { self.stash.pop() } else { None }
     }
 
@@ -203,12 +195,12 @@ impl Nic for QueuePair {
             }
         }
         if let (None, Some(pool)) = (&self.large, &self.large_pool) {
-            let mut view = EMPTY_BLANK;
+            let mut view = EMPTY_TX_BUFFER;
             // SAFETY: `view` has room for one entry, and the pool lives while `open` does.
             let taken = unsafe { dpdk_sys::shim_alloc_bulk(pool.raw(), &raw mut view, 1) };
             if taken == 1 {
                 // SAFETY: the call above filled the entry, which is looked at once.
-                self.large = unsafe { Blank::from_view(&view, self.port) };
+                self.large = unsafe { TxBuffer::from_view(&view, self.port) };
             }
         }
         self.losses.tx_large_empty += u64::from(self.large.is_none());
@@ -216,21 +208,21 @@ impl Nic for QueuePair {
     }
 
     #[inline]
-    fn large_blank(&mut self) -> Option<Blank> {
+    fn large_tx_buffer(&mut self) -> Option<TxBuffer> {
         if self.large_ready() { self.large.take() } else { None }
     }
 
     /// # Panics
     ///
-    /// Where `len` is more than the blank holds, or the blank is another port's.
+    /// Where `len` is more than the transmit buffer holds, or the transmit buffer is another port's.
     #[inline]
-    fn submit(&mut self, mut blank: Blank, len: usize, offload: TxOffload) {
-        assert!(len <= blank.capacity(), "a frame is no longer than its buffer");
-        assert!(blank.port() == self.port, "a blank goes back to the port it is of");
+    fn submit(&mut self, mut tx_buffer: TxBuffer, len: usize, offload: TxOffload) {
+        assert!(len <= tx_buffer.capacity(), "a frame is no longer than its buffer");
+        assert!(tx_buffer.port() == self.port, "a transmit buffer goes back to the port it is of");
         if self.pending.0.is_full() {
             self.send();
             if self.pending.0.is_full() {
-                // Only where more blanks than PENDING_MAX were taken before one was submitted.
+                // Only where more transmit buffers than PENDING_MAX were taken before one was submitted.
                 self.losses.tx_ring_full += 1;
                 return;
             }
@@ -246,11 +238,14 @@ impl Nic for QueuePair {
         debug_assert!(segment_size == 0 || self.large_pool.is_some());
         let ip_checksum = self.checksums.nic_fills_ipv4;
         if l3_len != 0 && !ip_checksum {
-            fill_ipv4_checksum(blank.as_mut(), usize::from(l2_len), usize::from(l3_len));
+            fill_ipv4_checksum(tx_buffer.as_mut(), usize::from(l2_len), usize::from(l3_len));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a blank's capacity is below 64 KiB")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a transmit buffer's capacity is below 64 KiB"
+        )]
         let len = len as u16;
-        let mbuf = blank.into_raw();
+        let mbuf = tx_buffer.into_raw();
         self.pending.0.push(dpdk_sys::shim_tx {
             mbuf,
             len,
@@ -320,7 +315,7 @@ const EMPTY_RX: dpdk_sys::shim_rx = dpdk_sys::shim_rx {
     checksums: dpdk_sys::SHIM_CHECKSUMS_UNKNOWN,
 };
 
-const EMPTY_BLANK: dpdk_sys::shim_blank = dpdk_sys::shim_blank {
+const EMPTY_TX_BUFFER: dpdk_sys::shim_tx_buffer = dpdk_sys::shim_tx_buffer {
     mbuf: std::ptr::null_mut(),
     data: std::ptr::null_mut(),
     capacity: 0,

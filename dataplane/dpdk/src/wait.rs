@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::LinkKind;
+use crate::DeviceKind;
 
 /// The process's descriptors at one time.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ impl OpenFiles {
 
     /// Duplicates of those opened since that can be polled for what a link of `kind` receives. Empty for
     /// other kinds.
-    pub(crate) fn opened_since(&self, kind: LinkKind) -> Vec<OwnedFd> {
+    pub(crate) fn opened_since(&self, kind: DeviceKind) -> Vec<OwnedFd> {
         let wanted: fn(&OwnedFd, &PathBuf) -> bool = match kind {
-            LinkKind::AfXdp => |fd, _| domain(fd) == Some(libc::AF_XDP),
-            LinkKind::AfPacket => |fd, _| domain(fd) == Some(libc::AF_PACKET),
-            LinkKind::Tap => |_, path| path.as_os_str() == TUN,
+            DeviceKind::AfXdp => |fd, _| domain(fd) == Some(libc::AF_XDP),
+            DeviceKind::AfPacket => |fd, _| domain(fd) == Some(libc::AF_PACKET),
+            DeviceKind::Tap => |_, path| path.as_os_str() == TUN,
             // vhost-net reads the tap itself; the driver polls its ring in shared memory.
-            LinkKind::Pci | LinkKind::Vhost | LinkKind::Memif | LinkKind::Other => {
+            DeviceKind::Pci | DeviceKind::Vhost | DeviceKind::Memif | DeviceKind::Other => {
                 return Vec::new();
             }
         };
@@ -87,7 +87,7 @@ mod tests {
         let found = OpenFiles::now().0;
         let number = socket.as_raw_fd();
         assert!(found.iter().any(|(fd, _)| *fd == number));
-        for kind in [LinkKind::AfXdp, LinkKind::AfPacket, LinkKind::Tap, LinkKind::Pci] {
+        for kind in [DeviceKind::AfXdp, DeviceKind::AfPacket, DeviceKind::Tap, DeviceKind::Pci] {
             assert!(before.opened_since(kind).is_empty(), "{kind:?}: neither is one");
         }
         let duplicate = duplicate(number).expect("it is open");

@@ -36,7 +36,7 @@ fn af_packet_exchanges_frames_without_hugepages() {
     let pool = Arc::clone(port.pool());
     exchange(queue, &Raw::on("pollux-host"));
     can_be_polled(queue, &Raw::on("pollux-host"));
-    assert!(port.link().expect("a link").up);
+    assert!(port.link_status().expect("a link").up);
     drop(queues);
     port.stop().expect("a clean stop");
     assert_eq!(pool.available(), pool.size(), "every buffer is back");

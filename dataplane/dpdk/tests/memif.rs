@@ -63,7 +63,7 @@ fn open(role: MemifRole, socket: &Path) -> (Port<Running>, QueuePair) {
     assert_eq!(port.info().ip_mtu_max, 1500);
     let (port, mut queues) =
         port.start(&PortPlan::default()).unwrap_or_else(|error| panic!("{error}"));
-    wait_until("the peer", || port.link().expect("a link").up);
+    wait_until("the peer", || port.link_status().expect("a link").up);
     let queue = queues.pop().expect("one was asked for");
     assert!(queues.is_empty());
     (port, queue)
@@ -103,7 +103,7 @@ fn echo(socket: &Path) {
     // The client ends the link when it has read everything.
     wait_until("the client to leave", || {
         queue.flush();
-        !port.link().expect("a link").up
+        !port.link_status().expect("a link").up
     });
     assert_eq!(queue.losses(), NicLosses::default());
     drop(queue);

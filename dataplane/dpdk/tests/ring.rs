@@ -6,8 +6,8 @@ mod world;
 use std::{env, fs, path::PathBuf, process, sync::Arc, thread};
 
 use dpdk::{
-    Blank, Eal, EalError, EalPlan, Memory, OpenError, Pool, Port, PortPlan, QueuePair, Running,
-    RxFrame, Spread, StartError, adopt_thread,
+    Eal, EalError, EalPlan, Memory, OpenError, Pool, Port, PortPlan, QueuePair, Running, RxFrame,
+    Spread, StartError, TxBuffer, adopt_thread,
 };
 use engine::{Burst, Nic, NicLosses, TxOffload};
 use nix::{sched::sched_getaffinity, unistd::Pid};
@@ -45,13 +45,13 @@ fn buffers_are_neither_lost_nor_freed_twice() {
     let held = receive_all(&mut queue);
     let unsent = (10..20).all(|number| submit(&mut queue, &frame(number)));
     assert!(unsent, "room for ten");
-    let blank = queue.blank();
+    let tx_buffer = queue.tx_buffer();
     drop(queue);
     port.stop().expect("a clean stop");
-    // Frames and blanks outlive their port.
+    // Frames and transmit buffers outlive their port.
     assert_eq!(held[9].as_ref(), frame(9));
     assert_eq!(pool.available(), pool.size() - 11);
-    thread::spawn(move || drop((held, blank))).join().expect("dropped elsewhere");
+    thread::spawn(move || drop((held, tx_buffer))).join().expect("dropped elsewhere");
     assert_eq!(pool.available(), pool.size());
 
     long_frames_are_dropped_and_counted(&eal);
@@ -127,32 +127,33 @@ fn frames_go_back_in_any_order(queue: &mut QueuePair, pool: &Pool) {
             _ => drop(frames.drain(..).step_by(2).collect::<Vec<_>>()),
         }
     }
-    // The stash may hold up to 32 blanks more or fewer than before.
+    // The stash may hold up to 32 transmit buffers more or fewer than before.
     assert!(pool.available().abs_diff(before) <= 32, "{} {before}", pool.available());
 }
 
 fn exhaustion_is_an_answer(queue: &mut QueuePair, pool: &Pool) {
-    let mut blanks: Vec<Blank> = Vec::new();
-    while let Some(mut blank) = queue.blank() {
-        assert!(blank.as_mut().len() >= 18 + 1500);
-        blanks.push(blank);
+    let mut tx_buffers: Vec<TxBuffer> = Vec::new();
+    while let Some(mut tx_buffer) = queue.tx_buffer() {
+        assert!(tx_buffer.as_mut().len() >= 18 + 1500);
+        tx_buffers.push(tx_buffer);
     }
-    assert_eq!(u32::try_from(blanks.len()), Ok(pool.size()), "each buffer exactly once");
+    assert_eq!(u32::try_from(tx_buffers.len()), Ok(pool.size()), "each buffer exactly once");
     assert_eq!(pool.available(), 0);
     assert_eq!(queue.losses().tx_pool_empty, 1);
     assert!(!queue.ready());
     assert_eq!(queue.losses().tx_pool_empty, 2);
-    let mut addresses: Vec<_> = blanks.iter_mut().map(|blank| blank.as_mut().as_ptr()).collect();
+    let mut addresses: Vec<_> =
+        tx_buffers.iter_mut().map(|tx_buffer| tx_buffer.as_mut().as_ptr()).collect();
     addresses.sort();
     assert!(addresses.windows(2).all(|pair| pair[1].addr() - pair[0].addr() >= 2048));
 
-    blanks.pop();
+    tx_buffers.pop();
     assert!(queue.ready());
-    let blank = queue.blank().expect("ready said so");
-    queue.submit(blank, 60, TxOffload::None);
+    let tx_buffer = queue.tx_buffer().expect("ready said so");
+    queue.submit(tx_buffer, 60, TxOffload::None);
     queue.flush();
     assert_eq!(receive_all(queue).len(), 1);
-    drop(blanks);
+    drop(tx_buffers);
     assert_eq!(pool.available(), pool.size());
 }
 

@@ -57,12 +57,12 @@ fn checksums_are_offloaded(queue: &mut QueuePair, kernel: &Raw) {
         burst.clear();
     }
 
-    let mut blank = queue.blank().expect("a buffer");
-    let bytes = &mut blank.as_mut()[..whole.len()];
+    let mut tx_buffer = queue.tx_buffer().expect("a buffer");
+    let bytes = &mut tx_buffer.as_mut()[..whole.len()];
     bytes.copy_from_slice(&whole);
     bytes[24..26].fill(0);
     bytes[50..52].copy_from_slice(&(!checksum(&[&pseudo_header(&whole)])).to_be_bytes());
-    queue.submit(blank, whole.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
+    queue.submit(tx_buffer, whole.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
     let mut got = None;
     wait_until("the frame with its checksums", || {
         queue.flush();

@@ -10,7 +10,7 @@ use std::{
     process::{self, Child, Command},
 };
 
-use dpdk::{Device, LinkKind, Memory, Port, PortPlan, QueuePair, Running};
+use dpdk::{Device, DeviceKind, Memory, Port, PortPlan, QueuePair, Running};
 use engine::{Burst, Nic, TxOffload};
 use world::{eal, frame, is_ours, submit, wait_until};
 
@@ -48,11 +48,11 @@ fn open(argument: &str) -> (Port<Running>, QueuePair) {
     // Ordinary pages are one file, which vhost-user can hand over; eight are the most it can.
     let eal = eal(Memory::Ordinary { mib: 128 });
     let device: Device = argument.parse().expect("a device argument");
-    assert_eq!((device.kind(), device.interface()), (LinkKind::Other, None));
+    assert_eq!((device.kind(), device.interface()), (DeviceKind::Other, None));
     let port = Port::open(&eal, &device).unwrap_or_else(|error| panic!("{error}"));
     let (port, mut queues) =
         port.start(&PortPlan::default()).unwrap_or_else(|error| panic!("{error}"));
-    wait_until("the peer", || port.link().expect("a link").up);
+    wait_until("the peer", || port.link_status().expect("a link").up);
     (port, queues.pop().expect("one was asked for"))
 }
 
@@ -97,17 +97,17 @@ fn give(socket: &Path) {
     assert!(submit(&mut queue, &frame(0)));
 
     let small = packet(1_000, 1_020);
-    let mut blank = queue.blank().expect("room");
-    blank.as_mut()[..small.len()].copy_from_slice(&small);
-    queue.submit(blank, small.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
+    let mut tx_buffer = queue.tx_buffer().expect("room");
+    tx_buffer.as_mut()[..small.len()].copy_from_slice(&small);
+    queue.submit(tx_buffer, small.len(), TxOffload::Checksums { l2_len: 14, l3_len: 20 });
 
     let large = packet(LARGE, 0);
     assert!(queue.large_ready());
-    let mut blank = queue.large_blank().expect("a large buffer");
-    blank.as_mut()[..large.len()].copy_from_slice(&large);
+    let mut tx_buffer = queue.large_tx_buffer().expect("a large buffer");
+    tx_buffer.as_mut()[..large.len()].copy_from_slice(&large);
     let offload =
         TxOffload::Segmentation { l2_len: 14, l3_len: 20, l4_len: 20, segment_size: 1_460 };
-    queue.submit(blank, large.len(), offload);
+    queue.submit(tx_buffer, large.len(), offload);
     queue.flush();
     let stats = || port.stats().expect("counters").tx_bytes;
     wait_until("everything to leave", || {
@@ -118,7 +118,7 @@ fn give(socket: &Path) {
     assert!(queue.large_ready(), "there are more");
     assert!(pool.size() >= 64);
     // The device ends the link when it has read everything.
-    wait_until("the device to leave", || !port.link().expect("a link").up);
+    wait_until("the device to leave", || !port.link_status().expect("a link").up);
 }
 
 /// The device's end: what arrives.

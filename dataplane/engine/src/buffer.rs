@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub enum Buffer {
     /// From an arena that lives as long as the process: hugepages.
-    Lent(&'static mut [u8]),
+    Static(&'static mut [u8]),
     /// From the heap: simulator and tests.
     Owned(Vec<u8>),
 }

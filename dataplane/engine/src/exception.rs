@@ -2,10 +2,10 @@
 //! leaves through the port.
 //!
 //! Ownership. A frame for the kernel stays the receive buffer it arrived in: the worker hands it over,
-//! the kernel's end lends it to a write and hands it back, and the worker drops it, so that a buffer
+//! the kernel's end passes it to a write and hands it back, and the worker drops it, so that a buffer
 //! returns to its pool from the core that took it. A frame of the kernel lies in a buffer that the
 //! kernel's end allocated; the worker copies it into a transmit buffer and hands the buffer back.
-//! Bounds: a worker has lent at most [`FRAMES_MAX`] frames, and at most [`BUFFERS`] frames of the kernel
+//! Bounds: a worker has at most [`FRAMES_MAX`] frames outstanding, and at most [`BUFFERS`] frames of the kernel
 //! wait for it. What does not fit is dropped and counted; neither side waits for the other.
 
 use core::fmt;
@@ -15,14 +15,15 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 use http1::Service;
 
-use crate::ethernet::{self, LinkHeader};
+use crate::control_queue;
 use crate::limits::L2_HEADER_MAX;
-use crate::link;
-use crate::loss::Loss;
 use crate::nic::{Frame, Nic, TxOffload};
-use crate::segment::IP_LEN;
 use crate::sleep::Waker;
-use crate::{CorePlan, CoreStats, arp};
+use crate::wire::arp;
+use crate::wire::drop_reason::DropReason;
+use crate::wire::ethernet::{self, EthernetHeader};
+use crate::wire::segment::IP_LEN;
+use crate::{CorePlan, CoreStats};
 
 /// Received frames of one worker that the kernel's end may hold: the pool must have so many to spare.
 pub const FRAMES_MAX: usize = 1024;
@@ -49,11 +50,11 @@ struct Outbound {
     len: usize,
 }
 
-/// Makes the two ends of one worker's exception path. The worker has `plan` and `link`, is woken by
+/// Makes the two ends of one worker's exception path. The worker has `plan` and `queue`, is woken by
 /// `worker`, and wakes the kernel's end by `kernel`; its queue takes IP packets of `ip_mtu` bytes.
 pub fn pair<F: Frame + Send + 'static, S: Service>(
     plan: &CorePlan,
-    link: &link::WorkerEnd<S>,
+    queue: &control_queue::WorkerEnd<S>,
     ip_mtu: usize,
     kernel: Waker,
     worker: Waker,
@@ -67,7 +68,7 @@ pub fn pair<F: Frame + Send + 'static, S: Service>(
     let frame_len_max = L2_HEADER_MAX + ip_mtu;
     let kernel_end = KernelEnd {
         rings: Arc::clone(&rings),
-        stats: Arc::clone(&link.stats),
+        stats: Arc::clone(&queue.stats),
         worker,
         frame_len_max,
         buffers_made: 0,
@@ -75,7 +76,10 @@ pub fn pair<F: Frame + Send + 'static, S: Service>(
     };
     let CorePlan { address, link_address, port, mac, .. } = *plan;
     let addresses = [address, link_address];
-    (kernel_end, WorkerEnd { rings, kernel, addresses, port, mac, lent: 0, is_kernel_due: false })
+    (
+        kernel_end,
+        WorkerEnd { rings, kernel, addresses, port, mac, outstanding: 0, is_kernel_due: false },
+    )
 }
 
 /// The worker's end.
@@ -88,32 +92,32 @@ pub struct WorkerEnd<F> {
     port: u16,
     mac: [u8; 6],
     /// Frames handed over and not back yet, at most [`FRAMES_MAX`].
-    lent: usize,
+    outstanding: usize,
     /// Whether the kernel's end has to be woken.
     is_kernel_due: bool,
 }
 
 impl<F: Frame> WorkerEnd<F> {
-    /// Whether a frame that the worker has no use for, for reason `loss`, is the kernel's.
+    /// Whether a frame that the worker has no use for, for reason `reason`, is the kernel's.
     ///
     /// Damaged frames are not, nor unicast frames of other stations, nor what is for our TCP port
     /// whatever is wrong with it: the kernel has no socket there and would reset our connections.
-    pub(crate) fn wants(&self, frame: &[u8], loss: Loss) -> bool {
-        let Some(header) = LinkHeader::parse(frame) else { return false };
+    pub(crate) fn wants(&self, frame: &[u8], reason: DropReason) -> bool {
+        let Some(header) = EthernetHeader::parse(frame) else { return false };
         let packet = &frame[header.len()..];
-        let is_foreign = match loss {
-            Loss::Ethertype
-            | Loss::IpOptions
-            | Loss::Fragment
-            | Loss::Destination
-            | Loss::Protocol
-            | Loss::Icmp
-            | Loss::ClosedPort
-            | Loss::NoBlank => true,
-            Loss::NotForUsL2 => ethernet::is_group(header.destination),
+        let is_foreign = match reason {
+            DropReason::Ethertype
+            | DropReason::IpOptions
+            | DropReason::Fragment
+            | DropReason::Destination
+            | DropReason::Protocol
+            | DropReason::Icmp
+            | DropReason::ClosedPort
+            | DropReason::NoTxBuffer => true,
+            DropReason::NotForUsL2 => ethernet::is_group(header.destination),
             // Requests for our link address are answered by the worker, and only by it; those for a service
             // address by nobody, though the kernel, where it has that on any interface, would.
-            Loss::Arp => !arp::Packet::parse(packet).is_some_and(|arp| {
+            DropReason::Arp => !arp::Packet::parse(packet).is_some_and(|arp| {
                 arp.operation == arp::REQUEST && self.addresses.contains(&arp.target)
             }),
             _ => false,
@@ -122,7 +126,7 @@ impl<F: Frame> WorkerEnd<F> {
         is_foreign && is_sender_sound && !self.is_for_our_port(&header, packet)
     }
 
-    fn is_for_our_port(&self, header: &LinkHeader, packet: &[u8]) -> bool {
+    fn is_for_our_port(&self, header: &EthernetHeader, packet: &[u8]) -> bool {
         let Some(ip) = packet.first_chunk::<IP_LEN>() else { return false };
         let is_first_fragment = ip[6] & 0x1f == 0 && ip[7] == 0;
         let is_tcp = header.ethertype == ethernet::IPV4
@@ -140,15 +144,15 @@ impl<F: Frame> WorkerEnd<F> {
     /// Hands `frame` over for the kernel, or drops and counts it where the kernel's end has as many as
     /// it may have.
     pub(crate) fn hand_over(&mut self, frame: F, stats: &CoreStats) {
-        if self.lent == FRAMES_MAX {
+        if self.outstanding == FRAMES_MAX {
             self.reclaim();
         }
         let len = frame.as_ref().len() as u64;
-        if self.lent == FRAMES_MAX || self.rings.frames.push(frame).is_err() {
+        if self.outstanding == FRAMES_MAX || self.rings.frames.push(frame).is_err() {
             stats.drop_exception_ring_full.add(1);
             return;
         }
-        self.lent += 1;
+        self.outstanding += 1;
         self.is_kernel_due = true;
         stats.exception_rx_frames.add(1);
         stats.exception_rx_bytes.add(len);
@@ -165,7 +169,7 @@ impl<F: Frame> WorkerEnd<F> {
     pub(crate) fn reclaim(&mut self) {
         while let Some(frame) = self.rings.returned.pop() {
             drop(frame);
-            self.lent -= 1;
+            self.outstanding -= 1;
         }
     }
 
@@ -174,13 +178,13 @@ impl<F: Frame> WorkerEnd<F> {
     pub(crate) fn send<N: Nic>(&mut self, nic: &mut N, stats: &CoreStats) -> bool {
         let mut sent = 0;
         while sent < SENT_PER_TURN && !self.rings.outbound.is_empty() {
-            let Some(mut blank) = nic.blank() else {
+            let Some(mut tx_buffer) = nic.tx_buffer() else {
                 stats.exception_tx_waits.add(1);
                 break;
             };
             let Some(Outbound { buffer, len }) = self.rings.outbound.pop() else { break };
-            blank.as_mut()[..len].copy_from_slice(&buffer[..len]);
-            nic.submit(blank, len, TxOffload::None);
+            tx_buffer.as_mut()[..len].copy_from_slice(&buffer[..len]);
+            nic.submit(tx_buffer, len, TxOffload::None);
             let returned = self.rings.free.push(buffer);
             debug_assert!(returned.is_ok(), "no more buffers are made than the ring takes");
             stats.exception_tx_frames.add(1);
@@ -195,7 +199,7 @@ impl<F: Frame> WorkerEnd<F> {
 
 /// The kernel's end of one worker's exception path, whatever its frames are.
 pub trait KernelPort: Send {
-    /// Lends the oldest frame for the kernel to `write`, which says whether the kernel took it; a frame
+    /// Passes the oldest frame for the kernel to `write`, which says whether the kernel took it; a frame
     /// that it did not take is counted. `false`: there was none.
     fn take(&mut self, write: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 
@@ -230,7 +234,7 @@ impl<F: Frame + Send> KernelPort for KernelEnd<F> {
             self.stats.exception_write_failed.add(1);
         }
         let returned = self.rings.returned.push(frame);
-        debug_assert!(returned.is_ok(), "no more frames are lent than the ring takes back");
+        debug_assert!(returned.is_ok(), "no more frames are outstanding than the ring takes back");
         true
     }
 
@@ -274,7 +278,7 @@ impl<F> KernelEnd<F> {
 
 impl<F> fmt::Debug for WorkerEnd<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerEnd").field("lent", &self.lent).finish_non_exhaustive()
+        f.debug_struct("WorkerEnd").field("outstanding", &self.outstanding).finish_non_exhaustive()
     }
 }
 

@@ -52,7 +52,7 @@ impl Histogram {
     }
 
     /// Buckets that are not empty, shortest first: the greatest value each holds (cycles), and how many
-    /// requests. Any thread may ask; a request recorded meanwhile may be missing.
+    /// requests. Any thread may call it; a request recorded meanwhile may be missing.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let counts = self.counts.iter().enumerate();
         counts.filter(|(_, n)| n.value() > 0).map(|(at, n)| (upper_bound(at), n.value()))

@@ -5,43 +5,28 @@
 //! randomness are arguments. Start with [`Worker::turn`].
 #![forbid(unsafe_code)]
 
-mod arp;
 mod buffer;
-mod checksum;
-mod coalesce;
-mod conn;
-mod echo;
-mod ethernet;
+pub mod control_queue;
 pub mod exception;
-mod flow;
-mod guard;
+mod http_driver;
 pub mod latency;
 pub mod limits;
-pub mod link;
-mod loss;
 mod nic;
 mod now;
 mod plan;
-mod recovery;
-mod run_queue;
-mod segment;
-mod serve;
 pub mod sleep;
-pub mod spread;
-mod stack;
 mod stats;
-mod time_wait;
-mod timer;
-mod tuple;
+mod tcp;
 mod wire;
 mod worker;
 
-pub use arp::AddressProbe;
 pub use buffer::Buffer;
+pub use control_queue::ConnId;
 pub use latency::{Histogram, Latencies};
-pub use link::ConnId;
+pub use nic::steering;
 pub use nic::{BURST_MAX, Burst, Capabilities, Frame, Nic, NicLosses, RxChecksums, TxOffload};
 pub use now::Now;
 pub use plan::{CorePlan, Deadlines};
 pub use stats::{CoreStats, Counter, Kind, Reading};
+pub use wire::arp::AddressProbe;
 pub use worker::Worker;

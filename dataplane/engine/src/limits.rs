@@ -22,7 +22,7 @@ pub const TX_BUDGET: usize = 16;
 /// The same where they leave in large packets: as many as fit into one of 64 KiB.
 pub const TX_BUDGET_LARGE: usize = 44;
 
-/// Smallest segment, in bytes of payload, that the NIC is asked to cut a packet into: what every host takes
+/// Smallest segment, in bytes of payload, that the NIC may cut a packet into: what every host takes
 /// (RFC 9293, 3.7.1). Smaller ones leave one by one: a large packet must not be a thousand frames.
 pub const SEGMENTATION_MIN: u32 = 536;
 

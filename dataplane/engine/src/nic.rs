@@ -1,8 +1,10 @@
-//! The seam to the wire. `dpdk::QueuePair` and `sim::Nic` implement it, the [spreader](crate::spread)
+//! The interface to a NIC. `dpdk::QueuePair` and `sim::Nic` implement it, [steering]
 //! wraps one; the worker loop is generic over it, so what is tested is what ships.
 //!
-//! Frames and blanks are owned values: a receive buffer goes back when its frame is dropped, a
+//! Frames and transmit buffers are owned values: a receive buffer goes back when its frame is dropped, a
 //! transmit buffer is owned by exactly one of the pool, the worker and the ring.
+
+pub mod steering;
 
 use arrayvec::ArrayVec;
 
@@ -14,7 +16,7 @@ pub type Burst<F> = ArrayVec<F, BURST_MAX>;
 
 /// A received Ethernet frame, without FCS. Dropping it returns its buffer.
 pub trait Frame: AsRef<[u8]> {
-    /// What the hardware said of the checksums in this frame.
+    /// What the hardware knows of the checksums in this frame.
     fn checksums(&self) -> RxChecksums;
 }
 
@@ -41,7 +43,7 @@ pub enum TxOffload {
     /// is zero, the TCP field holds the pseudo-header sum (DPDK programmer's guide, 5.6.4
     /// "Meta Information": `RTE_MBUF_F_TX_TCP_CKSUM`).
     Checksums {
-        /// Bytes of the link header, VLAN tag included.
+        /// Bytes of the Ethernet header, VLAN tag included.
         l2_len: u8,
         /// Bytes of the IPv4 header.
         l3_len: u8,
@@ -52,7 +54,7 @@ pub enum TxOffload {
     /// `RTE_MBUF_F_TX_TCP_SEG`). The IPv4 header checksum field is zero, the TCP field holds the sum of a
     /// pseudo-header whose length is zero.
     Segmentation {
-        /// Bytes of the link header, VLAN tag included.
+        /// Bytes of the Ethernet header, VLAN tag included.
         l2_len: u8,
         /// Bytes of the IPv4 header.
         l3_len: u8,
@@ -68,7 +70,7 @@ pub enum TxOffload {
 pub struct Capabilities {
     /// Whether [`TxOffload::Checksums`] may be asked for.
     pub tx_checksum_offload: bool,
-    /// Largest IP packet in bytes (the MTU, without link header).
+    /// Largest IP packet in bytes (the MTU, without Ethernet header).
     pub ip_mtu: usize,
     /// Largest IP packet in bytes for which [`TxOffload::Segmentation`] may be asked for; 0: none. At most
     /// 65,535. Not 0 only with `tx_checksum_offload`.
@@ -80,7 +82,7 @@ pub trait Nic {
     /// A received frame.
     type Frame: Frame;
     /// An owned, empty transmit buffer of at least `18 + ip_mtu` bytes. Dropping it returns it.
-    type Blank: AsMut<[u8]>;
+    type TxBuffer: AsMut<[u8]>;
 
     /// What this queue can do.
     fn capabilities(&self) -> Capabilities;
@@ -94,26 +96,26 @@ pub trait Nic {
         false
     }
 
-    /// Whether the next [`blank`](Self::blank) is sure to succeed.
+    /// Whether the next [`tx_buffer`](Self::tx_buffer) is sure to succeed.
     fn ready(&mut self) -> bool;
 
     /// Takes a transmit buffer. `None` when the ring or the pool has no room: try next turn.
-    fn blank(&mut self) -> Option<Self::Blank>;
+    fn tx_buffer(&mut self) -> Option<Self::TxBuffer>;
 
-    /// Whether the next [`large_blank`](Self::large_blank) is sure to succeed, and a [`blank`](Self::blank)
-    /// beside it finds room in the ring. Where it is not, packets of MTU size still leave.
+    /// Whether the next [`large_tx_buffer`](Self::large_tx_buffer) is sure to succeed, and a
+    /// [`tx_buffer`](Self::tx_buffer) beside it finds room in the ring. Where it is not, packets of MTU size still leave.
     fn large_ready(&mut self) -> bool {
         false
     }
 
     /// Takes a transmit buffer of at least `18 + tx_segmentation_max` bytes. `None` where the queue does not
     /// segment, and while there is no such buffer or no room in the ring.
-    fn large_blank(&mut self) -> Option<Self::Blank> {
+    fn large_tx_buffer(&mut self) -> Option<Self::TxBuffer> {
         None
     }
 
-    /// Queues the first `len` bytes of `blank` as one frame, after all queued before it.
-    fn submit(&mut self, blank: Self::Blank, len: usize, offload: TxOffload);
+    /// Queues the first `len` bytes of `tx_buffer` as one frame, after all queued before it.
+    fn submit(&mut self, tx_buffer: Self::TxBuffer, len: usize, offload: TxOffload);
 
     /// Rings the doorbell: everything queued leaves now, as far as the ring takes it; the rest stays
     /// queued in order and goes out with a later flush.
@@ -128,11 +130,11 @@ pub trait Nic {
 pub struct NicLosses {
     /// Received frames in more than one buffer (a jumbo or coalesced frame): dropped.
     pub rx_multi_segment: u64,
-    /// Received frames for which the ring to their core was full (software spreader): dropped.
+    /// Received frames for which the ring to their core was full (software steering): dropped.
     pub rx_ring_full: u64,
-    /// Times that `blank` or `ready` found the pool empty.
+    /// Times that `tx_buffer` or `ready` found the pool empty.
     pub tx_pool_empty: u64,
-    /// Times that `blank` or `ready` found the transmit ring full.
+    /// Times that `tx_buffer` or `ready` found the transmit ring full.
     pub tx_ring_full: u64,
     /// Times that `large_ready` found no large buffer: packets of MTU size were sent instead.
     pub tx_large_empty: u64,

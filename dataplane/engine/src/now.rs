@@ -1,4 +1,4 @@
-//! The one moment a turn happens at.
+//! The time at which a turn happens.
 
 /// When a turn begins: read once, passed down, so that everything in a turn agrees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What one core is told when it is made: facts, checked by control, never changed while it runs.
+//! The plan of one core: values that control has checked, and that never change while it runs.
 
 use core::net::Ipv4Addr;
 
@@ -10,11 +10,11 @@ pub struct CorePlan {
     /// The address it serves on.
     pub address: Ipv4Addr,
     /// The address that it has on the link, for ARP and ping: `address`, unless that is a service address, which
-    /// routers send here and nobody asks the link for.
+    /// routers send here and no ARP request is for.
     pub link_address: Ipv4Addr,
     /// The TCP port it answers on.
     pub port: u16,
-    /// The port's own link address.
+    /// The port's own MAC address.
     pub mac: [u8; 6],
     /// Secret randomness from the operating system: hash keys and initial sequence numbers.
     pub seed: [u8; 16],
@@ -45,7 +45,7 @@ pub struct Deadlines {
     pub body_rate: u64,
     /// A keep-alive connection may idle this long between requests (then it is closed).
     pub idle_ms: u64,
-    /// Control may take this long to answer what it is asked (then 504).
+    /// Control may take this long to complete an offload (then 504).
     pub answer_ms: u64,
     /// A reply must make progress at least this often (else the connection is reset).
     pub stall_ms: u64,

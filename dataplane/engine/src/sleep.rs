@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crate::Now;
-use crate::timer::Wheel;
+use crate::tcp::timer::Wheel;
 
 /// The longest sleep, microseconds: housekeeping, `Date` and the counters that control reads go on
 /// meanwhile, a hundred times a second.

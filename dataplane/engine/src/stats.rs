@@ -22,7 +22,7 @@ impl Counter {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// The value now; any thread may ask.
+    /// The value now; any thread may read it.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -90,7 +90,7 @@ counters! {
         arp_replies: Total, "ARP requests for our address answered";
         echo_replies: Total, "ICMP echo requests answered";
         drop_runt: Total, "dropped: shorter than its own headers say";
-        drop_not_for_us_l2: Total, "dropped: link destination is neither ours nor broadcast";
+        drop_not_for_us_l2: Total, "dropped: destination MAC is neither ours nor broadcast";
         drop_ethertype: Total, "dropped: neither IPv4 nor ARP";
         drop_arp: Total, "dropped: ARP that asks for or announces something else";
         drop_ip_header: Total, "dropped: malformed IPv4 header";
@@ -115,8 +115,8 @@ counters! {
         drop_connections_full: Total, "dropped: SYN while every connection slot was in use";
         drop_draining: Total, "dropped and reset: SYN while draining";
         drop_exception_ring_full: Total, "dropped: for the kernel, while the exception path held as many frames as it may";
-        drop_no_tx_buffer: Total, "dropped: no transmit buffer for the answer a frame may need";
-        reply_no_tx_buffer: Total, "answers of our own (reset, ARP, ping) not sent for want of a transmit buffer";
+        drop_no_tx_buffer: Total, "dropped: no transmit buffer for the reply a frame may need";
+        reply_no_tx_buffer: Total, "replies of our own (reset, ARP, ping) not sent for want of a transmit buffer";
         exception_rx_frames: Total, "frames that are not for our TCP port, handed to the exception path for the kernel";
         exception_rx_bytes: Total, "bytes of the frames handed to the exception path, without FCS";
         exception_write_failed: Total, "of those frames, not taken by the exception interface: lost";
@@ -137,7 +137,7 @@ counters! {
         connections_reading: Level, "of those, with a request head or body that is not complete";
         connections_waiting: Level, "of those, with a request that waits for a completion";
         connections_sending: Level, "of those, with a response that has found no room yet";
-        connections_closing: Level, "of those, with everything said and the close under way";
+        connections_closing: Level, "of those, with everything queued and the close under way";
         connections_opened: Total, "connections that a SYN opened";
         connections_established: Total, "connections whose handshake completed";
         connections_closed: Total, "connections that ended with FIN both ways";
@@ -154,7 +154,7 @@ counters! {
         deadline_head: Total, "requests whose head came too slowly (408)";
         deadline_body: Total, "requests whose body came too slowly (408)";
         deadline_idle: Total, "idle connections closed";
-        deadline_answer: Total, "requests that control was too late to answer (504)";
+        deadline_answer: Total, "requests whose completion came too late (504)";
         deadline_stall: Total, "connections reset because their peer took no more of a reply";
         deadline_close: Total, "connections reset because their close did not complete";
         requests: Total, "valid request heads";
@@ -164,7 +164,7 @@ counters! {
         responses_4xx: Total, "responses of class 4xx";
         responses_5xx: Total, "responses of class 5xx";
         response_bytes: Total, "bytes of responses handed to TCP";
-        offloads_submitted: Total, "requests that control was asked to answer";
+        offloads_submitted: Total, "requests submitted to control";
         offloads_refused: Total, "requests answered 503 because the submission ring was full";
         offloads_completed: Total, "completions that a request waited for";
         offloads_late: Total, "dropped: completions that nobody waited for any more";

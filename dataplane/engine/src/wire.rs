@@ -1,80 +1,14 @@
-//! A queue and what the appliance says on it by itself: ARP, ping, resets, late acknowledgements.
+//! Packet formats and the checks on them: Ethernet, ARP, IPv4, ICMP echo, TCP headers.
+//!
+//! Nothing here knows of connections. [`filter`] classifies a received frame or names the [`drop_reason`];
+//! [`interface`] sends what needs no socket.
 
-use core::net::Ipv4Addr;
-
-use crate::ethernet::{self, LinkHeader, ReplyHeader};
-use crate::segment::Bare;
-use crate::{CorePlan, CoreStats, Nic, arp, echo};
-
-/// The queue of one core.
-pub(crate) struct Wire<N: Nic> {
-    pub(crate) nic: N,
-    mac: [u8; 6],
-    /// What ARP is answered for.
-    link_address: Ipv4Addr,
-}
-
-impl<N: Nic> Wire<N> {
-    pub(crate) fn new(nic: N, plan: &CorePlan) -> Self {
-        Self { nic, mac: plan.mac, link_address: plan.link_address }
-    }
-
-    /// The link header of the answer to a frame with `link`.
-    pub(crate) fn reply_header(&self, link: &LinkHeader) -> ReplyHeader {
-        link.reply(self.mac)
-    }
-
-    /// Tells everybody on the link that the link address is here (RFC 5227, 2.3).
-    pub(crate) fn announce(&mut self, stats: &CoreStats) {
-        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
-        let packet = arp::Packet::announcement(self.mac, self.link_address);
-        let queued = arp::submit(&mut self.nic, &header, &packet);
-        self.account(queued.then_some(usize::from(header.len()) + arp::LEN), stats);
-        self.nic.flush();
-    }
-
-    /// Answers an ARP request for our link address.
-    pub(crate) fn answer_arp(
-        &mut self,
-        link: &LinkHeader,
-        request: &arp::Packet,
-        stats: &CoreStats,
-    ) {
-        let header = self.reply_header(link);
-        let reply = arp::Packet {
-            operation: arp::REPLY,
-            sender_mac: self.mac,
-            sender: self.link_address,
-            target_mac: request.sender_mac,
-            target: request.sender,
-        };
-        let queued = arp::submit(&mut self.nic, &header, &reply);
-        stats.arp_replies.add(u64::from(queued));
-        self.account(queued.then_some(usize::from(header.len()) + arp::LEN), stats);
-    }
-
-    /// Answers the ping in `packet`.
-    pub(crate) fn answer_echo(&mut self, link: &LinkHeader, packet: &[u8], stats: &CoreStats) {
-        let header = self.reply_header(link);
-        let queued = echo::submit_reply(&mut self.nic, &header, packet);
-        stats.echo_replies.add(u64::from(queued.is_some()));
-        self.account(queued, stats);
-    }
-
-    /// Sends a segment that no socket makes. `false`: there is no transmit buffer.
-    pub(crate) fn submit(&mut self, bare: &Bare, header: &ReplyHeader, stats: &CoreStats) -> bool {
-        let queued = bare.submit(&mut self.nic, header);
-        self.account(queued, stats);
-        queued.is_some()
-    }
-
-    fn account(&mut self, queued: Option<usize>, stats: &CoreStats) {
-        match queued {
-            Some(bytes) => {
-                stats.tx_frames.add(1);
-                stats.tx_bytes.add(bytes as u64);
-            }
-            None => stats.reply_no_tx_buffer.add(1),
-        }
-    }
-}
+pub(crate) mod arp;
+pub(crate) mod checksum;
+pub(crate) mod drop_reason;
+pub(crate) mod ethernet;
+pub(crate) mod filter;
+mod icmp;
+pub(crate) mod interface;
+pub(crate) mod segment;
+pub(crate) mod tuple;

@@ -1,6 +1,6 @@
 //! The loop of one core. [`Worker::turn`] is its table of contents.
 //!
-//! Owns everything of its core and shares nothing but the link to control. Never blocks, locks,
+//! Owns everything of its core and shares nothing but the queues to control. Never blocks, locks,
 //! logs, allocates after [`Worker::new`], or makes a system call; time comes in with each turn.
 
 mod commands;
@@ -10,64 +10,53 @@ use std::sync::Arc;
 
 use http1::Service;
 
-use crate::conn::{Conns, Expiry, Micros, Stage};
-use crate::ethernet::ReplyHeader;
+use crate::control_queue::{Command, Event, WorkerEnd};
 use crate::exception;
-use crate::flow::{FlowTable, Owner};
-use crate::guard::{Arrival, Guard};
+use crate::http_driver::HttpDriver;
 use crate::latency::Finished;
-use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS, TIME_WAIT_MAX, TIME_WAIT_MICROS};
-use crate::link::{Command, Event, WorkerEnd};
-use crate::loss::Loss;
-use crate::run_queue::RunQueue;
-use crate::segment::{self, ACK, Bare, FIN, RST, SYN, Segment};
-use crate::serve::Desk;
+use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS};
 use crate::sleep::Idle;
-use crate::stack::{Egress, Stack, State};
-use crate::time_wait::{Record, TimeWait};
-use crate::timer::Wheel;
-use crate::tuple::HashKey;
-use crate::wire::Wire;
+use crate::tcp::admission::{Admission, opens};
+use crate::tcp::connection::{Expiry, Micros, Stage};
+use crate::tcp::connections::Conns;
+use crate::tcp::flow::Owner;
+use crate::tcp::flow_tables::FlowTables;
+use crate::tcp::run_queue::RunQueue;
+use crate::tcp::stack::{Egress, Stack, State};
+use crate::tcp::time_wait::Record;
+use crate::tcp::timer::Wheel;
+use crate::wire::drop_reason::DropReason;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::filter::Arrival;
+use crate::wire::interface::NetworkInterface;
+use crate::wire::segment::{self, ControlSegment, FIN, RST, Segment};
+use crate::wire::tuple::HashKey;
 use crate::{Buffer, Burst, CorePlan, CoreStats, Nic, Now};
 
 /// One core: a queue pair, a TCP stack, connections, and the service that answers.
 pub struct Worker<N: Nic, S: Service> {
-    wire: Wire<N>,
-    door: Door,
+    interface: NetworkInterface<N>,
+    admission: Admission,
     stack: Stack,
     conns: Conns<S>,
-    registry: Registry,
+    flows: FlowTables,
     timers: Wheel,
-    ready: RunQueue,
-    desk: Desk<S>,
+    run_queue: RunQueue,
+    http: HttpDriver<S>,
     deadlines: Micros,
-    link: Link<S>,
-    /// Where frames go that are not for our port; `None`: nowhere.
+    control: Control<S>,
+    /// The path to the kernel of frames that are not for our port, if there is one.
     exception: Option<exception::WorkerEnd<N::Frame>>,
 }
 
-/// Who may come in.
-struct Door {
-    guard: Guard,
-    port: u16,
-    half_open: usize,
-    half_open_max: usize,
-}
-
-/// Which tuple is whose.
-struct Registry {
-    flows: FlowTable,
-    time_wait: TimeWait,
-}
-
-/// The link to control, and what it asked of us.
-struct Link<S: Service> {
+/// The queues to control, and the state that commands change.
+struct Control<S: Service> {
     end: WorkerEnd<S>,
     mode: Mode,
     turns: u64,
-    /// Asks without an answer yet, whether or not anybody still waits for it.
-    owed: u64,
-    /// Connections that wait for an answer.
+    /// Offloads without a completion yet, whether or not a connection still waits for it.
+    outstanding: u64,
+    /// Connections that wait for a completion.
     parked: u64,
     finished: Finished,
 }
@@ -92,7 +81,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         plan: CorePlan,
         mut nic: N,
         service: Arc<S>,
-        link: WorkerEnd<S>,
+        queue: WorkerEnd<S>,
         buffers: &mut dyn FnMut(usize) -> Buffer,
         now: Now,
     ) -> Self {
@@ -106,34 +95,26 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
         let mut worker = Self {
-            wire: Wire::new(nic, &plan),
-            door: Door {
-                guard: Guard::new(&plan),
-                port: plan.port,
-                half_open: 0,
-                half_open_max: plan.half_open_max,
-            },
+            interface: NetworkInterface::new(nic, &plan),
+            admission: Admission::new(&plan),
             stack,
-            registry: Registry {
-                flows: FlowTable::new(conns.capacity() + TIME_WAIT_MAX, key),
-                time_wait: TimeWait::new(TIME_WAIT_MAX, TIME_WAIT_MICROS),
-            },
+            flows: FlowTables::new(conns.capacity(), key),
             timers: Wheel::new(conns.capacity(), now.micros),
-            ready: RunQueue::new(conns.capacity()),
+            run_queue: RunQueue::new(conns.capacity()),
             conns,
-            desk: Desk::new(service, plan.limits, link.wall.unix()),
+            http: HttpDriver::new(service, plan.limits, queue.wall.unix()),
             deadlines: Micros::from(plan.deadlines),
-            link: Link {
+            control: Control {
                 finished: Finished::new(plan.connections, now.cycles),
-                end: link,
+                end: queue,
                 mode: Mode::Serving,
                 turns: 0,
-                owed: 0,
+                outstanding: 0,
                 parked: 0,
             },
             exception: None,
         };
-        worker.wire.announce(&worker.link.end.stats);
+        worker.interface.announce(&worker.control.end.stats);
         worker
     }
 
@@ -149,60 +130,61 @@ impl<N: Nic, S: Service> Worker<N, S> {
     pub fn run(mut self, mut clock: impl FnMut() -> Now, mut idle: impl FnMut(&Idle<'_>)) -> N {
         let mut now = clock();
         let mut empty_turns = 0u32;
-        while self.link.mode != Mode::Stopped {
-            let announced = self.link.end.sleep.is_set();
+        while self.control.mode != Mode::Stopped {
+            let announced = self.control.end.sleep.is_set();
             let busy = self.turn(now);
             if busy {
                 empty_turns = 0;
-                self.link.end.sleep.clear();
+                self.control.end.sleep.clear();
             } else {
                 empty_turns = empty_turns.saturating_add(1);
-                let (timers, flag) = (&self.timers, &self.link.end.sleep);
+                let (timers, flag) = (&self.timers, &self.control.end.sleep);
                 idle(&Idle { empty_turns, now, timers, flag, announced });
             }
             let after = clock();
             let cycles = after.cycles.wrapping_sub(now.cycles);
-            let stats = &self.link.end.stats;
+            let stats = &self.control.end.stats;
             if busy { &stats.cycles_busy } else { &stats.cycles_idle }.add(cycles);
             now = after;
         }
-        self.wire.nic
+        self.interface.nic
     }
 
     /// One turn: everything a core ever does, in order. Whether there was anything to do.
     pub fn turn(&mut self, now: Now) -> bool {
-        self.desk.tick(self.link.end.wall.unix());
+        self.http.tick(self.control.end.wall.unix());
         self.stack.tick(now);
-        self.link.finished.begin_turn(now.cycles, &self.link.end.latencies);
-        let arrived = self.ingress(now) | self.take_answers(now);
+        self.control.finished.begin_turn(now.cycles, &self.control.end.latencies);
+        let arrived = self.ingress(now) | self.take_completions(now);
         self.expire(now);
         let settled = self.settle_ready(now);
         let forwarded = self.send_for_kernel();
-        self.wire.nic.flush();
-        self.link.turns += 1;
+        self.interface.nic.flush();
+        self.control.turns += 1;
         // A turn before a sleep is the last look at everything: commands too.
-        let due = self.link.turns & (HOUSEKEEPING_TURNS - 1) == 0 || self.link.end.sleep.is_set();
+        let due =
+            self.control.turns & (HOUSEKEEPING_TURNS - 1) == 0 || self.control.end.sleep.is_set();
         let commanded = due && self.housekeeping();
         let busy = arrived || settled || forwarded || commanded;
-        self.link.end.stats.turns.add(1);
-        self.link.end.stats.turns_busy.add(u64::from(busy));
+        self.control.end.stats.turns.add(1);
+        self.control.end.stats.turns_busy.add(u64::from(busy));
         busy
     }
 
     /// Takes a burst from the wire; every frame is delivered, answered or dropped with its reason.
     fn ingress(&mut self, now: Now) -> bool {
         let mut burst = Burst::new();
-        self.wire.nic.receive(&mut burst);
+        self.interface.nic.receive(&mut burst);
         let arrived = !burst.is_empty();
-        self.link.end.stats.turns_receiving.add(u64::from(arrived));
-        let steered = self.wire.nic.has_steered();
+        self.control.end.stats.turns_receiving.add(u64::from(arrived));
+        let steered = self.interface.nic.has_steered();
         for frame in burst {
-            let stats = &self.link.end.stats;
+            let stats = &self.control.end.stats;
             stats.rx_frames.add(1);
             stats.rx_bytes.add(frame.as_ref().len() as u64);
             match self.on_frame(&frame, now) {
-                Ok(()) => self.link.end.stats.rx_delivered.add(1),
-                Err(loss) => self.on_loss(frame, loss),
+                Ok(()) => self.control.end.stats.rx_delivered.add(1),
+                Err(reason) => self.on_drop(frame, reason),
             }
         }
         if let Some(exception) = &mut self.exception {
@@ -211,40 +193,42 @@ impl<N: Nic, S: Service> Worker<N, S> {
         arrived | steered
     }
 
-    /// A frame that is of no use here: the kernel's, or dropped with its reason.
-    fn on_loss(&mut self, frame: N::Frame, loss: Loss) {
-        let stats = &self.link.end.stats;
+    /// A frame that is not for us: the kernel's, or dropped with its reason.
+    fn on_drop(&mut self, frame: N::Frame, reason: DropReason) {
+        let stats = &self.control.end.stats;
         match &mut self.exception {
-            Some(exception) if exception.wants(frame.as_ref(), loss) => {
+            Some(exception) if exception.wants(frame.as_ref(), reason) => {
                 exception.hand_over(frame, stats);
             }
-            _ => loss.counter(stats).add(1),
+            _ => reason.counter(stats).add(1),
         }
     }
 
     /// Sends what the kernel has to send. Whether there was anything.
     fn send_for_kernel(&mut self) -> bool {
-        let Self { exception, wire, link, .. } = self;
-        exception.as_mut().is_some_and(|exception| exception.send(&mut wire.nic, &link.end.stats))
+        let Self { exception, interface, control, .. } = self;
+        exception
+            .as_mut()
+            .is_some_and(|exception| exception.send(&mut interface.nic, &control.end.stats))
     }
 
-    /// Takes what control answered; an answer that nobody waits for any more is dropped and counted.
-    fn take_answers(&mut self, now: Now) -> bool {
+    /// Takes completions from control; one that no connection waits for any more is dropped and counted.
+    fn take_completions(&mut self, now: Now) -> bool {
         let mut taken = false;
-        while self.link.owed > 0
-            && let Some((id, reply)) = self.link.end.poll_answer()
+        while self.control.outstanding > 0
+            && let Some((id, reply)) = self.control.end.poll_completion()
         {
             taken = true;
-            self.link.owed -= 1;
-            let stats = &self.link.end.stats;
+            self.control.outstanding -= 1;
+            let stats = &self.control.end.stats;
             let conn = self.conns.conn(id.slot);
-            if conn.awaits(id) && conn.http.answer(reply).is_ok() {
+            if conn.awaits(id) && conn.http.complete(reply).is_ok() {
                 stats.offloads_completed.add(1);
                 if let Some(exchange) = conn.exchange {
                     let waited = now.cycles.wrapping_sub(conn.parked);
-                    self.link.end.latencies.offload(exchange.class).record(waited, 1);
+                    self.control.end.latencies.offload(exchange.class).record(waited, 1);
                 }
-                self.ready.push(id.slot, &mut conn.queued);
+                self.run_queue.push(id.slot, &mut conn.queued);
             } else {
                 stats.offloads_late.add(1);
             }
@@ -252,19 +236,21 @@ impl<N: Nic, S: Service> Worker<N, S> {
         taken
     }
 
-    fn on_frame(&mut self, frame: &N::Frame, now: Now) -> Result<(), Loss> {
-        let (link, arrival) = self.door.guard.judge(frame)?;
-        let stats = &self.link.end.stats;
+    fn on_frame(&mut self, frame: &N::Frame, now: Now) -> Result<(), DropReason> {
+        let (received, arrival) = self.interface.filter.classify(frame)?;
+        let stats = &self.control.end.stats;
         match arrival {
-            Arrival::ArpRequest(request) => self.wire.answer_arp(&link, &request, stats),
+            Arrival::ArpRequest(request) => self.interface.answer_arp(&received, &request, stats),
             Arrival::EchoRequest { packet } => {
-                self.wire.answer_echo(&link, &frame.as_ref()[packet], stats);
+                self.interface.answer_echo(&received, &frame.as_ref()[packet], stats);
             }
             // smoltcp may answer any segment with one of its own: reserve before promising.
-            Arrival::Tcp { .. } if !self.wire.nic.ready() => return Err(Loss::NoBlank),
+            Arrival::Tcp { .. } if !self.interface.nic.ready() => {
+                return Err(DropReason::NoTxBuffer);
+            }
             Arrival::Tcp { segment, packet } => {
-                let header = self.wire.reply_header(&link);
-                let owner = self.registry.flows.find(segment.tuple);
+                let header = self.interface.reply_header(&received);
+                let owner = self.flows.find(segment.tuple);
                 let slot = match owner {
                     Some(Owner::Conn(slot)) => slot,
                     Some(Owner::TimeWait(index)) if !opens(&segment) => {
@@ -279,42 +265,39 @@ impl<N: Nic, S: Service> Worker<N, S> {
         Ok(())
     }
 
-    /// Opens a connection for a SYN, or says why not. Refused segments of strangers are reset.
+    /// Opens a connection for a SYN, or says why not. Other segments without a connection are reset.
     fn admit(
         &mut self,
         segment: &Segment,
         header: &ReplyHeader,
         owner: Option<Owner>,
         now: Now,
-    ) -> Result<u32, Loss> {
-        let stats = &self.link.end.stats;
-        let ours = segment.tuple.ports & 0xffff == u32::from(self.door.port);
+    ) -> Result<u32, DropReason> {
+        let stats = &self.control.end.stats;
+        let ours = self.admission.is_our_port(segment);
         if !opens(segment) || !ours {
             if !ours && self.exception.is_some() {
                 // The kernel answers, whatever it is.
-                return Err(Loss::ClosedPort);
+                return Err(DropReason::ClosedPort);
             }
             if segment.has(RST) {
-                return Err(Loss::StrayReset);
+                return Err(DropReason::StrayReset);
             }
-            self.wire.submit(&Bare::reset(segment), header, stats);
-            return Err(if ours { Loss::NoConnection } else { Loss::ClosedPort });
+            self.interface.submit(&ControlSegment::reset(segment), header, stats);
+            return Err(if ours { DropReason::NoConnection } else { DropReason::ClosedPort });
         }
-        if !self.link.mode.accepts() {
-            self.wire.submit(&Bare::reset(segment), header, stats);
-            return Err(Loss::Draining);
+        if !self.control.mode.accepts() {
+            self.interface.submit(&ControlSegment::reset(segment), header, stats);
+            return Err(DropReason::Draining);
         }
-        if self.door.half_open >= self.door.half_open_max {
-            return Err(Loss::HalfOpenFull);
+        if self.admission.is_full() {
+            return Err(DropReason::HalfOpenFull);
         }
-        let opened = self.conns.try_open(segment, *header, self.door.port, now.micros);
-        let slot = opened.ok_or(Loss::ConnectionsFull)?;
-        if let Some(Owner::TimeWait(index)) = owner {
-            self.registry.time_wait.release(index);
-            stats.time_wait_reused.add(1);
-        }
-        self.registry.flows.insert(segment.tuple, Owner::Conn(slot));
-        self.door.half_open += 1;
+        let opened = self.conns.try_open(segment, *header, self.admission.port(), now.micros);
+        let slot = opened.ok_or(DropReason::ConnectionsFull)?;
+        let reused = self.flows.open(segment.tuple, slot, owner);
+        stats.time_wait_reused.add(u64::from(reused));
+        self.admission.enter();
         stats.connections_opened.add(1);
         Ok(slot)
     }
@@ -327,27 +310,30 @@ impl<N: Nic, S: Service> Worker<N, S> {
         packet: &[u8],
         header: &ReplyHeader,
         now: Now,
-    ) -> Result<(), Loss> {
-        let Self { conns, stack, wire, link, ready, .. } = self;
-        let stats = &link.end.stats;
+    ) -> Result<(), DropReason> {
+        let Self { conns, stack, interface, control, run_queue, .. } = self;
+        let stats = &control.end.stats;
         let conn = conns.conn(slot);
         let is_first = conn.stage == Stage::HalfOpen && conn.tcp.state() == State::Listen;
         if is_first {
-            let ours =
-                wire.nic.capabilities().ip_mtu.saturating_sub(segment::IP_LEN + segment::TCP_LEN);
+            let ours = interface
+                .nic
+                .capabilities()
+                .ip_mtu
+                .saturating_sub(segment::IP_LEN + segment::TCP_LEN);
             let theirs =
                 segment::segment_max(segment::options(packet)).unwrap_or(SEGMENT_MAX_DEFAULT);
             conn.on_syn(u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX)));
-        } else if let Some(suspect) = conn.suspect(segment) {
-            if suspect.is_challenged {
-                // RFC 5961, 3.2 and 4.2: whoever really is the peer answers with an exact reset.
-                let (sequence, expected) = (conn.tcp.sent().next_sequence, conn.tcp.expected());
-                let challenge = Bare::acknowledgement(segment.tuple, sequence, expected);
-                wire.submit(&challenge, header, stats);
+        } else if let Err(unacceptable) = conn.check_acceptable(segment) {
+            if unacceptable.is_challenged {
+                // RFC 5961, 3.2 and 4.2: a challenge ACK. The genuine peer answers it with an exact reset.
+                let (snd_nxt, rcv_nxt) = (conn.tcp.sent().snd_nxt, conn.tcp.rcv_nxt());
+                let challenge = ControlSegment::acknowledgement(segment.tuple, snd_nxt, rcv_nxt);
+                interface.submit(&challenge, header, stats);
             }
-            return Err(suspect.loss);
+            return Err(unacceptable.reason);
         }
-        // A reset that is above suspicion frees at once: nothing here is worth another look.
+        // An acceptable reset frees the connection at once.
         if segment.has(RST) {
             stats.connections_reset_by_peer.add(1);
             self.retire(slot);
@@ -355,14 +341,14 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
         stats.rx_out_of_order.add(u64::from(conn.is_early(segment)));
         let again = conn.on_segment(segment, *header, now.micros);
-        stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
+        stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
         stats.recoveries.add(u64::from(again > 0));
         for _ in 0..again {
-            if wire.nic.ready() {
-                stack.ingress(&mut conn.tcp, packet, header, &mut wire.nic, stats);
+            if interface.nic.ready() {
+                stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
             }
         }
-        ready.push(slot, &mut conn.queued);
+        run_queue.push(slot, &mut conn.queued);
         Ok(())
     }
 
@@ -371,52 +357,48 @@ impl<N: Nic, S: Service> Worker<N, S> {
         index: u32,
         segment: &Segment,
         header: &ReplyHeader,
-    ) -> Result<(), Loss> {
+    ) -> Result<(), DropReason> {
         // RFC 9293, 3.10.7.4: what may arrive here is a retransmitted FIN, and it is acknowledged.
         // RFC 1337: a reset does not end TIME-WAIT.
         if !segment.has(FIN) {
-            return Err(Loss::TimeWait);
+            return Err(DropReason::TimeWait);
         }
-        let Record { tuple, next_sequence, acknowledged, .. } =
-            self.registry.time_wait.record(index);
-        let late = Bare::acknowledgement(tuple, next_sequence, acknowledged);
-        let queued = self.wire.submit(&late, header, &self.link.end.stats);
-        self.link.end.stats.time_wait_acked.add(u64::from(queued));
+        let Record { tuple, snd_nxt, rcv_nxt, .. } = self.flows.record(index);
+        let late = ControlSegment::acknowledgement(tuple, snd_nxt, rcv_nxt);
+        let queued = self.interface.submit(&late, header, &self.control.end.stats);
+        self.control.end.stats.time_wait_acked.add(u64::from(queued));
         Ok(())
     }
 
-    /// Lets what is due happen: retransmissions and delayed acknowledgements through smoltcp, and the
-    /// deadlines of the peer's duties.
+    /// Handles timers that are due: retransmissions and delayed acknowledgements through smoltcp, and deadlines.
     fn expire(&mut self, now: Now) {
         while let Some(slot) = self.timers.poll_due(now.micros) {
             let conn = self.conns.conn(slot);
             debug_assert_ne!(conn.stage, Stage::Free);
             let (at, expiry) = conn.expiry(&self.deadlines);
-            self.ready.push(slot, &mut conn.queued);
+            self.run_queue.push(slot, &mut conn.queued);
             if at <= now.micros {
                 self.on_expiry(slot, expiry);
             }
         }
-        while let Some(tuple) = self.registry.time_wait.poll_expired(now.micros) {
-            self.registry.flows.remove(tuple);
-        }
+        self.flows.expire(now.micros);
     }
 
     fn on_expiry(&mut self, slot: u32, expiry: Expiry) {
-        let stats = &self.link.end.stats;
+        let stats = &self.control.end.stats;
         let conn = self.conns.conn(slot);
         match expiry {
             Expiry::Handshake => {
                 stats.connections_handshake_expired.add(1);
                 self.retire(slot);
             }
-            // Its end is counted when it has come.
+            // Counted when the connection has closed.
             Expiry::Drain => conn.http.expire(),
-            Expiry::Head | Expiry::Body | Expiry::Idle | Expiry::Answer => {
+            Expiry::Head | Expiry::Body | Expiry::Idle | Expiry::Completion => {
                 match expiry {
                     Expiry::Head => &stats.deadline_head,
                     Expiry::Body => &stats.deadline_body,
-                    Expiry::Answer => &stats.deadline_answer,
+                    Expiry::Completion => &stats.deadline_answer,
                     _ => &stats.deadline_idle,
                 }
                 .add(1);
@@ -430,12 +412,12 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
     }
 
-    /// Serves, sends and files away every connection that has something to do.
+    /// Settles every connection in the run queue.
     fn settle_ready(&mut self, now: Now) -> bool {
-        self.ready.begin_turn();
+        self.run_queue.begin_turn();
         let mut settled = false;
-        for at in 0..self.ready.len() {
-            let slot = self.ready.slot(at);
+        for at in 0..self.run_queue.len() {
+            let slot = self.run_queue.slot(at);
             let conn = self.conns.conn(slot);
             conn.queued = false;
             if conn.stage != Stage::Free {
@@ -446,26 +428,28 @@ impl<N: Nic, S: Service> Worker<N, S> {
         settled
     }
 
+    /// Serves a connection, sends what it has to send, and arms its timer or frees its slot.
     fn settle(&mut self, slot: u32, now: Now) {
-        let Self { conns, desk, stack, wire, link, door, deadlines, timers, ready, .. } = self;
-        let stats = &link.end.stats;
+        let Self { conns, http, stack, interface, control, admission, .. } = self;
+        let Self { deadlines, timers, run_queue, .. } = self;
+        let stats = &control.end.stats;
         let conn = conns.conn(slot);
         let established = matches!(conn.tcp.state(), State::Established | State::CloseWait);
         if conn.stage == Stage::HalfOpen && established {
-            door.half_open -= 1;
+            admission.leave();
             stats.connections_established.add(1);
             conn.enter(Stage::Open, now.micros);
-            if link.mode != Mode::Serving {
+            if control.mode != Mode::Serving {
                 conn.http.drain();
             }
         }
         if conn.stage == Stage::Open {
-            let (asks, was_parked) = (stats.offloads_submitted.value(), conn.is_parked());
-            let served = desk.serve(conn, slot, &link.end, &mut link.finished);
+            let (submitted, was_parked) = (stats.offloads_submitted.value(), conn.is_parked());
+            let served = http.serve(conn, slot, &control.end, &mut control.finished);
             conn.on_served(served.consumed, served.requests > 0, now.micros);
-            link.owed += stats.offloads_submitted.value() - asks;
-            link.parked += u64::from(conn.is_parked());
-            link.parked -= u64::from(was_parked);
+            control.outstanding += stats.offloads_submitted.value() - submitted;
+            control.parked += u64::from(conn.is_parked());
+            control.parked -= u64::from(was_parked);
             if served.closed {
                 conn.tcp.close();
                 conn.enter(Stage::Closing, now.micros);
@@ -476,7 +460,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if conn.stage == Stage::Closing {
             conn.tcp.consume(conn.tcp.received());
         }
-        let egress = stack.egress(&mut conn.tcp, &conn.link, &mut wire.nic, stats);
+        let egress = stack.egress(&mut conn.tcp, &conn.reply_header, &mut interface.nic, stats);
         match (conn.tcp.state(), egress) {
             (State::Closed | State::Listen, _) => {
                 let finished = conn.stage == Stage::Closing;
@@ -484,8 +468,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
                     .add(1);
                 self.retire(slot);
             }
-            (State::TimeWait, Egress::Quiet(_)) => self.rest(slot, now),
-            (_, Egress::More) => ready.push(slot, &mut conn.queued),
+            (State::TimeWait, Egress::Quiet(_)) => self.enter_time_wait(slot, now),
+            (_, Egress::More) => run_queue.push(slot, &mut conn.queued),
             (_, Egress::Quiet(at)) => {
                 let (expiry, _) = conn.expiry(deadlines);
                 timers.arm(slot, at.map_or(expiry, |at| at.min(expiry)));
@@ -493,57 +477,50 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
     }
 
-    /// The connection is over on our side but for a retransmitted FIN: a record will do.
-    fn rest(&mut self, slot: u32, now: Now) {
-        let Self { conns, link, .. } = self;
-        let conn = conns.conn(slot);
-        let (tuple, next_sequence) = (conn.tuple, conn.tcp.sent().next_sequence);
-        let expected = conn.tcp.expected();
-        link.end.stats.connections_closed.add(1);
+    /// Replaces a connection by a TIME-WAIT record, which can acknowledge a retransmitted FIN.
+    fn enter_time_wait(&mut self, slot: u32, now: Now) {
+        let conn = self.conns.conn(slot);
+        let (tuple, snd_nxt, rcv_nxt) = (conn.tuple, conn.tcp.sent().snd_nxt, conn.tcp.rcv_nxt());
         self.retire(slot);
-        let Registry { flows, time_wait } = &mut self.registry;
-        if time_wait.is_full()
-            && let Some(oldest) = time_wait.evict()
-        {
-            flows.remove(oldest);
-            self.link.end.stats.time_wait_evicted.add(1);
-        }
-        let index = time_wait.push(tuple, next_sequence, expected, now.micros);
-        flows.insert(tuple, Owner::TimeWait(index));
+        let evicted = self.flows.enter_time_wait(tuple, snd_nxt, rcv_nxt, now.micros);
+        let stats = &self.control.end.stats;
+        stats.connections_closed.add(1);
+        stats.time_wait_evicted.add(u64::from(evicted));
     }
 
     /// Resets a connection and frees its slot.
     fn abort(&mut self, slot: u32) {
-        let Self { conns, stack, wire, link, .. } = self;
+        let Self { conns, stack, interface, control, .. } = self;
         let conn = conns.conn(slot);
         conn.tcp.abort();
         // The reset is sent once; a peer that misses it is answered when it speaks again.
-        let _ = stack.egress(&mut conn.tcp, &conn.link, &mut wire.nic, &link.end.stats);
-        link.end.stats.connections_aborted.add(1);
+        let _ =
+            stack.egress(&mut conn.tcp, &conn.reply_header, &mut interface.nic, &control.end.stats);
+        control.end.stats.connections_aborted.add(1);
         self.retire(slot);
     }
 
-    /// Frees a slot. Whoever calls has counted why.
+    /// Frees a slot. The caller counts why.
     fn retire(&mut self, slot: u32) {
         let conn = self.conns.conn(slot);
         if conn.stage == Stage::HalfOpen {
-            self.door.half_open -= 1;
+            self.admission.leave();
         }
-        self.link.parked -= u64::from(conn.stage == Stage::Open && conn.is_parked());
-        self.registry.flows.remove(conn.tuple);
+        self.control.parked -= u64::from(conn.stage == Stage::Open && conn.is_parked());
+        self.flows.close(conn.tuple);
         self.timers.disarm(slot);
         self.conns.release(slot);
     }
 
-    /// What is not urgent: commands, levels. Whether there was a command.
+    /// Handles commands and publishes levels. Whether there was a command.
     fn housekeeping(&mut self) -> bool {
         let mut commanded = false;
-        while let Some(command) = self.link.end.commands.pop() {
+        while let Some(command) = self.control.end.commands.pop() {
             commanded = true;
             match command {
                 Command::Install(service) => {
-                    self.desk.install(service);
-                    self.link.end.stats.sites_installed.add(1);
+                    self.http.install(service);
+                    self.control.end.stats.sites_installed.add(1);
                 }
                 Command::Retire => self.retire_all(),
                 Command::Drain => self.drain(),
@@ -551,9 +528,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 Command::Stop => self.stop(),
             }
         }
-        if self.link.mode == Mode::Draining && self.conns.open() == 0 {
-            let told = self.link.end.events.push(Event::Drained).is_ok();
-            self.link.mode = if told { Mode::Drained } else { Mode::Draining };
+        if self.control.mode == Mode::Draining && self.conns.open() == 0 {
+            let sent = self.control.end.events.push(Event::Drained).is_ok();
+            self.control.mode = if sent { Mode::Drained } else { Mode::Draining };
         }
         if let Some(exception) = &mut self.exception {
             exception.reclaim();
@@ -563,20 +540,20 @@ impl<N: Nic, S: Service> Worker<N, S> {
     }
 
     fn publish(&self) {
-        let stats: &CoreStats = &self.link.end.stats;
+        let stats: &CoreStats = &self.control.end.stats;
         self.conns.publish(stats);
-        stats.parked.set(self.link.parked);
-        stats.time_wait_open.set(self.registry.time_wait.live() as u64);
-        stats.publish_losses(self.wire.nic.losses());
+        stats.parked.set(self.control.parked);
+        stats.time_wait_open.set(self.flows.time_wait_open() as u64);
+        stats.publish_losses(self.interface.nic.losses());
     }
 }
 
 impl<N: Nic, S: Service> fmt::Debug for Worker<N, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conns, link, .. } = self;
+        let Self { conns, control, .. } = self;
         f.debug_struct("Worker")
             .field("connections", &conns.open())
-            .field("mode", &link.mode)
+            .field("mode", &control.mode)
             .finish_non_exhaustive()
     }
 }
@@ -588,10 +565,5 @@ fn whole_segments<N: Nic>(bytes: usize, nic: &N) -> usize {
     if bytes >= 2 * payload { bytes / payload.max(1) * payload } else { bytes }
 }
 
-/// What a peer takes that does not say (RFC 9293, 3.7.1), bytes of payload.
+/// The maximum segment size of a peer that sends no such option (RFC 9293, 3.7.1), bytes of payload.
 const SEGMENT_MAX_DEFAULT: u16 = 536;
-
-/// Whether a segment asks for a new connection: SYN and nothing else that matters.
-fn opens(segment: &Segment) -> bool {
-    segment.has(SYN) && !segment.has(ACK)
-}

@@ -2,7 +2,7 @@
 
 use crate::list;
 
-/// A content coding that an answer may be in.
+/// A content coding that a response may be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// None: the representation as it is.

@@ -2,7 +2,7 @@
 //!
 //! Owns the state between calls and nothing else: input and output belong to the caller.
 //! Never looks at a clock: the caller says when a deadline has passed.
-//! Invariant: one request at a time; the next head is looked at when the answer has left.
+//! Invariant: one request at a time; the next head is looked at when the response has left.
 //! Read README.md section "Backpressure" before changing this.
 
 use core::fmt;
@@ -18,14 +18,14 @@ use crate::{
 
 /// Protocol state of one connection.
 pub struct Conn<S: Service> {
-    phase: Phase<S::Work, S::Reply, S::Ask>,
-    wish: Wish,
+    phase: Phase<S::Work, S::Reply, S::Offload>,
+    shutdown: Shutdown,
 }
 
 impl<S: Service> Conn<S> {
     /// A connection on which nothing was received.
     pub fn new() -> Self {
-        Self { phase: Phase::Head(Scan::default()), wish: Wish::Serve }
+        Self { phase: Phase::Head(Scan::default()), shutdown: Shutdown::None }
     }
 
     /// Takes what it can from `input` and writes what it can to `out`.
@@ -49,14 +49,14 @@ impl<S: Service> Conn<S> {
     ) -> Progress {
         let mut io = Io { input, at: 0, eof, out };
         let mut phase = mem::replace(&mut self.phase, Phase::Closed);
-        if let Wish::Expire { then } = self.wish {
-            // Whoever was asked is late, not the peer: its connection goes on.
-            let goes_on = matches!(phase, Phase::Parked { .. }) && then == Then::Serve;
-            self.wish = if goes_on { Wish::Serve } else { Wish::End };
+        if let Shutdown::Expired { then } = self.shutdown {
+            // The completion is late, not the peer: its connection goes on.
+            let goes_on = matches!(phase, Phase::Parked { .. }) && then == NextStep::Serve;
+            self.shutdown = if goes_on { Shutdown::None } else { Shutdown::AfterCurrent };
             phase = phase.expire(&io, cx);
         }
         loop {
-            match phase.step(self.wish, &mut io, cx) {
+            match phase.step(self.shutdown, &mut io, cx) {
                 Flow::On(next) => phase = next,
                 Flow::Stop(phase, next) => {
                     self.phase = phase;
@@ -67,50 +67,52 @@ impl<S: Service> Conn<S> {
         }
     }
 
-    /// What has to be asked of somebody else, once for each time that [`advance`](Self::advance) says
-    /// [`Next::Park`]. The request waits for [`answer`](Self::answer), and no input is taken meanwhile.
-    pub fn take_ask(&mut self) -> Option<S::Ask> {
+    /// The work to hand over, once for each time that [`advance`](Self::advance) says [`Next::Park`]. The
+    /// request waits for [`complete`](Self::complete), and no input is taken meanwhile.
+    pub fn take_offload(&mut self) -> Option<S::Offload> {
         match &mut self.phase {
-            Phase::Parked { ask, .. } => ask.take(),
+            Phase::Parked { offload, .. } => offload.take(),
             _ => None,
         }
     }
 
-    /// The answer to what was asked. Gives it back if nothing waits for one.
+    /// The response to the request that was offloaded. Gives it back if nothing waits for one.
     ///
     /// # Errors
     /// The reply, where the connection is not parked.
-    pub fn answer(&mut self, reply: S::Reply) -> Result<(), S::Reply> {
-        let Phase::Parked { manner, .. } = self.phase else { return Err(reply) };
-        self.phase = Phase::Answer { reply, manner };
+    pub fn complete(&mut self, reply: S::Reply) -> Result<(), S::Reply> {
+        let Phase::Parked { framing, .. } = self.phase else { return Err(reply) };
+        self.phase = Phase::ResponseHead { reply, framing };
         Ok(())
     }
 
     /// The deadline for what [`waiting`](Self::waiting) says has passed.
     ///
     /// The next [`advance`](Self::advance) answers a request that was begun with 408 and ends; one that
-    /// waits for somebody else is answered 504 and the connection goes on; an idle connection, and one
-    /// whose answer is not taken, ends at once.
+    /// waits for a completion is answered 504 and the connection goes on; an idle connection, and one
+    /// whose response is not read, ends at once.
     pub fn expire(&mut self) {
-        let then = if self.wish == Wish::Serve { Then::Serve } else { Then::End };
-        self.wish = Wish::Expire { then };
+        let then = if self.shutdown == Shutdown::None { NextStep::Serve } else { NextStep::Close };
+        self.shutdown = Shutdown::Expired { then };
     }
 
     /// The server is going down: the request in progress, or else the next one, is the last.
     ///
-    /// Its answer says `Connection: close`, if its head is not written yet. An idle connection goes on
+    /// Its response says `Connection: close`, if its head is not written yet. An idle connection goes on
     /// waiting, because a request may be on its way already; [`expire`](Self::expire) ends it.
     pub fn drain(&mut self) {
-        if self.wish == Wish::Serve {
-            self.wish = Wish::Last;
+        if self.shutdown == Shutdown::None {
+            self.shutdown = Shutdown::AfterNext;
         }
     }
 
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
-        match self.wish {
-            Wish::Serve | Wish::Expire { then: Then::Serve } => false,
-            Wish::Last | Wish::End | Wish::Expire { then: Then::End } => true,
+        match self.shutdown {
+            Shutdown::None | Shutdown::Expired { then: NextStep::Serve } => false,
+            Shutdown::AfterNext
+            | Shutdown::AfterCurrent
+            | Shutdown::Expired { then: NextStep::Close } => true,
         }
     }
 
@@ -120,8 +122,10 @@ impl<S: Service> Conn<S> {
             Phase::Head(scan) if scan.is_idle() => Waiting::Idle,
             Phase::Head(_) => Waiting::Head,
             Phase::Body(_) => Waiting::Body,
-            Phase::Parked { .. } => Waiting::Answer,
-            Phase::Continue(_) | Phase::Answer { .. } | Phase::Reply { .. } => Waiting::Output,
+            Phase::Parked { .. } => Waiting::Completion,
+            Phase::Continue(_) | Phase::ResponseHead { .. } | Phase::ResponseBody { .. } => {
+                Waiting::Output
+            }
             Phase::Closed => Waiting::Closed,
         }
     }
@@ -137,51 +141,51 @@ impl<S: Service> fmt::Debug for Conn<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn")
             .field("waiting", &self.waiting())
-            .field("wish", &self.wish)
+            .field("shutdown", &self.shutdown)
             .finish_non_exhaustive()
     }
 }
 
-/// What the caller asked for, beyond serving.
+/// How the caller wants the connection to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Serve,
+enum Shutdown {
+    /// Not at all.
+    None,
     /// The request in progress, or the next, is the last.
-    Last,
+    AfterNext,
     /// The request in progress is the last, and there is no next.
-    End,
-    /// Heard by the next call; `then` is what was wished before.
-    Expire {
-        then: Then,
-    },
+    AfterCurrent,
+    /// A deadline has passed: the next call acts on it. `then` is what was to be done before that.
+    Expired { then: NextStep },
 }
 
-/// What a connection whose deadline passed was to do besides.
+/// What a connection does after its deadline has been dealt with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum NextStep {
     Serve,
-    End,
+    Close,
 }
 
-/// Where one connection stands. `W`, `R` and `A` are the service's `Work`, `Reply` and `Ask`.
+/// Where one connection stands. `W`, `R` and `A` are the service's `Work`, `Reply` and
+/// `Offload`.
 enum Phase<W, R, A> {
     /// Between requests, or in the middle of a head.
     Head(Scan),
     /// `100 Continue` is to be written, then the body read.
     Continue(Receive<W, R>),
     Body(Receive<W, R>),
-    /// Somebody else is asked; `ask` is there until it is taken.
+    /// The request is offloaded; `offload` is there until it is taken.
     Parked {
-        ask: Option<A>,
-        manner: Manner,
+        offload: Option<A>,
+        framing: ResponseFraming,
     },
-    /// The head of the answer is to be written.
-    Answer {
+    /// The head of the response is to be written.
+    ResponseHead {
         reply: R,
-        manner: Manner,
+        framing: ResponseFraming,
     },
-    /// `sent` of `len` bytes of the body of the answer were written.
-    Reply {
+    /// `sent` of `len` bytes of the body of the response were written.
+    ResponseBody {
         reply: R,
         sent: u64,
         len: u64,
@@ -194,24 +198,25 @@ enum Phase<W, R, A> {
 struct Receive<W, R> {
     body: Body,
     job: Job<W, R>,
-    manner: Manner,
+    framing: ResponseFraming,
 }
 
 /// What the body is for.
 enum Job<W, R> {
     Work(W),
-    /// Nothing: the answer is known.
+    /// Nothing: the response is known.
     Discard(R),
 }
 
-/// What the request head settled about its answer.
+/// What the request head decides about the response: whether its body is sent, and whether the connection
+/// persists.
 #[derive(Debug, Clone, Copy)]
-struct Manner {
+struct ResponseFraming {
     content: Content,
     connection: Connection,
 }
 
-/// Whether an answer has its content sent (RFC 9110 9.3.2).
+/// Whether the content of a response is sent (RFC 9110 9.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
     Send,
@@ -265,22 +270,24 @@ impl<W, R, A> Phase<W, R, A> {
     #[inline]
     fn step<S, O>(
         self,
-        wish: Wish,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         match self {
-            Self::Head(scan) => Self::step_head(scan, wish, io, cx),
+            Self::Head(scan) => Self::step_head(scan, shutdown, io, cx),
             Self::Continue(receive) => Self::step_continue(receive, io),
-            Self::Body(receive) => Self::step_body(receive, wish, io, cx),
+            Self::Body(receive) => Self::step_body(receive, shutdown, io, cx),
             Self::Parked { .. } => Flow::Stop(self, Next::Park),
-            Self::Answer { reply, manner } => Self::step_answer(reply, manner, wish, io, cx),
-            Self::Reply { reply, sent, len, after } => {
-                Self::step_reply(reply, sent, len, after, io, cx)
+            Self::ResponseHead { reply, framing } => {
+                Self::step_response_head(reply, framing, shutdown, io, cx)
+            }
+            Self::ResponseBody { reply, sent, len, after } => {
+                Self::step_response_body(reply, sent, len, after, io, cx)
             }
             Self::Closed => {
                 io.at = io.input.len();
@@ -291,18 +298,18 @@ impl<W, R, A> Phase<W, R, A> {
 
     fn step_head<S, O>(
         mut scan: Scan,
-        wish: Wish,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         if !scan.is_idle() {
-            return Self::step_head_in_pieces(scan, wish, io, cx);
+            return Self::step_head_in_pieces(scan, shutdown, io, cx);
         }
-        if wish == Wish::End {
+        if shutdown == Shutdown::AfterCurrent {
             return Flow::On(Self::Closed);
         }
         if io.rest().starts_with(b"\r") {
@@ -318,8 +325,8 @@ impl<W, R, A> Phase<W, R, A> {
         }
         let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         match head::parse_at_once(io.rest(), cx.limits, &mut room) {
-            Some(head) => Self::begin(&head, wish, io, cx),
-            None => Self::step_head_in_pieces(scan, wish, io, cx),
+            Some(head) => Self::begin(&head, shutdown, io, cx),
+            None => Self::step_head_in_pieces(scan, shutdown, io, cx),
         }
     }
 
@@ -328,17 +335,17 @@ impl<W, R, A> Phase<W, R, A> {
     #[inline(never)]
     fn step_head_in_pieces<S, O>(
         mut scan: Scan,
-        wish: Wish,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         let rest = io.rest();
         match scan.find_end(rest, cx.limits) {
-            Ok(Some(len)) => Self::step_whole_head(&rest[..len], wish, io, cx),
+            Ok(Some(len)) => Self::step_whole_head(&rest[..len], shutdown, io, cx),
             Ok(None) if !io.eof => Flow::Stop(Self::Head(scan), Next::More),
             Ok(None) => Flow::On(Self::refuse(Reject::HeadCutShort, Content::of_bytes(rest), cx)),
             Err(reject) => Flow::On(Self::refuse(reject, Content::of_bytes(rest), cx)),
@@ -349,40 +356,41 @@ impl<W, R, A> Phase<W, R, A> {
     #[inline(never)]
     fn step_whole_head<S, O>(
         head: &[u8],
-        wish: Wish,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         let mut room = head::EMPTY_ROOM;
         match head::parse_scanned(head, cx.limits, &mut room) {
-            Ok(parsed) => Self::begin(&parsed, wish, io, cx),
+            Ok(parsed) => Self::begin(&parsed, shutdown, io, cx),
             Err(reject) => Flow::On(Self::refuse(reject, Content::of_bytes(head), cx)),
         }
     }
 
-    /// A sound head was found: judge it, and ask the service.
+    /// A well-formed head was found: validate its framing, and hand it to the service.
     #[inline]
     fn begin<S, O>(
         head: &Head<'_>,
-        wish: Wish,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         let content = Content::of_bytes(io.rest());
         io.at += head.len;
-        let Framed { request, connection, expects_continue } = match frame::judge(head, cx.limits) {
-            Ok(framed) => framed,
-            Err(reject) => return Flow::On(Self::refuse(reject, content, cx)),
-        };
-        let manner = Manner { content: Content::of(request.method()), connection };
+        let Framed { request, connection, expects_continue } =
+            match frame::validate(head, cx.limits) {
+                Ok(framed) => framed,
+                Err(reject) => return Flow::On(Self::refuse(reject, content, cx)),
+            };
+        let framing = ResponseFraming { content: Content::of(request.method()), connection };
         let mut class = Class::default();
         let verdict = cx.service.accept(&request, &mut class);
         cx.observer.on_request(class);
@@ -392,7 +400,7 @@ impl<W, R, A> Phase<W, R, A> {
                     Verdict::Read(work) => cx.service.finish(work),
                     Verdict::Reply(reply) => Outcome::Reply(reply),
                 };
-                return Self::step_outcome(outcome, manner, wish, io, cx);
+                return Self::step_outcome(outcome, framing, shutdown, io, cx);
             }
             BodyLen::Length(len) => Body::Length(len),
             BodyLen::Chunked => Body::Chunked(Chunks::START),
@@ -402,16 +410,16 @@ impl<W, R, A> Phase<W, R, A> {
             //= RFC 9110 10.1.1: a final status before the body: the client may or may not send it
             //= now, so that where the next request begins is not known. Close.
             Verdict::Reply(reply) if expects_continue => {
-                let manner = Manner { connection: Connection::Close, ..manner };
-                return Self::step_answer(reply, manner, wish, io, cx);
+                let framing = ResponseFraming { connection: Connection::Close, ..framing };
+                return Self::step_response_head(reply, framing, shutdown, io, cx);
             }
             Verdict::Reply(reply) => Job::Discard(reply),
         };
-        let receive = Receive { body, job, manner };
+        let receive = Receive { body, job, framing };
         if expects_continue {
             return Flow::On(Self::Continue(receive));
         }
-        Self::step_body(receive, wish, io, cx)
+        Self::step_body(receive, shutdown, io, cx)
     }
 
     /// RFC 9110 15.2.1. Not sent to a client that did not wait for it.
@@ -428,19 +436,19 @@ impl<W, R, A> Phase<W, R, A> {
 
     fn step_body<S, O>(
         mut receive: Receive<W, R>,
-        wish: Wish,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
-        let manner = receive.manner;
+        let framing = receive.framing;
         loop {
             let piece = match receive.body.take(io.rest(), cx.limits) {
                 Ok(piece) => piece,
-                Err(reject) => return Flow::On(Self::refuse(reject, manner.content, cx)),
+                Err(reject) => return Flow::On(Self::refuse(reject, framing.content, cx)),
             };
             io.at += piece.taken;
             if let Job::Work(work) = &mut receive.job
@@ -453,10 +461,10 @@ impl<W, R, A> Phase<W, R, A> {
                     Job::Work(work) => cx.service.finish(work),
                     Job::Discard(reply) => Outcome::Reply(reply),
                 };
-                return Self::step_outcome(outcome, manner, wish, io, cx);
+                return Self::step_outcome(outcome, framing, shutdown, io, cx);
             }
             if io.is_over() {
-                return Flow::On(Self::refuse(Reject::BodyCutShort, manner.content, cx));
+                return Flow::On(Self::refuse(Reject::BodyCutShort, framing.content, cx));
             }
             if io.rest().is_empty() {
                 return Flow::Stop(Self::Body(receive), Next::More);
@@ -467,50 +475,52 @@ impl<W, R, A> Phase<W, R, A> {
     #[inline]
     fn step_outcome<S, O>(
         outcome: Outcome<R, A>,
-        manner: Manner,
-        wish: Wish,
+        framing: ResponseFraming,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         match outcome {
-            Outcome::Reply(reply) => Self::step_answer(reply, manner, wish, io, cx),
-            Outcome::Ask(ask) => Flow::Stop(Self::Parked { ask: Some(ask), manner }, Next::Park),
+            Outcome::Reply(reply) => Self::step_response_head(reply, framing, shutdown, io, cx),
+            Outcome::Offload(offload) => {
+                Flow::Stop(Self::Parked { offload: Some(offload), framing }, Next::Park)
+            }
         }
     }
 
-    fn step_answer<S, O>(
+    fn step_response_head<S, O>(
         reply: R,
-        manner: Manner,
-        wish: Wish,
+        framing: ResponseFraming,
+        shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         if io.out.left() < HEAD_OUT_MAX {
-            return Flow::Stop(Self::Answer { reply, manner }, Next::Flush);
+            return Flow::Stop(Self::ResponseHead { reply, framing }, Next::Flush);
         }
-        let is_last = wish != Wish::Serve || io.is_over();
-        let connection = if is_last { Connection::Close } else { manner.connection };
+        let is_last = shutdown != Shutdown::None || io.is_over();
+        let connection = if is_last { Connection::Close } else { framing.connection };
         let after = if connection == Connection::Close { After::Close } else { After::NextRequest };
         let context = HeadContext { date: cx.date, connection };
         let written = cx.service.head_into(&reply, &context, io.out.free());
         io.out.advance(written);
         cx.observer.on_response(cx.service.status(&reply));
-        let len = match manner.content {
+        let len = match framing.content {
             Content::Send => cx.service.body_len(&reply),
             Content::Omit => 0,
         };
-        Self::step_reply(reply, 0, len, after, io, cx)
+        Self::step_response_body(reply, 0, len, after, io, cx)
     }
 
-    fn step_reply<S, O>(
+    fn step_response_body<S, O>(
         reply: R,
         mut sent: u64,
         len: u64,
@@ -519,7 +529,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         while sent < len {
@@ -527,7 +537,7 @@ impl<W, R, A> Phase<W, R, A> {
             let free = io.out.free();
             let room = left.min(free.len());
             if room == 0 {
-                return Flow::Stop(Self::Reply { reply, sent, len, after }, Next::Flush);
+                return Flow::Stop(Self::ResponseBody { reply, sent, len, after }, Next::Flush);
             }
             let written = cx.service.body_into(&reply, sent, &mut free[..room]);
             assert!(written > 0, "a service gave nothing of a body that has not ended");
@@ -548,20 +558,21 @@ impl<W, R, A> Phase<W, R, A> {
     /// The deadline passed in this phase.
     fn expire<S, O>(self, io: &Io<'_, '_, '_>, cx: &mut Context<'_, S, O>) -> Self
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         match self {
             Self::Head(scan) if !scan.is_idle() => {
                 Self::refuse(Reject::HeadTimeout, Content::of_bytes(io.input), cx)
             }
-            Self::Body(receive) => Self::refuse(Reject::BodyTimeout, receive.manner.content, cx),
-            Self::Parked { manner, .. } => {
-                Self::Answer { reply: cx.service.refuse(Status::S504), manner }
+            Self::Body(receive) => Self::refuse(Reject::BodyTimeout, receive.framing.content, cx),
+            Self::Parked { framing, .. } => {
+                Self::ResponseHead { reply: cx.service.refuse(Status::S504), framing }
             }
-            Self::Head(_) | Self::Continue(_) | Self::Answer { .. } | Self::Reply { .. } => {
-                Self::Closed
-            }
+            Self::Head(_)
+            | Self::Continue(_)
+            | Self::ResponseHead { .. }
+            | Self::ResponseBody { .. } => Self::Closed,
             Self::Closed => Self::Closed,
         }
     }
@@ -570,12 +581,15 @@ impl<W, R, A> Phase<W, R, A> {
     #[cold]
     fn refuse<S, O>(reject: Reject, content: Content, cx: &mut Context<'_, S, O>) -> Self
     where
-        S: Service<Work = W, Reply = R, Ask = A>,
+        S: Service<Work = W, Reply = R, Offload = A>,
         O: Observer,
     {
         cx.observer.on_reject(reject);
         let reply = cx.service.refuse(reject.status());
-        Self::Answer { reply, manner: Manner { content, connection: Connection::Close } }
+        Self::ResponseHead {
+            reply,
+            framing: ResponseFraming { content, connection: Connection::Close },
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a sound head means to the protocol: method, target, host, framing, persistence.
+//! What a well-formed head means to the protocol: method, target, host, framing, persistence.
 
 use crate::head::Head;
 use crate::list;
@@ -14,9 +14,9 @@ pub(crate) struct Framed<'a> {
     pub(crate) expects_continue: bool,
 }
 
-/// Judges `head`. Framing is refused when in doubt, never repaired.
+/// Validates `head`. Framing is refused when in doubt, never repaired.
 #[inline]
-pub(crate) fn judge<'a>(head: &Head<'a>, limits: &Limits) -> Result<Framed<'a>, Reject> {
+pub(crate) fn validate<'a>(head: &Head<'a>, limits: &Limits) -> Result<Framed<'a>, Reject> {
     let method = Method::from_name(head.method).ok_or(Reject::UnknownMethod)?;
     let (target, authority) = target::parse(head.target, method)?;
     let known = Known::collect(head)?;

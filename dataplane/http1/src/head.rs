@@ -1,9 +1,9 @@
-//! Finds and cuts a request head: lines, tokens and bytes. What they mean is judged in `frame`.
+//! Finds and cuts a request head: lines, tokens and bytes. `frame` validates what they mean.
 //!
 //! Two ways, one verdict. [`parse_at_once`] runs httparse over bytes that were never looked at, and
 //! only ever says yes: a head that is whole and flawless. Everything else, a head in pieces above
 //! all, goes to [`Scan`], which looks at every byte once, however the bytes are cut, and alone
-//! decides what is refused and why. So an answer depends on the bytes, never on how they arrived.
+//! decides what is refused and why. So a response depends on the bytes, never on how they arrived.
 
 use core::mem::MaybeUninit;
 
@@ -130,7 +130,7 @@ impl Scan {
                 _ => {}
             }
         }
-        // Said as soon as it is sure, so that a buffer of just that many bytes can tell.
+        // Refused as soon as it is certain, so that a buffer of just that many bytes is enough.
         if self.seen >= limits.head_len_max { Err(Reject::HeadTooLong) } else { Ok(None) }
     }
 

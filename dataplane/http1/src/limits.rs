@@ -21,7 +21,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The guard rails of a server that was not told otherwise.
+    /// The limits of a server that is not configured otherwise.
     pub const DEFAULT: Self = Self {
         head_len_max: 16 * 1024,
         line_len_max: 8 * 1024,

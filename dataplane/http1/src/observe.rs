@@ -6,12 +6,12 @@ use crate::{Class, Reject, Status};
 pub trait Observer {
     /// A request head was complete and valid, framing included, and the service has put it in `class`.
     fn on_request(&mut self, class: Class);
-    /// The head of a final answer was written. Interim answers are not told.
+    /// The head of a final response was written. Not called for interim responses.
     fn on_response(&mut self, status: Status);
-    /// The last byte of a final answer was written, head or body.
+    /// The last byte of a final response was written, head or body.
     fn on_response_end(&mut self);
     /// The protocol refused a request; [`on_response`](Self::on_response) follows unless the
-    /// connection is lost before the answer finds room.
+    /// connection is lost before the response finds room.
     fn on_reject(&mut self, reject: Reject);
 }
 

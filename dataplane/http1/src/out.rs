@@ -1,4 +1,4 @@
-//! Where answers are written: a view of free room that the caller lends for one call.
+//! Where responses are written: a view of free room that the caller lends for one call.
 
 /// Contiguous free room, filled from the front. `len() <= capacity` always.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use crate::{HttpDate, Limits};
 /// What [`Conn::advance`](crate::Conn::advance) works with and does not own.
 #[derive(Debug)]
 pub struct Context<'a, S, O> {
-    /// What is answered.
+    /// What answers requests.
     pub service: &'a S,
     /// What one request may cost.
     pub limits: &'a Limits,
@@ -34,8 +34,8 @@ pub enum Next {
     More,
     /// More room: `out` is full, or has less than [`HEAD_OUT_MAX`] left and a head is due.
     Flush,
-    /// An answer from somebody else: see [`Conn::take_ask`](crate::Conn::take_ask) and
-    /// [`Conn::answer`](crate::Conn::answer).
+    /// The completion of an offload: see [`Conn::take_offload`](crate::Conn::take_offload) and
+    /// [`Conn::complete`](crate::Conn::complete).
     Park,
     /// Everything is in `out`: send it, half-close, discard further input.
     Close,
@@ -50,9 +50,9 @@ pub enum Waiting {
     Head,
     /// The rest of a request body.
     Body,
-    /// The answer to what was asked of somebody else.
-    Answer,
-    /// Room: an answer is not wholly written.
+    /// The completion of an offload.
+    Completion,
+    /// Room: a response is not wholly written.
     Output,
     /// Nothing: the connection is over.
     Closed,

@@ -5,7 +5,7 @@ use crate::Status;
 /// Declares the reasons once: enum, list, names and statuses cannot disagree.
 macro_rules! rejects {
     ($($(#[$doc:meta])+ $variant:ident $name:literal $status:ident,)+) => {
-        /// A reason to refuse a request. The connection ends with the answer to it.
+        /// A reason to refuse a request. The connection ends with the response to it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reject {
             $($(#[$doc])+ $variant,)+

@@ -1,11 +1,11 @@
-//! What the protocol tells a service when it is to write the head of an answer.
+//! What the protocol passes to a service that is to write the head of a response.
 
 use crate::HttpDate;
 
-/// No head of an answer is longer than this, in bytes, from status line to empty line.
+/// No head of a response is longer than this, in bytes, from status line to empty line.
 pub const HEAD_OUT_MAX: usize = 1024;
 
-/// The fields of an answer that the service cannot know: they depend on now and on the connection.
+/// The fields of a response that the service cannot know: they depend on now and on the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadContext<'a> {
     /// For the `Date` field (RFC 9110 6.6.1).
@@ -14,12 +14,12 @@ pub struct HeadContext<'a> {
     pub connection: Connection,
 }
 
-/// What becomes of the connection after an answer, and how the head says it.
+/// What becomes of the connection after a response, and how the head says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
     /// It persists and nothing need be said: HTTP/1.1 (RFC 9112 9.3).
     Implicit,
-    /// It ends with this answer (RFC 9112 9.6).
+    /// It ends with this response (RFC 9112 9.6).
     Close,
     /// It persists because an HTTP/1.0 client asked for it (RFC 9112 C.2.2).
     KeepAlive,

@@ -1,4 +1,4 @@
-//! The seam between the protocol and what the appliance says.
+//! The interface between the protocol and the application.
 //!
 //! [`Conn`](crate::Conn) decides *when* something is answered and how it is framed; a [`Service`]
 //! decides *what*. A service is shared by every connection of every core: it is immutable, and
@@ -10,30 +10,30 @@ use crate::{HeadContext, Request, Status};
 ///
 /// Order of calls for one request: `accept`, then (if it said [`Verdict::Read`]) `on_body` for
 /// every piece of the body and `finish`; then `head_into` once and `body_into` until the body has
-/// left. Where `finish` said [`Outcome::Ask`], the answer comes from somebody else in between.
+/// left. Where `finish` returned [`Outcome::Offload`], the reply comes from another thread in between.
 /// A request that is refused midway, or whose connection ends, loses its `Work` without `finish`.
 pub trait Service {
     /// What a request accumulates while its body arrives.
     type Work;
-    /// The chosen answer: small, and enough to produce any byte of it again.
+    /// The chosen response: small, and enough to produce any byte of it again.
     type Reply;
-    /// What has to be asked of somebody else before there is an answer.
-    type Ask;
+    /// Work that another thread has to do before there is a response.
+    type Offload;
 
-    /// A request head is complete and its framing is valid. A service that tells classes of requests apart
+    /// A request head is complete and its framing is valid. A service that distinguishes classes of requests
     /// puts this one's into `class`. (An argument, since a larger result costs a copy a request.)
     fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Self::Work, Self::Reply>;
 
     /// The next piece of the request body, transfer coding removed. Never empty; cut anywhere.
     fn on_body(&self, work: &mut Self::Work, piece: &[u8]);
 
-    /// The body is complete: choose the answer, or say what has to be asked first.
-    fn finish(&self, work: Self::Work) -> Outcome<Self::Reply, Self::Ask>;
+    /// The body is complete: choose the response, or return the work that has to be done first.
+    fn finish(&self, work: Self::Work) -> Outcome<Self::Reply, Self::Offload>;
 
-    /// The request cannot be answered as it should: the answer for `status`, a short text.
+    /// The request cannot be answered as it should: the response for `status`, a short text.
     fn refuse(&self, status: Status) -> Self::Reply;
 
-    /// Status of an answer.
+    /// Status of a response.
     fn status(&self, reply: &Self::Reply) -> Status;
 
     /// Length of the body in bytes. Zero for 204 and 304. For HEAD the protocol sends none of it.
@@ -55,21 +55,21 @@ pub trait Service {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Class(pub u8);
 
-/// What a service says of a request head.
+/// What a service decides on a request head.
 #[derive(Debug)]
 pub enum Verdict<W, R> {
-    /// The body (perhaps empty) is wanted: read it, then ask [`Service::finish`].
+    /// The body (perhaps empty) is wanted: read it, then call [`Service::finish`].
     Read(W),
-    /// The answer is known. A body, if there is one, is read and thrown away.
+    /// The response is known. A body, if there is one, is read and thrown away.
     Reply(R),
 }
 
-/// What a service says of a whole request.
+/// What a service decides on a whole request.
 #[derive(Debug)]
 pub enum Outcome<R, A> {
-    /// The answer is known.
+    /// The response is known.
     Reply(R),
-    /// Somebody else has to be asked: the connection is parked until
-    /// [`Conn::answer`](crate::Conn::answer).
-    Ask(A),
+    /// Another thread has to do this work: the connection is parked until
+    /// [`Conn::complete`](crate::Conn::complete).
+    Offload(A),
 }

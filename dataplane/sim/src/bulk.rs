@@ -2,7 +2,7 @@
 //! and digested.
 //!
 //! `GET /down/N` answers N bytes, each a function of its offset; `POST /up` answers
-//! `length digest`; `/ask/N`, with whatever method and body, has to be asked of control; everything else
+//! `length digest`; `/offload/N`, with whatever method and body, is offloaded to control; everything else
 //! is 404. HEAD is GET without content.
 
 use core::fmt::Write;
@@ -83,20 +83,20 @@ pub fn download_byte(at: u64) -> u8 {
 pub enum BulkWork {
     /// An upload, so far.
     Upload(Digest),
-    /// Something for control.
-    Ask(u64),
+    /// An offload.
+    Offload(u64),
 }
 
 impl Service for Bulk {
     type Work = BulkWork;
     type Reply = BulkReply;
     /// The number in the path.
-    type Ask = u64;
+    type Offload = u64;
 
     fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<BulkWork, BulkReply> {
         let path = str::from_utf8(request.target().path()).unwrap_or_default();
-        if let Some(number) = path.strip_prefix("/ask/").and_then(|text| text.parse().ok()) {
-            return Verdict::Read(BulkWork::Ask(number));
+        if let Some(number) = path.strip_prefix("/offload/").and_then(|text| text.parse().ok()) {
+            return Verdict::Read(BulkWork::Offload(number));
         }
         match (request.method(), path, path.strip_prefix("/down/")) {
             (Method::Post | Method::Put, "/up", _) => {
@@ -119,7 +119,7 @@ impl Service for Bulk {
     fn finish(&self, work: BulkWork) -> Outcome<BulkReply, u64> {
         match work {
             BulkWork::Upload(digest) => Outcome::Reply(BulkReply::Upload(digest)),
-            BulkWork::Ask(number) => Outcome::Ask(number),
+            BulkWork::Offload(number) => Outcome::Offload(number),
         }
     }
 

@@ -1,12 +1,12 @@
 //! Control's side of the workers in a world.
 
-use engine::link::{Command, ControlEnd, Event};
+use engine::control_queue::{Command, ControlEnd, Event};
 use engine::{CoreStats, Latencies};
 use http1::Service;
 
-/// Plays control beside one worker: called at every step of the world with the time in microseconds;
-/// answers what is asked, installs services.
-pub type Clerk<S> = Box<dyn FnMut(&ControlEnd<S>, u64)>;
+/// The part of control that a test plays beside one worker: called at every step of the world with the time in
+/// microseconds; completes offloads, installs services.
+pub type ControlFn<S> = Box<dyn FnMut(&ControlEnd<S>, u64)>;
 
 /// Control of one worker, whatever it serves with.
 pub trait Control {
@@ -24,17 +24,17 @@ pub trait Control {
     fn stats(&self) -> &CoreStats;
     /// The worker's histograms.
     fn latencies(&self) -> &Latencies;
-    /// It is `micros`: whoever plays control has its turn.
-    fn tend(&mut self, micros: u64);
+    /// Does what is due at `micros`.
+    fn poll(&mut self, micros: u64);
 }
 
-/// A link's end with somebody at it.
-pub(crate) struct Desk<S: Service> {
+/// Control's end of one worker's queues, and what the test does there.
+pub(crate) struct TestControl<S: Service> {
     pub(crate) end: ControlEnd<S>,
-    pub(crate) clerk: Clerk<S>,
+    pub(crate) control: ControlFn<S>,
 }
 
-impl<S: Service> Control for Desk<S> {
+impl<S: Service> Control for TestControl<S> {
     fn retire(&self) {
         assert!(self.end.send(Command::Retire).is_ok(), "the command ring has room");
     }
@@ -63,7 +63,7 @@ impl<S: Service> Control for Desk<S> {
         self.end.latencies()
     }
 
-    fn tend(&mut self, micros: u64) {
-        (self.clerk)(&self.end, micros);
+    fn poll(&mut self, micros: u64) {
+        (self.control)(&self.end, micros);
     }
 }

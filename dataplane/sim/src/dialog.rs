@@ -1,7 +1,7 @@
 //! One TCP connection spoken by hand, segment by segment.
 
+use crate::appliance::{APPLIANCE, HTTP_PORT};
 use crate::raw::{Heard, Segment, flag};
-use crate::setup::{APPLIANCE, HTTP_PORT};
 use crate::world::{RawId, World};
 
 /// A connection whose client side is the test.

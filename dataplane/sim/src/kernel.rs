@@ -1,4 +1,4 @@
-//! The kernel's end of the exception path, played by a test: it takes and sends frames when it is told to.
+//! The kernel's end of the exception path, played by a test: it takes and sends frames when the test calls it.
 
 use engine::exception::KernelPort;
 

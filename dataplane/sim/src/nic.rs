@@ -1,6 +1,6 @@
 //! The simulated queue pair: [`Nic`] is the worker's end, [`Wire`] the network's end.
 //!
-//! Every buffer is allocated when the pair is made and comes home when its frame or blank is dropped,
+//! Every buffer is allocated when the pair is made and comes home when its frame or transmit buffer is dropped,
 //! so a worker on this NIC can be held to "no allocation after start".
 //! Invariant: buffers of a pool = free + in rings + in the hands of the worker.
 
@@ -14,7 +14,7 @@ use engine::{BURST_MAX, Burst, Capabilities, NicLosses, RxChecksums, TxOffload};
 use crate::checksum;
 use crate::segmentation::{self, Cut};
 
-/// Bytes of the largest link header: Ethernet with one VLAN tag.
+/// Bytes of the largest Ethernet header, with one VLAN tag.
 const LINK_HEADER_MAX: usize = 18;
 
 /// What a simulated queue pair is made of.
@@ -24,7 +24,7 @@ pub struct NicPlan {
     pub receive_ring: usize,
     /// Buffers of the receive pool: those in the ring and those the worker holds.
     pub receive_pool: usize,
-    /// Frames that fit in the transmit ring: while so many wait to leave there is no blank to be had.
+    /// Frames that fit in the transmit ring: while so many wait to leave there is no transmit buffer to be had.
     pub transmit_ring: usize,
     /// Buffers of the transmit pool.
     pub transmit_pool: usize,
@@ -125,7 +125,7 @@ impl Shared {
 
 #[derive(Debug)]
 struct Queued {
-    blank: Blank,
+    tx_buffer: TxBuffer,
     len: usize,
     offload: TxOffload,
 }
@@ -143,7 +143,7 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// Whether a blank can be had now; if not, the reason is counted.
+    /// Whether a transmit buffer can be had now; if not, the reason is counted.
     fn room(&mut self) -> bool {
         let queued = self.staged.len() + self.shared.transmit_ring.len();
         if queued >= self.shared.plan.transmit_ring {
@@ -160,7 +160,7 @@ impl Nic {
 
 impl engine::Nic for Nic {
     type Frame = Frame;
-    type Blank = Blank;
+    type TxBuffer = TxBuffer;
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -182,11 +182,11 @@ impl engine::Nic for Nic {
         self.room()
     }
 
-    fn blank(&mut self) -> Option<Blank> {
+    fn tx_buffer(&mut self) -> Option<TxBuffer> {
         if !self.room() {
             return None;
         }
-        self.shared.transmit_pool.take().map(Blank)
+        self.shared.transmit_pool.take().map(TxBuffer)
     }
 
     fn large_ready(&mut self) -> bool {
@@ -204,12 +204,12 @@ impl engine::Nic for Nic {
         ready
     }
 
-    fn large_blank(&mut self) -> Option<Blank> {
-        if self.large_ready() { self.shared.large_pool.take().map(Blank) } else { None }
+    fn large_tx_buffer(&mut self) -> Option<TxBuffer> {
+        if self.large_ready() { self.shared.large_pool.take().map(TxBuffer) } else { None }
     }
 
-    fn submit(&mut self, blank: Blank, len: usize, offload: TxOffload) {
-        assert!(len <= blank.0.bytes().len(), "a frame is no longer than its buffer");
+    fn submit(&mut self, tx_buffer: TxBuffer, len: usize, offload: TxOffload) {
+        assert!(len <= tx_buffer.0.bytes().len(), "a frame is no longer than its buffer");
         assert!(
             offload == TxOffload::None || self.shared.plan.transmit_checksums,
             "checksums were left to a NIC that does not do them"
@@ -218,8 +218,11 @@ impl engine::Nic for Nic {
         assert!(!segments || self.shared.plan.segmentation_max > 0, "a NIC that does not segment");
         let most = LINK_HEADER_MAX + self.shared.plan.ip_mtu;
         assert!(segments || len <= most, "a frame is no longer than the MTU");
-        assert!(self.staged.len() < self.staged.capacity(), "more blanks than the pool has");
-        self.staged.push_back(Queued { blank, len, offload });
+        assert!(
+            self.staged.len() < self.staged.capacity(),
+            "more transmit buffers than the pool has"
+        );
+        self.staged.push_back(Queued { tx_buffer, len, offload });
     }
 
     fn flush(&mut self) {
@@ -270,9 +273,9 @@ impl engine::Frame for Frame {
 
 /// An empty transmit buffer; it goes home when it is dropped.
 #[derive(Debug)]
-pub struct Blank(Buffer);
+pub struct TxBuffer(Buffer);
 
-impl AsMut<[u8]> for Blank {
+impl AsMut<[u8]> for TxBuffer {
     fn as_mut(&mut self) -> &mut [u8] {
         self.0.bytes_mut()
     }
@@ -329,7 +332,7 @@ impl Wire {
             return true;
         }
         let Some(mut queued) = self.shared.transmit_ring.pop() else { return false };
-        let frame = &mut queued.blank.0.bytes_mut()[..queued.len];
+        let frame = &mut queued.tx_buffer.0.bytes_mut()[..queued.len];
         self.collected += 1;
         match queued.offload {
             TxOffload::None => take(frame),
@@ -450,12 +453,12 @@ mod tests {
     fn order_is_kept_and_buffers_come_home() {
         let (mut nic, mut wire) = NicPlan { transmit_ring: 2, ..NicPlan::default() }.build();
         for byte in [1, 2] {
-            let mut blank = nic.blank().expect("room for two");
-            blank.as_mut()[0] = byte;
-            nic.submit(blank, 1, TxOffload::None);
+            let mut tx_buffer = nic.tx_buffer().expect("room for two");
+            tx_buffer.as_mut()[0] = byte;
+            nic.submit(tx_buffer, 1, TxOffload::None);
         }
         assert!(!nic.ready());
-        assert!(nic.blank().is_none());
+        assert!(nic.tx_buffer().is_none());
         assert!(!wire.collect(|_| ()), "nothing leaves before the doorbell");
         nic.flush();
         let mut seen = Vec::new();
@@ -484,13 +487,13 @@ mod tests {
     fn a_squeezed_pool_is_seen_and_given_back() {
         let (mut nic, mut wire) = NicPlan::default().build();
         wire.squeeze(1);
-        let blank = nic.blank();
-        assert!(blank.is_some());
+        let tx_buffer = nic.tx_buffer();
+        assert!(tx_buffer.is_some());
         assert!(!nic.ready());
         assert_eq!((nic.losses().tx_pool_empty, nic.losses().tx_ring_full), (1, 0));
         wire.squeeze(usize::MAX);
         assert!(nic.ready());
-        drop(blank);
+        drop(tx_buffer);
         assert_eq!(wire.away(), (0, 0));
     }
 }

@@ -1,31 +1,16 @@
-//! What a simulated world is made of, and the one line of it that is the appliance.
+//! The parameters of a simulated world.
 
-use core::net::Ipv4Addr;
-use std::sync::Arc;
+use engine::{CorePlan, Deadlines};
+use http1::{HEAD_OUT_MAX, Limits};
 
-use engine::exception::{self, KernelPort};
-use engine::link::{self, ControlEnd, WallClock};
-use engine::sleep::Waker;
-use engine::{Buffer, CorePlan, Deadlines, Nic, Now, Worker, spread};
-use http1::{HEAD_OUT_MAX, Limits, Service};
-
-use crate::control::{Clerk, Control, Desk};
+use crate::appliance::{APPLIANCE, HTTP_PORT};
 use crate::network::Faults;
 use crate::nic::NicPlan;
-use crate::raw::Address;
-use crate::world::{Turn, World};
-
-/// Where the appliance is in every simulated world.
-pub const APPLIANCE: Address =
-    Address { mac: [0x02, 0x50, 0x4c, 0x58, 0, 1], ip: Ipv4Addr::new(198, 18, 0, 2) };
-
-/// The TCP port it answers on.
-pub const HTTP_PORT: u16 = 8080;
 
 /// Runs one turn; may put something around it, such as a ban on allocation.
 pub type Seal = fn(&mut dyn FnMut() -> bool) -> bool;
 
-/// Everything that decides a world. Change fields, then [`build`](Self::build).
+/// Everything that decides a world. Change fields, then `build`.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Decides every fault, every delay and the clients' numbers; printed when a test fails.
@@ -40,7 +25,7 @@ pub struct Setup {
     pub away: Faults,
     /// Whether the transmit ring stops now and then, and the pool runs low.
     pub stalls: bool,
-    /// Workers: with more than one they share the queue through the software spreader.
+    /// Workers: with more than one they share the queue through software steering.
     pub workers: usize,
     /// Requests of one worker that may wait for control.
     pub parked: usize,
@@ -121,92 +106,4 @@ impl Setup {
             ..plain
         }
     }
-
-    /// A world in which workers with `service` are the appliance. Nobody answers what they ask.
-    pub fn build<S: Service + Send + Sync + 'static>(&self, service: &Arc<S>) -> World {
-        self.build_with(service, || Box::new(|_, _| ()))
-    }
-
-    /// The same with somebody at control's end of each worker, made by `clerk`.
-    pub fn build_with<S: Service + Send + Sync + 'static>(
-        &self,
-        service: &Arc<S>,
-        mut clerk: impl FnMut() -> Clerk<S>,
-    ) -> World {
-        let (nic, wire) = self.nic.build();
-        let wall = WallClock::new(UNIX_START);
-        let now = now_at(self.origin);
-        let mut workers: Vec<Box<dyn Turn>> = Vec::new();
-        let mut controls: Vec<Box<dyn Control>> = Vec::new();
-        let mut kernels = Vec::new();
-        let mut hire = |hired: Hired<S>| {
-            workers.push(hired.worker);
-            kernels.extend(hired.kernel);
-            controls.push(Box::new(Desk { end: hired.end, clerk: clerk() }));
-        };
-        if self.workers == 1 {
-            hire(self.worker(nic, service, &wall, now));
-        } else {
-            let wakers = vec![Waker::never(); self.workers];
-            let (hub, spokes) = spread::split(nic, &wakers, self.lent(), self.core.seed);
-            hire(self.worker(hub, service, &wall, now));
-            for spoke in spokes {
-                hire(self.worker(spoke, service, &wall, now));
-            }
-        }
-        let mut world = World::new(self, wire, workers, controls, wall);
-        world.kernels = kernels;
-        world
-    }
-
-    /// Transmit buffers to lend to each spoke: half of the pool stays with the hub.
-    fn lent(&self) -> usize {
-        spread::LENT.min(self.nic.transmit_pool / 2 / (self.workers - 1))
-    }
-
-    fn worker<N: Nic + 'static, S: Service + Send + Sync + 'static>(
-        &self,
-        nic: N,
-        service: &Arc<S>,
-        wall: &Arc<WallClock>,
-        now: Now,
-    ) -> Hired<S>
-    where
-        N::Frame: Send,
-    {
-        let (end, worker_end) = link::pair(wall, self.parked);
-        let mut buffers = |len| Buffer::Owned(vec![0; len]);
-        let core = self.core.clone();
-        let path = self.exception.then(|| {
-            let (kernel, worker) = (Waker::never(), Waker::never());
-            exception::pair(&core, &worker_end, self.nic.ip_mtu, kernel, worker)
-        });
-        let worker = Worker::new(core, nic, Arc::clone(service), worker_end, &mut buffers, now);
-        match path {
-            None => Hired { worker: Box::new(worker), end, kernel: None },
-            Some((kernel, path)) => Hired {
-                worker: Box::new(worker.with_exception(path)),
-                end,
-                kernel: Some(Box::new(kernel)),
-            },
-        }
-    }
-}
-
-/// A worker with what belongs to it.
-struct Hired<S: Service> {
-    worker: Box<dyn Turn>,
-    end: ControlEnd<S>,
-    kernel: Option<Box<dyn KernelPort>>,
-}
-
-/// Seconds since 1970 when a world starts: 2026-01-01T00:00:00Z.
-pub const UNIX_START: u64 = 1_767_225_600;
-
-/// The simulated processor's clock rate.
-const CYCLES_PER_MICRO: u64 = 2_000;
-
-/// What a worker is told at virtual time `micros`.
-pub(crate) fn now_at(micros: u64) -> Now {
-    Now { cycles: micros * CYCLES_PER_MICRO, micros }
 }

@@ -1,18 +1,18 @@
 //! The appliance, a network and its clients on one virtual clock.
 //!
-//! Single-threaded and deterministic: a world is a function of its [`Setup`] and of what the test asks
-//! of it. Time jumps to the next thing that can happen, at most [`TICK`] at once, since workers do not
+//! Single-threaded and deterministic: a world is a function of its [`Setup`] and of the calls that the test
+//! makes. Time jumps to the next thing that can happen, at most [`TICK`] at once, since workers do not
 //! say when they want to be called.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use engine::control_queue::{Event, WallClock};
 use engine::exception::KernelPort;
-use engine::link::{Event, WallClock};
 use engine::{Latencies, Nic, Now, Worker};
 use http1::Service;
 
-use crate::answer::Answer;
+use crate::appliance::{APPLIANCE, HTTP_PORT, UNIX_START, now_at};
 use crate::capture::Capture;
 use crate::control::Control;
 use crate::host::{Host, HostPlan, LineId, Phase, Reading};
@@ -20,7 +20,8 @@ use crate::moved;
 use crate::network::{Network, Port};
 use crate::nic::Wire;
 use crate::raw::{Address, Heard};
-use crate::setup::{APPLIANCE, HTTP_PORT, Setup, UNIX_START, now_at};
+use crate::response::Response;
+use crate::setup::Setup;
 use crate::stalls::Stalls;
 
 /// The longest step of virtual time, in microseconds.
@@ -29,8 +30,8 @@ pub const TICK: u64 = 1_000;
 /// What a turn that found something to do takes, in microseconds.
 const BUSY_TURN: u64 = 2;
 
-/// How long the verbs that wait for something wait, in microseconds.
-const PATIENCE: u64 = 120_000_000;
+/// How long the methods that wait for something wait, in microseconds.
+const TIMEOUT: u64 = 120_000_000;
 
 /// One core of the appliance, or whatever a test puts in its place.
 pub trait Turn {
@@ -191,7 +192,7 @@ impl World {
         }
         self.deliver();
         let busy = self.turn();
-        self.controls.iter_mut().for_each(|control| control.tend(self.now));
+        self.controls.iter_mut().for_each(|control| control.poll(self.now));
         self.collect();
         self.poll_hosts();
         let next = if busy { self.now + BUSY_TURN } else { self.next_event() };
@@ -283,7 +284,7 @@ impl World {
     pub fn client(&mut self) -> ConnId {
         let host = self.host();
         let conn = self.connect(host);
-        if !self.run_until(PATIENCE, |world| world.phase(conn) != Phase::Opening) {
+        if !self.run_until(TIMEOUT, |world| world.phase(conn) != Phase::Opening) {
             self.fail("the connection does not open");
         }
         conn
@@ -324,41 +325,41 @@ impl World {
         self.hosts[conn.host.0].1.acknowledged(conn.line)
     }
 
-    /// What was read and not yet taken by [`answer`](Self::answer) or [`expect`](Self::expect).
+    /// What was read and not yet taken by [`response`](Self::response) or [`expect`](Self::expect).
     pub fn received(&self, conn: ConnId) -> &[u8] {
         self.hosts[conn.host.0].1.received(conn.line)
     }
 
-    /// Waits for the next answer and takes it.
+    /// Waits for the next response and takes it.
     #[track_caller]
-    pub fn answer(&mut self, conn: ConnId) -> Answer {
-        self.next_answer(conn, false)
+    pub fn response(&mut self, conn: ConnId) -> Response {
+        self.next_response(conn, false)
     }
 
-    /// Waits for the head of the answer to a HEAD request and takes it.
+    /// Waits for the head of the response to a HEAD request and takes it.
     #[track_caller]
-    pub fn answer_to_head(&mut self, conn: ConnId) -> Answer {
-        self.next_answer(conn, true)
+    pub fn response_to_head(&mut self, conn: ConnId) -> Response {
+        self.next_response(conn, true)
     }
 
     #[track_caller]
-    fn next_answer(&mut self, conn: ConnId, to_head: bool) -> Answer {
+    fn next_response(&mut self, conn: ConnId, to_head: bool) -> Response {
         let mut found = None;
         let mut seen = usize::MAX;
-        let in_time = self.run_until(PATIENCE, |world| {
+        let in_time = self.run_until(TIMEOUT, |world| {
             let received = world.received(conn);
             if received.len() != seen {
                 seen = received.len();
-                found = Answer::read(received, to_head);
+                found = Response::read(received, to_head);
             }
             found.is_some() || !matches!(world.phase(conn), Phase::Opening | Phase::Open)
         });
-        let Some((answer, len)) = found else {
+        let Some((response, len)) = found else {
             let (phase, got) = (self.phase(conn), self.received(conn).len());
-            self.fail(format!("no answer (in time: {in_time}, {phase:?}, {got} bytes)"))
+            self.fail(format!("no response (in time: {in_time}, {phase:?}, {got} bytes)"))
         };
         self.machine(conn.host).take_received(conn.line, len);
-        answer
+        response
     }
 
     /// Waits for exactly `bytes` and takes them.
@@ -366,7 +367,7 @@ impl World {
     pub fn expect(&mut self, conn: ConnId, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         let there = |world: &mut Self| world.received(conn).len() >= bytes.len();
-        if !self.run_until(PATIENCE, there) || !self.received(conn).starts_with(bytes) {
+        if !self.run_until(TIMEOUT, there) || !self.received(conn).starts_with(bytes) {
             let got = String::from_utf8_lossy(self.received(conn)).into_owned();
             self.fail(format!("expected {:?}, got {got:?}", String::from_utf8_lossy(bytes)));
         }
@@ -376,7 +377,7 @@ impl World {
     /// Waits until the connection is in `phase`.
     #[track_caller]
     pub fn expect_phase(&mut self, conn: ConnId, phase: Phase) {
-        if !self.run_until(PATIENCE, |world| world.phase(conn) == phase) {
+        if !self.run_until(TIMEOUT, |world| world.phase(conn) == phase) {
             self.fail(format!("the connection is {:?}, not {phase:?}", self.phase(conn)));
         }
     }
@@ -426,7 +427,7 @@ impl World {
     /// Waits for a frame.
     #[track_caller]
     pub fn hear(&mut self, raw: RawId) -> Heard {
-        let Some(heard) = self.hear_within(raw, PATIENCE) else {
+        let Some(heard) = self.hear_within(raw, TIMEOUT) else {
             self.fail("the appliance says nothing")
         };
         heard
@@ -553,13 +554,13 @@ impl World {
     }
 
     /// Waits until nothing is under way, then checks that nothing is left: no connection, every buffer
-    /// home, every frame accounted for. Ends the world, since spokes of the spreader keep transmit
-    /// buffers at hand for as long as they are there.
+    /// home, every frame accounted for. Ends the world, since worker queues keep
+    /// transmit buffers at hand for as long as they are there.
     #[track_caller]
     pub fn end(mut self) {
         let over =
             |world: &mut Self| world.network.under_way() == 0 && world.open_connections() == 0;
-        if !self.run_until(PATIENCE, over) {
+        if !self.run_until(TIMEOUT, over) {
             let (frames, open) = (self.network.under_way(), self.open_connections());
             self.fail(format!("it does not end: {open} connections, {frames} frames under way"));
         }

@@ -10,7 +10,7 @@ mod plans;
 use std::sync::Arc;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
-use engine::link::Command;
+use engine::control_queue::Command;
 use handlers::{Edition, Errand, FormPool, Rendered, Reply, Site};
 use http1::Status;
 use http1::coding::Coding;
@@ -62,18 +62,18 @@ fn every_kind_of_exchange_through_faults() {
             let post =
                 format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
             let chunks = "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-            let told = Digest::of(&body).content().into_bytes();
+            let digest = Digest::of(&body).content().into_bytes();
             let client = world.client();
             for wire in [
                 [post.as_bytes(), &body].concat(),
                 [chunks.as_bytes(), &chunked(&body, 1_999)].concat(),
             ] {
                 world.send(client, wire);
-                assert_eq!(world.answer(client).body, told);
+                assert_eq!(world.response(client).body, digest);
             }
             world.send(client, "GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3));
             for _ in 0..3 {
-                assert_eq!(world.answer(client).body.len(), 100_000);
+                assert_eq!(world.response(client).body.len(), 100_000);
             }
             world.finish(client);
             world.expect_phase(client, Phase::Finished);
@@ -99,8 +99,8 @@ fn requests_that_are_refused() {
     ] {
         let client = world.client();
         world.send(client, wire);
-        let answer = world.answer(client);
-        assert!(answer.status >= 400 && answer.closes(), "{} to {wire:.40?}", answer.status);
+        let response = world.response(client);
+        assert!(response.status >= 400 && response.closes(), "{} to {wire:.40?}", response.status);
         world.finish(client);
     }
     world.end();
@@ -157,7 +157,7 @@ fn deadlines_resets_time_wait_drain_and_stop() {
     world.reset(reset);
     let closing = world.client();
     world.send(closing, "GET /down/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert!(world.answer(closing).closes());
+    assert!(world.response(closing).closes());
     world.finish(closing);
     world.run_for(3 * SECOND);
     for name in [
@@ -186,22 +186,22 @@ fn deadlines_resets_time_wait_drain_and_stop() {
 }
 
 #[test]
-fn asks_answers_and_installs() {
+fn offloads_completions_and_installs() {
     let setup = Setup { seal: sealed, ..Setup::new(1) };
     let service = Arc::new(Bulk::PLAIN);
     let mut world = setup.build_with(&service, || {
         let service = Arc::clone(&service);
         Box::new(move |end, _| {
-            while let Some((id, bytes)) = end.asks().poll() {
-                assert!(end.answers().push(id, BulkReply::Download(bytes)).is_ok());
+            while let Some((id, bytes)) = end.submissions().poll() {
+                assert!(end.completions().push(id, BulkReply::Download(bytes)).is_ok());
                 assert!(end.send(Command::Install(Arc::clone(&service))).is_ok());
             }
         })
     });
     let client = world.client();
     for round in 0..20 {
-        world.send(client, format!("GET /ask/{} HTTP/1.1\r\nHost: a\r\n\r\n", round * 1_000));
-        assert_eq!(world.answer(client).body.len(), round * 1_000);
+        world.send(client, format!("GET /offload/{} HTTP/1.1\r\nHost: a\r\n\r\n", round * 1_000));
+        assert_eq!(world.response(client).body.len(), round * 1_000);
     }
     world.run_for(100_000);
     assert_eq!(world.count("sites_installed"), 20);
@@ -215,24 +215,24 @@ fn the_site_with_all_its_kinds_of_routes() {
     let forms = Arc::new(FormPool::new(1, 512));
     let edition = Arc::new(Edition::new(site, Arc::clone(&forms)));
     let setup = Setup { seal: sealed, ..Setup::new(1) };
-    // Answers are lent: whoever plays control keeps a count of each.
-    let mut lent = Vec::new();
-    let mut answers = Some(move |end: &engine::link::ControlEnd<Edition>| {
-        while let Some((id, ask)) = end.asks().poll() {
-            let rendered = match ask.errand() {
+    // Control keeps a reference to each reply: a worker never frees one.
+    let mut kept = Vec::new();
+    let mut answers = Some(move |end: &engine::control_queue::ControlEnd<Edition>| {
+        while let Some((id, offload)) = end.submissions().poll() {
+            let rendered = match offload.errand() {
                 Errand::Press(press) => press.run(),
                 Errand::Query(..) => {
                     Rendered::new(Status::S200, "text/plain", [], Coding::Identity, vec![b'r'; 9])
                 }
             };
             let rendered = Arc::new(rendered);
-            lent.push(Arc::clone(&rendered));
-            assert!(end.answers().push(id, Reply::rendered(rendered)).is_ok());
+            kept.push(Arc::clone(&rendered));
+            assert!(end.completions().push(id, Reply::rendered(rendered)).is_ok());
         }
     });
     let mut world = setup.build_with(&edition, || {
-        let mut answer = answers.take().expect("one worker");
-        Box::new(move |end, _| answer(end))
+        let mut response = answers.take().expect("one worker");
+        Box::new(move |end, _| response(end))
     });
     let client = world.client();
     let long = "x".repeat(600);
@@ -257,7 +257,7 @@ fn the_site_with_all_its_kinds_of_routes() {
     ] {
         for _ in 0..2 {
             world.send(client, format!("{line} HTTP/1.1\r\nHost: a\r\n{more}\r\n"));
-            assert_eq!(world.answer(client).status, status, "{line}");
+            assert_eq!(world.response(client).status, status, "{line}");
         }
     }
     let post = |len: usize| {
@@ -267,19 +267,19 @@ fn the_site_with_all_its_kinds_of_routes() {
         )
     };
     world.send(client, post(40));
-    assert_eq!(world.answer(client).status, 200);
+    assert_eq!(world.response(client).status, 200);
     world.send(client, post(4_000));
-    assert_eq!(world.answer(client).status, 413);
+    assert_eq!(world.response(client).status, 413);
     // Somebody holds the only form, with a body that does not come; and goes.
     let slow = world.client();
     world.send(slow, &post(40)[..80]);
     world.run_for(10 * MILLI);
     world.send(client, "GET /db HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!((world.answer(client).status, forms.refused()), (503, 1));
+    assert_eq!((world.response(client).status, forms.refused()), (503, 1));
     world.reset(slow);
     world.run_for(10 * MILLI);
     world.send(client, "GET /db HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!((world.answer(client).status, forms.free()), (200, 1));
+    assert_eq!((world.response(client).status, forms.free()), (200, 1));
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn no_room_anywhere() {
     let clients: Vec<_> = (0..12).map(|_| world.connect(host)).collect();
     for client in clients {
         world.send(client, "GET /down/9000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        assert_eq!(world.answer(client).body.len(), 9_000);
+        assert_eq!(world.response(client).body.len(), 9_000);
         world.finish(client);
     }
     world.end();

@@ -20,9 +20,9 @@ fn exchange(world: &mut World, wire: &[u8], answers: usize) -> Vec<Vec<u8>> {
     world.send(conn, wire);
     let bodies = (0..answers)
         .map(|_| {
-            let answer = world.answer(conn);
-            assert_eq!(answer.status, 200);
-            answer.body
+            let response = world.response(conn);
+            assert_eq!(response.status, 200);
+            response.body
         })
         .collect();
     part(world, conn);
@@ -78,8 +78,8 @@ fn posts_with_a_length() {
     let body = content(50_000);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let wire = [head.as_bytes(), &body, head.as_bytes(), &body].concat();
-    let told = Digest::of(&body).content().into_bytes();
-    scenario(|world| assert_eq!(exchange(world, &wire, 2), [&told[..], &told[..]]));
+    let digest = Digest::of(&body).content().into_bytes();
+    scenario(|world| assert_eq!(exchange(world, &wire, 2), [&digest[..], &digest[..]]));
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn posts_in_chunks() {
     let body = content(50_000);
     let head = "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let wire = [head.as_bytes(), &chunked(&body, 977), head.as_bytes(), b"0\r\n\r\n"].concat();
-    let told = [&body[..], b""].map(|body| Digest::of(body).content().into_bytes());
-    scenario(|world| assert_eq!(exchange(world, &wire, 2), told));
+    let digest = [&body[..], b""].map(|body| Digest::of(body).content().into_bytes());
+    scenario(|world| assert_eq!(exchange(world, &wire, 2), digest));
 }
 
 #[test]
@@ -103,22 +103,22 @@ fn an_upload_of_four_mebibytes() {
     let body = content(4 << 20);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let wire = [head.as_bytes(), &body].concat();
-    let told = Digest::of(&body).content().into_bytes();
-    scenario(|world| assert_eq!(exchange(world, &wire, 1), [&told[..]]));
+    let digest = Digest::of(&body).content().into_bytes();
+    scenario(|world| assert_eq!(exchange(world, &wire, 1), [&digest[..]]));
 }
 
-/// Two workers behind the spreader, and all kinds of exchange at once on connections of their own.
+/// Two workers behind a steering queue, and all kinds of exchange at once on connections of their own.
 #[test]
 fn everything_at_once_on_two_workers() {
     let body = content(60_000);
     let post = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let chunks = "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let get = format!("GET /down/{} HTTP/1.1\r\nHost: a\r\n\r\n", body.len());
-    let told = Digest::of(&body).content().into_bytes();
+    let digest = Digest::of(&body).content().into_bytes();
     let kinds = [
         (get.into_bytes(), &body[..]),
-        ([post.as_bytes(), &body].concat(), &told[..]),
-        ([chunks.as_bytes(), &chunked(&body, 3_001)].concat(), &told[..]),
+        ([post.as_bytes(), &body].concat(), &digest[..]),
+        ([chunks.as_bytes(), &chunked(&body, 3_001)].concat(), &digest[..]),
     ];
     for_seeds(SEEDS / 4, |seed| {
         let setup = Setup { workers: 2, ..Setup::any(seed) };
@@ -129,8 +129,8 @@ fn everything_at_once_on_two_workers() {
             world.send(*conn, wire);
         }
         for (conn, (_, wanted)) in conns.iter().zip(kinds.iter().cycle()) {
-            let answer = world.answer(*conn);
-            assert!(answer.status == 200 && answer.body == *wanted);
+            let response = world.response(*conn);
+            assert!(response.status == 200 && response.body == *wanted);
             part(&mut world, *conn);
         }
         let shares = world.count_each("requests");

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::link::{self, ControlEnd, WallClock};
+use engine::control_queue::{self, ControlEnd, WallClock};
 use engine::sleep::Waker;
-use engine::{Buffer, ConnId as RequestId, Now, Worker, spread};
+use engine::{Buffer, ConnId as RequestId, Now, Worker, steering};
 use http1::Class;
 use sim::raw::{Address, Segment, flag, option_mss};
 use sim::{
-    APPLIANCE, Bulk, BulkReply, Clerk, ConnId, Dialog, HTTP_PORT, NicPlan, Reading, Setup,
+    APPLIANCE, Bulk, BulkReply, ConnId, ControlFn, Dialog, HTTP_PORT, NicPlan, Reading, Setup,
     UNIX_START, World,
 };
 
@@ -24,18 +24,18 @@ type Answers = Rc<RefCell<Vec<RequestId>>>;
 /// A world whose offloads are kept until the test says that they are done.
 fn world() -> (World, Offloaded, Answers) {
     let (offloaded, done) = (Offloaded::default(), Answers::default());
-    let mut clerk = || -> Clerk<Bulk> {
+    let mut control = || -> ControlFn<Bulk> {
         let (offloaded, done) = (Rc::clone(&offloaded), Rc::clone(&done));
         Box::new(move |end: &ControlEnd<Bulk>, _| {
-            while let Some((id, _)) = end.asks().poll() {
+            while let Some((id, _)) = end.submissions().poll() {
                 offloaded.borrow_mut().push(id);
             }
             for id in done.borrow_mut().drain(..) {
-                end.answers().push(id, BulkReply::Download(5)).expect("there is room");
+                end.completions().push(id, BulkReply::Download(5)).expect("there is room");
             }
         })
     };
-    let world = Setup::new(1).build_with(&Arc::new(Bulk::PLAIN), &mut clerk);
+    let world = Setup::new(1).build_with(&Arc::new(Bulk::PLAIN), &mut control);
     (world, offloaded, done)
 }
 
@@ -68,7 +68,7 @@ fn connections_are_counted_in_the_state_they_are_in() {
     world.send(idle, get("/down/3"));
     world.send(head, "GET /down/1 HT");
     world.send(body, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
-    world.send(offload, get("/ask/1"));
+    world.send(offload, get("/offload/1"));
     world.set_reading(slow, Reading::Stopped);
     world.send(slow, get("/down/900000"));
     expect_states(&mut world, [1, 1, 2, 1, 1, 0]);
@@ -105,13 +105,13 @@ fn every_response_is_measured_once_whatever_it_is() {
     let requests = [get("/down/3"), get("/nowhere"), get("/down/0"), get("/down/40000")].concat();
     world.send(client, requests);
     for _ in 0..4 {
-        world.answer(client);
+        world.response(client);
     }
     world.send(client, "HEAD /down/9 HTTP/1.1\r\nHost: a\r\n\r\n");
-    world.answer_to_head(client);
+    world.response_to_head(client);
     // Refused before it is a request of any class.
     world.send(client, "nonsense\r\n\r\n");
-    world.answer(client);
+    world.response(client);
     world.run_for(10 * MILLI);
     let measured: u64 = responses(&world).iter().map(|(_, count)| count).sum();
     assert_eq!((measured, world.count("requests"), world.count("rejects")), (5, 5, 1));
@@ -122,12 +122,12 @@ fn every_response_is_measured_once_whatever_it_is() {
 fn a_response_takes_as_long_as_its_offload_and_its_reader() {
     let (mut world, offloaded, done) = world();
     let client = world.client();
-    world.send(client, get("/ask/1"));
+    world.send(client, get("/offload/1"));
     assert!(world.run_until(SECOND, |_| !offloaded.borrow().is_empty()), "nothing was offloaded");
     world.run_for(70 * MILLI);
     assert_eq!(responses(&world), [], "it has not ended");
     done.borrow_mut().append(&mut offloaded.borrow_mut());
-    world.answer(client);
+    world.response(client);
     world.run_for(10 * MILLI);
     for (part, measured) in [("offload", offloads(&world)), ("response", responses(&world))] {
         let [(micros, 1)] = measured[..] else { panic!("{part}: {measured:?}") };
@@ -139,7 +139,7 @@ fn a_response_takes_as_long_as_its_offload_and_its_reader() {
     world.run_for(300 * MILLI);
     assert_eq!(responses(&world).len(), 1, "its last byte has found no room yet");
     world.set_reading(slow, Reading::Eager);
-    assert_eq!(world.answer(slow).body.len(), 900_000);
+    assert_eq!(world.response(slow).body.len(), 900_000);
     world.run_for(10 * MILLI);
     let &[_, (micros, 1)] = &responses(&world)[..] else { panic!("{:?}", responses(&world)) };
     assert!(micros >= 300 * MILLI, "{micros} us");
@@ -149,13 +149,13 @@ fn a_response_takes_as_long_as_its_offload_and_its_reader() {
 fn a_request_whose_connection_ends_is_not_measured_nor_is_the_next_of_its_slot() {
     let (mut world, offloaded, _) = world();
     let client = world.client();
-    world.send(client, get("/ask/1"));
+    world.send(client, get("/offload/1"));
     assert!(world.run_until(SECOND, |_| !offloaded.borrow().is_empty()), "nothing was offloaded");
     world.reset(client);
     world.run_for(50 * MILLI);
     let next: ConnId = world.client();
     world.send(next, "nonsense\r\n\r\n");
-    world.answer(next);
+    world.response(next);
     world.run_for(10 * MILLI);
     assert_eq!((responses(&world), offloads(&world)), (Vec::new(), Vec::new()));
 }
@@ -185,7 +185,7 @@ fn bursts_are_counted_by_the_turn() {
     let client = world.client();
     for _ in 0..10 {
         world.send(client, get("/down/3"));
-        world.answer(client);
+        world.response(client);
     }
     let (bursts, frames) = (world.count("turns_receiving"), world.count("rx_frames"));
     assert!(bursts > 0 && bursts <= frames, "{bursts} bursts, {frames} frames");
@@ -209,7 +209,7 @@ fn a_turn_that_only_steers_is_busy() {
     let (before, delivered) = (world.count_each("turns_busy"), world.count_each("rx_frames"));
     for _ in 0..20 {
         world.send(client, get("/down/3"));
-        world.answer(client);
+        world.response(client);
     }
     let (after, taken) = (world.count_each("turns_busy"), world.count_each("rx_frames"));
     assert_eq!(delivered[0], taken[0], "the first worker had no frame of its own");
@@ -222,12 +222,12 @@ fn frames_for_a_worker_that_is_stuck_are_lost_by_count() {
     let plan = NicPlan { receive_ring: 4_096, receive_pool: 4_096, ..NicPlan::default() };
     let (nic, mut wire) = plan.build();
     let wakers = vec![Waker::never(); 2];
-    let (hub, _spokes) = spread::split(nic, &wakers, 100, [7; 16]);
-    let (control, end) = link::pair::<Bulk>(&WallClock::new(UNIX_START), 1);
+    let (steering, _worker_queues) = steering::split(nic, &wakers, 100, [7; 16]);
+    let (control, end) = control_queue::pair::<Bulk>(&WallClock::new(UNIX_START), 1);
     let mut buffers = |len| Buffer::Owned(vec![0; len]);
     let now = |micros: u64| Now { cycles: micros * CYCLES_PER_MICRO, micros };
     let core = Setup::new(1).core;
-    let mut worker = Worker::new(core, hub, Arc::new(Bulk::PLAIN), end, &mut buffers, now(0));
+    let mut worker = Worker::new(core, steering, Arc::new(Bulk::PLAIN), end, &mut buffers, now(0));
     let from = Address { mac: [2, 0, 0, 0, 0, 7], ip: [198, 18, 0, 7].into() };
     let frames: u16 = 3_000;
     for at in 0..frames {
@@ -243,35 +243,35 @@ fn frames_for_a_worker_that_is_stuck_are_lost_by_count() {
     let (own, lost) = (control.stats().rx_frames.value(), control.stats().nic_rx_ring_full.value());
     sim::moved::note_readings(control.stats().readings());
     assert!(own > 1_000 && lost > 100, "{own} of its own, {lost} lost");
-    assert_eq!(own + lost + spread::WAITING_MAX as u64, u64::from(frames));
+    assert_eq!(own + lost + steering::FRAMES_MAX as u64, u64::from(frames));
 }
 
 #[test]
 fn rings_tell_how_many_wait_in_them() {
     type Levels = Rc<RefCell<Vec<(usize, usize)>>>;
     let levels = Levels::default();
-    let mut clerk = || -> Clerk<Bulk> {
+    let mut control = || -> ControlFn<Bulk> {
         let levels = Rc::clone(&levels);
         Box::new(move |end: &ControlEnd<Bulk>, _| {
             // What is offloaded stays where it is until two wait; then both are answered.
             levels.borrow_mut().push(end.ring_levels());
             if end.ring_levels().0 == 2 {
-                while let Some((id, _)) = end.asks().poll() {
-                    end.answers().push(id, BulkReply::Download(5)).expect("there is room");
+                while let Some((id, _)) = end.submissions().poll() {
+                    end.completions().push(id, BulkReply::Download(5)).expect("there is room");
                     levels.borrow_mut().push(end.ring_levels());
                 }
             }
         })
     };
     let setup = Setup { parked: 4, ..Setup::new(1) };
-    let mut world = setup.build_with(&Arc::new(Bulk::PLAIN), &mut clerk);
+    let mut world = setup.build_with(&Arc::new(Bulk::PLAIN), &mut control);
     let clients = [world.client(), world.client()];
     for client in clients {
-        world.send(client, get("/ask/1"));
+        world.send(client, get("/offload/1"));
         world.run_for(10 * MILLI);
     }
     for client in clients {
-        assert_eq!(world.answer(client).body.len(), 5);
+        assert_eq!(world.response(client).body.len(), 5);
     }
     let mut seen = levels.borrow().clone();
     seen.dedup();

@@ -7,13 +7,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::link::{self, Command, ControlEnd, Event, WallClock};
+use engine::control_queue::{self, Command, ControlEnd, Event, WallClock};
 use engine::sleep::{self, SleepFlag, Waker};
-use engine::{Buffer, Nic, Now, Worker, spread};
+use engine::{Buffer, Nic, Now, Worker, steering};
 use sim::raw::Address;
 use sim::{
-    APPLIANCE, Answer, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Setup, UNIX_START,
-    Wire,
+    APPLIANCE, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Response, Setup,
+    UNIX_START, Wire,
 };
 
 /// Real time that a test may take.
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long a worker sleeps that nobody wakes.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Answers that each connection asks for.
+/// Requests on each connection.
 const ROUNDS: usize = 60;
 
 /// The clients' side, on the main thread.
@@ -84,7 +84,7 @@ fn start<N: Nic + Send + 'static>(
     returned: mpsc::Sender<N>,
 ) -> ControlEnd<Bulk> {
     let Rest { flag, waker, rung, limit } = rest;
-    let (control, worker_end) = link::pair_with_sleep(wall, 1, (flag, waker));
+    let (control, worker_end) = control_queue::pair_with_sleep(wall, 1, (flag, waker));
     let mut core = Setup::new(1).core;
     (core.connections, core.half_open_max) = (256, 256);
     thread::spawn(move || {
@@ -141,18 +141,18 @@ fn two_threads_serve_drain_and_stop() {
     let plan = NicPlan { transmit_pool: 300, ..NicPlan::default() };
     let (nic, wire) = plan.build();
     let woken = Arc::new(AtomicU64::new(0));
-    // Nothing wakes the hub for what is on its wire, here: it looks now and then. What is for the spoke
-    // wakes it.
-    let (hub_rest, spoke_rest) = (rest(SHORT, &woken), rest(LIMIT, &woken));
-    let wakers = [hub_rest.waker.clone(), spoke_rest.waker.clone()];
-    let (hub, mut spokes) = spread::split(nic, &wakers, 100, [7; 16]);
-    let spoke = spokes.pop().expect("one spoke was asked for");
+    // Nothing wakes the steering queue's worker for what is on its wire, here: it looks now and then. What
+    // it steers to the other wakes that one.
+    let (steering_rest, worker_rest) = (rest(SHORT, &woken), rest(LIMIT, &woken));
+    let wakers = [steering_rest.waker.clone(), worker_rest.waker.clone()];
+    let (steering, mut worker_queues) = steering::split(nic, &wakers, 100, [7; 16]);
+    let worker_queue = worker_queues.pop().expect("one was asked for");
     let wall = WallClock::new(UNIX_START);
-    let (hub_back, hub_returned) = mpsc::channel();
-    let (spoke_back, spoke_returned) = mpsc::channel();
+    let (steering_back, steering_returned) = mpsc::channel();
+    let (worker_back, worker_returned) = mpsc::channel();
     let controls = [
-        start(hub, &wall, began, hub_rest, hub_back),
-        start(spoke, &wall, began, spoke_rest, spoke_back),
+        start(steering, &wall, began, steering_rest, steering_back),
+        start(worker_queue, &wall, began, worker_rest, worker_back),
     ];
 
     let mut bench = Bench::new(wire, began);
@@ -168,8 +168,8 @@ fn two_threads_serve_drain_and_stop() {
     let mut answered = vec![0; lines.len()];
     bench.run_until(|host| {
         for (count, line) in answered.iter_mut().zip(&lines) {
-            while let Some((answer, len)) = Answer::read(host.received(*line), false) {
-                assert_eq!((answer.status, answer.body.len()), (200, lens(*count)));
+            while let Some((response, len)) = Response::read(host.received(*line), false) {
+                assert_eq!((response.status, response.body.len()), (200, lens(*count)));
                 host.take_received(*line, len);
                 *count += 1;
             }
@@ -187,18 +187,20 @@ fn two_threads_serve_drain_and_stop() {
     }
     let mut drained = 0;
     bench.run_until(|_| {
-        let told = controls.iter().filter(|control| control.poll_event() == Some(Event::Drained));
-        drained += told.count();
+        let reports =
+            controls.iter().filter(|control| control.poll_event() == Some(Event::Drained));
+        drained += reports.count();
         drained == 2
     });
     assert_eq!(total(&controls, "connections_open"), 0);
 
-    // The spoke first: without the hub nothing of it would leave.
+    // The worker queue first: without the steering queue nothing of it would leave.
     assert!(controls[1].send(Command::Stop).is_ok());
-    drop(spoke_returned.recv_timeout(LIMIT).expect("the spoke's worker returns"));
+    drop(worker_returned.recv_timeout(LIMIT).expect("the worker of the worker queue returns"));
     assert!(controls[0].send(Command::Stop).is_ok());
-    let hub = hub_returned.recv_timeout(LIMIT).expect("the hub's worker returns");
-    drop(hub.into_inner());
+    let steering =
+        steering_returned.recv_timeout(LIMIT).expect("the worker of the steering queue returns");
+    drop(steering.into_inner());
     while bench.wire.collect(|_| ()) {}
     assert_eq!(bench.wire.away(), (0, 0), "every buffer is home");
     assert!(woken.load(Ordering::Relaxed) > 0, "somebody slept and was woken");

@@ -110,6 +110,6 @@ busy_workers() {
 check_spread() {
     local busy
     busy=$(busy_workers)
-    note "$busy of $WORKERS workers have served requests: $(grep -o 'took pci.*, a worker each\|software spreader' "$LOG" | tail -n 1)"
+    note "$busy of $WORKERS workers have served requests: $(grep -o 'took pci.*, a worker each\|software steering' "$LOG" | tail -n 1)"
     check "flows reach $SPREAD_OVER of $WORKERS workers" test "$busy" -eq "$SPREAD_OVER"
 }

@@ -117,7 +117,7 @@ pub(crate) fn exchange_asking<S: Service>(
     service: &S,
     input: &[u8],
     room: usize,
-    clerk: &mut dyn FnMut(S::Ask) -> S::Reply,
+    clerk: &mut dyn FnMut(S::Offload) -> S::Reply,
 ) -> Vec<u8> {
     let mut conn = Conn::new();
     let date = HttpDate::from_unix(NOW);
@@ -141,9 +141,9 @@ pub(crate) fn exchange_asking<S: Service>(
         match progress.next {
             Next::Flush => assert!(written > 0, "no progress"),
             Next::Park => {
-                let ask = conn.take_ask().expect("something is asked");
+                let ask = conn.take_offload().expect("something is asked");
                 let reply = clerk(ask);
-                assert!(conn.answer(reply).is_ok(), "the answer is waited for");
+                assert!(conn.complete(reply).is_ok(), "the answer is waited for");
             }
             Next::More => {
                 assert_eq!(at, input.len(), "the request is complete");
@@ -215,7 +215,7 @@ impl Spy<'_> {
 impl Service for Spy<'_> {
     type Work = Work;
     type Reply = Reply;
-    type Ask = Ask;
+    type Offload = Ask;
 
     fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Reply> {
         let verdict = self.site.accept(request, class);

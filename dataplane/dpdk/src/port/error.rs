@@ -94,7 +94,7 @@ pub enum StartError {
         /// Queues it has.
         max: u16,
     },
-    /// {device}: {asked} queues were asked for, and nobody would spread flows over them: it has no RSS on the TCP 4-tuple; use one queue and the software spreader
+    /// {device}: {asked} queues were asked for, and nobody would spread flows over them: it has no RSS on the TCP 4-tuple; use one queue and software steering
     NoSpread {
         /// The device.
         device: Device,

@@ -8,7 +8,7 @@ use std::{
 
 use nix::errno::Errno;
 
-use crate::{Call, LinkKind};
+use crate::{Call, DeviceKind};
 
 /// What a port is and can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct PortInfo {
     pub queues_max: u16,
     /// Whether the NIC hashes the addresses and ports of TCP over IPv4 to pick a receive queue.
     pub rss_tcp_ipv4: bool,
-    /// Who spreads flows over several queues.
+    /// What distributes flows over several queues.
     pub spread: Spread,
     /// Whether the NIC verifies IPv4 header and TCP checksums.
     pub rx_checksum_offload: bool,
@@ -74,7 +74,7 @@ pub struct PortStats {
 
 /// The state of a port's link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct LinkStatus {
     /// Whether frames can pass. On a memif: whether the peer is connected.
     pub up: bool,
     /// Nominal speed in Mbit/s; 0 where it is not known.
@@ -90,7 +90,7 @@ pub(crate) struct Offloads {
 }
 
 /// Asks the driver of port `id`.
-pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (Call, Errno)> {
+pub(crate) fn of_port(id: u16, kind: DeviceKind) -> Result<(PortInfo, Offloads), (Call, Errno)> {
     let mut raw = MaybeUninit::<dpdk_sys::shim_port_info>::uninit();
     // SAFETY: a place for one structure.
     errno_of(unsafe { dpdk_sys::shim_port_info(id, raw.as_mut_ptr()) })
@@ -108,7 +108,7 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
 
     let offloads = Offloads {
         // TAP spreads with eBPF programs that newer kernels refuse.
-        rss: if kind == LinkKind::Tap { 0 } else { raw.rss_offloads & RSS_TCP_IPV4 },
+        rss: if kind == DeviceKind::Tap { 0 } else { raw.rss_offloads & RSS_TCP_IPV4 },
         rx: receive_offloads(raw.rx_offloads, is_virtio(&driver)),
         tx: transmit_offloads(raw.tx_offloads, &driver, kind),
     };
@@ -116,8 +116,8 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
     let queues_max = raw.rx_queues.min(raw.tx_queues);
     let spread = match kind {
         _ if offloads.rss != 0 => Spread::Rss,
-        LinkKind::Vhost => Spread::Tap,
-        LinkKind::AfXdp | LinkKind::Memif => Spread::Outside,
+        DeviceKind::Vhost => Spread::Tap,
+        DeviceKind::AfXdp | DeviceKind::Memif => Spread::Outside,
         _ => Spread::Nobody,
     };
     let info = PortInfo {
@@ -135,7 +135,7 @@ pub(crate) fn of_port(id: u16, kind: LinkKind) -> Result<(PortInfo, Offloads), (
     Ok((info, offloads))
 }
 
-/// Drivers that do not tell their MTU tell their longest frame, of which Ethernet's header and FCS
+/// Drivers that do not report their MTU report their longest frame, of which Ethernet's header and FCS
 /// are not the IP packet's.
 fn ip_mtu_max(mtu_max: u16, frame_max: u32) -> u16 {
     const HEADER_AND_FCS: u32 = 18;
@@ -161,11 +161,11 @@ pub(crate) fn stats(id: u16) -> Result<PortStats, Errno> {
 }
 
 /// The state of port `id`'s link, without waiting for it to settle.
-pub(crate) fn link(id: u16) -> Result<Link, Errno> {
+pub(crate) fn link_status(id: u16) -> Result<LinkStatus, Errno> {
     let mut raw = dpdk_sys::shim_link::default();
     // SAFETY: a place for one structure.
     errno_of(unsafe { dpdk_sys::shim_port_link(id, &raw mut raw) })?;
-    Ok(Link { up: raw.up != 0, mbit_per_second: raw.mbit_per_second })
+    Ok(LinkStatus { up: raw.up != 0, mbit_per_second: raw.mbit_per_second })
 }
 
 /// The result of a DPDK call: 0, or a negative errno. Some drivers answer -1 whatever went wrong,
@@ -194,13 +194,13 @@ fn receive_offloads(offered: u64, is_virtio: bool) -> u64 {
 /// header's to us (virtio, vmxnet3) is asked for it all the same. Segmentation comes with a second pool of
 /// buffers, and "fast free" is for queues of one pool. TAP's segmentation is DPDK's own in software, a system
 /// call for each segment.
-fn transmit_offloads(offered: u64, driver: &str, kind: LinkKind) -> u64 {
+fn transmit_offloads(offered: u64, driver: &str, kind: DeviceKind) -> u64 {
     if offered & TX_TCP == 0 {
         return offered & TX_FAST_FREE;
     }
     let checksums = offered & (TX_IPV4 | TX_TCP);
     let may_segment =
-        kind != LinkKind::Tap && (checksums & TX_IPV4 != 0 || segments_fill_ipv4(driver));
+        kind != DeviceKind::Tap && (checksums & TX_IPV4 != 0 || segments_fill_ipv4(driver));
     match offered & TX_SEGMENTATION {
         TX_SEGMENTATION if may_segment => checksums | TX_SEGMENTATION,
         _ => checksums | (offered & TX_FAST_FREE),
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_a_driver_offers_is_asked_for() {
-        let asked = |offered, driver| transmit_offloads(offered, driver, LinkKind::Pci);
+        let asked = |offered, driver| transmit_offloads(offered, driver, DeviceKind::Pci);
         assert_eq!(asked(ALL, "net_i40e"), ALL & !TX_FAST_FREE);
         assert_eq!(asked(ALL & !TX_SEGMENTATION, "net_e1000_em"), ALL & !TX_SEGMENTATION);
         assert_eq!(asked(ALL & !TX_TCP, "net_x"), TX_FAST_FREE);
@@ -250,7 +250,7 @@ mod tests {
         }
         // Nobody would fill in the IPv4 checksums of the segments.
         assert_eq!(asked(TX_TCP | TX_SEGMENTATION, "net_x"), TX_TCP);
-        let tap = transmit_offloads(ALL, "net_tap", LinkKind::Tap);
+        let tap = transmit_offloads(ALL, "net_tap", DeviceKind::Tap);
         assert_eq!(tap, ALL & !TX_SEGMENTATION);
     }
 

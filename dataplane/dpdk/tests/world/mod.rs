@@ -28,7 +28,7 @@ use nix::sys::socket::{
 };
 
 /// No wait in a test is longer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Hugepages of 2 MiB added to what the machine has, taken away again when dropped.
 #[derive(Debug)]
@@ -211,11 +211,11 @@ pub fn is_ours(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&ETHER_TYPE[..])
 }
 
-/// Queues a frame if there is a blank for it.
+/// Queues a frame if there is a transmit buffer for it.
 pub fn submit(queue: &mut QueuePair, frame: &[u8]) -> bool {
-    let Some(mut blank) = queue.blank() else { return false };
-    blank.as_mut()[..frame.len()].copy_from_slice(frame);
-    queue.submit(blank, frame.len(), TxOffload::None);
+    let Some(mut tx_buffer) = queue.tx_buffer() else { return false };
+    tx_buffer.as_mut()[..frame.len()].copy_from_slice(frame);
+    queue.submit(tx_buffer, frame.len(), TxOffload::None);
     true
 }
 
@@ -236,7 +236,7 @@ pub fn receive(queue: &mut QueuePair, count: usize) -> Vec<Vec<u8>> {
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        assert!(start.elapsed() < TIMEOUT, "waited {TIMEOUT:?} for {what}");
         thread::sleep(Duration::from_micros(200));
     }
 }

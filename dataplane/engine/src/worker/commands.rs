@@ -1,11 +1,11 @@
-//! What control's commands do to a worker: retire, drain, resume, stop.
+//! The commands of control: retire, drain, resume, stop.
 
 use http1::Service;
 
 use super::{Mode, Worker};
 use crate::Nic;
-use crate::conn::Stage;
-use crate::link::Event;
+use crate::control_queue::Event;
+use crate::tcp::connection::Stage;
 
 impl Mode {
     /// Whether new connections are taken.
@@ -16,45 +16,45 @@ impl Mode {
 
 impl<N: Nic, S: Service> Worker<N, S> {
     pub(super) fn retire_all(&mut self) {
-        if self.link.mode == Mode::Serving {
+        if self.control.mode == Mode::Serving {
             self.enter(Mode::Retiring);
         }
     }
 
     pub(super) fn drain(&mut self) {
-        if self.link.mode.accepts() {
+        if self.control.mode.accepts() {
             self.enter(Mode::Draining);
         }
     }
 
     fn enter(&mut self, mode: Mode) {
-        self.link.mode = mode;
+        self.control.mode = mode;
         self.deadlines.set_draining(!mode.accepts());
         for slot in self.slots_in_use() {
             let conn = self.conns.conn(slot);
             if conn.stage == Stage::Open {
                 conn.http.drain();
-                self.ready.push(slot, &mut conn.queued);
+                self.run_queue.push(slot, &mut conn.queued);
             }
         }
     }
 
     pub(super) fn resume(&mut self) {
-        self.link.mode = Mode::Serving;
+        self.control.mode = Mode::Serving;
         self.deadlines.set_draining(false);
-        let told = self.link.end.events.push(Event::Resumed).is_ok();
-        debug_assert!(told, "control reads events before it sends the next command");
+        let sent = self.control.end.events.push(Event::Resumed).is_ok();
+        debug_assert!(sent, "control reads events before it sends the next command");
     }
 
     pub(super) fn stop(&mut self) {
         for slot in self.slots_in_use() {
             if self.conns.conn(slot).stage != Stage::Free {
                 self.abort(slot);
-                self.wire.nic.flush();
+                self.interface.nic.flush();
             }
         }
         self.publish();
-        self.link.mode = Mode::Stopped;
+        self.control.mode = Mode::Stopped;
     }
 
     fn slots_in_use(&self) -> impl Iterator<Item = u32> + use<N, S> {

@@ -1,16 +1,16 @@
-//! A small appliance that says back what it was asked.
+//! A small service that echoes its requests.
 
 use http1::{Class, HEAD_OUT_MAX, HeadContext, Outcome, Request, Service, Status, Verdict};
 
-/// Says back what it was asked. `/early*` is answered 404 without wanting the body, `/204` and
+/// Echoes its requests. `/early*` is answered 404 without wanting the body, `/204` and
 /// `/304` without content, `/big/N` with N bytes; everything else with a description, which for
-/// `/ask*` has to be asked of somebody else.
+/// `/offload*` is offloaded.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror;
 
-/// What was asked, and the body so far.
+/// A request, and its body so far.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Echo {
     line: String,
     body: Vec<u8>,
 }
@@ -41,12 +41,12 @@ pub(crate) fn pattern(at: u64) -> u8 {
 }
 
 impl Service for Mirror {
-    type Work = Asked;
+    type Work = Echo;
     type Reply = Answer;
     /// The description.
-    type Ask = String;
+    type Offload = String;
 
-    fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<Asked, Answer> {
+    fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<Echo, Answer> {
         let path = String::from_utf8_lossy(request.target().path()).into_owned();
         if path.starts_with("/early") {
             return Verdict::Reply(Answer::text(Status::S404, "early"));
@@ -62,15 +62,15 @@ impl Service for Mirror {
             request.version(),
             text(request.field("x")),
         );
-        Verdict::Read(Asked { line, body: Vec::new() })
+        Verdict::Read(Echo { line, body: Vec::new() })
     }
 
-    fn on_body(&self, work: &mut Asked, piece: &[u8]) {
+    fn on_body(&self, work: &mut Echo, piece: &[u8]) {
         assert!(!piece.is_empty());
         work.body.extend_from_slice(piece);
     }
 
-    fn finish(&self, work: Asked) -> Outcome<Answer, String> {
+    fn finish(&self, work: Echo) -> Outcome<Answer, String> {
         let path = work.line.split(' ').nth(1).expect("a line has a path");
         let none = |status| Answer { status, content: Content::None };
         let text = format!("{} body={}", work.line, work.body.escape_ascii());
@@ -79,7 +79,7 @@ impl Service for Mirror {
             (_, Some(Err(_))) => Answer::text(Status::S404, "no such size"),
             ("/204", None) => none(Status::S204),
             ("/304", None) => none(Status::S304),
-            _ if path.starts_with("/ask") => return Outcome::Ask(text),
+            _ if path.starts_with("/offload") => return Outcome::Offload(text),
             _ => Answer::text(Status::S200, &text),
         })
     }

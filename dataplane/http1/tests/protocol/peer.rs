@@ -1,6 +1,6 @@
 //! The caller's side of a connection, holding [`Conn::advance`] to its contract.
 //!
-//! [`ask`] is the oracle: what it returns was the same for every cut of the message and for every
+//! [`exchange`] is the oracle: what it returns was the same for every cut of the message and for every
 //! way of offering room.
 
 use http1::{
@@ -10,7 +10,7 @@ use http1::{
 
 use crate::mirror::{Answer, Mirror};
 
-/// What an observer was told.
+/// What an observer was called with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     Request,
@@ -18,7 +18,7 @@ pub(crate) enum Event {
     Reject(Reject),
 }
 
-/// Keeps what it is told.
+/// Keeps what it is called with.
 struct Log<'a>(&'a mut Vec<Event>);
 
 impl Observer for Log<'_> {
@@ -54,7 +54,7 @@ pub(crate) struct Peer {
     pub(crate) output: Vec<u8>,
     pub(crate) events: Vec<Event>,
     pub(crate) closed: bool,
-    /// Whether what is asked of somebody else stays without an answer.
+    /// Whether offloads stay without a completion.
     pub(crate) parks: bool,
     /// Whether to stop between two requests.
     pub(crate) one_exchange: bool,
@@ -92,7 +92,7 @@ impl Peer {
             match self.call(eof) {
                 Next::Flush => {}
                 Next::Park if self.parks => return,
-                Next::Park => self.answer(),
+                Next::Park => self.complete(),
                 Next::Close => {
                     self.closed = true;
                     return;
@@ -106,11 +106,11 @@ impl Peer {
         assert_eq!((self.pending.len(), self.output.len(), self.events.len()), before);
     }
 
-    /// Answers what is asked of somebody else as the mirror would have.
-    pub(crate) fn answer(&mut self) {
-        let text = self.conn.take_ask().expect("parked with something to ask");
-        assert_eq!(self.conn.take_ask(), None, "it is asked once");
-        self.conn.answer(Answer::text(Status::S200, &text)).expect("parked");
+    /// Completes an offload as the mirror would have answered.
+    pub(crate) fn complete(&mut self) {
+        let text = self.conn.take_offload().expect("parked with an offload");
+        assert_eq!(self.conn.take_offload(), None, "it is taken once");
+        self.conn.complete(Answer::text(Status::S200, &text)).expect("parked");
     }
 
     /// One call of `advance`, held to its contract.
@@ -143,7 +143,7 @@ impl Peer {
                 assert!(matches!(waiting, Waiting::Idle | Waiting::Head | Waiting::Body));
             }
             Next::Flush => assert_eq!(self.conn.waiting(), Waiting::Output),
-            Next::Park => assert_eq!(self.conn.waiting(), Waiting::Answer),
+            Next::Park => assert_eq!(self.conn.waiting(), Waiting::Completion),
             Next::Close => assert_eq!(self.conn.waiting(), Waiting::Closed),
         }
         self.pending.drain(..consumed);
@@ -216,12 +216,12 @@ impl Outcome {
 /// Sends `wire` uncut and returns what came of it, after proving that cuts, rooms and the size of
 /// steps change nothing.
 #[track_caller]
-pub(crate) fn ask(wire: impl AsRef<[u8]>) -> Outcome {
-    ask_with(wire, &Limits::default())
+pub(crate) fn exchange(wire: impl AsRef<[u8]>) -> Outcome {
+    exchange_with(wire, &Limits::default())
 }
 
 #[track_caller]
-pub(crate) fn ask_with(wire: impl AsRef<[u8]>, limits: &Limits) -> Outcome {
+pub(crate) fn exchange_with(wire: impl AsRef<[u8]>, limits: &Limits) -> Outcome {
     let wire = wire.as_ref();
     let whole = run(&[wire], false, Rooms::Fixed(4096), limits);
     for pieces in cuts(wire) {
@@ -236,9 +236,9 @@ pub(crate) fn ask_with(wire: impl AsRef<[u8]>, limits: &Limits) -> Outcome {
     whole
 }
 
-/// Like [`ask`], with the end of input right after `wire`.
+/// Like [`exchange`], with the end of input right after `wire`.
 #[track_caller]
-pub(crate) fn ask_eof(wire: impl AsRef<[u8]>) -> Outcome {
+pub(crate) fn exchange_eof(wire: impl AsRef<[u8]>) -> Outcome {
     let (wire, limits) = (wire.as_ref(), Limits::default());
     let whole = run(&[wire], true, Rooms::Fixed(4096), &limits);
     for pieces in cuts(wire) {

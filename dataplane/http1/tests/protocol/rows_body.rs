@@ -1,9 +1,9 @@
 //! One test for each rule of RFC 9110 and 9112 about request bodies, numbered as in the
-//! list of rules the appliance keeps. Every message is sent cut at every byte: see [`ask`].
+//! list of rules the appliance keeps. Every message is sent cut at every byte: see [`exchange`].
 
 use http1::{Limits, Next, Reject, Status, Waiting};
 
-use crate::peer::{Event, Peer, Rooms, ask, ask_eof, ask_with, chunked, get, post};
+use crate::peer::{Event, Peer, Rooms, chunked, exchange, exchange_eof, exchange_with, get, post};
 
 #[test]
 fn row_33_te_and_cl_together_is_refused() {
@@ -14,14 +14,14 @@ fn row_33_te_and_cl_together_is_refused() {
         "Content-Length: 5\r\nTransfer-Encoding:\r\n",
     ] {
         let smuggled = format!("0\r\n\r\n{}", get(""));
-        ask(post(lines, &smuggled)).assert_refused(Reject::LengthAndCoding);
+        exchange(post(lines, &smuggled)).assert_refused(Reject::LengthAndCoding);
     }
 }
 
 #[test]
 fn row_34_te_in_http_1_0_is_refused() {
     for keep in ["", "Connection: keep-alive\r\n", "Content-Length: 3\r\n"] {
-        ask(format!("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n{keep}\r\n0\r\n\r\n"))
+        exchange(format!("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n{keep}\r\n0\r\n\r\n"))
             .assert_refused(Reject::CodingInHttp10);
     }
 }
@@ -35,7 +35,7 @@ fn row_35_chunked_must_be_the_final_coding() {
         "Transfer-Encoding:\r\n",
         "Transfer-Encoding: ,\r\n",
     ] {
-        ask(post(lines, "0\r\n\r\n")).assert_refused(Reject::BadCoding);
+        exchange(post(lines, "0\r\n\r\n")).assert_refused(Reject::BadCoding);
     }
 }
 
@@ -51,10 +51,10 @@ fn row_36_unknown_transfer_coding_is_not_implemented() {
         "a,b,chunked",
         "foo;q=1",
     ] {
-        ask(post(&format!("Transfer-Encoding: {coding}\r\n"), "0\r\n\r\n"))
+        exchange(post(&format!("Transfer-Encoding: {coding}\r\n"), "0\r\n\r\n"))
             .assert_refused(Reject::UnknownCoding);
     }
-    ask(post("Transfer-Encoding: \u{b}chunked\r\n", "")).assert_refused(Reject::BadByte);
+    exchange(post("Transfer-Encoding: \u{b}chunked\r\n", "")).assert_refused(Reject::BadByte);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn row_37_chunked_twice_or_with_parameters_is_refused() {
         "Transfer-Encoding: chunked ; a\r\n",
         "Transfer-Encoding: gzip, chunked, chunked\r\n",
     ] {
-        ask(post(lines, "0\r\n\r\n")).assert_refused(Reject::BadCoding);
+        exchange(post(lines, "0\r\n\r\n")).assert_refused(Reject::BadCoding);
     }
 }
 
@@ -76,37 +76,38 @@ fn row_38_invalid_content_length_is_refused() {
         "+5", "-5", "0x5", "5a", "a", "", "5 5", "5, 6", "5;", "1e1", "\"5\"", "5.0", "007", "00",
         "\u{665}",
     ] {
-        ask(post(&format!("Content-Length: {value}\r\n"), "12345"))
+        exchange(post(&format!("Content-Length: {value}\r\n"), "12345"))
             .assert_refused(Reject::BadLength);
     }
-    ask(post("Content-Length: 5\r\nContent-Length: 6\r\n", "12345"))
+    exchange(post("Content-Length: 5\r\nContent-Length: 6\r\n", "12345"))
         .assert_refused(Reject::BadLength);
 }
 
 #[test]
 fn row_39_repeated_equal_content_length_is_refused() {
-    ask(post("Content-Length: 5, 5\r\n", "12345")).assert_refused(Reject::BadLength);
-    ask(post("Content-Length: 5\r\ncontent-length: 5\r\n", "12345"))
+    exchange(post("Content-Length: 5, 5\r\n", "12345")).assert_refused(Reject::BadLength);
+    exchange(post("Content-Length: 5\r\ncontent-length: 5\r\n", "12345"))
         .assert_refused(Reject::BadLength);
 }
 
 #[test]
 fn row_40_lengths_do_not_wrap() {
     for length in ["18446744073709551616", "18446744073709551621", &"9".repeat(100), "33554433"] {
-        ask(post(&format!("Content-Length: {length}\r\n"), "12345"))
+        exchange(post(&format!("Content-Length: {length}\r\n"), "12345"))
             .assert_refused(Reject::BodyTooLarge);
     }
-    ask(chunked("10000000000000005\r\n12345\r\n0\r\n\r\n")).assert_refused(Reject::BadChunk);
-    ask(chunked("ffffffffffffffff\r\n12345\r\n0\r\n\r\n")).assert_refused(Reject::BodyTooLarge);
-    ask(chunked("1\r\na\r\nffffffffffffffff\r\n")).assert_refused(Reject::BodyTooLarge);
-    ask(chunked("00000000000000005\r\n12345\r\n0\r\n\r\n")).assert_refused(Reject::BadChunk);
+    exchange(chunked("10000000000000005\r\n12345\r\n0\r\n\r\n")).assert_refused(Reject::BadChunk);
+    exchange(chunked("ffffffffffffffff\r\n12345\r\n0\r\n\r\n"))
+        .assert_refused(Reject::BodyTooLarge);
+    exchange(chunked("1\r\na\r\nffffffffffffffff\r\n")).assert_refused(Reject::BodyTooLarge);
+    exchange(chunked("00000000000000005\r\n12345\r\n0\r\n\r\n")).assert_refused(Reject::BadChunk);
 }
 
 #[test]
 fn row_41_without_framing_there_is_no_body() {
     let wire = format!("{}{}", post("", ""), get(""));
-    ask(wire).assert_answers(&[200, 200], true);
-    let outcome = ask(post("", "12345\r\n"));
+    exchange(wire).assert_answers(&[200, 200], true);
+    let outcome = exchange(post("", "12345\r\n"));
     assert_eq!(outcome.statuses(), [200, 400], "what follows is the next request");
 }
 
@@ -121,7 +122,7 @@ fn row_42_chunked_bodies_are_read() {
         ("2\r\n\r\n\r\n0\r\n\r\n", "body=\\r\\n"),
     ] {
         let wire = format!("{}{}", chunked(sent), get(""));
-        let outcome = ask(wire);
+        let outcome = exchange(wire);
         outcome.assert_answers(&[200, 200], true);
         assert!(outcome.output.contains(want.trim_end()), "{sent:?}: {outcome:?}");
     }
@@ -149,7 +150,7 @@ fn row_43_chunk_grammar_is_strict() {
         "2;a\rb\r\nab\r\n",
         "2;a\0\r\nab\r\n",
     ] {
-        let outcome = ask(chunked(sent));
+        let outcome = exchange(chunked(sent));
         outcome.assert_refused_after_request(Reject::BadChunk);
     }
 }
@@ -157,15 +158,15 @@ fn row_43_chunk_grammar_is_strict() {
 #[test]
 fn row_44_chunk_extensions_are_ignored_up_to_a_limit() {
     for ext in [";a", ";a=b", ";a=\"b;\\\"c\"", "; a = b ;c", " ;a", "\t ; a", ";", ";\u{e9}"] {
-        let outcome = ask(chunked(&format!("2{ext}\r\nab\r\n0{ext}\r\n\r\n")));
+        let outcome = exchange(chunked(&format!("2{ext}\r\nab\r\n0{ext}\r\n\r\n")));
         outcome.assert_answers(&[200], true);
         assert!(outcome.output.ends_with("body=ab"));
     }
     let limits = Limits { chunk_ext_len_max: 10, ..Limits::DEFAULT };
-    ask_with(chunked("1;aaaa\r\na\r\n0;aaaa\r\n\r\n"), &limits).assert_answers(&[200], true);
-    ask_with(chunked("1;aaaa\r\na\r\n0;aaaaa\r\n\r\n"), &limits)
+    exchange_with(chunked("1;aaaa\r\na\r\n0;aaaa\r\n\r\n"), &limits).assert_answers(&[200], true);
+    exchange_with(chunked("1;aaaa\r\na\r\n0;aaaaa\r\n\r\n"), &limits)
         .assert_refused_after_request(Reject::ChunkExtTooLong);
-    ask_with(chunked("1          ;\r\na\r\n"), &limits)
+    exchange_with(chunked("1          ;\r\na\r\n"), &limits)
         .assert_refused_after_request(Reject::ChunkExtTooLong);
 }
 
@@ -177,7 +178,7 @@ fn row_45_trailers_are_parsed_and_discarded() {
         "Content-Length: 99\r\nTransfer-Encoding: gzip\r\nHost: evil\r\nX: z\r\n",
     ] {
         let wire = format!("{}{}", chunked(&format!("1\r\na\r\n0\r\n{trailers}\r\n")), get(""));
-        let outcome = ask(wire);
+        let outcome = exchange(wire);
         outcome.assert_answers(&[200, 200], true);
         assert!(outcome.output.contains("host=h Http11 x=- body=a"));
     }
@@ -190,22 +191,23 @@ fn row_45_trailers_are_parsed_and_discarded() {
         "T: a\r\n b\r\n",
         "T: a\rb\r\n",
     ] {
-        ask(chunked(&format!("0\r\n{trailers}\r\n")))
+        exchange(chunked(&format!("0\r\n{trailers}\r\n")))
             .assert_refused_after_request(Reject::BadTrailer);
     }
     let long = format!("0\r\n{}\r\n", "T: v\r\n".repeat(6000));
-    ask(chunked(&long)).assert_refused_after_request(Reject::TrailersTooLong);
+    exchange(chunked(&long)).assert_refused_after_request(Reject::TrailersTooLong);
 }
 
 #[test]
 fn row_46_bodies_that_are_too_large_get_413() {
     let limits = Limits { body_len_max: 10, ..Limits::DEFAULT };
-    ask_with(post("Content-Length: 10\r\n", "0123456789"), &limits).assert_answers(&[200], true);
-    ask_with(post("Content-Length: 11\r\n", "0123456789a"), &limits)
-        .assert_refused(Reject::BodyTooLarge);
-    ask_with(chunked("5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"), &limits)
+    exchange_with(post("Content-Length: 10\r\n", "0123456789"), &limits)
         .assert_answers(&[200], true);
-    ask_with(chunked("5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n"), &limits)
+    exchange_with(post("Content-Length: 11\r\n", "0123456789a"), &limits)
+        .assert_refused(Reject::BodyTooLarge);
+    exchange_with(chunked("5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"), &limits)
+        .assert_answers(&[200], true);
+    exchange_with(chunked("5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n"), &limits)
         .assert_refused_after_request(Reject::BodyTooLarge);
 }
 
@@ -214,8 +216,8 @@ fn row_49_an_incomplete_body_gets_no_2xx() {
     for wire in
         [post("Content-Length: 5\r\n", "1234"), chunked("5\r\n1234"), chunked("4\r\n1234\r\n0\r\n")]
     {
-        ask_eof(&wire).assert_refused_after_request(Reject::BodyCutShort);
-        let waiting = ask(&wire);
+        exchange_eof(&wire).assert_refused_after_request(Reject::BodyCutShort);
+        let waiting = exchange(&wire);
         assert_eq!((waiting.output.as_str(), waiting.waiting), ("", Waiting::Body));
         let mut peer = Peer::new();
         peer.send(wire.as_bytes());
@@ -238,8 +240,8 @@ fn row_49_an_incomplete_head_is_refused() {
         "GET / HTTP/1.1\r\nHost: h\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\n\r",
     ] {
-        ask_eof(wire).assert_refused(Reject::HeadCutShort);
-        assert_eq!(ask(wire).waiting, Waiting::Head);
+        exchange_eof(wire).assert_refused(Reject::HeadCutShort);
+        assert_eq!(exchange(wire).waiting, Waiting::Head);
     }
 }
 
@@ -248,12 +250,12 @@ fn row_50_get_with_a_body_is_framed_like_any_other() {
     for method in ["GET", "HEAD", "DELETE"] {
         let wire =
             format!("{method} / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde{}", get(""));
-        ask(wire).assert_answers(&[200, 200], true);
+        exchange(wire).assert_answers(&[200, 200], true);
         let wire = format!(
             "{method} / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n{}",
             get("")
         );
-        ask(wire).assert_answers(&[200, 200], true);
+        exchange(wire).assert_answers(&[200, 200], true);
     }
 }
 
@@ -285,8 +287,9 @@ fn row_51_no_interim_answer_where_none_is_due() {
         peer.send(wire.as_bytes());
         assert!(!peer.output.starts_with(INTERIM), "{wire}");
     }
-    ask(post("Expect: 100-continue\r\nContent-Length: 2\r\n", "ab")).assert_answers(&[200], true);
-    ask_eof(post("Expect: 100-continue\r\nContent-Length: 2\r\n", ""))
+    exchange(post("Expect: 100-continue\r\nContent-Length: 2\r\n", "ab"))
+        .assert_answers(&[200], true);
+    exchange_eof(post("Expect: 100-continue\r\nContent-Length: 2\r\n", ""))
         .assert_refused_after_request(Reject::BodyCutShort);
 }
 
@@ -305,9 +308,10 @@ fn row_51_the_interim_answer_waits_for_room() {
 #[test]
 fn row_52_an_unknown_expectation_fails() {
     for value in ["200-ok", "100-continue, x", "100-continue;a=b"] {
-        ask(post(&format!("Expect: {value}\r\n"), "")).assert_refused(Reject::UnknownExpectation);
+        exchange(post(&format!("Expect: {value}\r\n"), ""))
+            .assert_refused(Reject::UnknownExpectation);
     }
-    ask("POST / HTTP/1.0\r\nExpect: x\r\n\r\n").assert_answers(&[200], false);
+    exchange("POST / HTTP/1.0\r\nExpect: x\r\n\r\n").assert_answers(&[200], false);
 }
 
 #[test]
@@ -315,7 +319,7 @@ fn row_53_a_final_answer_instead_of_100_closes() {
     for lines in ["Content-Length: 2\r\n", "Transfer-Encoding: chunked\r\n"] {
         let wire =
             format!("POST /early HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n{lines}\r\n");
-        let outcome = ask(&wire);
+        let outcome = exchange(&wire);
         outcome.assert_answers(&[404], false);
         assert!(outcome.output.contains("\r\nConnection: close\r\n"));
     }
@@ -325,12 +329,12 @@ fn row_53_a_final_answer_instead_of_100_closes() {
 fn row_53_without_expectation_the_body_is_read_and_thrown_away() {
     let wire =
         format!("POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde{}", get(""));
-    ask(wire).assert_answers(&[404, 200], true);
+    exchange(wire).assert_answers(&[404, 200], true);
     let wire = format!(
         "POST /early HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n{}",
         get("")
     );
-    ask(wire).assert_answers(&[404, 200], true);
+    exchange(wire).assert_answers(&[404, 200], true);
     let wire = "POST /early HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx";
-    ask(wire).assert_refused_after_request(Reject::BadChunk);
+    exchange(wire).assert_refused_after_request(Reject::BadChunk);
 }

@@ -1,10 +1,10 @@
 //! One test for each rule of RFC 9110 and 9112 about answers and connections, numbered as in the
-//! list of rules the appliance keeps. Every message is sent cut at every byte: see [`ask`].
+//! list of rules the appliance keeps. Every message is sent cut at every byte: see [`exchange`].
 
 use http1::{HEAD_OUT_MAX, Next, Reject, Status, Waiting};
 
 use crate::mirror::pattern;
-use crate::peer::{Event, Outcome, Peer, Rooms, ask, ask_eof, chunked, get, post};
+use crate::peer::{Event, Outcome, Peer, Rooms, chunked, exchange, exchange_eof, get, post};
 
 #[test]
 fn row_54_a_request_that_does_not_arrive_gets_408() {
@@ -52,12 +52,12 @@ fn row_55_head_has_the_fields_of_get_and_no_content() {
     let strip = |outcome: Outcome| {
         outcome.output.split_once("\r\n\r\n").map(|(h, b)| (h.to_owned(), b.to_owned()))
     };
-    let (get_head, get_body) = strip(ask("GET /big/500 HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
-    let (head, body) = strip(ask("HEAD /big/500 HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
+    let (get_head, get_body) = strip(exchange("GET /big/500 HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
+    let (head, body) = strip(exchange("HEAD /big/500 HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
     assert_eq!((get_body.chars().count(), body.as_str()), (500, ""));
     assert_eq!(head, get_head);
     let wire = "HEAD /big/500 HTTP/1.1\r\nHost: h\r\n\r\nHEAD /early HTTP/1.1\r\nHost: h\r\n\r\n";
-    let outcome = ask(wire);
+    let outcome = exchange(wire);
     outcome.assert_answers(&[200, 404], true);
     assert!(outcome.output.ends_with("\r\n\r\n"));
 }
@@ -69,7 +69,7 @@ fn row_55_refused_head_requests_get_no_content_either() {
         "HEAD / HTTP/1.1\r\nHost : h\r\n\r\n",
         "HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx",
     ] {
-        let outcome = ask(wire);
+        let outcome = exchange(wire);
         assert_eq!(outcome.statuses(), [400]);
         assert!(outcome.output.ends_with("\r\n\r\n"), "{outcome:?}");
     }
@@ -78,7 +78,7 @@ fn row_55_refused_head_requests_get_no_content_either() {
 #[test]
 fn row_56_no_length_and_no_content_in_204_and_304() {
     for status in [204, 304] {
-        let outcome = ask(format!("GET /{status} HTTP/1.1\r\nHost: h\r\n\r\n{}", get("")));
+        let outcome = exchange(format!("GET /{status} HTTP/1.1\r\nHost: h\r\n\r\n{}", get("")));
         outcome.assert_answers(&[status, 200], true);
         let (head, rest) = outcome.output.split_once("\r\n\r\n").unwrap();
         assert!(!head.contains("Content-Length"));
@@ -89,7 +89,7 @@ fn row_56_no_length_and_no_content_in_204_and_304() {
 #[test]
 fn row_57_bodies_are_exactly_as_long_as_announced() {
     for len in [0, 1, 1023, 1024, 1025, 5000] {
-        let outcome = ask(format!("GET /big/{len} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        let outcome = exchange(format!("GET /big/{len} HTTP/1.1\r\nHost: h\r\n\r\n"));
         outcome.assert_answers(&[200], true);
         let mut peer = Peer::new();
         peer.rooms = Rooms::Drops;
@@ -103,7 +103,7 @@ fn row_57_bodies_are_exactly_as_long_as_announced() {
 #[test]
 fn row_58_the_date_of_the_call_stands_in_every_answer() {
     for wire in [get(""), "GET / HTTP/1.1\r\n\r\n".to_owned()] {
-        assert!(ask(wire).output.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"));
+        assert!(exchange(wire).output.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"));
     }
 }
 
@@ -114,7 +114,7 @@ fn row_60_every_status_line_has_both_spaces() {
         "GET / HTTP/1.1\r\n\r\n".to_owned(),
         "BREW / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
     ] {
-        let outcome = ask(wire);
+        let outcome = exchange(wire);
         let line = outcome.output.lines().next().unwrap();
         assert!(line.starts_with("HTTP/1.1 ") && line[12..].starts_with(' '), "{line:?}");
     }
@@ -124,37 +124,37 @@ fn row_60_every_status_line_has_both_spaces() {
 fn row_61_connection_close_is_the_last_request() {
     for value in ["close", "Close", "keep-alive, close", "x,CLOSE"] {
         let wire = format!("{}{}", get(&format!("Connection: {value}\r\n")), get(""));
-        let outcome = ask(wire);
+        let outcome = exchange(wire);
         outcome.assert_answers(&[200], false);
         assert!(outcome.output.contains("\r\nConnection: close\r\n"));
     }
-    ask(get("Connection: upgrade, closed\r\n")).assert_answers(&[200], true);
+    exchange(get("Connection: upgrade, closed\r\n")).assert_answers(&[200], true);
 }
 
 #[test]
 fn row_62_http_1_0_closes_unless_asked_to_keep() {
-    let outcome = ask("GET / HTTP/1.0\r\n\r\n");
+    let outcome = exchange("GET / HTTP/1.0\r\n\r\n");
     outcome.assert_answers(&[200], false);
     assert!(outcome.output.contains("\r\nConnection: close\r\n"));
     let keep = "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
-    let outcome = ask(format!("{keep}{keep}"));
+    let outcome = exchange(format!("{keep}{keep}"));
     outcome.assert_answers(&[200, 200], true);
     assert_eq!(outcome.output.matches("\r\nConnection: keep-alive\r\n").count(), 2);
-    let outcome = ask(get("Connection: keep-alive\r\n"));
+    let outcome = exchange(get("Connection: keep-alive\r\n"));
     outcome.assert_answers(&[200], true);
     assert!(!outcome.output.contains("Connection:"));
 }
 
 #[test]
 fn row_63_a_half_closing_client_gets_its_answer() {
-    let outcome = ask_eof(get(""));
+    let outcome = exchange_eof(get(""));
     outcome.assert_answers(&[200], false);
     assert!(outcome.output.contains("\r\nConnection: close\r\n"));
-    let outcome = ask_eof(format!("{}{}", get(""), get("")));
+    let outcome = exchange_eof(format!("{}{}", get(""), get("")));
     outcome.assert_answers(&[200, 200], false);
     assert_eq!(outcome.output.matches("Connection: close").count(), 1);
-    ask_eof(post("Content-Length: 2\r\n", "ab")).assert_answers(&[200], false);
-    ask_eof(chunked("2\r\nab\r\n0\r\n\r\n")).assert_answers(&[200], false);
+    exchange_eof(post("Content-Length: 2\r\n", "ab")).assert_answers(&[200], false);
+    exchange_eof(chunked("2\r\nab\r\n0\r\n\r\n")).assert_answers(&[200], false);
     // The end may come later than the request, too.
     let mut peer = Peer::new();
     peer.send(get("").as_bytes());
@@ -186,7 +186,7 @@ fn row_64_pipelined_answers_keep_the_order_of_requests() {
             ),
         };
     }
-    let outcome = ask(wire);
+    let outcome = exchange(wire);
     outcome.assert_answers(&[200; 20], true);
     let order: Vec<usize> =
         (0..20).map(|n| outcome.output.find(&format!(" /{n} ")).unwrap()).collect();
@@ -199,11 +199,11 @@ fn row_65_nothing_is_parsed_after_an_error() {
         ["GET /\r\n", "GET / HTTP/1.1\r\n\r\n", &post("Content-Length: x\r\n", ""), &chunked("x")]
     {
         let wire = format!("{bad}{}", get(""));
-        let outcome = ask(wire);
+        let outcome = exchange(wire);
         assert_eq!(outcome.statuses(), [400]);
         assert!(outcome.closed);
     }
-    let outcome = ask(format!("{}BAD\r\n\r\n{}", get(""), get("")));
+    let outcome = exchange(format!("{}BAD\r\n\r\n{}", get(""), get("")));
     assert_eq!(outcome.statuses(), [200, 400]);
 }
 
@@ -213,7 +213,7 @@ fn row_66_upgrade_is_ignored() {
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
         "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
     ] {
-        let outcome = ask(format!("{}{}", get(lines), get("")));
+        let outcome = exchange(format!("{}{}", get(lines), get("")));
         outcome.assert_answers(&[200, 200], true);
     }
 }

@@ -3,7 +3,7 @@
 
 use http1::Reject;
 
-use crate::peer::{ask, chunked, get, post};
+use crate::peer::{chunked, exchange, get, post};
 
 /// A request hidden where a reader with other rules would find it.
 const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -11,7 +11,7 @@ const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n";
 /// Asserts that `wire` is refused for `reject`, once, and the hidden request never answered.
 #[track_caller]
 fn assert_nothing_smuggled(wire: &str, reject: Reject) {
-    let outcome = ask(wire);
+    let outcome = exchange(wire);
     outcome.assert_refused(reject);
     assert!(!outcome.output.contains("/hidden"), "{outcome:#?}");
 }
@@ -61,7 +61,7 @@ fn disguised_transfer_encoding() {
 #[test]
 fn a_field_that_only_looks_like_framing_frames_nothing() {
     for line in ["Transfer_Encoding: chunked", "Content_Length: 5", "X-Content-Length: 5"] {
-        let outcome = ask(post(&format!("{line}\r\n"), "0\r\n\r\n"));
+        let outcome = exchange(post(&format!("{line}\r\n"), "0\r\n\r\n"));
         assert_eq!(outcome.statuses(), [200, 400], "the body is read as the next request");
         assert!(outcome.closed);
     }
@@ -117,13 +117,13 @@ fn disguised_chunks() {
 
 #[test]
 fn a_hidden_request_inside_a_well_framed_body_stays_content() {
-    let outcome = ask(post(&format!("Content-Length: {}\r\n", HIDDEN.len()), HIDDEN));
+    let outcome = exchange(post(&format!("Content-Length: {}\r\n", HIDDEN.len()), HIDDEN));
     outcome.assert_answers(&[200], true);
-    let outcome = ask(chunked(&format!("{:x}\r\n{HIDDEN}\r\n0\r\n\r\n", HIDDEN.len())));
+    let outcome = exchange(chunked(&format!("{:x}\r\n{HIDDEN}\r\n0\r\n\r\n", HIDDEN.len())));
     outcome.assert_answers(&[200], true);
     let wire =
         format!("POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", HIDDEN.len());
-    ask(format!("{wire}{HIDDEN}{}", get(""))).assert_answers(&[404, 200], true);
+    exchange(format!("{wire}{HIDDEN}{}", get(""))).assert_answers(&[404, 200], true);
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod site;
 use std::env;
 use std::process::ExitCode;
 
-use engine::link::{self, WallClock};
+use engine::control_queue::{self, WallClock};
 use engine::{Buffer, CorePlan, Deadlines, Now, Worker};
 use handlers::Edition;
 use http1::Limits;
@@ -98,13 +98,13 @@ struct Bench {
     now: Now,
     rounds: usize,
     /// Kept so that the rings of the worker have another end.
-    _control: link::ControlEnd<Edition>,
+    _control: control_queue::ControlEnd<Edition>,
 }
 
 impl Bench {
     fn new(profile: &Profile, connections: usize) -> Self {
         let wire = Wire::new(connections * FRAMES_PER_CONNECTION);
-        let (control, end) = link::pair(&WallClock::new(1_767_225_600), 64);
+        let (control, end) = control_queue::pair(&WallClock::new(1_767_225_600), 64);
         let plan = CorePlan {
             address: ADDRESS.into(),
             link_address: ADDRESS.into(),

@@ -107,7 +107,7 @@ impl Frame for NicBuffer {
 
 impl Nic for MemoryNic {
     type Frame = NicBuffer;
-    type Blank = NicBuffer;
+    type TxBuffer = NicBuffer;
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { tx_checksum_offload: true, ip_mtu: IP_MTU, tx_segmentation_max: 0 }
@@ -126,13 +126,13 @@ impl Nic for MemoryNic {
         !self.0.0.borrow().free.is_empty()
     }
 
-    fn blank(&mut self) -> Option<NicBuffer> {
+    fn tx_buffer(&mut self) -> Option<NicBuffer> {
         let bytes = self.0.0.borrow_mut().free.pop()?;
         Some(NicBuffer { bytes, len: BUFFER_LEN, wire: self.0.clone() })
     }
 
-    fn submit(&mut self, mut blank: NicBuffer, len: usize, _: TxOffload) {
-        let bytes = std::mem::take(&mut blank.bytes);
+    fn submit(&mut self, mut tx_buffer: NicBuffer, len: usize, _: TxOffload) {
+        let bytes = std::mem::take(&mut tx_buffer.bytes);
         self.0.0.borrow_mut().to_clients.push(Packet { bytes, len });
     }
 

@@ -15,7 +15,7 @@ impl RunQueue {
         Self { now: half(), next: half() }
     }
 
-    /// Has `slot` served, unless it will be: `queued` is its connection's flag.
+    /// Queues `slot`, unless it is queued: `queued` is its connection's flag.
     pub(crate) fn push(&mut self, slot: u32, queued: &mut bool) {
         if !*queued {
             *queued = true;

@@ -1,34 +1,35 @@
-//! A TCP segment in an IPv4 packet: the facts of a received one, and the few we make ourselves.
+//! A TCP segment in an IPv4 packet: the header fields of a received one, and the control segments we send.
 //!
-//! smoltcp makes every segment of a living connection; here are those for which there is no socket:
-//! the reset of a stranger and the acknowledgement of a connection in TIME-WAIT.
+//! smoltcp makes every segment of a connection; a [`ControlSegment`] is sent where there is no socket: a reset,
+//! a challenge ACK, the acknowledgement of a connection in TIME-WAIT.
 
 use core::net::Ipv4Addr;
 
 use crate::Nic;
-use crate::checksum::{Sum, pseudo_header};
-use crate::ethernet::ReplyHeader;
 use crate::nic::TxOffload;
-use crate::tuple::Tuple;
+use crate::wire::checksum::{Sum, pseudo_header};
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::tuple::Tuple;
 
 /// Bytes of an IPv4 header without options, which is the only kind we take or make.
 pub(crate) const IP_LEN: usize = 20;
 /// Bytes of a TCP header without options.
 pub(crate) const TCP_LEN: usize = 20;
-/// A [`Bare`] segment in its packet, bytes.
-const BARE_LEN: usize = IP_LEN + TCP_LEN;
+/// Bytes of a [`ControlSegment`] in its packet.
+const CONTROL_SEGMENT_LEN: usize = IP_LEN + TCP_LEN;
 
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
 pub(crate) const ACK: u8 = 0x10;
 
-/// What a TCP header says (RFC 9293, 3.1), options aside.
+/// The fields of a TCP header (RFC 9293, 3.1), options aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) tuple: Tuple,
     pub(crate) sequence: u32,
-    pub(crate) acknowledged: u32,
+    /// The acknowledgement number.
+    pub(crate) ack: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
     /// Bytes of payload.
@@ -54,39 +55,39 @@ pub(crate) fn is_after(a: u32, b: u32) -> bool {
 
 /// A segment without payload, to be sent without a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bare {
+pub(crate) struct ControlSegment {
     tuple: Tuple,
     sequence: u32,
-    acknowledged: u32,
+    ack: u32,
     flags: u8,
 }
 
-impl Bare {
+impl ControlSegment {
     /// The reset that answers `segment` of a connection that is not there (RFC 9293, 3.10.7.1).
     pub(crate) fn reset(segment: &Segment) -> Self {
         if segment.has(ACK) {
-            let sequence = segment.acknowledged;
-            Self { tuple: segment.tuple, sequence, acknowledged: 0, flags: RST }
+            let sequence = segment.ack;
+            Self { tuple: segment.tuple, sequence, ack: 0, flags: RST }
         } else {
-            let acknowledged = segment.sequence.wrapping_add(segment.sequence_len());
-            Self { tuple: segment.tuple, sequence: 0, acknowledged, flags: RST | ACK }
+            let ack = segment.sequence.wrapping_add(segment.sequence_len());
+            Self { tuple: segment.tuple, sequence: 0, ack, flags: RST | ACK }
         }
     }
 
     /// The acknowledgement of a connection that is over (RFC 9293, 3.10.7.4).
-    pub(crate) fn acknowledgement(tuple: Tuple, sequence: u32, acknowledged: u32) -> Self {
-        Self { tuple, sequence, acknowledged, flags: ACK }
+    pub(crate) fn acknowledgement(tuple: Tuple, sequence: u32, ack: u32) -> Self {
+        Self { tuple, sequence, ack, flags: ACK }
     }
 
     /// Queues the segment behind `header`; bytes of the frame, or `None` without a transmit buffer.
     pub(crate) fn submit<N: Nic>(&self, nic: &mut N, header: &ReplyHeader) -> Option<usize> {
-        let mut blank = nic.blank()?;
+        let mut tx_buffer = nic.tx_buffer()?;
         let l2_len = usize::from(header.len());
-        let buffer = blank.as_mut();
+        let buffer = tx_buffer.as_mut();
         buffer[..l2_len].copy_from_slice(header.bytes());
-        self.emit(&mut buffer[l2_len..l2_len + BARE_LEN]);
-        let len = l2_len + BARE_LEN;
-        nic.submit(blank, len, TxOffload::None);
+        self.emit(&mut buffer[l2_len..l2_len + CONTROL_SEGMENT_LEN]);
+        let len = l2_len + CONTROL_SEGMENT_LEN;
+        nic.submit(tx_buffer, len, TxOffload::None);
         Some(len)
     }
 
@@ -95,18 +96,34 @@ impl Bare {
         let (our_port, peer_port) = (self.tuple.ports & 0xffff, self.tuple.ports >> 16);
         let (ip, tcp) = packet.split_at_mut(IP_LEN);
         ip[..12].copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0]);
-        ip[2..4].copy_from_slice(&[0, BARE_LEN_BYTE]);
+        ip[2..4].copy_from_slice(&[0, CONTROL_SEGMENT_LEN_BYTE]);
         ip[12..16].copy_from_slice(&ours.to_be_bytes());
         ip[16..20].copy_from_slice(&peers.to_be_bytes());
         let field = Sum::default().bytes(ip).checksum();
         ip[10..12].copy_from_slice(&field);
         tcp[..4].copy_from_slice(&((our_port << 16) | peer_port).to_be_bytes());
         tcp[4..8].copy_from_slice(&self.sequence.to_be_bytes());
-        tcp[8..12].copy_from_slice(&self.acknowledged.to_be_bytes());
+        tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
         tcp[12..20].copy_from_slice(&[0x50, self.flags, 0, 0, 0, 0, 0, 0]);
         let field = pseudo_header(&ip[12..20], TCP_LEN_WORD).bytes(tcp).checksum();
         tcp[16..18].copy_from_slice(&field);
     }
+}
+
+/// Fills in the checksums of an IPv4 TCP packet, or what the hardware needs to do so.
+pub(crate) fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
+    let (ip, tcp) = packet.split_at_mut(IP_LEN);
+    let tcp_len = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
+    let pseudo = pseudo_header(&ip[12..20], tcp_len);
+    if offload {
+        tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
+        return TxOffload::Checksums { l2_len, l3_len: IP_LEN_BYTE };
+    }
+    let field = Sum::default().bytes(ip).checksum();
+    ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&field);
+    let field = pseudo.bytes(tcp).checksum();
+    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
+    TxOffload::None
 }
 
 /// Reads the segment in `packet`, an IPv4 packet without options whose lengths were checked.
@@ -130,7 +147,7 @@ pub(crate) fn parse(packet: &[u8]) -> Option<Segment> {
             (address(16), u16::from_be_bytes([l0, l1])),
         ),
         sequence: word(4),
-        acknowledged: word(8),
+        ack: word(8),
         flags: header[13] & (FIN | SYN | RST | ACK),
         window: u16::from_be_bytes([header[14], header[15]]),
         payload_len: u32::try_from(payload.len()).ok()?,
@@ -175,7 +192,7 @@ fn option(options: &[u8], kind: u8) -> Option<&[u8]> {
     }
 }
 
-/// Whether every option fits its length (RFC 9293, 3.1): what smoltcp would refuse without a word.
+/// Whether every option fits its length (RFC 9293, 3.1): what smoltcp would drop without counting it.
 pub(crate) fn options_are_whole(options: &[u8]) -> bool {
     let mut rest = options;
     loop {
@@ -204,9 +221,17 @@ fn low(wide: u64) -> u32 {
     u32::try_from(wide & 0xffff_ffff).unwrap_or(u32::MAX)
 }
 
-const BARE_LEN_BYTE: u8 = 40;
+/// [`IP_LEN`] for fields of one byte.
+pub(crate) const IP_LEN_BYTE: u8 = 20;
+const _: () = assert!(IP_LEN_BYTE as usize == IP_LEN, "length of the IPv4 header");
+/// Where the checksum is in an IPv4 header.
+const IP_CHECKSUM: usize = 10;
+/// Where the checksum is in a TCP header.
+pub(crate) const TCP_CHECKSUM: usize = 16;
+const CONTROL_SEGMENT_LEN_BYTE: u8 = 40;
 const TCP_LEN_WORD: u16 = 20;
-const _: () = assert!(BARE_LEN_BYTE as usize == BARE_LEN, "total length field");
+const _: () =
+    assert!(CONTROL_SEGMENT_LEN_BYTE as usize == CONTROL_SEGMENT_LEN, "total length field");
 const _: () = assert!(TCP_LEN_WORD as usize == TCP_LEN, "length in the pseudo header");
 const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
@@ -227,16 +252,16 @@ mod tests {
         Segment {
             tuple: Tuple::new(PEER, OURS),
             sequence: 1_000,
-            acknowledged: 7,
+            ack: 7,
             flags,
             window: 0,
             payload_len: 10,
         }
     }
 
-    fn emitted(bare: Bare) -> Segment {
-        let mut packet = [0; BARE_LEN];
-        bare.emit(&mut packet);
+    fn emitted(control: ControlSegment) -> Segment {
+        let mut packet = [0; CONTROL_SEGMENT_LEN];
+        control.emit(&mut packet);
         assert!(Sum::default().bytes(&packet[..IP_LEN]).is_intact());
         assert!(pseudo_header(&packet[12..20], 20).bytes(&packet[IP_LEN..]).is_intact());
         parse(&packet).expect("a segment")
@@ -244,10 +269,10 @@ mod tests {
 
     #[test]
     fn a_reset_takes_its_numbers_from_what_it_answers() {
-        let with_ack = emitted(Bare::reset(&segment(ACK)));
+        let with_ack = emitted(ControlSegment::reset(&segment(ACK)));
         assert_eq!((with_ack.flags, with_ack.sequence), (RST, 7));
-        let syn = emitted(Bare::reset(&segment(SYN)));
-        assert_eq!((syn.flags, syn.sequence, syn.acknowledged), (RST | ACK, 0, 1_011));
+        let syn = emitted(ControlSegment::reset(&segment(SYN)));
+        assert_eq!((syn.flags, syn.sequence, syn.ack), (RST | ACK, 0, 1_011));
         assert_eq!(syn.tuple, Tuple::new(OURS, PEER));
     }
 

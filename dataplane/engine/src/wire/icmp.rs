@@ -1,12 +1,12 @@
-//! The answer to a ping (RFC 792; RFC 1122, 3.2.2.6).
+//! ICMP echo replies (RFC 792; RFC 1122, 3.2.2.6).
 
 use crate::Nic;
-use crate::checksum::Sum;
-use crate::ethernet::ReplyHeader;
 use crate::nic::TxOffload;
-use crate::segment::IP_LEN;
+use crate::wire::checksum::Sum;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::segment::IP_LEN;
 
-/// Queues the reply to the echo request in `packet`, an IPv4 packet that the guard let through, behind
+/// Queues the reply to the echo request in `packet`, an IPv4 packet that passed the filter, behind
 /// `header`; bytes of the frame, or `None` without a transmit buffer large enough.
 pub(crate) fn submit_reply<N: Nic>(
     nic: &mut N,
@@ -16,19 +16,19 @@ pub(crate) fn submit_reply<N: Nic>(
     if packet.len() > nic.capabilities().ip_mtu {
         return None;
     }
-    let mut blank = nic.blank()?;
+    let mut tx_buffer = nic.tx_buffer()?;
     let l2_len = usize::from(header.len());
     let len = l2_len + packet.len();
-    let buffer = blank.as_mut();
+    let buffer = tx_buffer.as_mut();
     buffer[..l2_len].copy_from_slice(header.bytes());
     let reply = &mut buffer[l2_len..len];
     reply.copy_from_slice(packet);
-    turn_round(reply);
-    nic.submit(blank, len, TxOffload::None);
+    make_reply(reply);
+    nic.submit(tx_buffer, len, TxOffload::None);
     Some(len)
 }
 
-fn turn_round(packet: &mut [u8]) {
+fn make_reply(packet: &mut [u8]) {
     let (ip, icmp) = packet.split_at_mut(IP_LEN);
     let (source, destination) = ip[12..20].split_at_mut(4);
     source.swap_with_slice(destination);

@@ -1,8 +1,9 @@
-//! Where the planes meet: commands in, events out, asks out and answers in, counters, and the wall clock.
+//! The queues between a worker and control: commands in, events out, submissions out and completions in,
+//! counters, and the wall clock.
 //!
-//! This is the only file both planes touch. Each shared field says who writes and who reads it.
-//! A worker never frees memory: whatever control lends it (a service, a reply) is counted, and control
-//! keeps a count of its own until the worker's is gone.
+//! This is the only file that both planes touch. Each shared field says who writes and who reads it.
+//! A worker never frees memory: whatever control passes to it (a service, a reply) is reference-counted,
+//! and control keeps a reference of its own until the worker's is gone.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,50 +15,50 @@ use http1::Service;
 use crate::sleep::{SleepFlag, Waker};
 use crate::{CoreStats, Latencies};
 
-/// What control may ask of a worker.
+/// A command from control to a worker.
 #[derive(Debug)]
 pub enum Command<S> {
     /// Serve with this from the next exchange on. Exchanges under way keep what they began with, each
-    /// with a count of it, and the worker's own count of the old one is dropped; control keeps one
+    /// with a reference to it, and the worker's own reference to the old one is dropped; control keeps one
     /// until no other is left.
     Install(Arc<S>),
-    /// Serve on and take new connections, but say `Connection: close` in the next answer of each: those who
-    /// ask go elsewhere by themselves before [`Command::Drain`].
+    /// Keep serving and accepting connections, but send `Connection: close` in the next response of each, so that
+    /// clients go elsewhere by themselves before [`Command::Drain`].
     Retire,
-    /// Take no new connection, answer what is under way with `Connection: close`, then say
+    /// Accept no new connection, answer what is under way with `Connection: close`, then send
     /// [`Event::Drained`].
     Drain,
-    /// Take new connections again after [`Command::Drain`], and answer without
-    /// `Connection: close` after [`Command::Retire`], then say [`Event::Resumed`]. Connections that
-    /// were told to close still close.
+    /// Accept connections again after [`Command::Drain`], and answer without
+    /// `Connection: close` after [`Command::Retire`], then send [`Event::Resumed`]. Connections that
+    /// were already draining still close.
     Resume,
     /// Reset what is left and return from [`Worker::run`](crate::Worker::run).
     Stop,
 }
 
-/// What a worker tells control.
+/// An event that a worker reports to control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The last connection is gone. Said once, after [`Command::Drain`].
+    /// The last connection is gone. Sent once, after [`Command::Drain`].
     Drained,
-    /// New connections are accepted. Said once for each [`Command::Resume`]; events before it belong to
+    /// New connections are accepted. Sent once for each [`Command::Resume`]; events before it belong to
     /// an earlier drain. Control sends no other command of the two before it has read this, so that the
     /// ring always has room.
     Resumed,
 }
 
-/// One request that waits for an answer: the slot of its connection, and how many connections and asks
-/// that slot has seen. An answer to an earlier one has another `life` and hits nobody.
+/// One request that waits for a completion: the slot of its connection, and the slot's generation, which
+/// counts its connections and offloads. A completion for an earlier one has another generation and is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnId {
     pub(crate) slot: u32,
-    pub(crate) life: u32,
+    pub(crate) generation: u32,
 }
 
 impl ConnId {
-    /// The id of the ask number `life` of slot `slot`. Workers count; others only hand ids back.
-    pub fn new(slot: u32, life: u32) -> Self {
-        Self { slot, life }
+    /// The id of the offload with which `slot` is in `generation`. Workers count; others only hand ids back.
+    pub fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
     }
 }
 
@@ -83,12 +84,12 @@ impl WallClock {
     }
 }
 
-/// Control's end of the link to one worker.
+/// Control's end of the queues to one worker.
 pub struct ControlEnd<S: Service> {
     commands: Arc<ArrayQueue<Command<S>>>,
     events: Arc<ArrayQueue<Event>>,
-    asks: Asks<S>,
-    answers: Answers<S>,
+    submissions: Submissions<S>,
+    completions: Completions<S>,
     stats: Arc<CoreStats>,
     latencies: Arc<Latencies>,
     waker: Waker,
@@ -112,17 +113,17 @@ impl<S: Service> ControlEnd<S> {
 
     /// Requests that wait in the submission ring, and completions that wait for the worker.
     pub fn ring_levels(&self) -> (usize, usize) {
-        (self.asks.ring.len(), self.answers.ring.len())
+        (self.submissions.ring.len(), self.completions.ring.len())
     }
 
-    /// What the worker has to ask; any number of threads may take from it.
-    pub fn asks(&self) -> Asks<S> {
-        self.asks.clone()
+    /// The worker's submission ring; any number of threads may take from it.
+    pub fn submissions(&self) -> Submissions<S> {
+        self.submissions.clone()
     }
 
-    /// The way of answers; any number of threads may push.
-    pub fn answers(&self) -> Answers<S> {
-        self.answers.clone()
+    /// The worker's completion ring; any number of threads may push.
+    pub fn completions(&self) -> Completions<S> {
+        self.completions.clone()
     }
 
     /// The worker's counters: written by the worker, read here.
@@ -136,16 +137,16 @@ impl<S: Service> ControlEnd<S> {
     }
 }
 
-/// Asks of one worker. Written by the worker, read by control.
-pub struct Asks<S: Service> {
-    ring: Arc<ArrayQueue<(ConnId, S::Ask)>>,
-    /// Of whoever takes from the ring, if that one sleeps at times.
+/// The submission ring of one worker: offloads. Written by the worker, read by control.
+pub struct Submissions<S: Service> {
+    ring: Arc<ArrayQueue<(ConnId, S::Offload)>>,
+    /// Wakes the thread that takes from the ring, if it sleeps at times.
     waker: Arc<OnceLock<Waker>>,
 }
 
-impl<S: Service> Asks<S> {
-    /// Has the worker wake whoever takes from the ring, after each push. It costs the worker a fence while
-    /// that one is awake, and what the waker takes where it sleeps.
+impl<S: Service> Submissions<S> {
+    /// Has the worker wake the thread that takes from the ring, after each push. It costs the worker a fence
+    /// while that thread is awake, and what the waker takes where it sleeps.
     ///
     /// # Panics
     /// If a waker was given before: there is one.
@@ -153,21 +154,21 @@ impl<S: Service> Asks<S> {
         assert!(self.waker.set(waker).is_ok(), "one waker takes care of all who take");
     }
 
-    /// The oldest ask, if there is one.
-    pub fn poll(&self) -> Option<(ConnId, S::Ask)> {
+    /// The oldest submission, if there is one.
+    pub fn poll(&self) -> Option<(ConnId, S::Offload)> {
         self.ring.pop()
     }
 }
 
-/// Answers for one worker. Written by control, read by the worker once a turn.
-pub struct Answers<S: Service> {
+/// The completion ring of one worker. Written by control, read by the worker once a turn.
+pub struct Completions<S: Service> {
     ring: Arc<ArrayQueue<(ConnId, S::Reply)>>,
     waker: Waker,
 }
 
-impl<S: Service> Answers<S> {
-    /// Answers what `id` asked, and wakes the worker if it sleeps. The worker drops `reply` when it is sent or nobody waits for it: what
-    /// it holds must be freed elsewhere.
+impl<S: Service> Completions<S> {
+    /// Completes the offload `id`, and wakes the worker if it sleeps. The worker drops `reply` when it is sent or
+    /// nobody waits for it: what it holds must be freed elsewhere.
     ///
     /// # Errors
     /// The reply, where the ring is full: a worker empties it every turn, try again a little later.
@@ -178,46 +179,46 @@ impl<S: Service> Answers<S> {
     }
 }
 
-impl<S: Service> Clone for Asks<S> {
+impl<S: Service> Clone for Submissions<S> {
     fn clone(&self) -> Self {
         Self { ring: Arc::clone(&self.ring), waker: Arc::clone(&self.waker) }
     }
 }
 
-impl<S: Service> Clone for Answers<S> {
+impl<S: Service> Clone for Completions<S> {
     fn clone(&self) -> Self {
         Self { ring: Arc::clone(&self.ring), waker: self.waker.clone() }
     }
 }
 
-impl<S: Service> fmt::Debug for Asks<S> {
+impl<S: Service> fmt::Debug for Submissions<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asks").field("waiting", &self.ring.len()).finish_non_exhaustive()
+        f.debug_struct("Submissions").field("waiting", &self.ring.len()).finish_non_exhaustive()
     }
 }
 
-impl<S: Service> fmt::Debug for Answers<S> {
+impl<S: Service> fmt::Debug for Completions<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answers").field("waiting", &self.ring.len()).finish()
+        f.debug_struct("Completions").field("waiting", &self.ring.len()).finish()
     }
 }
 
 impl<S: Service> fmt::Debug for ControlEnd<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asks, answers, .. } = self;
+        let Self { submissions, completions, .. } = self;
         f.debug_struct("ControlEnd")
-            .field("asks", asks)
-            .field("answers", answers)
+            .field("submissions", submissions)
+            .field("completions", completions)
             .finish_non_exhaustive()
     }
 }
 
-/// A worker's end of the link.
+/// A worker's end of the queues.
 pub struct WorkerEnd<S: Service> {
     pub(crate) commands: Arc<ArrayQueue<Command<S>>>,
     pub(crate) events: Arc<ArrayQueue<Event>>,
-    asks: Asks<S>,
-    answers: Answers<S>,
+    submissions: Submissions<S>,
+    completions: Completions<S>,
     pub(crate) stats: Arc<CoreStats>,
     pub(crate) latencies: Arc<Latencies>,
     pub(crate) wall: Arc<WallClock>,
@@ -225,35 +226,35 @@ pub struct WorkerEnd<S: Service> {
 }
 
 impl<S: Service> WorkerEnd<S> {
-    /// Asks control.
+    /// Submits an offload to control.
     ///
     /// # Errors
-    /// The ask, where the ring is full.
-    pub fn ask(&self, id: ConnId, ask: S::Ask) -> Result<(), S::Ask> {
-        self.asks.ring.push((id, ask)).map_err(|(_, ask)| ask)?;
-        if let Some(waker) = self.asks.waker.get() {
+    /// The offload, where the ring is full.
+    pub fn submit(&self, id: ConnId, offload: S::Offload) -> Result<(), S::Offload> {
+        self.submissions.ring.push((id, offload)).map_err(|(_, offload)| offload)?;
+        if let Some(waker) = self.submissions.waker.get() {
             waker.wake();
         }
         Ok(())
     }
 
-    /// The next answer, if there is one.
-    pub fn poll_answer(&self) -> Option<(ConnId, S::Reply)> {
-        self.answers.ring.pop()
+    /// The next completion, if there is one.
+    pub fn poll_completion(&self) -> Option<(ConnId, S::Reply)> {
+        self.completions.ring.pop()
     }
 }
 
 impl<S: Service> fmt::Debug for WorkerEnd<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asks, answers, .. } = self;
+        let Self { submissions, completions, .. } = self;
         f.debug_struct("WorkerEnd")
-            .field("asks", asks)
-            .field("answers", answers)
+            .field("submissions", submissions)
+            .field("completions", completions)
             .finish_non_exhaustive()
     }
 }
 
-/// Makes the two ends of one worker's link, on which `parked_max` requests may wait for an answer. The
+/// Makes the two ends of one worker's queues, on which `parked_max` requests may wait for a completion. The
 /// worker never sleeps.
 ///
 /// # Panics
@@ -273,23 +274,28 @@ pub fn pair_with_sleep<S: Service>(
 ) -> (ControlEnd<S>, WorkerEnd<S>) {
     let commands = Arc::new(ArrayQueue::new(COMMANDS_MAX));
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
-    let asks =
-        Asks { ring: Arc::new(ArrayQueue::new(parked_max)), waker: Arc::new(OnceLock::new()) };
+    let submissions = Submissions {
+        ring: Arc::new(ArrayQueue::new(parked_max)),
+        waker: Arc::new(OnceLock::new()),
+    };
     let ring = Arc::new(ArrayQueue::new(parked_max));
-    let answers = Answers { ring, waker: waker.clone() };
+    let completions = Completions { ring, waker: waker.clone() };
     let stats = Arc::new(CoreStats::default());
     let latencies = Arc::new(Latencies::new());
     let control = ControlEnd {
         commands: Arc::clone(&commands),
         events: Arc::clone(&events),
-        asks: asks.clone(),
-        answers: answers.clone(),
+        submissions: submissions.clone(),
+        completions: completions.clone(),
         stats: Arc::clone(&stats),
         latencies: Arc::clone(&latencies),
         waker,
     };
     let wall = Arc::clone(wall);
-    (control, WorkerEnd { commands, events, asks, answers, stats, latencies, wall, sleep })
+    (
+        control,
+        WorkerEnd { commands, events, submissions, completions, stats, latencies, wall, sleep },
+    )
 }
 
 const COMMANDS_MAX: usize = 16;

@@ -1,8 +1,9 @@
-//! The link header, ours rather than smoltcp's: what came in, turned round, is what goes out.
+//! The Ethernet header, with or without an 802.1Q tag. Frames are answered to where they came from: the reply's
+//! header is made of the received one.
 
 use crate::limits::L2_HEADER_MAX;
 
-/// A link address that every station takes.
+/// The broadcast address.
 pub(crate) const BROADCAST: [u8; 6] = [0xff; 6];
 
 /// EtherTypes (IEEE 802 numbers) the appliance knows.
@@ -11,20 +12,20 @@ pub(crate) const IPV4: u16 = 0x0800;
 pub(crate) const ARP: u16 = 0x0806;
 const VLAN: u16 = 0x8100;
 
-/// The parts of a received link header.
+/// The fields of a received Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LinkHeader {
-    /// Where the frame was sent to.
+pub(crate) struct EthernetHeader {
+    /// The destination address.
     pub(crate) destination: [u8; 6],
-    /// Who sent it.
+    /// The source address.
     pub(crate) source: [u8; 6],
     /// The 802.1Q tag: priority and VLAN identifier.
     tag: Option<[u8; 2]>,
-    /// What follows.
+    /// The EtherType of the payload.
     pub(crate) ethertype: u16,
 }
 
-impl LinkHeader {
+impl EthernetHeader {
     /// Reads the header of `frame`; `None` if it is too short for one.
     pub(crate) fn parse(frame: &[u8]) -> Option<Self> {
         let (header, rest) = frame.split_first_chunk::<14>()?;
@@ -49,14 +50,14 @@ impl LinkHeader {
         if self.tag.is_some() { L2_HEADER_MAX } else { 14 }
     }
 
-    /// The header of the answer: back to where it came from, from `mac`, in the same VLAN. What load
+    /// The header of the reply: back to where it came from, from `mac`, in the same VLAN. What load
     /// balancers call auto last hop: no neighbour table, no route.
     pub(crate) fn reply(&self, mac: [u8; 6]) -> ReplyHeader {
         ReplyHeader::new(self.source, mac, self.tag, self.ethertype)
     }
 }
 
-/// A link header ready to be copied in front of a packet.
+/// An Ethernet header ready to be copied in front of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReplyHeader {
     bytes: [u8; L2_HEADER_MAX],
@@ -86,7 +87,7 @@ impl ReplyHeader {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// How many they are.
+    /// Bytes of the header.
     pub(crate) fn len(&self) -> u8 {
         self.len
     }
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn a_reply_goes_back_to_its_sender() {
         let frame = b"\x02\0\0\0\0\x09\x02\0\0\0\0\x01\x08\0rest";
-        let header = LinkHeader::parse(frame).expect("a header");
+        let header = EthernetHeader::parse(frame).expect("a header");
         assert_eq!((header.len(), header.ethertype), (14, IPV4));
         assert_eq!(header.reply(MAC).bytes(), b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x08\0");
     }
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn a_reply_stays_in_its_vlan() {
         let frame = b"\x02\0\0\0\0\x09\x02\0\0\0\0\x01\x81\0\x60\x2a\x08\0rest";
-        let header = LinkHeader::parse(frame).expect("a header");
+        let header = EthernetHeader::parse(frame).expect("a header");
         assert_eq!((header.len(), header.ethertype), (18, IPV4));
         assert_eq!(
             header.reply(MAC).bytes(),
@@ -126,7 +127,7 @@ mod tests {
     fn every_truncation_is_refused() {
         let frame = b"\x02\0\0\0\0\x09\x02\0\0\0\0\x01\x81\0\x60\x2a\x08\0";
         for len in 0..frame.len() {
-            assert_eq!(LinkHeader::parse(&frame[..len]), None, "{len}");
+            assert_eq!(EthernetHeader::parse(&frame[..len]), None, "{len}");
         }
     }
 }

@@ -2,19 +2,19 @@
 //! and knows nothing else, so that a second loss in a window, or a loss in a short one, costs a
 //! retransmission timeout.
 //!
-//! smoltcp is told what it does know: here an acknowledgement is found worth repeating, and the worker
-//! hands it in that many times more. After a partial acknowledgement in recovery (NewReno, RFC 6582
+//! It is made to by what it does know: this says when an acknowledgement is worth repeating, and the worker
+//! passes it in that many times more. After a partial acknowledgement in recovery (NewReno, RFC 6582
 //! 3.2 step 3) three times; in a window of two or three segments, as often as duplicates lack for want
 //! of segments to cause them (early retransmit, RFC 5827 3.1).
 
-use crate::segment::{FIN, SYN, Segment, is_after};
+use crate::wire::segment::{FIN, SYN, Segment, is_after};
 
-/// What one connection has heard of its losses.
+/// The state of one connection's loss recovery.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recovery {
     /// Largest payload of a segment the peer takes, bytes.
     segment_max: u32,
-    /// Acknowledgements in a row that said the same.
+    /// Duplicate acknowledgements in a row.
     duplicates: u32,
     /// The window field they carried.
     window: u16,
@@ -28,24 +28,29 @@ impl Recovery {
         Self { segment_max: segment_max.max(1), duplicates: 0, window: 0, point: None }
     }
 
-    /// A segment arrived when `last` was acknowledged and everything before `next` was sent: how many
-    /// times more its acknowledgement is to be handed in.
-    pub(crate) fn on_acknowledgement(&mut self, segment: &Segment, last: u32, next: u32) -> u32 {
-        let is_bare = segment.payload_len == 0 && !segment.has(SYN) && !segment.has(FIN);
-        if is_after(last, segment.acknowledged) {
-            // Overtaken on the way: it says nothing new.
+    /// A segment arrived when SND.UNA was `snd_una` and SND.NXT `snd_nxt`: how many times more its acknowledgement
+    /// is to be passed in.
+    pub(crate) fn on_acknowledgement(
+        &mut self,
+        segment: &Segment,
+        snd_una: u32,
+        snd_nxt: u32,
+    ) -> u32 {
+        let is_pure_ack = segment.payload_len == 0 && !segment.has(SYN) && !segment.has(FIN);
+        if is_after(snd_una, segment.ack) {
+            // Reordered on the way: it acknowledges nothing new.
             return 0;
         }
-        let outstanding = next.wrapping_sub(segment.acknowledged);
-        if !is_bare || outstanding == 0 {
+        let outstanding = snd_nxt.wrapping_sub(segment.ack);
+        if !is_pure_ack || outstanding == 0 {
             self.duplicates = 0;
             self.point = self.point.filter(|_| outstanding > 0);
             return 0;
         }
-        if segment.acknowledged != last {
+        if segment.ack != snd_una {
             self.duplicates = 0;
             self.window = segment.window;
-            self.point = self.point.filter(|&point| is_after(point, segment.acknowledged));
+            self.point = self.point.filter(|&point| is_after(point, segment.ack));
             return if self.point.is_some() { DUPLICATES } else { 0 };
         }
         if segment.window != self.window {
@@ -59,7 +64,7 @@ impl Recovery {
         if self.duplicates != enough {
             return 0;
         }
-        self.point = Some(next);
+        self.point = Some(snd_nxt);
         DUPLICATES - enough
     }
 }
@@ -72,15 +77,15 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::segment::ACK;
-    use crate::tuple::Tuple;
+    use crate::wire::segment::ACK;
+    use crate::wire::tuple::Tuple;
 
     fn acknowledgement(number: u32) -> Segment {
         let nobody = (Ipv4Addr::UNSPECIFIED, 0);
         Segment {
             tuple: Tuple::new(nobody, nobody),
             sequence: 0,
-            acknowledged: number,
+            ack: number,
             flags: ACK,
             window: 500,
             payload_len: 0,

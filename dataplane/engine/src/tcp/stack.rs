@@ -1,7 +1,7 @@
-//! smoltcp, one socket at a time: the only file that names `Interface` and `SocketSet`.
+//! smoltcp, one socket at a time: the only file that names its `Interface` and `SocketSet`.
 //!
 //! smoltcp looks at every socket of a set for every segment. So each connection has a set of its own
-//! with one socket in it, and the [`FlowTable`](crate::flow::FlowTable) says which set a segment is
+//! with one socket in it, and the [`FlowTable`](crate::tcp::flow::FlowTable) says which set a segment is
 //! for: all work is independent of how many connections there are.
 //!
 //! A socket cannot give its buffers back, so a slot keeps its socket for life: [`Tcp::open`] makes it
@@ -19,12 +19,10 @@ use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 
 pub(crate) use smoltcp::socket::tcp::State;
 
-use crate::checksum::{Sum, pseudo_header};
-use crate::coalesce::Coalescer;
-use crate::ethernet::ReplyHeader;
 use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET, TX_BUDGET_LARGE};
-use crate::nic::TxOffload;
-use crate::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
+use crate::tcp::coalesce::Coalescer;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
 use crate::{Buffer, CoreStats, Nic, Now};
 
 /// The IP layer of one core.
@@ -35,7 +33,7 @@ pub(crate) struct Stack {
     now: Instant,
 }
 
-/// What a round of sending left behind.
+/// The result of a round of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Egress {
     /// Nothing more to send before this moment (microseconds), if at all.
@@ -91,7 +89,7 @@ impl Stack {
         let result = self.interface.poll_ingress_single(self.now, &mut device, set);
         debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
         let grown = tcp.received() - received + usize::from(tcp.is_half_closed() && !fin);
-        tcp.expected = tcp.expected.wrapping_add(u32::try_from(grown).unwrap_or(0));
+        tcp.rcv_nxt = tcp.rcv_nxt.wrapping_add(u32::try_from(grown).unwrap_or(0));
     }
 
     /// Sends what a connection has to send, a budget's worth.
@@ -120,7 +118,7 @@ impl Stack {
         nic: &mut N,
         stats: &CoreStats,
         budget: usize,
-        mut coalescer: Option<&mut Coalescer<N::Blank>>,
+        mut coalescer: Option<&mut Coalescer<N::TxBuffer>>,
     ) -> Egress {
         for _ in 0..budget {
             let Tcp { set, sent, .. } = tcp;
@@ -141,14 +139,14 @@ impl Stack {
     }
 }
 
-/// The TCP half of one connection: a socket in a set of its own, and what it last said on the wire.
+/// The TCP half of one connection: a socket in a set of its own, and the state after its last segment.
 #[derive(Debug)]
 pub(crate) struct Tcp {
     set: SocketSet<'static>,
     handle: SocketHandle,
     sent: Sent,
-    /// The next sequence number we expect: RCV.NXT, which smoltcp does not tell.
-    expected: u32,
+    /// The next sequence number that we expect (RFC 9293, 3.3.1: RCV.NXT), which smoltcp keeps to itself.
+    rcv_nxt: u32,
 }
 
 impl Tcp {
@@ -159,7 +157,7 @@ impl Tcp {
         socket.set_ack_delay(Some(stack_duration(ACK_DELAY_MICROS)));
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Self { set, handle, sent: Sent::default(), expected: 0 }
+        Self { set, handle, sent: Sent::default(), rcv_nxt: 0 }
     }
 
     /// Makes the socket as good as new, waiting for the SYN with number `syn` to `port`.
@@ -170,7 +168,7 @@ impl Tcp {
     /// mid-recovery makes the first segment of the next ignore its windows, once, by one segment.
     pub(crate) fn open(&mut self, port: u16, syn: u32) {
         self.sent = Sent::default();
-        self.expected = syn.wrapping_add(1);
+        self.rcv_nxt = syn.wrapping_add(1);
         let socket = self.socket_mut();
         socket.abort();
         socket.set_congestion_control(CongestionControl::Reno);
@@ -189,12 +187,12 @@ impl Tcp {
         matches!(self.state(), CloseWait | Closing | LastAck | TimeWait)
     }
 
-    /// The sequence number the peer's next byte must have (RFC 9293, 3.3.1: RCV.NXT).
-    pub(crate) fn expected(&self) -> u32 {
-        self.expected
+    /// The sequence number that the peer's next byte must have (RFC 9293, 3.3.1: RCV.NXT).
+    pub(crate) fn rcv_nxt(&self) -> u32 {
+        self.rcv_nxt
     }
 
-    /// Whether some of the payload of `segment` lies beyond the window the peer was told of.
+    /// Whether some of the payload of `segment` lies beyond the window that was advertised last.
     pub(crate) fn is_beyond_window(&self, segment: &Segment) -> bool {
         let end = segment.sequence.wrapping_add(segment.payload_len);
         is_after(end, self.sent.window_end())
@@ -226,12 +224,12 @@ impl Tcp {
         debug_assert_eq!(left, 0, "only what was seen is consumed");
     }
 
-    /// Lends the contiguous part of what was received; `take` says how much of it is consumed.
+    /// Calls `take` with the contiguous part of the received bytes; it returns how many are consumed.
     pub(crate) fn receive<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
         self.socket_mut().recv(|part| take(part)).ok()
     }
 
-    /// Lends the contiguous free part of the transmit buffer; `fill` says how much of it is filled.
+    /// Calls `fill` with the contiguous free part of the transmit buffer; it returns how many bytes it filled.
     pub(crate) fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
         self.socket_mut().send(fill).ok()
     }
@@ -263,7 +261,7 @@ impl Tcp {
         self.socket_mut().abort();
     }
 
-    /// What we last said on the wire.
+    /// The state after the last segment we sent.
     pub(crate) fn sent(&self) -> &Sent {
         &self.sent
     }
@@ -277,13 +275,13 @@ impl Tcp {
     }
 }
 
-/// What the segments we sent have said: smoltcp knows, but does not tell.
+/// The state that the segments we sent have told the peer: smoltcp has it too, but keeps it private.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
-    /// The sequence number after the last byte ever sent.
-    pub(crate) next_sequence: u32,
+    /// The sequence number after the last byte ever sent (RFC 9293, 3.3.1: SND.NXT).
+    pub(crate) snd_nxt: u32,
     /// The acknowledgement number sent last.
-    pub(crate) acknowledged: u32,
+    ack: u32,
     /// The window sent last, in bytes.
     window: u32,
     /// How far the peer shifts our window (RFC 7323, 2.2).
@@ -295,28 +293,28 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// The first sequence number beyond the receive window that the peer was told of.
+    /// The first sequence number beyond the receive window that was advertised last.
     pub(crate) fn window_end(&self) -> u32 {
-        self.acknowledged.wrapping_add(self.window)
+        self.ack.wrapping_add(self.window)
     }
 
-    /// Whether smoltcp mistakes the end of the window: it scales the window of our SYN, which RFC 7323
+    /// Whether smoltcp has the end of the window wrong: it scales the window of our SYN, which RFC 7323
     /// 2.2 does not, until something else was sent.
     pub(crate) fn is_window_unscaled(&self) -> bool {
         self.syn_last && self.window_scale > 0
     }
 
-    /// Takes note of one segment; whether it carries sequence space that was sent before.
-    fn note(&mut self, segment: &Segment, packet: &[u8]) -> bool {
+    /// Records one segment; whether it carries sequence space that was sent before.
+    fn record(&mut self, segment: &Segment, packet: &[u8]) -> bool {
         let end = segment.sequence.wrapping_add(segment.sequence_len());
-        let again = self.begun && segment.sequence_len() > 0 && !is_after(end, self.next_sequence);
-        if !self.begun || is_after(end, self.next_sequence) {
-            self.next_sequence = end;
+        let again = self.begun && segment.sequence_len() > 0 && !is_after(end, self.snd_nxt);
+        if !self.begun || is_after(end, self.snd_nxt) {
+            self.snd_nxt = end;
         }
         if segment.has(SYN) {
             self.window_scale = segment::window_scale(segment::options(packet)).unwrap_or(0);
         }
-        self.acknowledged = segment.acknowledged;
+        self.ack = segment.ack;
         self.syn_last = segment.has(SYN);
         let scale = if self.syn_last { 0 } else { self.window_scale };
         self.window = u32::from(segment.window) << scale;
@@ -333,7 +331,7 @@ struct PacketDevice<'a, N: Nic, const LARGE: bool> {
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
     packet: Option<&'a [u8]>,
-    coalescer: Option<&'a mut Coalescer<N::Blank>>,
+    coalescer: Option<&'a mut Coalescer<N::TxBuffer>>,
 }
 
 impl<N: Nic, const LARGE: bool> Device for PacketDevice<'_, N, LARGE> {
@@ -384,7 +382,7 @@ struct Outbound<'a, N: Nic, const LARGE: bool> {
     header: &'a ReplyHeader,
     sent: &'a mut Sent,
     /// Where what leaves may become part of a large packet.
-    coalescer: Option<&'a mut Coalescer<N::Blank>>,
+    coalescer: Option<&'a mut Coalescer<N::TxBuffer>>,
 }
 
 impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
@@ -395,51 +393,35 @@ impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
             && coalescer.is_ready(len, header, nic, stats)
         {
             let note = |segment: &Segment, packet: &[u8]| {
-                if sent.note(segment, packet) {
+                if sent.record(segment, packet) {
                     stats.retransmits.add(1);
                 }
             };
             return coalescer.take(len, nic, stats, write, note);
         }
-        let mut blank = nic.blank().expect("the queue said that it was ready");
+        let mut tx_buffer = nic.tx_buffer().expect("the queue said that it was ready");
         let by_nic = nic.capabilities().tx_checksum_offload;
         let l2_len = usize::from(header.len());
-        let frame = &mut blank.as_mut()[..l2_len + len];
-        let (link, packet) = frame.split_at_mut(l2_len);
-        link.copy_from_slice(header.bytes());
+        let frame = &mut tx_buffer.as_mut()[..l2_len + len];
+        let (ethernet, packet) = frame.split_at_mut(l2_len);
+        ethernet.copy_from_slice(header.bytes());
         let result = write(packet);
-        let offload = finish_checksums(packet, header.len(), by_nic);
+        let offload = segment::finish_checksums(packet, header.len(), by_nic);
         if let Some(segment) = segment::parse(packet)
-            && sent.note(&segment, packet)
+            && sent.record(&segment, packet)
         {
             stats.retransmits.add(1);
         }
         stats.tx_frames.add(1);
         stats.tx_bytes.add((l2_len + len) as u64);
-        nic.submit(blank, l2_len + len, offload);
+        nic.submit(tx_buffer, l2_len + len, offload);
         result
     }
 }
 
-/// Fills in the checksums of an IPv4 TCP packet, or what the hardware needs to do so.
-pub(crate) fn finish_checksums(packet: &mut [u8], l2_len: u8, offload: bool) -> TxOffload {
-    let (ip, tcp) = packet.split_at_mut(IP_LEN);
-    let tcp_len = u16::try_from(tcp.len()).unwrap_or(u16::MAX);
-    let pseudo = pseudo_header(&ip[12..20], tcp_len);
-    if offload {
-        tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded());
-        return TxOffload::Checksums { l2_len, l3_len: IP_LEN_BYTE };
-    }
-    let field = Sum::default().bytes(ip).checksum();
-    ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&field);
-    let field = pseudo.bytes(tcp).checksum();
-    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&field);
-    TxOffload::None
-}
-
 fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
     match buffer {
-        Buffer::Lent(bytes) => SocketBuffer::new(bytes),
+        Buffer::Static(bytes) => SocketBuffer::new(bytes),
         Buffer::Owned(bytes) => SocketBuffer::new(bytes),
     }
 }
@@ -458,7 +440,3 @@ fn real_micros(at: Instant) -> u64 {
 }
 
 const RATE: i64 = STACK_CLOCK_RATE;
-pub(crate) const IP_LEN_BYTE: u8 = 20;
-const _: () = assert!(IP_LEN_BYTE as usize == IP_LEN, "length of the IPv4 header");
-const IP_CHECKSUM: usize = 10;
-pub(crate) const TCP_CHECKSUM: usize = 16;

@@ -1,12 +1,12 @@
-//! Requests that control answers, and services that control installs while others are in use.
+//! Requests that are offloaded to control, and services that control installs while others are in use.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::ConnId as AskId;
-use engine::link::{Command, ControlEnd};
+use engine::ConnId as OffloadId;
+use engine::control_queue::{Command, ControlEnd};
 use http1::Status;
 use sim::{
     Bulk, BulkReply, ConnId, Digest, Phase, Reading, Setup, World, download_byte, for_seeds,
@@ -15,30 +15,30 @@ use sim::{
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
 
-/// What the test and whoever plays control have in common.
+/// Shared between the test and the control that it plays.
 #[derive(Default)]
-struct Counter {
-    /// What was asked and not answered yet.
-    asked: VecDeque<(AskId, u64)>,
-    /// Answers to give now.
-    given: VecDeque<(AskId, BulkReply)>,
+struct TestState {
+    /// Offloads not completed yet.
+    submitted: VecDeque<(OffloadId, u64)>,
+    /// Completions to push now.
+    completions: VecDeque<(OffloadId, BulkReply)>,
     /// Services to install now.
     fresh: VecDeque<Arc<Bulk>>,
-    /// Whether asks are left in their ring.
+    /// Whether submissions are left in their ring.
     asleep: bool,
 }
 
-type Shared = Rc<RefCell<Counter>>;
+type Shared = Rc<RefCell<TestState>>;
 
-impl Counter {
-    fn tend(&mut self, end: &ControlEnd<Bulk>) {
+impl TestState {
+    fn poll(&mut self, end: &ControlEnd<Bulk>) {
         while !self.asleep
-            && let Some(ask) = end.asks().poll()
+            && let Some(offload) = end.submissions().poll()
         {
-            self.asked.push_back(ask);
+            self.submitted.push_back(offload);
         }
-        for (id, reply) in self.given.drain(..) {
-            end.answers().push(id, reply).expect("the ring of answers has room");
+        for (id, reply) in self.completions.drain(..) {
+            end.completions().push(id, reply).expect("the completion ring has room");
         }
         while let Some(service) = self.fresh.pop_front() {
             if let Err(Command::Install(service)) = end.send(Command::Install(service)) {
@@ -51,11 +51,11 @@ impl Counter {
 
 fn world_of(setup: &Setup, service: &Arc<Bulk>) -> (World, Shared) {
     let shared = Shared::default();
-    let mut clerk = || -> sim::Clerk<Bulk> {
+    let mut control = || -> sim::ControlFn<Bulk> {
         let shared = Rc::clone(&shared);
-        Box::new(move |end, _| shared.borrow_mut().tend(end))
+        Box::new(move |end, _| shared.borrow_mut().poll(end))
     };
-    let world = setup.build_with(service, &mut clerk);
+    let world = setup.build_with(service, &mut control);
     (world, shared)
 }
 
@@ -67,42 +67,42 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
-/// Waits until something was asked, and takes it.
+/// Waits for an offload, and takes it.
 #[track_caller]
-fn asked(world: &mut World, shared: &Shared) -> (AskId, u64) {
+fn submitted(world: &mut World, shared: &Shared) -> (OffloadId, u64) {
     assert!(
-        world.run_until(SECOND, |_| !shared.borrow().asked.is_empty()),
-        "nothing was asked in time"
+        world.run_until(SECOND, |_| !shared.borrow().submitted.is_empty()),
+        "no offload in time"
     );
-    shared.borrow_mut().asked.pop_front().expect("something was")
+    shared.borrow_mut().submitted.pop_front().expect("there is one")
 }
 
-fn give(shared: &Shared, id: AskId, bytes: u64) {
-    shared.borrow_mut().given.push_back((id, BulkReply::Download(bytes)));
+fn complete(shared: &Shared, id: OffloadId, bytes: u64) {
+    shared.borrow_mut().completions.push_back((id, BulkReply::Download(bytes)));
 }
 
 #[track_caller]
 fn expect_download(world: &mut World, client: ConnId, len: usize) {
-    let answer = world.answer(client);
-    assert_eq!((answer.status, answer.body.len()), (200, len));
-    assert!(answer.body.iter().zip(0..).all(|(byte, at)| *byte == download_byte(at)));
+    let response = world.response(client);
+    assert_eq!((response.status, response.body.len()), (200, len));
+    assert!(response.body.iter().zip(0..).all(|(byte, at)| *byte == download_byte(at)));
 }
 
 #[test]
-fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
+fn a_completion_goes_to_its_request_and_others_go_on_meanwhile() {
     let (mut world, shared) = world();
     let (first, second, other) = (world.client(), world.client(), world.client());
-    world.send(first, get("/ask/1"));
-    let (of_first, one) = asked(&mut world, &shared);
-    world.send(second, get("/ask/2"));
-    let (of_second, two) = asked(&mut world, &shared);
+    world.send(first, get("/offload/1"));
+    let (of_first, one) = submitted(&mut world, &shared);
+    world.send(second, get("/offload/2"));
+    let (of_second, two) = submitted(&mut world, &shared);
     assert_eq!((one, two), (1, 2));
     world.send(other, get("/down/5"));
     expect_download(&mut world, other, 5);
-    give(&shared, of_second, 22);
+    complete(&shared, of_second, 22);
     expect_download(&mut world, second, 22);
     assert!(world.received(first).is_empty());
-    give(&shared, of_first, 40_000);
+    complete(&shared, of_first, 40_000);
     expect_download(&mut world, first, 40_000);
     world.run_for(10 * MILLI);
     for (name, count) in
@@ -114,23 +114,23 @@ fn the_answer_goes_to_whoever_asked_and_others_go_on_meanwhile() {
 }
 
 #[test]
-fn a_pipeline_stays_in_order_behind_an_ask() {
+fn a_pipeline_stays_in_order_behind_an_offload() {
     let (mut world, shared) = world();
     let client = world.client();
-    let body = "POST /ask/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
-    world.send(client, [&get("/down/1"), body, &get("/down/2"), &get("/ask/8")].concat());
+    let body = "POST /offload/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    world.send(client, [&get("/down/1"), body, &get("/down/2"), &get("/offload/8")].concat());
     expect_download(&mut world, client, 1);
-    let (id, number) = asked(&mut world, &shared);
+    let (id, number) = submitted(&mut world, &shared);
     assert_eq!(number, 7);
     world.run_for(50 * MILLI);
     assert!(world.received(client).is_empty(), "nothing overtakes");
     assert_eq!(world.count("parked"), 1);
-    give(&shared, id, 9);
+    complete(&shared, id, 9);
     expect_download(&mut world, client, 9);
     expect_download(&mut world, client, 2);
-    let (id, number) = asked(&mut world, &shared);
+    let (id, number) = submitted(&mut world, &shared);
     assert_eq!(number, 8);
-    give(&shared, id, 10);
+    complete(&shared, id, 10);
     expect_download(&mut world, client, 10);
 }
 
@@ -139,21 +139,21 @@ fn an_answer_to_a_connection_that_is_gone_hits_nobody() {
     let (mut world, shared) =
         world_of(&Setup { core: one_connection(), ..Setup::new(1) }, &Arc::new(Bulk::PLAIN));
     let gone = world.client();
-    world.send(gone, get("/ask/1"));
-    let (late, _) = asked(&mut world, &shared);
+    world.send(gone, get("/offload/1"));
+    let (late, _) = submitted(&mut world, &shared);
     world.reset(gone);
     world.run_for(10 * MILLI);
     assert_eq!((world.count("connections_open"), world.count("parked")), (0, 0));
     // The next connection has the same slot, and waits for an answer of its own.
     let next = world.client();
-    world.send(next, get("/ask/2"));
-    let (id, _) = asked(&mut world, &shared);
+    world.send(next, get("/offload/2"));
+    let (id, _) = submitted(&mut world, &shared);
     assert_ne!(late, id);
-    give(&shared, late, 1);
+    complete(&shared, late, 1);
     world.run_for(50 * MILLI);
     assert!(world.received(next).is_empty());
     assert_eq!((world.count("offloads_completed"), world.count("offloads_late")), (0, 1));
-    give(&shared, id, 2);
+    complete(&shared, id, 2);
     expect_download(&mut world, next, 2);
 }
 
@@ -167,21 +167,21 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     setup.core.deadlines.answer_ms = 300;
     let (mut world, shared) = world_of(&setup, &Arc::new(Bulk::PLAIN));
     let client = world.client();
-    world.send(client, get("/ask/1"));
-    let (late, _) = asked(&mut world, &shared);
+    world.send(client, get("/offload/1"));
+    let (late, _) = submitted(&mut world, &shared);
     let began = world.elapsed();
-    let answer = world.answer(client);
-    assert_eq!((answer.status, answer.closes()), (504, false));
+    let response = world.response(client);
+    assert_eq!((response.status, response.closes()), (504, false));
     let took = (world.elapsed() - began) / MILLI;
     assert!((295..=400).contains(&took), "after {took} ms");
     assert_eq!(world.count("deadline_answer"), 1);
-    world.send(client, get("/ask/2"));
-    let (id, _) = asked(&mut world, &shared);
-    give(&shared, late, 1);
+    world.send(client, get("/offload/2"));
+    let (id, _) = submitted(&mut world, &shared);
+    complete(&shared, late, 1);
     world.run_for(50 * MILLI);
-    assert!(world.received(client).is_empty(), "the late answer is not for this request");
+    assert!(world.received(client).is_empty(), "the late response is not for this request");
     assert_eq!(world.count("offloads_late"), 1);
-    give(&shared, id, 2);
+    complete(&shared, id, 2);
     expect_download(&mut world, client, 2);
     world.check_balance();
 }
@@ -193,16 +193,16 @@ fn a_full_ring_is_answered_503_and_counted() {
     shared.borrow_mut().asleep = true;
     let clients: Vec<_> = (0..3).map(|_| world.client()).collect();
     for client in &clients {
-        world.send(*client, get("/ask/1"));
+        world.send(*client, get("/offload/1"));
         world.run_for(5 * MILLI);
     }
-    let answer = world.answer(clients[2]);
-    assert_eq!((answer.status, answer.closes()), (503, false));
+    let response = world.response(clients[2]);
+    assert_eq!((response.status, response.closes()), (503, false));
     assert_eq!((world.count("offloads_submitted"), world.count("offloads_refused")), (2, 1));
     shared.borrow_mut().asleep = false;
     for client in &clients[..2] {
-        let (id, _) = asked(&mut world, &shared);
-        give(&shared, id, 4);
+        let (id, _) = submitted(&mut world, &shared);
+        complete(&shared, id, 4);
         expect_download(&mut world, *client, 4);
     }
     world.send(clients[2], get("/down/6"));
@@ -213,30 +213,30 @@ fn a_full_ring_is_answered_503_and_counted() {
 fn an_answer_may_be_a_refusal() {
     let (mut world, shared) = world();
     let client = world.client();
-    world.send(client, get("/ask/1"));
-    let (id, _) = asked(&mut world, &shared);
-    shared.borrow_mut().given.push_back((id, BulkReply::Bare(Status::S404)));
-    assert_eq!(world.answer(client).status, 404);
+    world.send(client, get("/offload/1"));
+    let (id, _) = submitted(&mut world, &shared);
+    shared.borrow_mut().completions.push_back((id, BulkReply::Bare(Status::S404)));
+    assert_eq!(world.response(client).status, 404);
 }
 
 #[test]
 fn whoever_half_closes_or_drains_still_gets_the_answer() {
     let (mut world, shared) = world();
     let (closing, drained) = (world.client(), world.client());
-    world.send(closing, get("/ask/1"));
+    world.send(closing, get("/offload/1"));
     world.finish(closing);
-    let (id, _) = asked(&mut world, &shared);
+    let (id, _) = submitted(&mut world, &shared);
     world.run_for(20 * MILLI);
-    give(&shared, id, 11);
+    complete(&shared, id, 11);
     expect_download(&mut world, closing, 11);
     world.expect_phase(closing, Phase::Finished);
-    world.send(drained, get("/ask/2"));
-    let (id, _) = asked(&mut world, &shared);
+    world.send(drained, get("/offload/2"));
+    let (id, _) = submitted(&mut world, &shared);
     world.drain();
     world.run_for(20 * MILLI);
-    give(&shared, id, 12);
-    let answer = world.answer(drained);
-    assert_eq!((answer.status, answer.closes(), answer.body.len()), (200, true, 12));
+    complete(&shared, id, 12);
+    let response = world.response(drained);
+    assert_eq!((response.status, response.closes(), response.body.len()), (200, true, 12));
 }
 
 #[test]
@@ -257,11 +257,11 @@ fn a_body_under_way_ends_as_it_began_and_the_next_is_of_the_new_service() {
     assert_eq!(Arc::strong_count(&old), 2, "the body under way holds it");
     world.send(idle, get("/down/3"));
     let salted = |at: u64| download_byte(at) ^ 0x5a;
-    assert_eq!(world.answer(idle).body, [salted(0), salted(1), salted(2)]);
+    assert_eq!(world.response(idle).body, [salted(0), salted(1), salted(2)]);
     world.set_reading(slow, Reading::Eager);
     expect_download(&mut world, slow, LEN);
     // It was pipelined behind the long one, and begins after it has left.
-    assert_eq!(world.answer(slow).body, [0, 1, 2, 3].map(salted));
+    assert_eq!(world.response(slow).body, [0, 1, 2, 3].map(salted));
     world.run_for(10 * MILLI);
     assert_eq!(Arc::strong_count(&old), 1, "nobody holds the old one any more");
     assert_eq!(Arc::strong_count(&new), 2);
@@ -272,9 +272,9 @@ fn a_connection_that_ends_gives_back_what_it_held() {
     let old = Arc::new(Bulk::PLAIN);
     let (mut world, shared) = world_of(&Setup::new(1), &old);
     let (parked, posting) = (world.client(), world.client());
-    world.send(parked, get("/ask/1"));
+    world.send(parked, get("/offload/1"));
     world.send(posting, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
-    asked(&mut world, &shared);
+    submitted(&mut world, &shared);
     shared.borrow_mut().fresh.push_back(Arc::new(Bulk { salt: 1 }));
     world.run_for(100 * MILLI);
     assert_eq!(Arc::strong_count(&old), 3, "one of the test, one of each connection");
@@ -282,7 +282,7 @@ fn a_connection_that_ends_gives_back_what_it_held() {
     world.run_for(10 * MILLI);
     assert_eq!(Arc::strong_count(&old), 2);
     world.send(posting, "defghi");
-    assert_eq!(world.answer(posting).body, Digest::of(b"abcdefghi").content().into_bytes());
+    assert_eq!(world.response(posting).body, Digest::of(b"abcdefghi").content().into_bytes());
     world.run_for(10 * MILLI);
     assert_eq!(Arc::strong_count(&old), 1);
 }
@@ -295,17 +295,18 @@ fn asks_and_installs_through_faults() {
         let (mut world, shared) = world_of(&Setup::any(seed), &service);
         let clients: Vec<_> = (0..4).map(|_| world.client()).collect();
         for (round, client) in (0..6).flat_map(|round| clients.iter().map(move |c| (round, c))) {
-            let asks = [get(&format!("/ask/{}", 100 * round + 9)), get("/down/70")].concat();
-            world.send(*client, asks);
+            let requests =
+                [get(&format!("/offload/{}", 100 * round + 9)), get("/down/70")].concat();
+            world.send(*client, requests);
         }
         let mut left = 6 * clients.len();
         let done = world.run_until(300 * SECOND, |_| {
-            let mut counter = shared.borrow_mut();
-            if !counter.asked.is_empty() {
-                counter.fresh.push_back(Arc::clone(&service));
+            let mut state = shared.borrow_mut();
+            if !state.submitted.is_empty() {
+                state.fresh.push_back(Arc::clone(&service));
             }
-            while let Some((id, number)) = counter.asked.pop_front() {
-                counter.given.push_back((id, BulkReply::Download(number)));
+            while let Some((id, number)) = state.submitted.pop_front() {
+                state.completions.push_back((id, BulkReply::Download(number)));
                 left -= 1;
             }
             left == 0

@@ -1,14 +1,15 @@
-//! Every reason for which a received frame goes no further, and the counter it has.
+//! Why a received frame is dropped: every reason, and its counter.
 
 use crate::stats::{CoreStats, Counter};
 
-macro_rules! losses {
+macro_rules! drop_reasons {
     ($($variant:ident => $counter:ident,)*) => {
-        /// Why a frame was dropped, or left to the [exception path](crate::exception). Each has a counter of its own in [`CoreStats`], described there.
+        /// Why a frame was dropped, or left to the [exception path](crate::exception). Each has a counter of its own
+        /// in [`CoreStats`], described there.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Loss { $($variant,)* }
+        pub(crate) enum DropReason { $($variant,)* }
 
-        impl Loss {
+        impl DropReason {
             /// The counter of this reason.
             pub(crate) fn counter(self, stats: &CoreStats) -> &Counter {
                 match self { $(Self::$variant => &stats.$counter,)* }
@@ -17,7 +18,7 @@ macro_rules! losses {
     };
 }
 
-losses! {
+drop_reasons! {
     Runt => drop_runt,
     NotForUsL2 => drop_not_for_us_l2,
     Ethertype => drop_ethertype,
@@ -43,5 +44,5 @@ losses! {
     HalfOpenFull => drop_half_open_full,
     ConnectionsFull => drop_connections_full,
     Draining => drop_draining,
-    NoBlank => drop_no_tx_buffer,
+    NoTxBuffer => drop_no_tx_buffer,
 }

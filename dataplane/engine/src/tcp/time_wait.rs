@@ -3,17 +3,17 @@
 //! All records live equally long, so the oldest is always the next to go: a ring. Invariant:
 //! `first <= next <= first + capacity`; record `n` lies at `n % capacity`.
 
-use crate::tuple::Tuple;
+use crate::wire::tuple::Tuple;
 
-/// What answers a retransmitted FIN.
+/// The state that is needed to acknowledge a retransmitted FIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Whose it is.
+    /// The connection's tuple.
     pub(crate) tuple: Tuple,
-    /// Our next sequence number: all we sent was acknowledged.
-    pub(crate) next_sequence: u32,
-    /// What we acknowledged last: all the peer sent, FIN included.
-    pub(crate) acknowledged: u32,
+    /// Our next sequence number (SND.NXT): all we sent was acknowledged.
+    pub(crate) snd_nxt: u32,
+    /// The peer's next sequence number (RCV.NXT), after its FIN.
+    pub(crate) rcv_nxt: u32,
     expires_micros: u64,
     live: bool,
 }
@@ -32,9 +32,8 @@ impl TimeWait {
     /// Room for `capacity` records that live for `lifetime_micros` microseconds.
     pub(crate) fn new(capacity: usize, lifetime_micros: u64) -> Self {
         let tuple = Tuple { addresses: 0, ports: 0 };
-        let blank =
-            Record { tuple, next_sequence: 0, acknowledged: 0, expires_micros: 0, live: false };
-        Self { ring: vec![blank; capacity], first: 0, next: 0, live: 0, lifetime_micros }
+        let unused = Record { tuple, snd_nxt: 0, rcv_nxt: 0, expires_micros: 0, live: false };
+        Self { ring: vec![unused; capacity], first: 0, next: 0, live: 0, lifetime_micros }
     }
 
     /// Whether a further record needs the oldest to go first (see [`evict`](Self::evict)).
@@ -54,16 +53,16 @@ impl TimeWait {
     pub(crate) fn push(
         &mut self,
         tuple: Tuple,
-        next_sequence: u32,
-        acknowledged: u32,
+        snd_nxt: u32,
+        rcv_nxt: u32,
         now_micros: u64,
     ) -> u32 {
         assert!(!self.is_full(), "the oldest record is evicted first");
         let index = self.index(self.next);
         self.ring[index] = Record {
             tuple,
-            next_sequence,
-            acknowledged,
+            snd_nxt,
+            rcv_nxt,
             expires_micros: now_micros + self.lifetime_micros,
             live: true,
         };
@@ -146,10 +145,7 @@ mod tests {
         let mut records = TimeWait::new(4, 100);
         let first = records.push(tuple(1), 7, 8, 0);
         records.push(tuple(2), 0, 0, 0);
-        assert_eq!(
-            (records.record(first).next_sequence, records.record(first).acknowledged),
-            (7, 8)
-        );
+        assert_eq!((records.record(first).snd_nxt, records.record(first).rcv_nxt), (7, 8));
         records.release(first);
         assert_eq!(records.live(), 1);
         assert_eq!(records.poll_expired(100), Some(tuple(2)));

@@ -9,11 +9,12 @@
 
 use core::fmt;
 
-use crate::checksum::pseudo_header;
-use crate::ethernet::ReplyHeader;
 use crate::limits::SEGMENTATION_MIN;
-use crate::segment::{self, FIN, IP_LEN, RST, SYN, Segment, TCP_LEN};
-use crate::stack::{IP_LEN_BYTE, TCP_CHECKSUM, finish_checksums};
+use crate::wire::checksum::pseudo_header;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::segment::{
+    self, FIN, IP_LEN, IP_LEN_BYTE, RST, SYN, Segment, TCP_CHECKSUM, TCP_LEN, finish_checksums,
+};
 use crate::{CoreStats, Nic, TxOffload};
 
 /// The large packet that one connection is sending, for the length of one round of sending.
@@ -27,8 +28,8 @@ pub(crate) struct Coalescer<B> {
 
 /// A packet that may grow.
 struct Open<B> {
-    blank: B,
-    /// Bytes of the link header.
+    tx_buffer: B,
+    /// Bytes of the Ethernet header.
     l2_len: u8,
     /// Bytes of the IP packet so far; 0: nothing was written yet.
     len: usize,
@@ -52,7 +53,7 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
 
     /// Whether a packet of `len` bytes can be [taken](Self::take): there is an open packet with room for it,
     /// or a new one was begun. Submits what is open and has no room.
-    pub(crate) fn is_ready<N: Nic<Blank = B>>(
+    pub(crate) fn is_ready<N: Nic<TxBuffer = B>>(
         &mut self,
         len: usize,
         header: &ReplyHeader,
@@ -68,17 +69,26 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
         if self.is_over {
             return false;
         }
-        self.open = nic.large_blank().map(|mut blank| {
+        self.open = nic.large_tx_buffer().map(|mut tx_buffer| {
             let l2_len = header.len();
-            blank.as_mut()[..usize::from(l2_len)].copy_from_slice(header.bytes());
-            Open { blank, l2_len, len: 0, segments: 0, size: 0, next: 0, is_full: false, flags: 0 }
+            tx_buffer.as_mut()[..usize::from(l2_len)].copy_from_slice(header.bytes());
+            Open {
+                tx_buffer,
+                l2_len,
+                len: 0,
+                segments: 0,
+                size: 0,
+                next: 0,
+                is_full: false,
+                flags: 0,
+            }
         });
         self.open.is_some()
     }
 
     /// Takes the packet of `len` bytes that `write` writes and `note` looks at. What does not continue the
     /// open packet follows it in a buffer of its own; the queue is ready for that.
-    pub(crate) fn take<N: Nic<Blank = B>, R>(
+    pub(crate) fn take<N: Nic<TxBuffer = B>, R>(
         &mut self,
         len: usize,
         nic: &mut N,
@@ -90,7 +100,7 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
         let l2_len = usize::from(open.l2_len);
         let at = l2_len + open.len.saturating_sub(HEADERS_LEN);
         let (is_first, next, size) = (open.len == 0, open.next, open.size);
-        let buffer = open.blank.as_mut();
+        let buffer = open.tx_buffer.as_mut();
         let mut covered = [0; HEADERS_LEN];
         covered.copy_from_slice(&buffer[at..at + HEADERS_LEN]);
         let result = write(&mut buffer[at..at + len]);
@@ -117,7 +127,7 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
             buffer[at..at + HEADERS_LEN].copy_from_slice(&covered);
             open.grow(&segment, flags);
         } else {
-            let mut stray = nic.blank().expect("the queue said that it was ready");
+            let mut stray = nic.tx_buffer().expect("the queue said that it was ready");
             let frame = &mut stray.as_mut()[..l2_len + len];
             frame[..l2_len].copy_from_slice(&buffer[..l2_len]);
             frame[l2_len..].copy_from_slice(&buffer[at..at + len]);
@@ -132,8 +142,8 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
     }
 
     /// Submits what is open.
-    pub(crate) fn close<N: Nic<Blank = B>>(&mut self, nic: &mut N, stats: &CoreStats) {
-        let Some(Open { mut blank, l2_len, len, segments, size, flags, .. }) = self.open.take()
+    pub(crate) fn close<N: Nic<TxBuffer = B>>(&mut self, nic: &mut N, stats: &CoreStats) {
+        let Some(Open { mut tx_buffer, l2_len, len, segments, size, flags, .. }) = self.open.take()
         else {
             return;
         };
@@ -141,10 +151,10 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
             return;
         }
         let frame_len = usize::from(l2_len) + len;
-        let packet = &mut blank.as_mut()[usize::from(l2_len)..frame_len];
+        let packet = &mut tx_buffer.as_mut()[usize::from(l2_len)..frame_len];
         if segments == 1 {
             let offload = finish_checksums(packet, l2_len, true);
-            submit(blank, frame_len, offload, nic, stats);
+            submit(tx_buffer, frame_len, offload, nic, stats);
             return;
         }
         let total = u16::try_from(len).unwrap_or(u16::MAX);
@@ -159,7 +169,7 @@ impl<B: AsMut<[u8]>> Coalescer<B> {
             segment_size: u16::try_from(size).unwrap_or(u16::MAX),
         };
         stats.tx_large_packets.add(1);
-        submit(blank, frame_len, offload, nic, stats);
+        submit(tx_buffer, frame_len, offload, nic, stats);
     }
 }
 
@@ -202,10 +212,16 @@ fn continues(segment: &Segment, len: usize, next: u32, size: u32) -> bool {
         && !segment.has(RST)
 }
 
-fn submit<N: Nic>(blank: N::Blank, len: usize, offload: TxOffload, nic: &mut N, stats: &CoreStats) {
+fn submit<N: Nic>(
+    tx_buffer: N::TxBuffer,
+    len: usize,
+    offload: TxOffload,
+    nic: &mut N,
+    stats: &CoreStats,
+) {
     stats.tx_frames.add(1);
     stats.tx_bytes.add(len as u64);
-    nic.submit(blank, len, offload);
+    nic.submit(tx_buffer, len, offload);
 }
 
 /// Bytes of the headers of a segment without options, which is the only kind that is coalesced.

@@ -1,10 +1,10 @@
-//! ARP for one IPv4 address (RFC 826): answer for it, announce it, and ask whether it is taken.
+//! ARP for one IPv4 address (RFC 826): answer for it, announce it, and probe whether it is taken.
 
 use core::net::Ipv4Addr;
 
 use crate::Nic;
-use crate::ethernet::{self, ReplyHeader};
 use crate::nic::TxOffload;
+use crate::wire::ethernet::{self, ReplyHeader};
 
 /// Bytes of an ARP packet for Ethernet and IPv4.
 pub(crate) const LEN: usize = 28;
@@ -52,7 +52,7 @@ impl Packet {
         out[24..28].copy_from_slice(&self.target.octets());
     }
 
-    /// A request that tells everybody who has `address` (RFC 5227, 2.3: ARP announcement).
+    /// An announcement that `mac` has `address` (RFC 5227, 2.3).
     pub(crate) fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Self {
         Self {
             operation: REQUEST,
@@ -66,18 +66,18 @@ impl Packet {
 
 /// Queues `packet` as a frame behind `header`. `false`: there is no transmit buffer.
 pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet) -> bool {
-    let Some(mut blank) = nic.blank() else {
+    let Some(mut tx_buffer) = nic.tx_buffer() else {
         return false;
     };
     let l2_len = usize::from(header.len());
-    let buffer = blank.as_mut();
+    let buffer = tx_buffer.as_mut();
     buffer[..l2_len].copy_from_slice(header.bytes());
     packet.emit(&mut buffer[l2_len..]);
-    nic.submit(blank, l2_len + LEN, TxOffload::None);
+    nic.submit(tx_buffer, l2_len + LEN, TxOffload::None);
     true
 }
 
-/// Asks the wire whether an address is in use, before taking it (RFC 5227, 2.1).
+/// Probes whether an address is in use, before taking it (RFC 5227, 2.1).
 #[derive(Clone, Copy, Debug)]
 pub struct AddressProbe {
     mac: [u8; 6],
@@ -103,14 +103,14 @@ impl AddressProbe {
         queued
     }
 
-    /// Looks at a received frame: the link address of whoever else has, or wants, our address.
+    /// Looks at a received frame: the MAC of another station that has, or wants, our address.
     pub fn on_frame(&self, frame: &[u8]) -> Option<[u8; 6]> {
-        let header = ethernet::LinkHeader::parse(frame)?;
+        let header = ethernet::EthernetHeader::parse(frame)?;
         if header.ethertype != ethernet::ARP {
             return None;
         }
         let packet = Packet::parse(&frame[header.len()..])?;
-        // RFC 5227, 2.1.1: somebody speaks for it, or somebody else probes for it at the same time.
+        // RFC 5227, 2.1.1: another station has it, or probes for it at the same time.
         let rival_probe = packet.operation == REQUEST
             && packet.sender == Ipv4Addr::UNSPECIFIED
             && packet.target == self.address;

@@ -21,7 +21,7 @@ impl Tuple {
     }
 }
 
-/// A secret that spreads tuples, so that no peer can choose ports that collide.
+/// A secret key for hashing tuples, so that no peer can choose ports that collide.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashKey([u64; 2]);
 

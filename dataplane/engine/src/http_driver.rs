@@ -1,4 +1,4 @@
-//! Between TCP and HTTP: lends received bytes and transmit room to http1, and counts what it says.
+//! Drives http1 over TCP: passes it received bytes and transmit room, and counts what it reports.
 
 use std::sync::Arc;
 
@@ -7,36 +7,36 @@ use http1::{
 };
 
 use crate::CoreStats;
-use crate::conn::Conn;
+use crate::control_queue::WorkerEnd;
 use crate::latency::{Exchange, Finished};
 use crate::limits::SCRATCH_LEN;
-use crate::link::WorkerEnd;
+use crate::tcp::connection::Conn;
 
-/// What one core serves with.
-pub(crate) struct Desk<S> {
+/// The HTTP side of one core: the service, its limits, and the buffers through which bytes are copied.
+pub(crate) struct HttpDriver<S> {
     service: Arc<S>,
     limits: Limits,
     unix: u64,
     date: HttpDate,
-    /// smoltcp lends input and room one at a time, so one of the two is copied: heads come in through
-    /// this, which also straightens one that wraps round its ring.
+    /// smoltcp gives access to input and room one at a time, so one of the two is copied: heads come in through
+    /// this, which also makes one contiguous that wraps round its ring.
     input: Box<[u8]>,
     /// Room for a head where the ring's own free part is cut in two.
     output: Box<[u8]>,
 }
 
-/// What serving a connection came to.
+/// The result of serving a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Served {
     /// Bytes taken in.
     pub(crate) consumed: usize,
     /// Requests whose head was complete.
     pub(crate) requests: u64,
-    /// Everything this connection will ever say is queued.
+    /// Everything this connection will ever send is queued.
     pub(crate) closed: bool,
 }
 
-impl<S: Service> Desk<S> {
+impl<S: Service> HttpDriver<S> {
     pub(crate) fn new(service: Arc<S>, limits: Limits, unix: u64) -> Self {
         Self {
             service,
@@ -66,36 +66,32 @@ impl<S: Service> Desk<S> {
         &mut self,
         conn: &mut Conn<S>,
         slot: u32,
-        link: &WorkerEnd<S>,
+        queue: &WorkerEnd<S>,
         finished: &mut Finished,
     ) -> Served {
-        let stats: &CoreStats = &link.stats;
+        let stats: &CoreStats = &queue.stats;
         let mut served = Served::default();
         let mut tally = Tally { stats, finished, exchange: conn.exchange, requests: 0 };
         loop {
-            let step = if conn.http.waiting() == Waiting::Body {
-                self.take_body(conn, &mut tally)
-            } else {
-                self.exchange(conn, &mut tally)
-            };
+            let step = self.exchange(conn, &mut tally);
             served.consumed += step.consumed;
             stats.request_bytes.add(step.consumed as u64);
             stats.response_bytes.add(step.written as u64);
             if conn.service.is_some() && conn.http.waiting() == Waiting::Idle {
-                // The exchange of before a reload is over; the next one begins with what is new.
+                // An exchange from before a reload is over; the next one begins with the new service.
                 conn.service = None;
                 continue;
             }
-            if let Some(ask) = conn.http.take_ask() {
+            if let Some(offload) = conn.http.take_offload() {
                 conn.parked = tally.finished.turn();
-                self.post(conn, slot, ask, link);
+                self.submit(conn, slot, offload, queue);
                 continue;
             }
             served.closed = step.next == Next::Close;
             if served.closed || step.consumed == 0 && step.written == 0 {
                 break;
             }
-            // Said by http1 itself: it has all it can use, so what is left is a part of a head.
+            // http1 has all it can use, so what is left is a part of a head.
             if step.next == Next::More && conn.tcp.received() == 0 && !conn.tcp.is_half_closed() {
                 break;
             }
@@ -106,24 +102,24 @@ impl<S: Service> Desk<S> {
         served
     }
 
-    /// Asks control, or answers 503 where the ring to it is full.
-    fn post(&self, conn: &mut Conn<S>, slot: u32, ask: S::Ask, link: &WorkerEnd<S>) {
+    /// Submits an offload to control, or answers 503 where the ring to it is full.
+    fn submit(&self, conn: &mut Conn<S>, slot: u32, offload: S::Offload, queue: &WorkerEnd<S>) {
         let id = conn.next_id(slot);
-        if link.ask(id, ask).is_ok() {
-            link.stats.offloads_submitted.add(1);
+        if queue.submit(id, offload).is_ok() {
+            queue.stats.offloads_submitted.add(1);
             return;
         }
-        link.stats.offloads_refused.add(1);
+        queue.stats.offloads_refused.add(1);
         let service = conn.service.as_ref().unwrap_or(&self.service);
-        let answered = conn.http.answer(service.refuse(Status::S503));
-        debug_assert!(answered.is_ok(), "it asked just now");
+        let completed = conn.http.complete(service.refuse(Status::S503));
+        debug_assert!(completed.is_ok(), "it was parked just now");
     }
 
-    /// An exchange that goes on another time goes on with what it began with.
+    /// Keeps the service of an exchange that is not over: it goes on with the one it began with.
     fn keep_service(&self, conn: &mut Conn<S>) {
         match conn.http.waiting() {
             Waiting::Idle | Waiting::Head | Waiting::Closed => conn.service = None,
-            Waiting::Body | Waiting::Answer | Waiting::Output => {
+            Waiting::Body | Waiting::Completion | Waiting::Output => {
                 if conn.service.is_none() {
                     conn.service = Some(Arc::clone(&self.service));
                 }
@@ -131,10 +127,12 @@ impl<S: Service> Desk<S> {
         }
     }
 
-    /// Heads and replies: input through the copy, output straight into the ring.
+    /// Has http1 advance once. smoltcp gives access to one of its two rings at a time: for a body the input is
+    /// read in place and the little that is written is copied; for anything else it is the other way round.
     fn exchange(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
         let Self { service, limits, date, input, output, .. } = self;
         let Conn { tcp, http, service: kept, .. } = conn;
+        let is_body = http.waiting() == Waiting::Body;
         let mut context = Context {
             service: &**kept.as_ref().unwrap_or(service),
             limits,
@@ -142,64 +140,46 @@ impl<S: Service> Desk<S> {
             observer: tally,
             one_exchange: kept.is_some(),
         };
-        let available = tcp.peek(input);
-        let eof = tcp.is_half_closed() && available == tcp.received();
-        let input = &input[..available];
-        let mut step = |room: &mut [u8]| {
+        let mut advance = |input: &[u8], eof: bool, room: &mut [u8]| {
             let mut out = Out::new(room);
             let progress = http.advance(input, eof, &mut out, &mut context);
             Step { consumed: progress.consumed, written: out.len(), next: progress.next }
         };
+        if is_body {
+            let (received, fin) = (tcp.received(), tcp.is_half_closed());
+            let copy = &mut output[..tcp.room().min(SCRATCH_LEN)];
+            let step = if received == 0 {
+                advance(&[], fin, copy)
+            } else {
+                tcp.receive(|part| {
+                    let step = advance(part, fin && part.len() == received, copy);
+                    (step.consumed, step)
+                })
+                .unwrap_or(Step::CLOSE)
+            };
+            if step.written > 0 {
+                tcp.send_all(&output[..step.written]);
+            }
+            return step;
+        }
+        let available = tcp.peek(input);
+        let eof = tcp.is_half_closed() && available == tcp.received();
+        let input = &input[..available];
         let room = tcp.room();
-        let mut step_taken = tcp
+        let mut step = tcp
             .send(|part| {
-                let step = step(part);
+                let step = advance(input, eof, part);
                 (step.written, step)
             })
-            .unwrap_or(Step { consumed: 0, written: 0, next: Next::Close });
-        let stuck = step_taken.next == Next::Flush && step_taken.written + step_taken.consumed == 0;
-        if stuck && room >= http1::HEAD_OUT_MAX {
-            // The free part of the ring is cut in two, and a head wants to be written in one.
-            let room = room.min(output.len());
-            step_taken = step(&mut output[..room]);
-            tcp.send_all(&output[..step_taken.written]);
+            .unwrap_or(Step::CLOSE);
+        let is_stuck = step.next == Next::Flush && step.written + step.consumed == 0;
+        if is_stuck && room >= http1::HEAD_OUT_MAX {
+            // The free part of the ring is cut in two, and a head has to be written in one piece.
+            step = advance(input, eof, &mut output[..room.min(SCRATCH_LEN)]);
+            tcp.send_all(&output[..step.written]);
         }
-        tcp.consume(step_taken.consumed);
-        step_taken
-    }
-
-    /// Bodies: input straight from the ring, the little that is written through a copy.
-    fn take_body(&mut self, conn: &mut Conn<S>, tally: &mut Tally<'_>) -> Step {
-        let Self { service, limits, date, output, .. } = self;
-        let Conn { tcp, http, service: kept, .. } = conn;
-        let mut context = Context {
-            service: &**kept.as_ref().unwrap_or(service),
-            limits,
-            date,
-            observer: tally,
-            one_exchange: kept.is_some(),
-        };
-        let (received, fin) = (tcp.received(), tcp.is_half_closed());
-        let room = tcp.room().min(output.len());
-        let mut step = |input: &[u8]| {
-            let mut out = Out::new(&mut output[..room]);
-            let eof = fin && input.len() == received;
-            let progress = http.advance(input, eof, &mut out, &mut context);
-            Step { consumed: progress.consumed, written: out.len(), next: progress.next }
-        };
-        let taken = if received == 0 {
-            step(&[])
-        } else {
-            tcp.receive(|part| {
-                let step = step(part);
-                (step.consumed, step)
-            })
-            .unwrap_or(Step { consumed: 0, written: 0, next: Next::Close })
-        };
-        if taken.written > 0 {
-            tcp.send_all(&output[..taken.written]);
-        }
-        taken
+        tcp.consume(step.consumed);
+        step
     }
 }
 
@@ -208,6 +188,11 @@ struct Step {
     consumed: usize,
     written: usize,
     next: Next,
+}
+
+impl Step {
+    /// The socket is closed: nothing comes in or goes out any more.
+    const CLOSE: Self = Self { consumed: 0, written: 0, next: Next::Close };
 }
 
 struct Tally<'a> {

@@ -1,10 +1,10 @@
-//! From 4-tuple to whoever owns it: open addressing, linear probing, deletion by shifting back.
+//! Maps a 4-tuple to its owner: open addressing, linear probing, deletion by shifting back.
 //!
 //! Sized once for twice what it may hold. Invariant: `len <= capacity / 2`, so a probe always ends.
 
-use crate::tuple::{HashKey, Tuple};
+use crate::wire::tuple::{HashKey, Tuple};
 
-/// Who a tuple belongs to.
+/// The owner of a tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A connection, by slot.
@@ -35,7 +35,7 @@ impl FlowTable {
         Self { entries: vec![empty; capacity], key, len: 0 }
     }
 
-    /// Who owns `tuple`.
+    /// The owner of `tuple`.
     pub(crate) fn find(&self, tuple: Tuple) -> Option<Owner> {
         let mut at = self.home(tuple);
         loop {
@@ -50,7 +50,7 @@ impl FlowTable {
         }
     }
 
-    /// Gives `tuple` to `owner`, whoever had it before.
+    /// Gives `tuple` to `owner`, in place of any other.
     ///
     /// # Panics
     /// If the table already holds as many tuples as it was made for.

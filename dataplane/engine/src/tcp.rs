@@ -1,0 +1,17 @@
+//! TCP for many connections: smoltcp for each one, and what smoltcp leaves out.
+//!
+//! [`stack`] wraps smoltcp; [`connection`] is one connection and [`connections`] all of a core;
+//! [`flow_tables`] finds the connection or TIME-WAIT record of a segment, [`admission`] says whether a SYN may open
+//! a connection, and [`run_queue`] holds the connections that have something to do.
+
+pub(crate) mod admission;
+mod coalesce;
+pub(crate) mod connection;
+pub(crate) mod connections;
+pub(crate) mod flow;
+pub(crate) mod flow_tables;
+mod recovery;
+pub(crate) mod run_queue;
+pub(crate) mod stack;
+pub(crate) mod time_wait;
+pub(crate) mod timer;

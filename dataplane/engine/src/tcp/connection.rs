@@ -1,0 +1,336 @@
+//! One connection: its TCP half, its HTTP half, its deadlines, and the segments it refuses.
+
+use std::sync::Arc;
+
+use http1::{Service, Waiting};
+
+use crate::Buffer;
+use crate::control_queue::ConnId;
+use crate::latency::Exchange;
+use crate::plan::Deadlines;
+use crate::tcp::recovery::Recovery;
+use crate::tcp::stack::Tcp;
+use crate::wire::drop_reason::DropReason;
+use crate::wire::ethernet::ReplyHeader;
+use crate::wire::segment::{ACK, FIN, RST, SYN, Segment, is_after};
+use crate::wire::tuple::Tuple;
+
+/// One connection: its TCP half, its HTTP half, and the state that joins them.
+pub(crate) struct Conn<S: Service> {
+    pub(crate) tcp: Tcp,
+    pub(crate) http: http1::Conn<S>,
+    /// The service that the exchange under way began with; none: between exchanges.
+    pub(crate) service: Option<Arc<S>>,
+    /// The Ethernet header of the frames we send: back to where the last one came from.
+    pub(crate) reply_header: ReplyHeader,
+    pub(crate) tuple: Tuple,
+    pub(crate) stage: Stage,
+    /// The request under way; none: between requests, or it was refused.
+    pub(crate) exchange: Option<Exchange>,
+    /// When the request was submitted to control, in cycles.
+    pub(crate) parked: u64,
+    /// The state it is counted in.
+    pub(super) counted: ConnState,
+    /// Whether it is in the run queue.
+    pub(crate) queued: bool,
+    /// Counts the connections and offloads of this slot: see [`ConnId`].
+    generation: u32,
+    /// What it waited for when it was served last.
+    waiting: Waiting,
+    /// When `stage` or `waiting` last changed, in microseconds.
+    since: u64,
+    /// When the peer last acknowledged something new, in microseconds.
+    progress: u64,
+    /// The oldest sequence number that the peer has not acknowledged (RFC 9293, 3.3.1: SND.UNA).
+    snd_una: u32,
+    recovery: Recovery,
+    /// Bytes of the body that came in since `since`.
+    body_bytes: u64,
+}
+
+/// Why a segment of a connection is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unacceptable {
+    pub(crate) reason: DropReason,
+    /// Whether a challenge ACK answers it (RFC 5961, 3.2 and 4.2).
+    pub(crate) is_challenged: bool,
+}
+
+/// The stage of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The slot is free.
+    Free,
+    /// SYN received, not yet acknowledged.
+    HalfOpen,
+    /// HTTP is spoken.
+    Open,
+    /// Everything is queued and FIN is on its way; what still comes in is discarded.
+    Closing,
+}
+
+/// Which deadline of a connection has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    Handshake,
+    Head,
+    Body,
+    Idle,
+    /// Idle while we drain.
+    Drain,
+    Completion,
+    Stall,
+    Close,
+}
+
+/// How long a connection is kept after its last response when we drain: a request that a client sent before
+/// our FIN could reach it would be lost. Longer than any round trip.
+const DRAIN_IDLE_MICROS: u64 = 1_000_000;
+
+impl<S: Service> Conn<S> {
+    pub(super) fn new(receive: Buffer, transmit: Buffer) -> Self {
+        Self {
+            tcp: Tcp::new(receive, transmit),
+            http: http1::Conn::new(),
+            service: None,
+            reply_header: ReplyHeader::new([0; 6], [0; 6], None, 0),
+            tuple: Tuple { addresses: 0, ports: 0 },
+            stage: Stage::Free,
+            exchange: None,
+            parked: 0,
+            counted: ConnState::HalfOpen,
+            queued: false,
+            generation: 0,
+            waiting: Waiting::Idle,
+            since: 0,
+            progress: 0,
+            snd_una: 0,
+            recovery: Recovery::new(0),
+            body_bytes: 0,
+        }
+    }
+
+    pub(super) fn open(
+        &mut self,
+        syn: &Segment,
+        reply_header: ReplyHeader,
+        port: u16,
+        micros: u64,
+    ) {
+        debug_assert_eq!(self.stage, Stage::Free);
+        self.tcp.open(port, syn.sequence);
+        self.generation = self.generation.wrapping_add(1);
+        self.reply_header = reply_header;
+        self.tuple = syn.tuple;
+        self.waiting = Waiting::Idle;
+        self.progress = micros;
+        self.snd_una = 0;
+        self.body_bytes = 0;
+        self.exchange = None;
+        self.enter(Stage::HalfOpen, micros);
+    }
+
+    /// Moves the connection to `stage`.
+    pub(crate) fn enter(&mut self, stage: Stage, micros: u64) {
+        self.stage = stage;
+        self.since = micros;
+    }
+
+    /// The peer takes segments of `segment_max` bytes of payload.
+    pub(crate) fn on_syn(&mut self, segment_max: u32) {
+        self.recovery = Recovery::new(segment_max);
+    }
+
+    /// A segment of this connection arrived, and frames to the peer begin with `header`: how many times more its
+    /// acknowledgement is to be passed to smoltcp (see [`Recovery`]).
+    pub(crate) fn on_segment(
+        &mut self,
+        segment: &Segment,
+        header: ReplyHeader,
+        micros: u64,
+    ) -> u32 {
+        self.reply_header = header;
+        if !segment.has(ACK) {
+            return 0;
+        }
+        let snd_nxt = self.tcp.sent().snd_nxt;
+        if self.stage == Stage::HalfOpen {
+            self.snd_una = segment.ack;
+            return 0;
+        }
+        let again = self.recovery.on_acknowledgement(segment, self.snd_una, snd_nxt);
+        if is_after(segment.ack, self.snd_una) {
+            self.snd_una = segment.ack;
+            self.progress = micros;
+        }
+        again
+    }
+
+    /// The acceptability test (RFC 9293, 3.10.7.4; RFC 5961) as far as smoltcp leaves it out.
+    pub(crate) fn check_acceptable(&self, segment: &Segment) -> Result<(), Unacceptable> {
+        let (sent, rcv_nxt) = (self.tcp.sent(), self.tcp.rcv_nxt());
+        if segment.has(SYN) {
+            let repeats = self.stage == Stage::HalfOpen
+                && segment.sequence.wrapping_add(1) == rcv_nxt
+                && !segment.has(ACK);
+            let reason = DropReason::SynOnConnection;
+            return Err(Unacceptable { reason, is_challenged: !repeats });
+        }
+        if segment.has(RST) {
+            //= RFC 5961 3.2: only the exact number resets; another one in the window is challenged.
+            // Its end counts too: there stands a peer that filled the window, lost some of it, and reset.
+            let in_window = is_after(segment.sequence, rcv_nxt)
+                && !is_after(segment.sequence, sent.window_end());
+            // A peer that closed and then refuses our data resets with the number before its FIN.
+            let before_fin =
+                self.tcp.is_half_closed() && segment.sequence.wrapping_add(1) == rcv_nxt;
+            let is_exact = segment.sequence == rcv_nxt || before_fin;
+            let guess = Unacceptable { reason: DropReason::ResetGuess, is_challenged: in_window };
+            return if is_exact { Ok(()) } else { Err(guess) };
+        }
+        let silent = |reason| Err(Unacceptable { reason, is_challenged: false });
+        //= RFC 9293 3.10.7.4: an acknowledgement of what was not yet sent changes nothing.
+        if self.stage != Stage::HalfOpen && segment.has(ACK) && is_after(segment.ack, sent.snd_nxt)
+        {
+            return silent(DropReason::AckUnsent);
+        }
+        // smoltcp clips the data to its window but takes the FIN behind it; and until we have sent
+        // more than a SYN it takes the window for larger than it is.
+        let mistaken =
+            segment.has(FIN) && self.stage != Stage::HalfOpen || sent.is_window_unscaled();
+        if mistaken && self.tcp.is_beyond_window(segment) {
+            return silent(DropReason::BeyondWindow);
+        }
+        Ok(())
+    }
+
+    /// What it is doing; half-open for a free slot, which has no state.
+    pub(super) fn state(&self) -> ConnState {
+        match (self.stage, self.waiting) {
+            (Stage::Free | Stage::HalfOpen, _) => ConnState::HalfOpen,
+            (Stage::Closing, _) => ConnState::Closing,
+            (Stage::Open, Waiting::Idle) => ConnState::Idle,
+            (Stage::Open, Waiting::Head | Waiting::Body) => ConnState::Reading,
+            (Stage::Open, Waiting::Completion) => ConnState::Waiting,
+            (Stage::Open, Waiting::Output | Waiting::Closed) => ConnState::Sending,
+        }
+    }
+
+    /// Whether the payload of `segment` came before an earlier one.
+    pub(crate) fn is_early(&self, segment: &Segment) -> bool {
+        segment.payload_len > 0 && is_after(segment.sequence, self.tcp.rcv_nxt())
+    }
+
+    /// A new id for an offload: completions of earlier ones have another generation.
+    pub(crate) fn next_id(&mut self, slot: u32) -> ConnId {
+        self.generation = self.generation.wrapping_add(1);
+        ConnId::new(slot, self.generation)
+    }
+
+    /// Whether this connection waits for the completion of `id`.
+    pub(crate) fn awaits(&self, id: ConnId) -> bool {
+        self.stage == Stage::Open && self.generation == id.generation
+    }
+
+    /// Whether it waited for control when it was served last.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.waiting == Waiting::Completion
+    }
+
+    /// The connection was served: `consumed` bytes were taken in, `answered` says that a request was
+    /// completed meanwhile, which gives the next one its full time.
+    pub(crate) fn on_served(&mut self, consumed: usize, answered: bool, micros: u64) {
+        let waiting = self.http.waiting();
+        if answered || waiting != self.waiting {
+            self.since = micros;
+            self.body_bytes = 0;
+            // What is handed to TCP now has its full time to be taken.
+            self.progress = micros;
+        }
+        self.body_bytes += consumed as u64;
+        self.waiting = waiting;
+    }
+
+    /// When time is up, in microseconds, and for what.
+    pub(crate) fn expiry(&self, deadlines: &Micros) -> (u64, Expiry) {
+        match self.stage {
+            Stage::Free | Stage::HalfOpen => (self.since + deadlines.handshake, Expiry::Handshake),
+            Stage::Closing => (self.since + deadlines.close, Expiry::Close),
+            Stage::Open if self.tcp.unacknowledged() > 0 => {
+                (self.progress + deadlines.stall, Expiry::Stall)
+            }
+            Stage::Open => match self.waiting {
+                Waiting::Idle => match deadlines.drain_idle.filter(|_| self.http.is_draining()) {
+                    Some(drain_idle) => (self.since + drain_idle, Expiry::Drain),
+                    None => (self.since + deadlines.idle, Expiry::Idle),
+                },
+                Waiting::Head => (self.since + deadlines.head, Expiry::Head),
+                Waiting::Body => {
+                    let earned = self.body_bytes * 1_000_000 / deadlines.body_rate;
+                    (self.since + earned.max(deadlines.body_grace), Expiry::Body)
+                }
+                Waiting::Completion => (self.since + deadlines.answer, Expiry::Completion),
+                Waiting::Output | Waiting::Closed => {
+                    (self.progress + deadlines.stall, Expiry::Stall)
+                }
+            },
+        }
+    }
+}
+
+/// [`Deadlines`] in microseconds, and the body rate in bytes per second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Micros {
+    handshake: u64,
+    head: u64,
+    body_grace: u64,
+    body_rate: u64,
+    idle: u64,
+    /// Instead of `idle` while we drain.
+    drain_idle: Option<u64>,
+    answer: u64,
+    stall: u64,
+    close: u64,
+}
+
+impl Micros {
+    /// Sets whether draining connections have less time to be idle than others.
+    pub(crate) fn set_draining(&mut self, draining: bool) {
+        self.drain_idle = draining.then_some(self.idle.min(DRAIN_IDLE_MICROS));
+    }
+}
+
+impl From<Deadlines> for Micros {
+    fn from(deadlines: Deadlines) -> Self {
+        Self {
+            handshake: deadlines.handshake_ms * 1_000,
+            head: deadlines.head_ms * 1_000,
+            body_grace: deadlines.body_grace_ms * 1_000,
+            body_rate: deadlines.body_rate.max(1),
+            idle: deadlines.idle_ms * 1_000,
+            drain_idle: None,
+            answer: deadlines.answer_ms * 1_000,
+            stall: deadlines.stall_ms * 1_000,
+            close: deadlines.close_ms * 1_000,
+        }
+    }
+}
+
+/// What a connection is doing, as statistics count it. Each has a level in [`CoreStats`](crate::CoreStats).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnState {
+    HalfOpen,
+    /// Between requests.
+    Idle,
+    /// A head or a body is not complete.
+    Reading,
+    /// A completion is awaited.
+    Waiting,
+    /// A response has found no room yet.
+    Sending,
+    Closing,
+}
+
+impl ConnState {
+    pub(super) const COUNT: usize = 6;
+}
