@@ -46,7 +46,7 @@ use std::sync::{Arc, OnceLock};
 
 use engine::link;
 use engine::sleep::Waker;
-use handlers::{Edition, Site};
+use handlers::{Site, SiteHandle};
 
 use crate::config::{ComputePlan, Plan, PostgresPlan, SqlitePlan};
 
@@ -97,7 +97,7 @@ pub(crate) struct Asks {
 }
 
 /// Control's ends of one worker's link: what it asks, and the way of the answers.
-pub(crate) type Line = (link::Asks<Edition>, link::Answers<Edition>);
+pub(crate) type Line = (link::Asks<SiteHandle>, link::Answers<SiteHandle>);
 
 impl Asks {
     /// Starts all threads, for workers with these links that serve `site`.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpdk::{Backing, HugeBytes};
-use handlers::blueprint::{Database, Kind, RoutePlan};
-use handlers::{Blueprint, BuildError, Bytes, Named, Site};
+use handlers::config::{Database, Kind, RouteConfig};
+use handlers::{BuildError, Bytes, Named, Site, SiteConfig};
 
 use crate::asks;
 use crate::config::{ConfigError, Draft, Plan};
@@ -199,7 +199,7 @@ impl Source {
 }
 
 /// A route with everything it is made of.
-fn fill(draft: &Draft, source: &Source) -> Result<RoutePlan, ConfigError> {
+fn fill(draft: &Draft, source: &Source) -> Result<RouteConfig, ConfigError> {
     let mut plan = draft.plan.clone();
     let Some(reads) = &draft.reads else { return Ok(plan) };
     let path = source.path(&reads.path);
@@ -226,8 +226,8 @@ fn read_into(kind: &mut Kind, path: PathBuf) -> Result<(), DataError> {
     Ok(())
 }
 
-fn count_files(blueprint: &Blueprint) -> usize {
-    let of = |route: &RoutePlan| match &route.kind {
+fn count_files(blueprint: &SiteConfig) -> usize {
+    let of = |route: &RouteConfig| match &route.kind {
         Kind::Files { files, .. } => files.len(),
         _ => 0,
     };

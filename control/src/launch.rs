@@ -16,7 +16,7 @@ use std::sync::Arc;
 use dpdk::{Eal, EalError, EalPlan, LinkKind, Memory, Port, QueuePair, Running};
 use engine::Nic;
 use engine::link::WallClock;
-use handlers::{Edition, FormPool};
+use handlers::{RequestBufferPool, SiteHandle};
 
 use crate::config::{Idling, Pages, Plan};
 use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
@@ -46,8 +46,8 @@ pub(crate) struct Appliance {
 }
 
 /// Forms for each worker of `plan`, in their order.
-pub(crate) fn forms(plan: &Plan) -> Vec<Arc<FormPool>> {
-    let pool = |_: &usize| Arc::new(FormPool::new(parked(plan), plan.form));
+pub(crate) fn forms(plan: &Plan) -> Vec<Arc<RequestBufferPool>> {
+    let pool = |_: &usize| Arc::new(RequestBufferPool::new(parked(plan), plan.form));
     plan.cores.iter().map(pool).collect()
 }
 
@@ -62,7 +62,7 @@ fn parked(plan: &Plan) -> usize {
 /// With what to do about it. Nothing is left behind.
 pub(crate) fn launch(
     plan: &Plan,
-    editions: &[Arc<Edition>],
+    editions: &[Arc<SiteHandle>],
     need: Need,
     wall: &Arc<WallClock>,
 ) -> Result<Appliance, LaunchError> {
@@ -104,7 +104,7 @@ pub(crate) fn launch(
 /// Starts the workers and, where the plan has one, their exception path.
 fn start_workers(
     plan: &Plan,
-    editions: &[Arc<Edition>],
+    editions: &[Arc<SiteHandle>],
     wall: &Arc<WallClock>,
     post: &crew::Post,
     queues: Vec<QueuePair>,

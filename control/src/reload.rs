@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::link::{Command, ControlEnd};
-use handlers::{Edition, FormPool};
+use handlers::{RequestBufferPool, SiteHandle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinHandle};
@@ -257,8 +257,8 @@ struct Fresh {
 #[derive(Debug)]
 pub(crate) struct Recipient {
     core: usize,
-    end: Arc<ControlEnd<Edition>>,
-    forms: Arc<FormPool>,
+    end: Arc<ControlEnd<SiteHandle>>,
+    forms: Arc<RequestBufferPool>,
     /// What its counter of installed snapshots comes to when it has taken all that was sent.
     due: u64,
     /// Whether its ring had no room for the last one.
@@ -267,12 +267,16 @@ pub(crate) struct Recipient {
 
 impl Recipient {
     /// The worker on `core`, reached through `end`, whose forms are `forms`.
-    pub(crate) fn new(core: usize, end: Arc<ControlEnd<Edition>>, forms: Arc<FormPool>) -> Self {
+    pub(crate) fn new(
+        core: usize,
+        end: Arc<ControlEnd<SiteHandle>>,
+        forms: Arc<RequestBufferPool>,
+    ) -> Self {
         let due = end.stats().sites_installed.value();
         Self { core, end, forms, due, deaf: false }
     }
 
-    fn hand(&mut self, edition: &Arc<Edition>) {
+    fn hand(&mut self, edition: &Arc<SiteHandle>) {
         self.deaf = self.end.send(Command::Install(Arc::clone(edition))).is_err();
         self.due += u64::from(!self.deaf);
     }

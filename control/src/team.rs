@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine::link::{Answers, Asks, Command, ControlEnd, Event};
-use handlers::{Edition, FormPool};
+use handlers::{RequestBufferPool, SiteHandle};
 
 use crate::reload::Recipient;
 use crate::stats::CoreReadings;
@@ -19,8 +19,8 @@ pub(crate) struct Team(Vec<Member>);
 #[derive(Debug)]
 pub(crate) struct Member {
     core: usize,
-    end: Arc<ControlEnd<Edition>>,
-    forms: Arc<FormPool>,
+    end: Arc<ControlEnd<SiteHandle>>,
+    forms: Arc<RequestBufferPool>,
     thread: JoinHandle<()>,
     drained: bool,
     /// Whether it has not said yet that it accepts connections again.
@@ -32,8 +32,8 @@ impl Team {
     pub(crate) fn add(
         &mut self,
         core: usize,
-        end: ControlEnd<Edition>,
-        forms: Arc<FormPool>,
+        end: ControlEnd<SiteHandle>,
+        forms: Arc<RequestBufferPool>,
         thread: JoinHandle<()>,
     ) {
         self.0.push(Member {
@@ -67,7 +67,7 @@ impl Team {
     }
 
     /// What each asks, and the way of its answers.
-    pub(crate) fn lines(&self) -> Vec<(Asks<Edition>, Answers<Edition>)> {
+    pub(crate) fn lines(&self) -> Vec<(Asks<SiteHandle>, Answers<SiteHandle>)> {
         self.0.iter().map(|member| (member.end.asks(), member.end.answers())).collect()
     }
 
@@ -99,7 +99,7 @@ impl Team {
         self.tell(|| Command::Drain)
     }
 
-    fn tell(&self, command: impl Fn() -> Command<Edition>) -> Result<(), Vec<usize>> {
+    fn tell(&self, command: impl Fn() -> Command<SiteHandle>) -> Result<(), Vec<usize>> {
         let full = |member: &&Member| member.end.send(command()).is_err();
         let stuck: Vec<_> = self.0.iter().filter(full).map(|member| member.core).collect();
         if stuck.is_empty() { Ok(()) } else { Err(stuck) }
@@ -216,8 +216,8 @@ mod tests {
         (thread, release)
     }
 
-    fn forms() -> Arc<FormPool> {
-        Arc::new(FormPool::new(1, 64))
+    fn forms() -> Arc<RequestBufferPool> {
+        Arc::new(RequestBufferPool::new(1, 64))
     }
 
     #[test]

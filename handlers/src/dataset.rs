@@ -2,20 +2,20 @@
 //!
 //! Plain bodies are rendered from the constant text of the items. Coded bodies are made when the site
 //! is built, for every count and the multipliers that are asked for in practice; all others for each
-//! request, beside the dataplane. A body that no request changes is stored whole.
+//! request, off the data path. A body that no request changes is stored whole.
 
 use http1::coding::{Accepted, Coding};
 use http1::{Request, Status};
 
-use crate::blueprint::{Compress, DatasetPlan};
 use crate::coding::{self, chosen, offers};
+use crate::config::{Compress, DatasetConfig};
 use crate::error::{BuildError, PlanError};
-use crate::head::{HeadPlan, HeadTooLong};
+use crate::head::{HeadTemplate, HeadTooLong};
 use crate::planner::RouteContext;
 use crate::query::fault::Fault;
 use crate::query::template::{self, Hole, Piece};
-use crate::rendered::Rendered;
-use crate::store::{Body, EntryId, StorePlan};
+use crate::rendered::RenderedResponse;
+use crate::store::{Body, EntryId, StoreBuilder};
 use formula::Computed;
 use parameters::Parameters;
 pub(crate) use parameters::Values;
@@ -29,14 +29,14 @@ mod rows;
 mod stored;
 mod unit;
 
-/// A data set as answers.
+/// A data set as responses.
 #[derive(Debug)]
 pub(crate) struct Dataset {
     rows: Rows,
     len: usize,
     template: template::Body,
     parameters: Parameters,
-    /// Codings of the answers, identity among them, in the order of preference.
+    /// Codings of the responses, identity among them, in the order of preference.
     offers: Box<[Coding]>,
     stored: Stored,
     /// Open head of a rendered body, and the constant text of the items.
@@ -47,7 +47,7 @@ pub(crate) struct Dataset {
 
 /// How a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum DatasetResponse {
     /// As it stands in the store.
     Stored(EntryId),
     /// Rendered; `len` is the length of the body.
@@ -57,8 +57,8 @@ pub(crate) enum Told {
         /// Bytes of the body.
         len: u32,
     },
-    /// Rendered and coded, beside the dataplane.
-    Pressed,
+    /// Rendered and coded, off the data path.
+    Offload,
 }
 
 /// A data set that was checked, before its bodies are made.
@@ -74,7 +74,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Checks the route.
-    pub(crate) fn check(cx: &RouteContext<'_>, plan: &DatasetPlan) -> Result<Self, PlanError> {
+    pub(crate) fn check(cx: &RouteContext<'_>, plan: &DatasetConfig) -> Result<Self, PlanError> {
         let computed = Computed::read(plan)?;
         let items = read::read(&plan.items, &computed)?;
         if Rows::len_max(&items, &computed) > BODY_LEN_MAX {
@@ -87,7 +87,7 @@ impl Draft {
         check_use(plan, &computed, &template, parameters.count())?;
         let mut fields: Vec<(String, String)> = Vec::new();
         fields.extend(cx.fields.iter().map(|(name, value)| (name.into(), value.into())));
-        let (codings, presses) = match &cx.plan.compress {
+        let (codings, per_request) = match &cx.plan.compress {
             Compress::Off => (&[][..], false),
             Compress::Precomputed(codings) => (codings.as_slice(), false),
             Compress::PerRequest(codings) => (codings.as_slice(), true),
@@ -99,7 +99,7 @@ impl Draft {
         let is_constant = parameters.is_empty();
         let is_made = |&coding: &Coding| match coding {
             Coding::Identity => is_constant,
-            _ => !presses,
+            _ => !per_request,
         };
         let codings: Box<[Coding]> = offers.iter().copied().filter(is_made).collect();
         let axes = match codings.is_empty() {
@@ -128,8 +128,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Makes the bodies and plans the answers.
-    pub(crate) fn plan(self, store: &mut StorePlan<'_>) -> Result<Dataset, HeadTooLong> {
+    /// Makes the bodies and plans the responses.
+    pub(crate) fn plan(self, store: &mut StoreBuilder<'_>) -> Result<Dataset, HeadTooLong> {
         let Self { mut dataset, text, axes, codings } = self;
         if !codings.is_empty() {
             let first = dataset.plan_stored(&axes, &codings, &text, store)?;
@@ -148,20 +148,20 @@ impl Dataset {
         captures: impl Iterator<Item = &'p [u8]>,
         query: &[u8],
         request: &Request<'_>,
-    ) -> Result<Told, Status> {
+    ) -> Result<DatasetResponse, Status> {
         let values = self.parameters.read(captures, query)?;
         let coding = match self.offers.len() {
             1 => Coding::Identity,
             _ => chosen(Accepted::from_values(request.fields("accept-encoding")), &self.offers),
         };
         if let Some(id) = self.stored.find(values, coding) {
-            return Ok(Told::Stored(id));
+            return Ok(DatasetResponse::Stored(id));
         }
         if coding != Coding::Identity {
-            return Ok(Told::Pressed);
+            return Ok(DatasetResponse::Offload);
         }
         let len = u32::try_from(self.body_len(values)).expect("within BODY_LEN_MAX and a template");
-        Ok(Told::Rendered { values, len })
+        Ok(DatasetResponse::Rendered { values, len })
     }
 
     /// The entry that rendered bodies go with: their open head, and the text of the items.
@@ -181,11 +181,11 @@ impl Dataset {
     ) -> usize {
         if at == 0 && out.len() >= len as usize {
             let mut whole = Whole::new(out);
-            self.tell(text, values, &mut whole);
+            self.write(text, values, &mut whole);
             whole.len()
         } else {
             let mut window = Window::new(at, out);
-            self.tell(text, values, &mut window);
+            self.write(text, values, &mut window);
             window.len()
         }
     }
@@ -199,18 +199,23 @@ impl Dataset {
         self.parameters.read(captures, query).expect("a core has read them once")
     }
 
-    /// Renders and codes the body of a request that [`serve`](Self::serve) said is to be pressed.
-    pub(crate) fn press(&self, text: &[u8], values: Values, accepted: Accepted) -> Rendered {
+    /// Renders and codes the body of a request that [`serve`](Self::serve) said is to be compressed.
+    pub(crate) fn compress(
+        &self,
+        text: &[u8],
+        values: Values,
+        accepted: Accepted,
+    ) -> RenderedResponse {
         let body = self.to_vec(text, values);
         let coding = chosen(accepted, &self.offers);
-        let coded = coding::press(coding, &body);
+        let coded = coding::compress(coding, &body);
         let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Rendered::new(Status::S200, JSON, fields, coding, coded)
+        RenderedResponse::new(Status::S200, JSON, fields, coding, coded)
     }
 
     fn to_vec(&self, text: &[u8], values: Values) -> Vec<u8> {
         let mut body = vec![0; self.body_len(values)];
-        self.tell(text, values, &mut Whole::new(&mut body));
+        self.write(text, values, &mut Whole::new(&mut body));
         body
     }
 
@@ -236,15 +241,15 @@ impl Dataset {
         side(&self.template.before) + rows + side(&self.template.after)
     }
 
-    fn tell(&self, text: &[u8], values: Values, sink: &mut impl Sink) {
+    fn write(&self, text: &[u8], values: Values, sink: &mut impl Sink) {
         let count = self.items(values);
-        tell_side(&self.template.before, count, values, sink);
+        write_pieces(&self.template.before, count, values, sink);
         if self.template.rows {
             sink.put(OPEN);
-            self.rows.tell(text, count, &values, sink);
+            self.rows.write(text, count, &values, sink);
             sink.put(CLOSE);
         }
-        tell_side(&self.template.after, count, values, sink);
+        write_pieces(&self.template.after, count, values, sink);
     }
 
     /// Makes the bodies for all values on the axes, in these codings; returns the first.
@@ -253,7 +258,7 @@ impl Dataset {
         axes: &[Axis],
         codings: &[Coding],
         text: &[u8],
-        store: &mut StorePlan<'_>,
+        store: &mut StoreBuilder<'_>,
     ) -> Result<EntryId, HeadTooLong> {
         let mut first = None;
         for values in stored::every(axes) {
@@ -273,7 +278,7 @@ impl Dataset {
     }
 }
 
-fn tell_side(pieces: &[Piece<Hole>], count: usize, values: Values, sink: &mut impl Sink) {
+fn write_pieces(pieces: &[Piece<Hole>], count: usize, values: Values, sink: &mut impl Sink) {
     for piece in pieces {
         match piece {
             Piece::Literal(bytes) => sink.put(bytes),
@@ -286,7 +291,7 @@ fn tell_side(pieces: &[Piece<Hole>], count: usize, values: Values, sink: &mut im
 }
 
 /// The template of the body. Its `count` is the number of items, also if a parameter is called so.
-fn body(plan: &DatasetPlan, count: Option<usize>) -> Result<template::Body, Fault> {
+fn body(plan: &DatasetConfig, count: Option<usize>) -> Result<template::Body, Fault> {
     let is_hidden = |at: usize| Some(at) == count && plan.parameters[at].name == "count";
     let shown: Vec<usize> = (0..plan.parameters.len()).filter(|&at| !is_hidden(at)).collect();
     let names: Vec<&str> = shown.iter().map(|&at| plan.parameters[at].name.as_str()).collect();
@@ -301,7 +306,7 @@ fn body(plan: &DatasetPlan, count: Option<usize>) -> Result<template::Body, Faul
 }
 
 fn check_use(
-    plan: &DatasetPlan,
+    plan: &DatasetConfig,
     computed: &[Computed],
     template: &template::Body,
     count: Option<usize>,
@@ -317,8 +322,8 @@ fn check_use(
     Ok(())
 }
 
-fn json_head(coding: Coding, fields: &[(String, String)]) -> HeadPlan {
-    let head = HeadPlan::new(Status::S200)
+fn json_head(coding: Coding, fields: &[(String, String)]) -> HeadTemplate {
+    let head = HeadTemplate::new(Status::S200)
         .field("Content-Type", JSON)
         .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()));
     fields.iter().fold(head, |head, (name, value)| head.field(name, value))

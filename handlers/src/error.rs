@@ -12,7 +12,7 @@ pub enum BuildError {
     /// A route does not mean anything. Control says which line of the configuration it is.
     #[error("route {route}: {key} = {value}: {problem}; {fix}")]
     Route {
-        /// Index in the blueprint.
+        /// Index in the configuration.
         route: usize,
         /// The key, as an operator writes it: `path`, `computed.total`, `parameters.m.default`.
         key: String,
@@ -106,7 +106,7 @@ pub(crate) enum PlanError {
     Route(Fault),
     /// Its data are.
     Data(BuildError),
-    /// Its answers would have a head that is too long.
+    /// Its responses would have a head that is too long.
     Head(HeadTooLong),
 }
 

@@ -1,15 +1,15 @@
-//! Extra fields of a route's answers, checked once (RFC 9110 5.1, 5.5).
+//! Extra fields of a route's responses, checked once (RFC 9110 5.1, 5.5).
 
-use crate::blueprint::{Kind, RoutePlan};
+use crate::config::{Kind, RouteConfig};
 use crate::query::fault::Fault;
 
-/// Field lines that go into every answer of a route.
+/// Field lines that go into every response of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// The `headers` of a route.
-    pub(crate) fn check(plan: &RoutePlan) -> Result<Self, Fault> {
+    pub(crate) fn check(plan: &RouteConfig) -> Result<Self, Fault> {
         for (name, value) in &plan.headers {
             let fault = |problem: &str, fix: &str| {
                 Err(Fault::new(format!("headers.{name}"), value, problem, fix))
@@ -36,7 +36,7 @@ impl Fields {
     }
 }
 
-/// Whether answers of this kind have the field from the server.
+/// Whether responses of this kind have the field from the server.
 fn is_own(name: &str, kind: &Kind) -> bool {
     let of_kind: &[&str] = match kind {
         Kind::Fixed { etag: Some(_), .. } => &["etag"],
@@ -73,7 +73,7 @@ pub(crate) fn is_field_value(text: &str) -> bool {
 pub(crate) const FIELD_VALUE_FIX: &str =
     "use visible ASCII on one line, without blanks at its ends";
 
-/// Fields of every answer, and those that say how an answer is framed.
+/// Fields of every response, and those that say how a response is framed.
 const OWN: &[&str] = &[
     "allow",
     "connection",

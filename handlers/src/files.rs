@@ -1,5 +1,5 @@
 //! Static files: one variant per content coding, each with its own entity-tag, and the decision
-//! which answer a request gets.
+//! which response a request gets.
 //!
 //! A range is a range of the variant that was chosen: the representation that is transferred is the
 //! coded one (RFC 9110 8.4, 14.2), and its tag tells a client that resumes which one it was.
@@ -10,19 +10,19 @@ use http1::coding::{Accepted, Coding};
 use http1::range::{Range, if_range_holds};
 use http1::{HttpDate, Method, Request, Status, etag, parse_http_date};
 
-use crate::answers::TEXT;
-use crate::blueprint::{Compress, RoutePlan};
-use crate::coding::{Differs, best, brotli_says, chosen, gzip_says, offers};
+use crate::coding::{Mismatch, best, brotli_matches, chosen, gzip_matches, offers};
+use crate::config::{Compress, RouteConfig};
 use crate::error::{BuildError, PlanError};
+use crate::error_responses::TEXT;
 use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};
 use crate::fixed::tag_ending;
 use crate::hash::hash;
-use crate::head::{HeadPlan, HeadTooLong};
-use crate::material::SourceFile;
+use crate::head::{HeadTemplate, HeadTooLong};
 use crate::media::{is_compressible, media_type};
 use crate::query::fault::Fault;
 use crate::router::PATH_LEN_MAX;
-use crate::store::{Body, EntryId, StorePlan};
+use crate::source::SourceFile;
+use crate::store::{Body, EntryId, StoreBuilder};
 
 /// What holds for all files of a route.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Manner<'a> {
 impl<'a> Manner<'a> {
     /// Checks a route of files.
     pub(crate) fn new(
-        plan: &RoutePlan,
+        plan: &RouteConfig,
         index: Option<&str>,
         cache_control: Option<&'a str>,
         fields: &Fields,
@@ -78,7 +78,7 @@ pub(crate) struct File {
 
 #[derive(Debug)]
 struct Variant {
-    /// The first of four answers: 200, 304, 206 and 416.
+    /// The first of four responses: 200, 304, 206 and 416.
     first: EntryId,
     /// As in the ETag field, quotes included.
     tag: Box<str>,
@@ -87,7 +87,7 @@ struct Variant {
 
 /// How a request for a file is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Served {
+pub(crate) enum FileResponse {
     /// As it stands in the store.
     Stored(EntryId),
     /// A part of the body that goes with this head.
@@ -114,11 +114,11 @@ enum Outcome {
 }
 
 impl File {
-    /// Checks a file and plans its answers.
+    /// Checks a file and plans its responses.
     pub(crate) fn plan<'m>(
         source: &'m SourceFile,
         manner: &Manner<'_>,
-        store: &mut StorePlan<'m>,
+        store: &mut StoreBuilder<'m>,
     ) -> Result<Self, PlanError> {
         check_siblings(source)?;
         let mut coded: Vec<(Coding, Cow<'m, [u8]>)> = Vec::new();
@@ -149,27 +149,27 @@ impl File {
         })
     }
 
-    /// The answer to a GET or HEAD request for this file.
-    pub(crate) fn serve(&self, request: &Request<'_>) -> Served {
+    /// The response to a GET or HEAD request for this file.
+    pub(crate) fn serve(&self, request: &Request<'_>) -> FileResponse {
         let coding = match self.offers.len() {
             1 => Coding::Identity,
             _ => chosen(Accepted::from_values(request.fields("accept-encoding")), &self.offers),
         };
         let at = self.offers.iter().position(|&offer| offer == coding);
         let variant = &self.variants[at.expect("identity is offered")];
-        match self.judge(variant, request) {
-            Outcome::Whole => Served::Stored(variant.first),
-            Outcome::NotModified => Served::Stored(variant.first.plus(NOT_MODIFIED)),
+        match self.evaluate(variant, request) {
+            Outcome::Whole => FileResponse::Stored(variant.first),
+            Outcome::NotModified => FileResponse::Stored(variant.first.plus(NOT_MODIFIED)),
             Outcome::Part { first, len } => {
-                Served::Part { head: variant.first.plus(PARTIAL), first, len }
+                FileResponse::Part { head: variant.first.plus(PARTIAL), first, len }
             }
-            Outcome::Unsatisfiable => Served::Stored(variant.first.plus(UNSATISFIABLE)),
-            Outcome::Failed => Served::Failed,
+            Outcome::Unsatisfiable => FileResponse::Stored(variant.first.plus(UNSATISFIABLE)),
+            Outcome::Failed => FileResponse::Failed,
         }
     }
 
     /// Preconditions in the order of RFC 9110 13.2.2.
-    fn judge(&self, variant: &Variant, request: &Request<'_>) -> Outcome {
+    fn evaluate(&self, variant: &Variant, request: &Request<'_>) -> Outcome {
         let tag = variant.tag.as_bytes();
         let date = |name: &str| request.field(name).and_then(parse_http_date);
         if request.field("if-match").is_some() {
@@ -204,7 +204,7 @@ fn plan_variant<'m>(
     bytes: Cow<'m, [u8]>,
     is_coded: bool,
     manner: &Manner<'_>,
-    store: &mut StorePlan<'m>,
+    store: &mut StoreBuilder<'m>,
 ) -> Result<Variant, HeadTooLong> {
     //= RFC 9110 8.8.3.3: a strong tag is that of the bytes transferred; no two codings share one.
     let tag = format!("\"{:016x}{}\"", hash(&bytes), tag_ending(coding));
@@ -212,7 +212,7 @@ fn plan_variant<'m>(
     let vary = is_coded.then_some("Accept-Encoding");
     let modified = HttpDate::from_unix(source.modified_unix);
     let head = |status| {
-        HeadPlan::new(status)
+        HeadTemplate::new(status)
             .field("ETag", &tag)
             .field("Last-Modified", modified.as_bytes().escape_ascii())
             .maybe("Cache-Control", manner.cache_control)
@@ -230,7 +230,7 @@ fn plan_variant<'m>(
     let not_modified = store.add(head(Status::S304), Body::Empty)?;
     let partial = store.add(content(Status::S206).open_range(), Body::Of(first))?;
     let excuse = "416 Range Not Satisfiable\n";
-    let unsatisfiable = HeadPlan::new(Status::S416)
+    let unsatisfiable = HeadTemplate::new(Status::S416)
         .field("Content-Range", format_args!("bytes */{len}"))
         .maybe("Vary", vary)
         .fields(&manner.fields)
@@ -271,17 +271,17 @@ pub(crate) fn directory<'p>(path: &'p str, index: &str) -> Option<&'p str> {
 }
 
 fn check_siblings(source: &SourceFile) -> Result<(), BuildError> {
-    let check = |coding: &'static str, result: Option<Result<(), Differs>>| {
+    let check = |coding: &'static str, result: Option<Result<(), Mismatch>>| {
         let found = match result {
             None | Some(Ok(())) => return Ok(()),
-            Some(Err(Differs::Broken)) => "no such stream".to_owned(),
-            Some(Err(Differs::At(at))) => format!("a difference at byte {at}"),
+            Some(Err(Mismatch::Broken)) => "no such stream".to_owned(),
+            Some(Err(Mismatch::At(at))) => format!("a difference at byte {at}"),
         };
         let expected = "unpack to the same bytes";
         Err(BuildError::Sibling { name: source.name.clone(), coding, expected, found })
     };
-    check(".br", source.brotli.as_ref().map(|coded| brotli_says(coded, &source.bytes)))?;
-    check(".gz", source.gzip.as_ref().map(|coded| gzip_says(coded, &source.bytes)))
+    check(".br", source.brotli.as_ref().map(|coded| brotli_matches(coded, &source.bytes)))?;
+    check(".gz", source.gzip.as_ref().map(|coded| gzip_matches(coded, &source.bytes)))
 }
 
 const NOT_MODIFIED: u32 = 1;

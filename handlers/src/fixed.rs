@@ -3,13 +3,13 @@
 use http1::coding::{Accepted, Coding};
 use http1::{Method, Request, Status, etag};
 
-use crate::answers::TEXT;
-use crate::blueprint::{Compress, RoutePlan};
 use crate::coding::{best, chosen, offers};
+use crate::config::{Compress, RouteConfig};
+use crate::error_responses::TEXT;
 use crate::fields::{Fields, is_field_value, is_token};
-use crate::head::{HeadPlan, HeadTooLong};
+use crate::head::{HeadTemplate, HeadTooLong};
 use crate::query::fault::Fault;
-use crate::store::{Body, EntryId, StorePlan};
+use crate::store::{Body, EntryId, StoreBuilder};
 
 /// A fixed body in its variants.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Fixed {
 #[derive(Debug)]
 struct Variant {
     whole: EntryId,
-    /// As in the ETag field, quotes included; the 304 is the answer after `whole`.
+    /// As in the ETag field, quotes included; the 304 is the response after `whole`.
     tag: Option<Box<str>>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Draft<'b> {
 impl<'b> Draft<'b> {
     /// Checks a fixed route.
     pub(crate) fn check(
-        plan: &RoutePlan,
+        plan: &RouteConfig,
         status: Status,
         media_type: &'b str,
         body: &'b [u8],
@@ -51,11 +51,11 @@ impl<'b> Draft<'b> {
         Ok(Self { status, media_type, body, etag, offers: offers(codings(plan)?)? })
     }
 
-    /// Codes the body and plans the answers.
+    /// Codes the body and plans the responses.
     pub(crate) fn plan(
         self,
         fields: &Fields,
-        store: &mut StorePlan<'_>,
+        store: &mut StoreBuilder<'_>,
     ) -> Result<Fixed, HeadTooLong> {
         let Self { status, media_type, body, etag, offers } = self;
         let mut coded: Vec<_> = offers.iter().map(|&coding| (coding, best(coding, body))).collect();
@@ -66,7 +66,7 @@ impl<'b> Draft<'b> {
         for (coding, bytes) in coded {
             let tag = etag.map(|tag| format!("\"{tag}{}\"", tag_ending(coding)));
             let head =
-                |status| HeadPlan::new(status).maybe("ETag", tag.as_ref()).maybe("Vary", vary);
+                |status| HeadTemplate::new(status).maybe("ETag", tag.as_ref()).maybe("Vary", vary);
             let whole = head(status)
                 .maybe("Content-Type", Some(media_type).filter(|_| has_content(status)))
                 .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()))
@@ -88,7 +88,7 @@ impl<'b> Draft<'b> {
 }
 
 impl Fixed {
-    /// The answer to a request.
+    /// The response to a request.
     pub(crate) fn serve(&self, request: &Request<'_>) -> EntryId {
         let variant = match &*self.variants {
             [only] => only,
@@ -129,10 +129,10 @@ pub(crate) fn plan_redirect(
     fields: &Fields,
     status: Status,
     location: &str,
-    store: &mut StorePlan<'_>,
+    store: &mut StoreBuilder<'_>,
 ) -> Result<EntryId, HeadTooLong> {
     let text = format!("{} {}: {location}\n", status.code(), status.reason());
-    let head = HeadPlan::new(status)
+    let head = HeadTemplate::new(status)
         .field("Location", location)
         .field("Content-Type", TEXT)
         .fields(fields)
@@ -196,7 +196,7 @@ fn is_media_type(text: &str) -> bool {
 }
 
 /// The codings of a body that is made once.
-fn codings(plan: &RoutePlan) -> Result<&[Coding], Fault> {
+fn codings(plan: &RouteConfig) -> Result<&[Coding], Fault> {
     match &plan.compress {
         Compress::Off => Ok(&[]),
         Compress::Precomputed(codings) => Ok(codings),

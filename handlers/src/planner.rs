@@ -1,51 +1,51 @@
-//! From a blueprint to the tables of a site: every route is checked, its answers are planned, and its
+//! From a site configuration to the tables of a site: every route is checked, its responses are planned, and its
 //! paths are filed under the methods it has.
 
 use std::collections::HashMap;
 
 use http1::{Method, Status};
 
-use crate::answers::{Allowed, Refusals, TEXT};
-use crate::blueprint::{
-    Blueprint, Compress, Database, Kind, Parameter, RoutePlan, Source, ValueKind,
+use crate::config::{
+    Compress, Database, Kind, Parameter, RouteConfig, SiteConfig, Source, ValueKind,
 };
 use crate::dataset;
 use crate::error::{BuildError, PlanError};
+use crate::error_responses::{AllowResponses, ErrorResponses, TEXT};
 use crate::fields::Fields;
 use crate::files::{self, File, Manner};
 use crate::fixed;
-use crate::head::{HeadPlan, HeadTooLong};
-use crate::material::SourceFile;
+use crate::head::{HeadTemplate, HeadTooLong};
 use crate::methods::Methods;
 use crate::query::Query;
 use crate::query::fault::Fault;
 use crate::query::words::nearest;
 use crate::router::{Pattern, PatternError, Router};
 use crate::site::{Answer, Handler, Resource, Route};
-use crate::store::{Body, EntryId, StorePlan};
+use crate::source::SourceFile;
+use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
 
-/// The tables of a site, and its answers that are yet to be laid down.
+/// The tables of a site, and its responses that are yet to be laid down.
 pub(crate) struct Tables<'b> {
-    pub(crate) store: StorePlan<'b>,
+    pub(crate) store: StoreBuilder<'b>,
     pub(crate) router: Router,
     pub(crate) resources: Vec<Resource>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) routes: Vec<Route>,
     /// What is refused before there is a route.
-    pub(crate) refusals: Refusals,
+    pub(crate) errors: ErrorResponses,
     /// What the whole server allows.
-    pub(crate) server: Allowed,
+    pub(crate) server: AllowResponses,
 }
 
 impl<'b> Tables<'b> {
     /// Plans all routes. All are checked before the first of them is given the time it takes to
     /// compress.
-    pub(crate) fn plan(blueprint: &'b Blueprint) -> Result<Self, BuildError> {
-        let routes = &blueprint.routes;
+    pub(crate) fn plan(config: &'b SiteConfig) -> Result<Self, BuildError> {
+        let routes = &config.routes;
         let all = routes.iter().fold(Methods::NONE, |all, route| all.union(route.methods));
         let mut planner = Planner::new(all);
-        let refusals = planner.refusals(&Fields::default()).expect("heads without extra fields");
+        let errors = planner.errors(&Fields::default()).expect("heads without extra fields");
         let mut drafts = Vec::new();
         let mut table = Vec::new();
         for (at, plan) in routes.iter().enumerate() {
@@ -66,19 +66,19 @@ impl<'b> Tables<'b> {
         let server = planner.allowed(all);
         let (router, resources) = planner.file_all(routes, &handlers);
         let store = planner.store;
-        Ok(Self { store, router, resources, handlers, routes: table, refusals, server })
+        Ok(Self { store, router, resources, handlers, routes: table, errors, server })
     }
 }
 
 /// What a route is planned with.
 pub(crate) struct RouteContext<'a> {
-    pub(crate) plan: &'a RoutePlan,
+    pub(crate) plan: &'a RouteConfig,
     pub(crate) pattern: &'a Pattern,
-    /// Extra fields of all answers.
+    /// Extra fields of all responses.
     pub(crate) fields: &'a Fields,
 }
 
-/// A route that was checked, before its answers are made.
+/// A route that was checked, before its responses are made.
 struct Draft<'b> {
     fields: Fields,
     kind: DraftKind<'b>,
@@ -95,8 +95,8 @@ enum DraftKind<'b> {
 }
 
 impl<'b> Draft<'b> {
-    /// Makes the answers: those of the route, then one for each of its files.
-    fn plan(self, store: &mut StorePlan<'b>) -> Result<Vec<Answer>, PlanError> {
+    /// Makes the responses: those of the route, then one for each of its files.
+    fn plan(self, store: &mut StoreBuilder<'b>) -> Result<Vec<Answer>, PlanError> {
         let Self { fields, kind } = self;
         Ok(vec![match kind {
             DraftKind::Fixed(fixed) => Answer::Fixed(fixed.plan(&fields, store)?),
@@ -118,19 +118,19 @@ impl<'b> Draft<'b> {
     }
 }
 
-fn number_head(fields: &Fields, store: &mut StorePlan<'_>) -> Result<EntryId, HeadTooLong> {
-    let head = HeadPlan::new(Status::S200).field("Content-Type", TEXT).fields(fields);
+fn number_head(fields: &Fields, store: &mut StoreBuilder<'_>) -> Result<EntryId, HeadTooLong> {
+    let head = HeadTemplate::new(Status::S200).field("Content-Type", TEXT).fields(fields);
     store.add(head.open_length(), Body::Empty)
 }
 
 struct Planner<'b> {
-    store: StorePlan<'b>,
+    store: StoreBuilder<'b>,
     /// The route of each handler.
     owners: Vec<usize>,
     places: Vec<Place>,
     by_shape: HashMap<Pattern, usize>,
-    refusals: HashMap<Fields, Refusals>,
-    allowed: HashMap<Methods, Allowed>,
+    errors: HashMap<Fields, ErrorResponses>,
+    allowed: HashMap<Methods, AllowResponses>,
     /// Methods of the whole site.
     all: Methods,
 }
@@ -145,18 +145,18 @@ struct Place {
 impl<'b> Planner<'b> {
     fn new(all: Methods) -> Self {
         Self {
-            store: StorePlan::default(),
+            store: StoreBuilder::default(),
             owners: Vec::new(),
             places: Vec::new(),
             by_shape: HashMap::new(),
-            refusals: HashMap::new(),
+            errors: HashMap::new(),
             allowed: HashMap::new(),
             all,
         }
     }
 
     /// Checks a route, and files its handlers under their paths.
-    fn check(&mut self, at: usize, plan: &'b RoutePlan) -> Result<(Draft<'b>, Route), PlanError> {
+    fn check(&mut self, at: usize, plan: &'b RouteConfig) -> Result<(Draft<'b>, Route), PlanError> {
         let pattern =
             Pattern::parse(&plan.path, plan.below).map_err(|PatternError { problem, fix }| {
                 Fault::new("path", &plan.path, problem, fix)
@@ -164,7 +164,7 @@ impl<'b> Planner<'b> {
         check_methods(plan)?;
         check_captures(plan, &pattern)?;
         let fields = Fields::check(plan)?;
-        let refusals = self.refusals(&fields)?;
+        let errors = self.errors(&fields)?;
         let handler = self.add_handler(at);
         self.place(&pattern, plan, handler)?;
         let kind = match &plan.kind {
@@ -205,7 +205,7 @@ impl<'b> Planner<'b> {
             methods: names(plan.methods).into(),
             kind: route_kind(&plan.kind),
             captures,
-            refusals,
+            errors,
             handler,
             takes_body,
             invalidates: Box::default(),
@@ -216,7 +216,7 @@ impl<'b> Planner<'b> {
     fn place_files(
         &mut self,
         at: usize,
-        plan: &RoutePlan,
+        plan: &RouteConfig,
         files: &[SourceFile],
         index: Option<&str>,
     ) -> Result<(), PlanError> {
@@ -238,7 +238,7 @@ impl<'b> Planner<'b> {
     }
 
     /// Files a handler under a path.
-    fn place(&mut self, pattern: &Pattern, plan: &RoutePlan, handler: u32) -> Result<(), Fault> {
+    fn place(&mut self, pattern: &Pattern, plan: &RouteConfig, handler: u32) -> Result<(), Fault> {
         let at = *self.by_shape.entry(pattern.shape()).or_insert_with(|| {
             self.places.push(Place { pattern: pattern.clone(), handlers: Vec::new() });
             self.places.len() - 1
@@ -267,22 +267,26 @@ impl<'b> Planner<'b> {
         Ok(())
     }
 
-    fn refusals(&mut self, fields: &Fields) -> Result<Refusals, PlanError> {
-        if let Some(&known) = self.refusals.get(fields) {
+    fn errors(&mut self, fields: &Fields) -> Result<ErrorResponses, PlanError> {
+        if let Some(&known) = self.errors.get(fields) {
             return Ok(known);
         }
-        let refusals = Refusals::plan(&mut self.store, fields, self.all)?;
-        self.refusals.insert(fields.clone(), refusals);
-        Ok(refusals)
+        let errors = ErrorResponses::plan(&mut self.store, fields, self.all)?;
+        self.errors.insert(fields.clone(), errors);
+        Ok(errors)
     }
 
-    fn allowed(&mut self, methods: Methods) -> Allowed {
-        let plan = || Allowed::plan(&mut self.store, methods).expect("a short head");
+    fn allowed(&mut self, methods: Methods) -> AllowResponses {
+        let plan = || AllowResponses::plan(&mut self.store, methods).expect("a short head");
         *self.allowed.entry(methods).or_insert_with(plan)
     }
 
     /// Makes the router, and what each path has, method by method.
-    fn file_all(&mut self, routes: &[RoutePlan], handlers: &[Handler]) -> (Router, Vec<Resource>) {
+    fn file_all(
+        &mut self,
+        routes: &[RouteConfig],
+        handlers: &[Handler],
+    ) -> (Router, Vec<Resource>) {
         let mut exact = Vec::new();
         let mut patterns = Vec::new();
         let mut resources = Vec::new();
@@ -321,7 +325,7 @@ fn route_kind(kind: &Kind) -> RouteKind {
 }
 
 /// The parameters of a route, if its kind has any.
-fn parameters(plan: &RoutePlan) -> Option<&[Parameter]> {
+fn parameters(plan: &RouteConfig) -> Option<&[Parameter]> {
     match &plan.kind {
         Kind::Dataset(dataset) => Some(&dataset.parameters),
         Kind::Query(query) => Some(&query.parameters),
@@ -330,7 +334,7 @@ fn parameters(plan: &RoutePlan) -> Option<&[Parameter]> {
 }
 
 /// The paths of a pattern with one parameter, an integer of few values: `/json/1` to `/json/50`.
-fn listed(plan: &RoutePlan) -> Vec<String> {
+fn listed(plan: &RouteConfig) -> Vec<String> {
     let parameters = parameters(plan).unwrap_or_default();
     let mut of_path = parameters.iter().filter(|parameter| parameter.from == Source::Path);
     let (Some(parameter), None, false) = (of_path.next(), of_path.next(), plan.below) else {
@@ -347,7 +351,7 @@ fn listed(plan: &RoutePlan) -> Vec<String> {
     values.map(|value| plan.path.replace(&name, &value.to_string())).collect()
 }
 
-fn check_name(earlier: &[RoutePlan], plan: &RoutePlan) -> Result<(), Fault> {
+fn check_name(earlier: &[RouteConfig], plan: &RouteConfig) -> Result<(), Fault> {
     match &plan.name {
         Some(name) if earlier.iter().any(|other| other.name.as_ref() == Some(name)) => {
             let problem = "another route is called so";
@@ -358,7 +362,7 @@ fn check_name(earlier: &[RoutePlan], plan: &RoutePlan) -> Result<(), Fault> {
 }
 
 /// Where a kind has parameters, every `{name}` of the path is one.
-fn check_captures(plan: &RoutePlan, pattern: &Pattern) -> Result<(), Fault> {
+fn check_captures(plan: &RouteConfig, pattern: &Pattern) -> Result<(), Fault> {
     let Some(parameters) = parameters(plan) else { return Ok(()) };
     let is_known = |name| parameters.iter().any(|p| p.name == name && p.from == Source::Path);
     match pattern.captures().find(|&name| !is_known(name)) {
@@ -372,7 +376,7 @@ fn check_captures(plan: &RoutePlan, pattern: &Pattern) -> Result<(), Fault> {
 }
 
 /// Methods that a kind can answer.
-fn check_methods(plan: &RoutePlan) -> Result<(), Fault> {
+fn check_methods(plan: &RouteConfig) -> Result<(), Fault> {
     let any: Methods = Method::ALL.iter().copied().collect();
     let of = |methods: &[Method]| methods.iter().copied().collect::<Methods>();
     let (known, kind) = match plan.kind {
@@ -404,7 +408,7 @@ fn names(methods: Methods) -> String {
     written.map(Method::name).collect::<Vec<_>>().join(", ")
 }
 
-fn check_uncoded(plan: &RoutePlan) -> Result<(), Fault> {
+fn check_uncoded(plan: &RouteConfig) -> Result<(), Fault> {
     match plan.compress {
         Compress::Off => Ok(()),
         _ => {
@@ -414,16 +418,16 @@ fn check_uncoded(plan: &RoutePlan) -> Result<(), Fault> {
     }
 }
 
-/// The routes whose answers are dropped by one.
-fn invalidated(routes: &[RoutePlan], plan: &RoutePlan) -> Result<Box<[usize]>, Fault> {
+/// The routes whose responses are dropped by one.
+fn invalidated(routes: &[RouteConfig], plan: &RouteConfig) -> Result<Box<[usize]>, Fault> {
     let Kind::Query(query) = &plan.kind else { return Ok(Box::default()) };
     let find = |name: &String| {
-        let is_it = |route: &RoutePlan| route.name.as_ref() == Some(name);
+        let is_it = |route: &RouteConfig| route.name.as_ref() == Some(name);
         let fault = |problem, fix: String| Fault::new("invalidates", name, problem, fix);
         let Some(at) = routes.iter().position(is_it) else {
             let names = routes.iter().filter_map(|route| route.name.as_deref());
             let fix = match nearest(name, names) {
-                Some(near) => format!("did you mean {near}?"),
+                Some(suggestion) => format!("did you mean {suggestion}?"),
                 None => format!("write name = \"{name}\" into the route that is meant"),
             };
             return Err(fault("no route is called so", fix));

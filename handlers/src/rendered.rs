@@ -1,4 +1,4 @@
-//! An answer that was made beside the dataplane, for one request: a head template and a body.
+//! A response that was made off the data path, for one request: a head template and a body.
 //!
 //! Made by control, sent by a core, freed by control: a core holds it in an `Arc` that is never the
 //! last. Fields come from the configuration and were measured when the site was built, so a head
@@ -10,21 +10,21 @@ use std::sync::Arc;
 use http1::coding::Coding;
 use http1::{HEAD_OUT_MAX, HeadContext, Status};
 
-use crate::head::{HeadPlan, Writer};
+use crate::head::{HeadTemplate, HeadWriter};
 
-/// A rendered answer.
+/// A rendered response.
 #[derive(Clone)]
-pub struct Rendered {
-    head: HeadPlan,
+pub struct RenderedResponse {
+    head: HeadTemplate,
     body: Arc<[u8]>,
 }
 
-impl Rendered {
-    /// An answer with this Content-Type (none for an empty text), these further fields, and a body
-    /// that is already in `coding`. Length, date, server and coding are written by the answer itself.
+impl RenderedResponse {
+    /// A response with this Content-Type (none for an empty text), these further fields, and a body
+    /// that is already in `coding`. Length, date, server and coding are written by the response itself.
     ///
     /// # Panics
-    /// If the head cannot fit [`HEAD_OUT_MAX`]; see [`Rendered::head_len_max`].
+    /// If the head cannot fit [`HEAD_OUT_MAX`]; see [`RenderedResponse::head_len_max`].
     pub fn new<'f>(
         status: Status,
         media_type: &str,
@@ -44,7 +44,7 @@ impl Rendered {
     }
 
     /// Bytes of the longest head that [`new`](Self::new) makes of these, whatever the body: at most
-    /// [`HEAD_OUT_MAX`], or the answer cannot be given.
+    /// [`HEAD_OUT_MAX`], or the response cannot be given.
     pub fn head_len_max<'f>(
         status: Status,
         media_type: &str,
@@ -53,7 +53,7 @@ impl Rendered {
         plan(status, media_type, fields, Coding::Gzip).open_length().len_max()
     }
 
-    /// The same answer with one more field; the body is shared.
+    /// The same response with one more field; the body is shared.
     ///
     /// # Panics
     /// If the head cannot fit [`HEAD_OUT_MAX`].
@@ -64,7 +64,7 @@ impl Rendered {
         Self { head, body: Arc::clone(&self.body) }
     }
 
-    /// Status of the answer.
+    /// Status of the response.
     pub fn status(&self) -> Status {
         self.head.status
     }
@@ -84,7 +84,7 @@ impl Rendered {
 
     /// Writes the complete head; returns its length.
     pub(crate) fn head_into(&self, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
-        Writer::copy(self.head.text.as_bytes(), self.head.date_at, context, out)
+        HeadWriter::copy(self.head.text.as_bytes(), self.head.date_at, context, out)
             .finish(context.connection)
     }
 }
@@ -94,17 +94,17 @@ fn plan<'f>(
     media_type: &str,
     fields: impl IntoIterator<Item = (&'f str, &'f str)>,
     coding: Coding,
-) -> HeadPlan {
-    let head = HeadPlan::new(status)
+) -> HeadTemplate {
+    let head = HeadTemplate::new(status)
         .maybe("Content-Type", Some(media_type).filter(|kind| !kind.is_empty()))
         .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()));
     fields.into_iter().fold(head, |head, (name, value)| head.field(name, value))
 }
 
-impl fmt::Debug for Rendered {
+impl fmt::Debug for RenderedResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { head, body } = self;
-        f.debug_struct("Rendered")
+        f.debug_struct("RenderedResponse")
             .field("head", &head.text)
             .field("body", &body.escape_ascii().to_string())
             .finish()
@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    fn head(rendered: &Rendered) -> String {
+    fn head(rendered: &RenderedResponse) -> String {
         let date = HttpDate::from_unix(0);
         let mut out = [0; HEAD_OUT_MAX];
         let context = HeadContext { date: &date, connection: Connection::KeepAlive };
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn an_answer_says_its_length_its_coding_and_its_fields() {
         let fields = [("Vary", "Accept-Encoding"), ("X-A", "1")];
-        let one = Rendered::new(Status::S201, "text/css", fields, Coding::Br, &b"body"[..]);
+        let one = RenderedResponse::new(Status::S201, "text/css", fields, Coding::Br, &b"body"[..]);
         assert_eq!(
             head(&one),
             "HTTP/1.1 201 Created\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: Pollux\r\n\
@@ -138,7 +138,7 @@ mod tests {
         let two = one.with_field("X-Cache", "HIT");
         assert_eq!((two.field("x-cache"), one.field("x-cache")), (Some("HIT"), None));
         assert!(Arc::ptr_eq(&one.body, &two.body), "the body is shared");
-        let none = Rendered::new(Status::S204, "", [], Coding::Identity, Vec::new());
+        let none = RenderedResponse::new(Status::S204, "", [], Coding::Identity, Vec::new());
         assert_eq!((none.field("Content-Length"), none.field("Content-Type")), (None, None));
     }
 
@@ -146,14 +146,14 @@ mod tests {
     fn the_longest_head_is_known_beforehand() {
         let fields = [("X-A", "1")];
         let kind = "application/json";
-        let most = Rendered::head_len_max(Status::S503, kind, fields);
+        let most = RenderedResponse::head_len_max(Status::S503, kind, fields);
         for (coding, body) in [(Coding::Identity, vec![]), (Coding::Gzip, vec![0; 100_000])] {
-            let rendered = Rendered::new(Status::S503, kind, fields, coding, body);
+            let rendered = RenderedResponse::new(Status::S503, kind, fields, coding, body);
             assert!(head(&rendered).len() <= most);
         }
         let long = "x".repeat(HEAD_OUT_MAX - most);
         let line = ["X-B", ": ", "\r\n"].concat().len();
         let fits = [("X-A", "1"), ("X-B", &long[line..])];
-        assert_eq!(Rendered::head_len_max(Status::S503, kind, fits), HEAD_OUT_MAX);
+        assert_eq!(RenderedResponse::head_len_max(Status::S503, kind, fits), HEAD_OUT_MAX);
     }
 }

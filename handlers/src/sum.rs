@@ -2,7 +2,7 @@
 //!
 //! A value counts if it is an optional sign and digits that fit an `i64`; anything else counts
 //! nothing. Sums are kept in an `i128`: no request line is long enough to overflow that, so every
-//! answer is exact and no order of additions matters.
+//! response is exact and no order of additions matters.
 
 /// Sum of all integer values of a query (`a=13&b=42`), whatever their keys. A pair without `=` has
 /// no value.

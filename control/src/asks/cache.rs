@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use handlers::{Invalid, Rendered, Site};
+use handlers::{Invalidation, RenderedResponse, Site};
 use hashlink::LinkedHashMap;
 
 use super::lent::Lent;
@@ -30,7 +30,7 @@ use super::readings::Tallies;
 #[derive(Debug)]
 pub(crate) enum Found {
     /// An answer; the cache keeps it alive.
-    Hit(Arc<Rendered>),
+    Hit(Arc<RenderedResponse>),
     /// None: run the statement, and bring the answer with this.
     Miss(Token),
     /// The ask was made to an earlier edition: run the statement, store nothing.
@@ -113,7 +113,7 @@ impl Cache {
     }
 
     /// Stores `answer` until `until`, unless a write or a reload has overtaken it.
-    pub(crate) fn fill(&self, token: Token, answer: Arc<Rendered>, until: Instant) {
+    pub(crate) fn fill(&self, token: Token, answer: Arc<RenderedResponse>, until: Instant) {
         let Token { site, key, epoch, generation } = token;
         let bytes = answer.body().len() + key.text.len() + ENTRY_BYTES;
         let mut shard = self.shard(&key);
@@ -146,8 +146,8 @@ impl Cache {
 
     /// A write to `site` was answered by its database: what it makes untrue goes, and what is under
     /// way is not stored. To be called before the client is answered.
-    pub(crate) fn invalidate(&self, site: &Arc<Site>, invalids: Vec<Invalid>) {
-        for Invalid { route, key } in invalids {
+    pub(crate) fn invalidate(&self, site: &Arc<Site>, invalids: Vec<Invalidation>) {
+        for Invalidation { route, key } in invalids {
             let known = match key {
                 Some(text) => self.drop_key(site, route, text),
                 None => self.drop_route(site, route),
@@ -296,7 +296,7 @@ impl Hasher for Hashed {
 
 #[derive(Debug)]
 struct Entry {
-    answer: Arc<Rendered>,
+    answer: Arc<RenderedResponse>,
     until: Instant,
     generation: u64,
     bytes: usize,
@@ -325,7 +325,7 @@ const _: () = assert!(STRIPES.is_multiple_of(SHARDS_MAX));
 mod tests {
     use std::time::Duration;
 
-    use handlers::Blueprint;
+    use handlers::SiteConfig;
     use http1::Status;
     use http1::coding::Coding;
 
@@ -374,7 +374,7 @@ mod tests {
         }
 
         fn write(&self, route: usize, key: Option<&str>) {
-            let invalid = Invalid { route, key: key.map(Into::into) };
+            let invalid = Invalidation { route, key: key.map(Into::into) };
             self.cache.invalidate(&self.site, vec![invalid]);
         }
     }
@@ -383,12 +383,12 @@ mod tests {
 
     fn site() -> Arc<Site> {
         let memory = |bytes| -> Box<dyn handlers::Bytes> { Box::new(vec![0; bytes]) };
-        Arc::new(Site::build(&Blueprint::default(), memory).expect("an empty site"))
+        Arc::new(Site::build(&SiteConfig::default(), memory).expect("an empty site"))
     }
 
-    fn answer(body: &str) -> Arc<Rendered> {
+    fn answer(body: &str) -> Arc<RenderedResponse> {
         let body = body.as_bytes().to_vec();
-        Arc::new(Rendered::new(Status::S200, "text/plain", [], Coding::Identity, body))
+        Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
 
     #[test]
@@ -462,7 +462,7 @@ mod tests {
         bench.site = new;
         bench.miss(1, "a");
         bench.fill(bench.miss(1, "b"), "new");
-        let invalid = Invalid { route: 7, key: Some(b"c".to_vec()) };
+        let invalid = Invalidation { route: 7, key: Some(b"c".to_vec()) };
         bench.cache.invalidate(&old, vec![invalid]);
         bench.miss(1, "b");
     }

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use engine::link::Asks as Line;
 use engine::sleep::{self, SleepFlag, Waker};
-use handlers::blueprint::Database;
+use handlers::config::Database;
 use handlers::query::Bound;
-use handlers::{Ask, Edition, Errand, Rendered, Reply};
+use handlers::{JobKind, Offload, RenderedResponse, Response, SiteHandle};
 
 use super::cache::{Found, Token};
 use super::lent::{Lent, Shelves};
@@ -44,7 +44,7 @@ pub(crate) struct Desks {
 #[derive(Debug)]
 pub(crate) struct Clerk {
     /// By worker.
-    pub(crate) lines: Vec<Line<Edition>>,
+    pub(crate) lines: Vec<Line<SiteHandle>>,
     /// Who runs what is asked.
     pub(crate) desks: Arc<Desks>,
     /// What all share.
@@ -151,9 +151,9 @@ enum Next {
     /// A body is to be made.
     Press,
     /// Something is wrong with the request.
-    Refuse(Rendered),
+    Refuse(RenderedResponse),
     /// It was answered a moment ago.
-    Again(Arc<Rendered>),
+    Again(Arc<RenderedResponse>),
     /// A statement is to be run.
     Run(Kind, Bound, Option<Token>),
 }
@@ -239,7 +239,7 @@ impl Clerk {
         taken
     }
 
-    fn take(&self, asker: Asker, ask: Ask, now: Instant) {
+    fn take(&self, asker: Asker, ask: Offload, now: Instant) {
         let Self { desks, office, patience, .. } = self;
         match self.judge(&ask, now) {
             Next::Press => desks.presses.run(Sheet { asker, ask }),
@@ -249,7 +249,7 @@ impl Clerk {
             }
             Next::Again(answer) => {
                 drop(ask);
-                office.outbox.answer_kept(asker, Reply::rendered(answer));
+                office.outbox.answer_kept(asker, Response::rendered(answer));
             }
             Next::Run(kind, bound, token) => {
                 let patience = match kind {
@@ -266,11 +266,11 @@ impl Clerk {
         }
     }
 
-    fn judge(&self, ask: &Ask, now: Instant) -> Next {
+    fn judge(&self, ask: &Offload, now: Instant) -> Next {
         let Office { cache, tallies, .. } = &*self.office;
-        let (query, inputs) = match ask.errand() {
-            Errand::Query(query, inputs) => (query, inputs),
-            Errand::Press(_) => {
+        let (query, inputs) = match ask.job_kind() {
+            JobKind::Query(query, inputs) => (query, inputs),
+            JobKind::Compress(_) => {
                 tallies.offloads_compress.up();
                 return Next::Press;
             }

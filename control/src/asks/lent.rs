@@ -13,17 +13,17 @@
 use std::sync::Arc;
 
 use crossbeam::queue::SegQueue;
-use handlers::Rendered;
+use handlers::RenderedResponse;
 
 use super::readings::Tallies;
 
 /// Where whoever lends an answer leaves a clone of it. Shared by all threads.
 #[derive(Debug, Default)]
-pub(crate) struct Lent(SegQueue<Arc<Rendered>>);
+pub(crate) struct Lent(SegQueue<Arc<RenderedResponse>>);
 
 impl Lent {
     /// Keeps `answer` from now on; before it is handed to a worker.
-    pub(crate) fn keep(&self, answer: Arc<Rendered>) {
+    pub(crate) fn keep(&self, answer: Arc<RenderedResponse>) {
         self.0.push(answer);
     }
 }
@@ -31,7 +31,7 @@ impl Lent {
 /// The shelves; the clerk's own.
 #[derive(Debug, Default)]
 pub(crate) struct Shelves {
-    shelves: [Vec<Arc<Rendered>>; SHELVES],
+    shelves: [Vec<Arc<RenderedResponse>>; SHELVES],
     sweeps: usize,
 }
 
@@ -66,7 +66,7 @@ impl Shelves {
     }
 }
 
-fn bytes(answer: &Rendered) -> u64 {
+fn bytes(answer: &RenderedResponse) -> u64 {
     answer.body().len() as u64
 }
 
@@ -85,9 +85,9 @@ mod tests {
     /// Sweeps between two looks at the top shelf.
     const TOP_EVERY: usize = 1 << (SHELVES - 1);
 
-    fn answer(bytes: usize) -> Arc<Rendered> {
+    fn answer(bytes: usize) -> Arc<RenderedResponse> {
         let body = vec![b'x'; bytes];
-        Arc::new(Rendered::new(Status::S200, "text/plain", [], Coding::Identity, body))
+        Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use handlers::query::{Bound, Query};
-use handlers::{Ask, Errand, Rendered};
+use handlers::{JobKind, Offload, RenderedResponse};
 use http1::Status;
 use http1::coding::Accepted;
 
@@ -21,7 +21,7 @@ pub(crate) struct Job {
     /// Who waits for it.
     pub(crate) asker: Asker,
     /// The request: it keeps its form and its site until it is answered.
-    pub(crate) ask: Ask,
+    pub(crate) ask: Offload,
     /// Values of its parameters.
     pub(crate) bound: Bound,
     /// The right to store the answer.
@@ -46,9 +46,9 @@ impl Job {
     }
 
     fn errand(&self) -> (&Query, Accepted) {
-        match self.ask.errand() {
-            Errand::Query(query, inputs) => (query, inputs.accepted()),
-            Errand::Press(_) => unreachable!("the clerk makes jobs of queries only"),
+        match self.ask.job_kind() {
+            JobKind::Query(query, inputs) => (query, inputs.accepted()),
+            JobKind::Compress(_) => unreachable!("the clerk makes jobs of queries only"),
         }
     }
 }
@@ -79,7 +79,7 @@ impl Office {
     }
 
     /// Answers with the rows of the database: kept, if the route keeps its answers.
-    pub(crate) fn answer_rows(&self, mut job: Job, answer: Rendered) {
+    pub(crate) fn answer_rows(&self, mut job: Job, answer: RenderedResponse) {
         self.invalidate(&job);
         let token = job.token.take();
         let answer = match job.query().cache() {
@@ -96,13 +96,13 @@ impl Office {
     }
 
     /// Answers with anything else; nothing is kept.
-    pub(crate) fn answer_other(&self, job: Job, answer: Rendered) {
+    pub(crate) fn answer_other(&self, job: Job, answer: RenderedResponse) {
         self.invalidate(&job);
         self.finish(job, answer);
     }
 
     /// Answers while the database still works on the job: its outcome will not be waited for.
-    pub(crate) fn answer_early(&self, job: &Job, answer: Rendered) {
+    pub(crate) fn answer_early(&self, job: &Job, answer: RenderedResponse) {
         self.invalidate(job);
         self.outbox.answer(job.asker, answer);
     }
@@ -117,7 +117,7 @@ impl Office {
         }
     }
 
-    fn finish(&self, job: Job, answer: Rendered) {
+    fn finish(&self, job: Job, answer: RenderedResponse) {
         let asker = job.asker;
         // The form is free again before its client can ask anew.
         drop(job);

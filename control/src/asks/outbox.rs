@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::SegQueue;
 use engine::ConnId;
 use engine::link::Answers;
-use handlers::{Edition, Rendered, Reply};
+use handlers::{RenderedResponse, Response, SiteHandle};
 
 use super::lent::Lent;
 use super::readings::Tallies;
@@ -29,7 +29,7 @@ pub(crate) struct Asker {
 /// All ways back. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    workers: Box<[Answers<Edition>]>,
+    workers: Box<[Answers<SiteHandle>]>,
     delayed: SegQueue<Delayed>,
     lent: Arc<Lent>,
     tallies: Arc<Tallies>,
@@ -39,14 +39,14 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 pub(crate) struct Delayed {
     asker: Asker,
-    reply: Reply,
+    reply: Response,
     since: Instant,
 }
 
 impl Outbox {
     /// Ways back to these workers.
     pub(crate) fn new(
-        workers: impl IntoIterator<Item = Answers<Edition>>,
+        workers: impl IntoIterator<Item = Answers<SiteHandle>>,
         lent: &Arc<Lent>,
         tallies: &Arc<Tallies>,
     ) -> Self {
@@ -59,18 +59,18 @@ impl Outbox {
     }
 
     /// Answers with something that was made for this request.
-    pub(crate) fn answer(&self, asker: Asker, answer: Rendered) {
+    pub(crate) fn answer(&self, asker: Asker, answer: RenderedResponse) {
         let answer = Arc::new(answer);
         self.lent.keep(Arc::clone(&answer));
-        self.push(asker, Reply::rendered(answer));
+        self.push(asker, Response::rendered(answer));
     }
 
     /// Answers with something that somebody else keeps: the cache, or the site of the ask.
-    pub(crate) fn answer_kept(&self, asker: Asker, reply: Reply) {
+    pub(crate) fn answer_kept(&self, asker: Asker, reply: Response) {
         self.push(asker, reply);
     }
 
-    fn push(&self, asker: Asker, reply: Reply) {
+    fn push(&self, asker: Asker, reply: Response) {
         match self.workers[asker.worker].push(asker.id, reply) {
             Ok(()) => self.tallies.completions.up(),
             Err(reply) => {
@@ -108,21 +108,21 @@ mod tests {
 
     use super::*;
 
-    fn bench(parked: usize) -> (Outbox, WorkerEnd<Edition>, Arc<Tallies>) {
+    fn bench(parked: usize) -> (Outbox, WorkerEnd<SiteHandle>, Arc<Tallies>) {
         let (control, worker) = link::pair(&WallClock::new(0), parked);
         let tallies = Arc::default();
         (Outbox::new([control.answers()], &Arc::default(), &tallies), worker, tallies)
     }
 
-    fn answer() -> Rendered {
-        Rendered::new(Status::S200, "text/plain", [], Coding::Identity, *b"x")
+    fn answer() -> RenderedResponse {
+        RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, *b"x")
     }
 
     fn asker(life: u32) -> Asker {
         Asker { worker: 0, id: ConnId::new(7, life) }
     }
 
-    fn lives(worker: &WorkerEnd<Edition>) -> Vec<ConnId> {
+    fn lives(worker: &WorkerEnd<SiteHandle>) -> Vec<ConnId> {
         std::iter::from_fn(|| worker.poll_answer()).map(|(id, _)| id).collect()
     }
 

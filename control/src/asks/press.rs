@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
-use handlers::{Ask, Errand};
+use handlers::{JobKind, Offload};
 use http1::Status;
 
 use crate::config::ComputePlan;
@@ -29,7 +29,7 @@ pub(crate) struct Sheet {
     /// Who waits for it.
     pub(crate) asker: Asker,
     /// The request, with an errand to press.
-    pub(crate) ask: Ask,
+    pub(crate) ask: Offload,
 }
 
 impl Presses {
@@ -72,7 +72,7 @@ impl Presses {
 fn work(sheets: &Receiver<Sheet>, office: &Office) {
     for Sheet { asker, ask } in sheets {
         office.tallies.compress_waiting.down();
-        let Errand::Press(press) = ask.errand() else {
+        let JobKind::Compress(press) = ask.job_kind() else {
             unreachable!("the clerk sends what is to be pressed");
         };
         let answer = press.run();

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use engine::ConnId;
 use engine::link::{self, WallClock, WorkerEnd};
-use handlers::blueprint::{
-    CachePlan, Compress, Database, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source,
+use handlers::config::{
+    CacheConfig, Compress, Database, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source,
     ValueKind,
 };
-use handlers::{Blueprint, Edition, FormPool, Methods, Reply, Site};
+use handlers::{Methods, RequestBufferPool, Response, Site, SiteConfig, SiteHandle};
 use http1::{Conn, Context, HttpDate, Limits, Next, Out, Status};
 
 use super::{Asks, Parts};
@@ -22,20 +22,20 @@ use crate::config::{ComputePlan, PostgresPlan, SqlitePlan};
 
 /// A worker with what is behind it.
 pub(super) struct Rehearsal {
-    edition: RefCell<Arc<Edition>>,
-    forms: Arc<FormPool>,
-    worker: WorkerEnd<Edition>,
+    edition: RefCell<Arc<SiteHandle>>,
+    forms: Arc<RequestBufferPool>,
+    worker: WorkerEnd<SiteHandle>,
     pub(super) asks: Asks,
     asked: Cell<u32>,
-    answers: RefCell<HashMap<ConnId, Reply>>,
+    answers: RefCell<HashMap<ConnId, Response>>,
 }
 
 /// A request that was sent.
 pub(super) struct Waiting {
     id: ConnId,
-    conn: Conn<Edition>,
+    conn: Conn<SiteHandle>,
     /// An exchange keeps the edition it began with.
-    edition: Arc<Edition>,
+    edition: Arc<SiteHandle>,
     since: Instant,
     /// What was answered at once.
     sent: Vec<u8>,
@@ -51,22 +51,22 @@ pub(super) struct Answer {
 }
 
 impl Rehearsal {
-    pub(super) fn start(parts: &Parts, routes: Vec<RoutePlan>) -> Self {
+    pub(super) fn start(parts: &Parts, routes: Vec<RouteConfig>) -> Self {
         let (control, worker) = link::pair(&WallClock::new(0), 4096);
-        let forms = Arc::new(FormPool::new(4096, 4096));
+        let forms = Arc::new(RequestBufferPool::new(4096, 4096));
         let site = site(routes);
         let lines = vec![(control.asks(), control.answers())];
         let asks = Asks::start_with(parts, lines, &site).expect("threads");
-        let edition = RefCell::new(Arc::new(Edition::new(site, Arc::clone(&forms))));
+        let edition = RefCell::new(Arc::new(SiteHandle::new(site, Arc::clone(&forms))));
         let (asked, answers) = (Cell::new(0), RefCell::default());
         Self { edition, forms, worker, asks, asked, answers }
     }
 
     /// Serves other routes from now on.
-    pub(super) fn reload(&self, routes: Vec<RoutePlan>) {
+    pub(super) fn reload(&self, routes: Vec<RouteConfig>) {
         let site = site(routes);
         *self.edition.borrow_mut() =
-            Arc::new(Edition::new(Arc::clone(&site), Arc::clone(&self.forms)));
+            Arc::new(SiteHandle::new(Arc::clone(&site), Arc::clone(&self.forms)));
         self.asks.on_edition(&site);
     }
 
@@ -171,12 +171,17 @@ impl Answer {
     }
 }
 
-pub(super) fn site(routes: Vec<RoutePlan>) -> Arc<Site> {
-    let site = Site::build(&Blueprint { routes }, |bytes| Box::new(vec![0; bytes]));
+pub(super) fn site(routes: Vec<RouteConfig>) -> Arc<Site> {
+    let site = Site::build(&SiteConfig { routes }, |bytes| Box::new(vec![0; bytes]));
     Arc::new(site.unwrap_or_else(|error| panic!("{error}")))
 }
 
-fn advance(conn: &mut Conn<Edition>, edition: &Edition, input: &[u8], sent: &mut Vec<u8>) -> Next {
+fn advance(
+    conn: &mut Conn<SiteHandle>,
+    edition: &SiteHandle,
+    input: &[u8],
+    sent: &mut Vec<u8>,
+) -> Next {
     let (date, limits, mut at) = (HttpDate::from_unix(0), Limits::DEFAULT, 0);
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -217,7 +222,7 @@ pub(super) fn parts() -> Parts {
 
 /// A route for GET that answers with all rows.
 pub(super) fn list(path: &str, database: Database, sql: &str, row: &str) -> QueryRoute {
-    let plan = QueryPlan {
+    let plan = QueryConfig {
         database,
         statement: path.trim_start_matches('/').to_owned(),
         sql: sql.into(),
@@ -239,7 +244,7 @@ pub(super) struct QueryRoute {
     path: String,
     methods: Methods,
     name: Option<String>,
-    plan: QueryPlan,
+    plan: QueryConfig,
 }
 
 impl QueryRoute {
@@ -285,7 +290,7 @@ impl QueryRoute {
     }
 
     pub(super) fn cached(mut self, lifetime: Duration) -> Self {
-        self.plan.cache = Some(CachePlan { lifetime, header: "X-Cache".into() });
+        self.plan.cache = Some(CacheConfig { lifetime, header: "X-Cache".into() });
         self
     }
 
@@ -294,8 +299,8 @@ impl QueryRoute {
         self
     }
 
-    pub(super) fn route(self) -> RoutePlan {
-        RoutePlan {
+    pub(super) fn route(self) -> RouteConfig {
+        RouteConfig {
             name: self.name,
             path: self.path,
             below: false,

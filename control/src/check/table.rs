@@ -1,6 +1,6 @@
 //! Routes as a table: methods, path, kind, codings, cache.
 
-use handlers::blueprint::{Compress, Kind};
+use handlers::config::{Compress, Kind};
 use http1::coding::Coding;
 
 use crate::config::{Draft, method_names, spell_time};

@@ -1,8 +1,8 @@
 //! Finds all faults of a blueprint, where the site tells the first one: a route that is at fault is left
 //! out, and the others are tried again. Every fault gets the line of the key it is about.
 
-use handlers::blueprint::{Kind, RoutePlan};
-use handlers::{Blueprint, BuildError, Site};
+use handlers::config::{Kind, RouteConfig};
+use handlers::{BuildError, Site, SiteConfig};
 
 use super::ContentError;
 use crate::config::{ConfigError, Draft};
@@ -10,7 +10,7 @@ use crate::config::{ConfigError, Draft};
 /// Routes on their way to a site.
 #[derive(Default)]
 pub(super) struct Parts<'d> {
-    blueprint: Blueprint,
+    blueprint: SiteConfig,
     /// Where each route of the blueprint was written.
     drafts: Vec<&'d Draft>,
     faults: Vec<ContentError>,
@@ -18,7 +18,7 @@ pub(super) struct Parts<'d> {
 
 impl<'d> Parts<'d> {
     /// A route with its content, or why it has none.
-    pub(super) fn add(&mut self, draft: &'d Draft, filled: Result<RoutePlan, ConfigError>) {
+    pub(super) fn add(&mut self, draft: &'d Draft, filled: Result<RouteConfig, ConfigError>) {
         match filled {
             Ok(route) => {
                 self.blueprint.routes.push(route);
@@ -32,7 +32,7 @@ impl<'d> Parts<'d> {
     ///
     /// # Errors
     /// Some have not; with the faults of the others.
-    pub(super) fn whole(&mut self) -> Result<&Blueprint, ContentError> {
+    pub(super) fn whole(&mut self) -> Result<&SiteConfig, ContentError> {
         // Others may have been left out before.
         self.forget_strangers();
         if self.faults.is_empty() {
@@ -84,7 +84,7 @@ impl<'d> Parts<'d> {
 }
 
 /// The routes that an error is about, ascending.
-fn guilty(blueprint: &Blueprint, error: &BuildError) -> Vec<usize> {
+fn guilty(blueprint: &SiteConfig, error: &BuildError) -> Vec<usize> {
     let routes = &blueprint.routes;
     match error {
         BuildError::Route { route, .. } => vec![*route],
@@ -94,9 +94,9 @@ fn guilty(blueprint: &Blueprint, error: &BuildError) -> Vec<usize> {
 }
 
 /// Whether a route's own content is what `error` is about.
-fn fails_alone(route: &RoutePlan, error: &BuildError) -> bool {
+fn fails_alone(route: &RouteConfig, error: &BuildError) -> bool {
     let has_content = matches!(route.kind, Kind::Files { .. } | Kind::Dataset(_));
-    let blueprint = || Blueprint { routes: vec![route.clone()] };
+    let blueprint = || SiteConfig { routes: vec![route.clone()] };
     has_content
         && Site::build(&blueprint(), |bytes| Box::new(vec![0; bytes])).err().as_ref() == Some(error)
 }

@@ -11,7 +11,7 @@ use engine::exception::{self, KernelPort};
 use engine::link::{self, WallClock};
 use engine::sleep::Waker;
 use engine::{CorePlan, Nic, spread};
-use handlers::Edition;
+use handlers::SiteHandle;
 
 use super::error::LaunchError;
 use super::idle::{Sleep, Sources};
@@ -53,7 +53,7 @@ pub(crate) struct Staff {
 /// One could not be started; the others have been stopped again.
 pub(crate) fn staff(
     plan: &Plan,
-    editions: &[Arc<Edition>],
+    editions: &[Arc<SiteHandle>],
     wall: &Arc<WallClock>,
     post: &Post,
     kernel: Option<Waker>,
@@ -106,7 +106,7 @@ impl Crew<'_> {
     fn hire_all(
         &mut self,
         spreading: Spreading,
-        editions: &[Arc<Edition>],
+        editions: &[Arc<SiteHandle>],
         queues: Vec<QueuePair>,
     ) -> Result<(), LaunchError> {
         assert_eq!(editions.len(), self.plan.cores.len(), "each worker has an edition");
@@ -137,7 +137,7 @@ impl Crew<'_> {
 
     fn hire<N: Nic + Send + 'static>(
         &mut self,
-        (core, edition): (usize, &Arc<Edition>),
+        (core, edition): (usize, &Arc<SiteHandle>),
         nic: N,
         Sleep { flag, waker, event }: Sleep,
         descriptors: Option<Vec<OwnedFd>>,
@@ -171,7 +171,7 @@ impl Crew<'_> {
         };
         let thread = worker::spawn(parts, nic, self.report.clone())
             .map_err(|cause| LaunchError::Thread { core, cause })?;
-        self.team.add(core, control, Arc::clone(edition.forms()), thread);
+        self.team.add(core, control, Arc::clone(edition.buffers()), thread);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use dpdk::{AdoptError, Arena, Backing, Tsc};
 use engine::link::WorkerEnd;
 use engine::{Buffer, CorePlan, Nic, Now, Worker, exception};
-use handlers::Edition;
+use handlers::SiteHandle;
 
 use super::idle::{Sources, Waiter};
 use super::need::BUFFER_ALIGN;
@@ -23,9 +23,9 @@ pub(crate) struct Parts<F> {
     /// What it is told.
     pub(crate) plan: CorePlan,
     /// What it serves with first.
-    pub(crate) edition: Arc<Edition>,
+    pub(crate) edition: Arc<SiteHandle>,
     /// Its end of the link to control.
-    pub(crate) link: WorkerEnd<Edition>,
+    pub(crate) link: WorkerEnd<SiteHandle>,
     /// Its end of the exception path, if there is one.
     pub(crate) exception: Option<exception::WorkerEnd<F>>,
     /// Memory for its socket buffers, measured for `plan`.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use handlers::{Edition, FormPool, Traffic};
+use handlers::{RequestBufferPool, SiteHandle, Traffic};
 
 use crate::content::Content;
 
@@ -16,14 +16,14 @@ pub(crate) struct Snapshot {
     /// What is served.
     pub(crate) content: Content,
     /// One for each worker, in their order.
-    pub(crate) editions: Vec<Arc<Edition>>,
+    pub(crate) editions: Vec<Arc<SiteHandle>>,
 }
 
 impl Snapshot {
     /// An edition of `content` for each worker; `forms` are theirs.
-    pub(crate) fn new(content: Content, forms: &[Arc<FormPool>]) -> Self {
-        let edition = |forms: &Arc<FormPool>| {
-            Arc::new(Edition::new(Arc::clone(&content.site), Arc::clone(forms)))
+    pub(crate) fn new(content: Content, forms: &[Arc<RequestBufferPool>]) -> Self {
+        let edition = |forms: &Arc<RequestBufferPool>| {
+            Arc::new(SiteHandle::new(Arc::clone(&content.site), Arc::clone(forms)))
         };
         let editions = forms.iter().map(edition).collect();
         Self { content, editions }

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Parser;
 use engine::link::{self, WallClock};
 use handlers::Site;
-use handlers::blueprint::Blueprint;
+use handlers::config::SiteConfig;
 use tempfile::TempDir;
 
 use super::*;
@@ -16,14 +16,14 @@ use crate::cores::HostCores;
 
 /// Content without a route.
 fn content() -> Content {
-    let site = Site::build(&Blueprint::default(), |len| Box::new(vec![0; len])).expect("builds");
+    let site = Site::build(&SiteConfig::default(), |len| Box::new(vec![0; len])).expect("builds");
     let source = "nowhere".to_owned();
     Content { site: Arc::new(site), source, routes: 0, files: 0, bytes: 0, huge: false }
 }
 
 /// A snapshot of such content.
 pub(super) fn snapshot(workers: usize) -> Snapshot {
-    let forms: Vec<_> = (0..workers).map(|_| Arc::new(FormPool::new(1, 64))).collect();
+    let forms: Vec<_> = (0..workers).map(|_| Arc::new(RequestBufferPool::new(1, 64))).collect();
     Snapshot::new(content(), &forms)
 }
 
@@ -31,7 +31,7 @@ pub(super) fn snapshot(workers: usize) -> Snapshot {
 struct Stage {
     behind: Behind,
     desk: ReloadDesk,
-    ends: Vec<Arc<ControlEnd<Edition>>>,
+    ends: Vec<Arc<ControlEnd<SiteHandle>>>,
     reloader: Reloader,
 }
 
@@ -66,9 +66,9 @@ impl Stage {
             Source { options, standing: Standing::new(config, host), sample: Sample::default() };
         let wall = WallClock::new(0);
         let end = |_| Arc::new(link::pair(&wall, 1).0);
-        let ends: Vec<Arc<ControlEnd<Edition>>> = (0..workers).map(end).collect();
+        let ends: Vec<Arc<ControlEnd<SiteHandle>>> = (0..workers).map(end).collect();
         let serving = snapshot(workers);
-        let forms = serving.editions.iter().map(|edition| Arc::clone(edition.forms()));
+        let forms = serving.editions.iter().map(|edition| Arc::clone(edition.buffers()));
         let recipients = ends.iter().zip(forms).enumerate();
         let recipients: Vec<_> = recipients
             .map(|(core, (end, forms))| Recipient::new(core, Arc::clone(end), forms))
@@ -102,7 +102,7 @@ impl Stage {
     }
 
     /// Puts snapshots on the shelf until no more may be alive; returns what holds them there.
-    fn crowd(&mut self) -> Vec<Arc<Edition>> {
+    fn crowd(&mut self) -> Vec<Arc<SiteHandle>> {
         let retired: Vec<_> = (0..SNAPSHOTS_MAX - 1).map(|_| snapshot(1)).collect();
         let held = retired.iter().map(|snapshot| Arc::clone(&snapshot.editions[0])).collect();
         retired.into_iter().for_each(|snapshot| self.reloader.shelf.put(snapshot));

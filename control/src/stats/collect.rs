@@ -209,14 +209,14 @@ fn named<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> Counters {
 #[cfg(test)]
 mod tests {
     use engine::link::{self, WallClock};
-    use handlers::Edition;
+    use handlers::SiteHandle;
 
     use super::*;
 
     #[test]
     fn the_total_is_the_sum_of_the_cores() {
         let wall = WallClock::new(0);
-        let ends = [link::pair::<Edition>(&wall, 1), link::pair::<Edition>(&wall, 1)];
+        let ends = [link::pair::<SiteHandle>(&wall, 1), link::pair::<SiteHandle>(&wall, 1)];
         let [(a, _), (b, _)] = &ends;
         a.stats().requests.add(3);
         b.stats().requests.add(4);

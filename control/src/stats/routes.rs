@@ -127,31 +127,31 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
-    use handlers::{Blueprint, Edition, FormPool};
+    use handlers::{RequestBufferPool, SiteConfig, SiteHandle};
     use http1::{Conn, Context, HttpDate, Limits, Out};
 
     use super::*;
 
     /// A site with a route for each of `paths`.
     fn site(paths: &[&str]) -> Arc<Site> {
-        let route = |path: &&str| handlers::blueprint::RoutePlan {
+        let route = |path: &&str| handlers::config::RouteConfig {
             name: None,
             path: (*path).to_owned(),
             below: false,
             methods: handlers::Methods::GET,
             headers: Vec::new(),
-            compress: handlers::blueprint::Compress::Off,
-            kind: handlers::blueprint::Kind::Sum,
+            compress: handlers::config::Compress::Off,
+            kind: handlers::config::Kind::Sum,
         };
-        let blueprint = Blueprint { routes: paths.iter().map(route).collect() };
+        let blueprint = SiteConfig { routes: paths.iter().map(route).collect() };
         Arc::new(Site::build(&blueprint, |len| Box::new(vec![0; len])).expect("builds"))
     }
 
-    fn edition(site: &Arc<Site>) -> Arc<Edition> {
-        Arc::new(Edition::new(Arc::clone(site), Arc::new(FormPool::new(1, 64))))
+    fn edition(site: &Arc<Site>) -> Arc<SiteHandle> {
+        Arc::new(SiteHandle::new(Arc::clone(site), Arc::new(RequestBufferPool::new(1, 64))))
     }
 
-    fn get(edition: &Edition, path: &str) {
+    fn get(edition: &SiteHandle, path: &str) {
         let (limits, date) = (Limits::default(), HttpDate::from_unix(0));
         let observer = &mut ();
         let mut context = Context {

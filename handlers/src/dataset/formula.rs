@@ -1,6 +1,6 @@
 //! A computed field: its name, and the product that makes it.
 
-use crate::blueprint::DatasetPlan;
+use crate::config::DatasetConfig;
 use crate::query::fault::Fault;
 
 /// A field that is added to each item.
@@ -17,7 +17,7 @@ pub(crate) struct Computed {
 impl Computed {
     /// Reads the computed fields of a data set. A name that a parameter has is the parameter; any
     /// other is a key of the item.
-    pub(crate) fn read(plan: &DatasetPlan) -> Result<Vec<Self>, Fault> {
+    pub(crate) fn read(plan: &DatasetConfig) -> Result<Vec<Self>, Fault> {
         let mut fields: Vec<Self> = Vec::new();
         for (name, formula) in &plan.computed {
             let fault = |problem: &str, fix: &str| {
@@ -60,8 +60,8 @@ const FIX: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blueprint::{Outside, Parameter, Source, ValueKind};
-    use crate::material::Named;
+    use crate::config::{Outside, Parameter, Source, ValueKind};
+    use crate::source::Named;
 
     fn read(computed: &[(&str, &str)]) -> Result<Vec<Computed>, Fault> {
         let parameter = |name: &str| Parameter {
@@ -72,7 +72,7 @@ mod tests {
             bounds: None,
             outside: Outside::Refuse,
         };
-        Computed::read(&DatasetPlan {
+        Computed::read(&DatasetConfig {
             items: Named { name: "d".into(), value: Vec::new() },
             computed: computed.iter().map(|&(name, of)| (name.into(), of.into())).collect(),
             count: None,

@@ -2,7 +2,7 @@
 
 use http1::Status;
 
-use crate::blueprint::{DatasetPlan, Parameter, Source, ValueKind};
+use crate::config::{DatasetConfig, Parameter, Source, ValueKind};
 use crate::inputs::CAPTURES_MAX;
 use crate::planner::RouteContext;
 use crate::query::fault::Fault;
@@ -31,7 +31,7 @@ impl Parameters {
     /// Checks the parameters of a data set of `len` items. No count will exceed them.
     pub(crate) fn compile(
         cx: &RouteContext<'_>,
-        plan: &DatasetPlan,
+        plan: &DatasetConfig,
         len: usize,
     ) -> Result<Self, Fault> {
         if plan.parameters.len() > PARAMETERS_MAX {
@@ -97,7 +97,7 @@ impl Values {
 }
 
 /// Index of the parameter that counts.
-fn count(plan: &DatasetPlan) -> Result<Option<usize>, Fault> {
+fn count(plan: &DatasetConfig) -> Result<Option<usize>, Fault> {
     let Some(name) = &plan.count else { return Ok(None) };
     let found = plan.parameters.iter().position(|parameter| parameter.name == *name);
     found.map(Some).ok_or_else(|| {

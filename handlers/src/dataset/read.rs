@@ -10,7 +10,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::error::BuildError;
-use crate::material::Named;
+use crate::source::Named;
 
 use super::formula::Computed;
 use super::unit::{DIGITS_MAX, Plain, Unit};

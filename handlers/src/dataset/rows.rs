@@ -79,7 +79,7 @@ impl Rows {
     }
 
     /// Writes the first `count` items.
-    pub(crate) fn tell(&self, text: &[u8], count: usize, values: &Values, sink: &mut impl Sink) {
+    pub(crate) fn write(&self, text: &[u8], count: usize, values: &Values, sink: &mut impl Sink) {
         let (cuts, end) = self.first(count);
         let mut start = 0;
         let mut room = Room::new();

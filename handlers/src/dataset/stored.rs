@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use http1::coding::Coding;
 
-use crate::blueprint::DatasetPlan;
+use crate::config::DatasetConfig;
 use crate::query::fault::Fault;
 use crate::store::EntryId;
 
@@ -29,7 +29,7 @@ pub(crate) struct Axis {
 impl Axis {
     /// The axes of a data set of `len` items: all counts, and the multipliers 1 to 8.
     pub(crate) fn all(
-        plan: &DatasetPlan,
+        plan: &DatasetConfig,
         count: Option<usize>,
         len: usize,
     ) -> Result<Vec<Self>, Fault> {

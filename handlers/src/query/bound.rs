@@ -1,4 +1,4 @@
-//! From the raw inputs of a request to the values of its parameters, or to the answer that says what
+//! From the raw inputs of a request to the values of its parameters, or to the response that says what
 //! is wrong with them.
 //!
 //! Only what a rule names is looked at. What is missing gets its default or 400; what is malformed or
@@ -10,11 +10,11 @@ use http1::Status;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::blueprint::{Source, Value};
+use crate::config::{Source, Value};
 use crate::inputs::Inputs;
 
 use super::pairs;
-use super::parameter::{Rule, Wrong};
+use super::parameter::{InvalidValue, Rule};
 use super::template::json_problem;
 use super::words::shown;
 
@@ -27,7 +27,7 @@ pub struct Bound {
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct BindError {
     /// 400 or 404.
     pub(crate) status: Status,
     /// A sentence that says what is wrong.
@@ -35,7 +35,7 @@ pub(crate) struct Refusal {
 }
 
 /// The values of these parameters.
-pub(crate) fn bind(rules: &[Rule], inputs: &Inputs<'_>) -> Result<Bound, Refusal> {
+pub(crate) fn bind(rules: &[Rule], inputs: &Inputs<'_>) -> Result<Bound, BindError> {
     let members = members(rules, inputs.body())?;
     let value = |(at, rule): (usize, &Rule)| {
         let found = match rule.from {
@@ -50,37 +50,37 @@ pub(crate) fn bind(rules: &[Rule], inputs: &Inputs<'_>) -> Result<Bound, Refusal
     Ok(Bound { values: rules.iter().enumerate().map(value).collect::<Result<_, _>>()? })
 }
 
-fn of_text(rule: &Rule, text: &str) -> Result<Value, Refusal> {
-    rule.read(text).map_err(|Wrong| wrong(rule, &format!("\"{}\"", shown(text))))
+fn of_text(rule: &Rule, text: &str) -> Result<Value, BindError> {
+    rule.read(text).map_err(|InvalidValue| wrong(rule, &format!("\"{}\"", shown(text))))
 }
 
-fn of_pair(rule: &Rule, sent: &[u8]) -> Result<Value, Refusal> {
+fn of_pair(rule: &Rule, sent: &[u8]) -> Result<Value, BindError> {
     match pairs::decode(sent) {
         Ok(text) => of_text(rule, &text),
         Err(pairs::Broken) => {
             let found = shown(&String::from_utf8_lossy(sent));
             let problem = format!("expected UTF-8, each % with two digits, found \"{found}\"");
-            Err(Refusal { status: rule.refusal(), text: rule.told(&problem) })
+            Err(BindError { status: rule.refusal(), text: rule.message(&problem) })
         }
     }
 }
 
-fn of_member(rule: &Rule, json: &str) -> Result<Value, Refusal> {
-    rule.read_json(json).map_err(|Wrong| wrong(rule, &shown(json)))
+fn of_member(rule: &Rule, json: &str) -> Result<Value, BindError> {
+    rule.read_json(json).map_err(|InvalidValue| wrong(rule, &shown(json)))
 }
 
-fn of_nothing(rule: &Rule) -> Result<Value, Refusal> {
-    let missing = || Refusal { status: Status::S400, text: rule.expected("nothing") };
+fn of_nothing(rule: &Rule) -> Result<Value, BindError> {
+    let missing = || BindError { status: Status::S400, text: rule.expected("nothing") };
     rule.default.clone().ok_or_else(missing)
 }
 
-fn wrong(rule: &Rule, found: &str) -> Refusal {
-    Refusal { status: rule.refusal(), text: rule.expected(found) }
+fn wrong(rule: &Rule, found: &str) -> BindError {
+    BindError { status: rule.refusal(), text: rule.expected(found) }
 }
 
 /// The members of the body that rules name, by the index of the rule. An empty body is an object
 /// without members if every member has a default.
-fn members<'b>(rules: &[Rule], body: &'b [u8]) -> Result<Vec<Option<&'b str>>, Refusal> {
+fn members<'b>(rules: &[Rule], body: &'b [u8]) -> Result<Vec<Option<&'b str>>, BindError> {
     let found = vec![None; rules.len()];
     let mut wanted = rules.iter().filter(|rule| rule.from == Source::Body).peekable();
     if wanted.peek().is_none() {
@@ -89,7 +89,7 @@ fn members<'b>(rules: &[Rule], body: &'b [u8]) -> Result<Vec<Option<&'b str>>, R
     if body.trim_ascii().is_empty() && wanted.all(|rule| rule.default.is_some()) {
         return Ok(found);
     }
-    let refusal = |problem: String| Refusal {
+    let refusal = |problem: String| BindError {
         status: Status::S400,
         text: format!("body: expected a JSON object, {problem}\n"),
     };

@@ -3,10 +3,10 @@
 use http1::coding::Coding;
 use http1::{HEAD_OUT_MAX, Method, Status};
 
-use crate::blueprint::{CachePlan, Compress, Parameter, QueryPlan, RoutePlan, Source};
+use crate::config::{CacheConfig, Compress, Parameter, QueryConfig, RouteConfig, Source};
 use crate::fields::{Fields, is_token};
 use crate::methods::Methods;
-use crate::rendered::Rendered;
+use crate::rendered::RenderedResponse;
 
 use super::fault::Fault;
 use super::json::json_text;
@@ -16,7 +16,7 @@ use super::words::{nearest, shown};
 use super::{JSON, Query, RETRY_AFTER, VARY, placeholder};
 
 /// Compiles `query`, which is what the route `plan` answers.
-pub(super) fn compile(plan: &RoutePlan, query: &QueryPlan) -> Result<Query, Fault> {
+pub(super) fn compile(plan: &RouteConfig, query: &QueryConfig) -> Result<Query, Fault> {
     let names: Vec<_> = query.parameters.iter().map(|parameter| &*parameter.name).collect();
     let rules = rules(plan, &query.parameters)?;
     let arguments = arguments(query, &names)?;
@@ -50,7 +50,7 @@ pub(super) fn compile(plan: &RoutePlan, query: &QueryPlan) -> Result<Query, Faul
     })
 }
 
-fn rules(plan: &RoutePlan, parameters: &[Parameter]) -> Result<Box<[Rule]>, Fault> {
+fn rules(plan: &RouteConfig, parameters: &[Parameter]) -> Result<Box<[Rule]>, Fault> {
     for (at, Parameter { name, from, .. }) in parameters.iter().enumerate() {
         if parameters[..at].iter().any(|earlier| earlier.name == *name) {
             let problem = "two parameters have this name";
@@ -74,11 +74,11 @@ fn rules(plan: &RoutePlan, parameters: &[Parameter]) -> Result<Box<[Rule]>, Faul
 }
 
 /// The index of the parameter of each placeholder.
-fn arguments(query: &QueryPlan, names: &[&str]) -> Result<Box<[usize]>, Fault> {
+fn arguments(query: &QueryConfig, names: &[&str]) -> Result<Box<[usize]>, Fault> {
     let index = |argument: &String| {
         names.iter().position(|name| name == argument).ok_or_else(|| {
             let fix = match nearest(argument, names.iter().copied()) {
-                Some(near) => format!("did you mean {near}?"),
+                Some(suggestion) => format!("did you mean {suggestion}?"),
                 None => format!("add parameters.{argument} = {{ from = .., type = .. }}"),
             };
             Fault::new("arguments", shown(argument), "no parameter is called this", fix)
@@ -88,13 +88,13 @@ fn arguments(query: &QueryPlan, names: &[&str]) -> Result<Box<[usize]>, Fault> {
 }
 
 /// The placeholders of the statement are numbered from 1 to the number of arguments.
-fn placeholders(query: &QueryPlan) -> Result<(), Fault> {
+fn placeholders(query: &QueryConfig) -> Result<(), Fault> {
     let fault = |problem: String, fix: String| {
         Err(Fault::new("statement", &*query.statement, problem, fix))
     };
     let found = match placeholder::numbers(&query.sql, &query.database) {
         Ok(found) => found,
-        Err(unclear) => return fault(unclear.problem, unclear.fix.into()),
+        Err(error) => return fault(error.problem, error.fix.into()),
     };
     let arguments = query.arguments.len();
     if let Some(number) = found.last().filter(|number| **number > arguments) {
@@ -123,8 +123,8 @@ fn all_are_used(names: &[&str], arguments: &[usize], body: Option<&Body>) -> Res
     }
 }
 
-/// What is answered is an answer.
-fn answerable(query: &QueryPlan) -> Result<(), Fault> {
+/// What is answered is a response.
+fn answerable(query: &QueryConfig) -> Result<(), Fault> {
     if query.status.class() != 2 || matches!(query.status, Status::S204 | Status::S206) {
         let problem = "an answer with rows does not have this status";
         return Err(Fault::new("status", query.status.code().to_string(), problem, "write 200"));
@@ -138,7 +138,7 @@ fn answerable(query: &QueryPlan) -> Result<(), Fault> {
     }
 }
 
-fn cacheable(cache: &CachePlan, plan: &RoutePlan, query: &QueryPlan) -> Result<(), Fault> {
+fn cacheable(cache: &CacheConfig, plan: &RouteConfig, query: &QueryConfig) -> Result<(), Fault> {
     let fault = |problem: &str, fix: &str| {
         Err(Fault::new("cache", format!("{:?}", cache.lifetime), problem, fix))
     };
@@ -159,10 +159,10 @@ fn cacheable(cache: &CachePlan, plan: &RoutePlan, query: &QueryPlan) -> Result<(
 }
 
 /// Every head that this route can have fits.
-fn heads(headers: &Fields, cache: Option<&CachePlan>) -> Result<(), Fault> {
+fn heads(headers: &Fields, cache: Option<&CacheConfig>) -> Result<(), Fault> {
     let cache = cache.map(|cache| (&*cache.header, "MISS"));
     let all = || headers.iter().chain([VARY, RETRY_AFTER]).chain(cache);
-    let len = |&status: &Status| Rendered::head_len_max(status, JSON, all());
+    let len = |&status: &Status| RenderedResponse::head_len_max(status, JSON, all());
     match Status::ALL.iter().map(len).max() {
         Some(len) if len > HEAD_OUT_MAX => {
             let problem = format!("the head of an answer may have {len} bytes");
@@ -173,7 +173,7 @@ fn heads(headers: &Fields, cache: Option<&CachePlan>) -> Result<(), Fault> {
     }
 }
 
-/// What an answer may be in; as it is where nothing else is wanted.
+/// What a response may be in; as it is where nothing else is wanted.
 fn codings(compress: &Compress) -> Result<Box<[Coding]>, Fault> {
     let mut codings = match compress {
         Compress::Off => Vec::new(),

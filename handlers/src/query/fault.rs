@@ -2,7 +2,7 @@
 
 use crate::error::BuildError;
 
-/// A mistake of an operator: where it is, what stands there, what is wrong, what to write instead.
+/// A error of an operator: where it is, what stands there, what is wrong, what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// The key, from below the route: `parameters.min.default`.

@@ -5,9 +5,9 @@
 //! control binds the inputs of a request, runs the statement, pushes the rows.
 //!
 //! ```text
-//! bind(inputs) -> Bound -> arguments -> (the database) -> begin, push.., finish -> Rendered
+//! bind(inputs) -> Bound -> arguments -> (the database) -> begin, push.., finish -> RenderedResponse
 //!    |                                        |
-//!    +-> Rendered: 400, 404                   +-> unavailable, busy, refuse, failed
+//!    +-> RenderedResponse: 400, 404                   +-> unavailable, busy, refuse, failed
 //! ```
 
 mod bound;
@@ -25,13 +25,13 @@ pub(crate) mod words;
 use http1::Status;
 use http1::coding::{Accepted, Coding};
 
-use crate::blueprint::{CachePlan, Database, QueryPlan, RoutePlan, Value};
+use crate::config::{CacheConfig, Database, QueryConfig, RouteConfig, Value};
 use crate::error::BuildError;
 use crate::fields::Fields;
 use crate::inputs::Inputs;
-use crate::rendered::Rendered;
+use crate::rendered::RenderedResponse;
 
-use self::bound::{Refusal, bind};
+use self::bound::{BindError, bind};
 use self::parameter::Rule;
 use self::template::{Body, Row as RowTemplate};
 
@@ -49,15 +49,15 @@ pub struct Query {
     /// Indices into `rules`, in the order of the placeholders.
     arguments: Box<[usize]>,
     row: RowTemplate,
-    /// None: the answer is the first row.
+    /// None: the response is the first row.
     body: Option<Body>,
     status: Status,
-    /// Extra fields of every answer.
+    /// Extra fields of every response.
     headers: Fields,
-    /// What an answer may be in, best first among equals.
+    /// What a response may be in, best first among equals.
     codings: Box<[Coding]>,
     unavailable: Option<Box<[u8]>>,
-    cache: Option<CachePlan>,
+    cache: Option<CacheConfig>,
     is_read: bool,
 }
 
@@ -65,8 +65,8 @@ impl Query {
     /// Compiles the query of the route with this index.
     pub(crate) fn compile(
         route: usize,
-        plan: &RoutePlan,
-        query: &QueryPlan,
+        plan: &RouteConfig,
+        query: &QueryConfig,
     ) -> Result<Self, BuildError> {
         check::compile(plan, query).map_err(|fault| fault.at(route))
     }
@@ -86,13 +86,13 @@ impl Query {
         &self.sql
     }
 
-    /// The columns that an answer is made of. Each must be in the result of the statement.
+    /// The columns that a response is made of. Each must be in the result of the statement.
     pub fn columns(&self) -> &[Column] {
         &self.row.columns
     }
 
-    /// How answers are kept.
-    pub fn cache(&self) -> Option<&CachePlan> {
+    /// How responses are cached.
+    pub fn cache(&self) -> Option<&CacheConfig> {
         self.cache.as_ref()
     }
 
@@ -102,9 +102,10 @@ impl Query {
         self.is_read
     }
 
-    /// The values of all parameters of one request, or the answer that says what is wrong.
-    pub fn bind(&self, inputs: &Inputs<'_>) -> Result<Bound, Rendered> {
-        bind(&self.rules, inputs).map_err(|Refusal { status, text }| self.text(status, &text, None))
+    /// The values of all parameters of one request, or the response that says what is wrong.
+    pub fn bind(&self, inputs: &Inputs<'_>) -> Result<Bound, RenderedResponse> {
+        bind(&self.rules, inputs)
+            .map_err(|BindError { status, text }| self.text(status, &text, None))
     }
 
     /// The values of the placeholders, in their order.
@@ -112,52 +113,56 @@ impl Query {
         self.arguments.iter().map(|&at| &bound.values[at]).collect()
     }
 
-    /// The coding of an answer to a client that takes these.
+    /// The coding of a response to a client that takes these.
     pub fn coding(&self, accepted: Accepted) -> Coding {
         accepted.choose(&self.codings).unwrap_or(Coding::Identity)
     }
 
-    /// Begins the answer to a request.
+    /// Begins the response to a request.
     pub fn begin<'q>(&'q self, bound: &'q Bound) -> Rows<'q> {
         Rows::new(self, bound)
     }
 
-    /// The answer while the database cannot be asked: what is configured for that, or
+    /// The response while the database cannot be asked: what is configured for that, or
     /// [`busy`](Self::busy).
-    pub fn unavailable(&self) -> Rendered {
+    pub fn unavailable(&self) -> RenderedResponse {
         match &self.unavailable {
-            Some(body) => {
-                Rendered::new(Status::S200, JSON, self.fields(), Coding::Identity, body.to_vec())
-            }
+            Some(body) => RenderedResponse::new(
+                Status::S200,
+                JSON,
+                self.fields(),
+                Coding::Identity,
+                body.to_vec(),
+            ),
             None => self.busy(),
         }
     }
 
     /// 503: too much is waiting to be asked.
-    pub fn busy(&self) -> Rendered {
+    pub fn busy(&self) -> RenderedResponse {
         let text = format!("{} {}\n", Status::S503.code(), Status::S503.reason());
         self.text(Status::S503, &text, Some(RETRY_AFTER))
     }
 
-    /// The answer that says of the value of a placeholder, counted from 0, what is wrong with it:
+    /// The response that says of the value of a placeholder, counted from 0, what is wrong with it:
     /// 404 in a path, 400 elsewhere.
-    pub fn refuse(&self, placeholder: usize, problem: &str) -> Rendered {
+    pub fn refuse(&self, placeholder: usize, problem: &str) -> RenderedResponse {
         let rule = &self.rules[self.arguments[placeholder]];
-        self.text(rule.refusal(), &rule.told(problem), None)
+        self.text(rule.refusal(), &rule.message(problem), None)
     }
 
-    /// A short text that says why there is no other answer.
-    pub fn failed(&self, status: Status, text: &str) -> Rendered {
+    /// A short text that says why there is no other response.
+    pub fn failed(&self, status: Status, text: &str) -> RenderedResponse {
         self.text(status, &format!("{text}\n"), None)
     }
 
-    /// What tells the answer to one request from all other answers of this route: the values of its
+    /// What tells the response to one request from all other responses of this route: the values of its
     /// parameters, and the coding it is in.
     pub fn cache_key(&self, bound: &Bound, accepted: Accepted) -> Vec<u8> {
         key(self.coding(accepted), &bound.values)
     }
 
-    /// The keys of all answers of this route that have the parameters of a request to `source`, by
+    /// The keys of all responses of this route that have the parameters of a request to `source`, by
     /// their names. None if one of them is missing there, or is of another kind.
     pub(crate) fn cache_keys_of(&self, source: &Self, bound: &Bound) -> Option<Vec<Vec<u8>>> {
         let values = self
@@ -177,9 +182,9 @@ impl Query {
     }
 
     /// A short text, never coded.
-    fn text(&self, status: Status, text: &str, field: Option<(&str, &str)>) -> Rendered {
+    fn text(&self, status: Status, text: &str, field: Option<(&str, &str)>) -> RenderedResponse {
         let fields = self.fields().chain(field);
-        Rendered::new(status, TEXT, fields, Coding::Identity, text.as_bytes())
+        RenderedResponse::new(status, TEXT, fields, Coding::Identity, text.as_bytes())
     }
 }
 

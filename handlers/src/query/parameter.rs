@@ -7,7 +7,7 @@ use std::fmt;
 
 use http1::Status;
 
-use crate::blueprint::{Outside, Parameter, Source, Value, ValueKind};
+use crate::config::{Outside, Parameter, Source, Value, ValueKind};
 
 use super::fault::Fault;
 use super::json::{is_number, json_text};
@@ -24,13 +24,13 @@ pub(crate) struct Rule {
     pub(crate) from: Source,
     /// What holds where it is missing.
     pub(crate) default: Option<Value>,
-    wanted: Wanted,
+    wanted: Constraint,
     outside: Outside,
 }
 
 /// What a value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Wanted {
+enum Constraint {
     /// From the least to the greatest.
     Integer(i64, i64),
     /// From the least to the greatest, finite.
@@ -43,7 +43,7 @@ enum Wanted {
 
 /// A text that is no value of its parameter: of another kind, or out of bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wrong;
+pub(crate) struct InvalidValue;
 
 impl Rule {
     /// Checks a parameter of the route at `path`.
@@ -62,10 +62,10 @@ impl Rule {
             }
             if let Some(default) = default {
                 let problem = "a segment of the path is never missing";
-                return Err(Fault::new(key(".default"), told(default), problem, "take it away"));
+                return Err(Fault::new(key(".default"), display(default), problem, "take it away"));
             }
         }
-        let wanted = Wanted::compile(*kind, *bounds).map_err(|(problem, fix)| {
+        let wanted = Constraint::compile(*kind, *bounds).map_err(|(problem, fix)| {
             let (least, greatest) = bounds.unwrap_or_default();
             Fault::new(key(".bounds"), format!("[{least}, {greatest}]"), problem, fix)
         })?;
@@ -82,7 +82,7 @@ impl Rule {
         let default = match default {
             Some(value) => Some(wanted.default(value).ok_or_else(|| {
                 let problem = format!("it is not what the parameter takes: {wanted}");
-                Fault::new(key(".default"), told(value), problem, "give one that is, or none")
+                Fault::new(key(".default"), display(value), problem, "give one that is, or none")
             })?),
             None => None,
         };
@@ -95,35 +95,39 @@ impl Rule {
     }
 
     /// The value of decoded text, in a path or a query.
-    pub(crate) fn read(&self, text: &str) -> Result<Value, Wrong> {
+    pub(crate) fn read(&self, text: &str) -> Result<Value, InvalidValue> {
         match self.wanted {
-            Wanted::Integer(..) => {
+            Constraint::Integer(..) => {
                 let whole = Whole::of_digits(text.bytes());
                 whole.and_then(|whole| self.integer_of(whole)).map(Value::Integer)
             }
-            Wanted::Number(..) => decimal(text).and_then(|number| self.number_of(number)),
-            Wanted::Text(..) => self.text_of(text.to_owned()),
-            Wanted::Boolean => text.parse().ok().map(Value::Boolean),
-            Wanted::Json => json_text(text).map(|json| Value::Json(json.to_owned())),
+            Constraint::Number(..) => decimal(text).and_then(|number| self.number_of(number)),
+            Constraint::Text(..) => self.text_of(text.to_owned()),
+            Constraint::Boolean => text.parse().ok().map(Value::Boolean),
+            Constraint::Json => json_text(text).map(|json| Value::Json(json.to_owned())),
         }
-        .ok_or(Wrong)
+        .ok_or(InvalidValue)
     }
 
     /// The value of a member of a JSON object; `json` is valid.
-    pub(crate) fn read_json(&self, json: &str) -> Result<Value, Wrong> {
+    pub(crate) fn read_json(&self, json: &str) -> Result<Value, InvalidValue> {
         let number = is_number(json);
         match self.wanted {
-            Wanted::Integer(..) if number => {
+            Constraint::Integer(..) if number => {
                 let whole = Whole::of_json(json);
                 whole.and_then(|whole| self.integer_of(whole)).map(Value::Integer)
             }
-            Wanted::Number(..) if number => decimal(json).and_then(|value| self.number_of(value)),
-            Wanted::Integer(..) | Wanted::Number(..) => None,
-            Wanted::Text(..) => serde_json::from_str(json).ok().and_then(|text| self.text_of(text)),
-            Wanted::Boolean => serde_json::from_str(json).ok().map(Value::Boolean),
-            Wanted::Json => Some(Value::Json(json.to_owned())),
+            Constraint::Number(..) if number => {
+                decimal(json).and_then(|value| self.number_of(value))
+            }
+            Constraint::Integer(..) | Constraint::Number(..) => None,
+            Constraint::Text(..) => {
+                serde_json::from_str(json).ok().and_then(|text| self.text_of(text))
+            }
+            Constraint::Boolean => serde_json::from_str(json).ok().map(Value::Boolean),
+            Constraint::Json => Some(Value::Json(json.to_owned())),
         }
-        .ok_or(Wrong)
+        .ok_or(InvalidValue)
     }
 
     /// The value of an integer of a path or a query, without allocation: for cores. `capture` is the
@@ -159,7 +163,7 @@ impl Rule {
     }
 
     /// The sentence that refuses: which parameter, then what is wrong.
-    pub(crate) fn told(&self, problem: &str) -> String {
+    pub(crate) fn message(&self, problem: &str) -> String {
         let place = match self.from {
             Source::Path => "path",
             Source::Query => "query",
@@ -170,11 +174,11 @@ impl Rule {
 
     /// The sentence that refuses what was sent instead of what was wanted.
     pub(crate) fn expected(&self, found: &str) -> String {
-        self.told(&format!("expected {}, found {found}", self.wanted))
+        self.message(&format!("expected {}, found {found}", self.wanted))
     }
 
     fn integer_of(&self, whole: Whole) -> Option<i64> {
-        let Wanted::Integer(least, greatest) = self.wanted else { return None };
+        let Constraint::Integer(least, greatest) = self.wanted else { return None };
         let value = match whole {
             Whole::Is(value) => value.clamp(least, greatest),
             Whole::Below => least,
@@ -184,14 +188,14 @@ impl Rule {
     }
 
     fn number_of(&self, number: f64) -> Option<Value> {
-        let Wanted::Number(least, greatest) = self.wanted else { return None };
+        let Constraint::Number(least, greatest) = self.wanted else { return None };
         let is_inside = (least..=greatest).contains(&number);
         (is_inside || self.outside == Outside::Clamp)
             .then(|| Value::Number(number.clamp(least, greatest)))
     }
 
     fn text_of(&self, text: String) -> Option<Value> {
-        let Wanted::Text(least, greatest) = self.wanted else { return None };
+        let Constraint::Text(least, greatest) = self.wanted else { return None };
         // No database takes a NUL within text.
         let is_text = !text.contains('\0');
         let is_inside = (least..=greatest).contains(&text.chars().count());
@@ -199,7 +203,7 @@ impl Rule {
     }
 }
 
-impl Wanted {
+impl Constraint {
     /// `Err` says what is wrong with the bounds, and what to do.
     fn compile(
         kind: ValueKind,
@@ -271,7 +275,7 @@ impl Wanted {
     }
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Integer(i64::MIN, i64::MAX) => write!(f, "an integer within 64 bits"),
@@ -298,7 +302,7 @@ pub(crate) fn segments(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A value as a message shows it.
-fn told(value: &Value) -> String {
+fn display(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Integer(value) => value.to_string(),
@@ -332,19 +336,19 @@ mod tests {
         let json = |text: &str| Ok(Value::Json(text.into()));
         for (kind, sent, want) in [
             (ValueKind::Integer, "-007", Ok(Value::Integer(-7))),
-            (ValueKind::Integer, "3.0", Err(Wrong)),
-            (ValueKind::Integer, "9223372036854775808", Err(Wrong)),
+            (ValueKind::Integer, "3.0", Err(InvalidValue)),
+            (ValueKind::Integer, "9223372036854775808", Err(InvalidValue)),
             (ValueKind::Number, "3.50", Ok(Value::Number(3.5))),
-            (ValueKind::Number, "1e999", Err(Wrong)),
-            (ValueKind::Number, "NaN", Err(Wrong)),
+            (ValueKind::Number, "1e999", Err(InvalidValue)),
+            (ValueKind::Number, "NaN", Err(InvalidValue)),
             (ValueKind::Text, " a ", text(" a ")),
-            (ValueKind::Text, "a\0b", Err(Wrong)),
+            (ValueKind::Text, "a\0b", Err(InvalidValue)),
             (ValueKind::Boolean, "true", Ok(Value::Boolean(true))),
             (ValueKind::Boolean, "false", Ok(Value::Boolean(false))),
-            (ValueKind::Boolean, "1", Err(Wrong)),
-            (ValueKind::Boolean, "TRUE", Err(Wrong)),
+            (ValueKind::Boolean, "1", Err(InvalidValue)),
+            (ValueKind::Boolean, "TRUE", Err(InvalidValue)),
             (ValueKind::Json, " [1, {}] ", json("[1, {}]")),
-            (ValueKind::Json, "[1", Err(Wrong)),
+            (ValueKind::Json, "[1", Err(InvalidValue)),
         ] {
             assert_eq!(rule(kind, None, Outside::Refuse).read(sent), want, "{kind:?} {sent}");
         }
@@ -356,19 +360,19 @@ mod tests {
         for (kind, sent, want) in [
             (ValueKind::Integer, "3", Ok(Value::Integer(3))),
             (ValueKind::Integer, "3.0", Ok(Value::Integer(3))),
-            (ValueKind::Integer, "3.5", Err(Wrong)),
-            (ValueKind::Integer, "\"3\"", Err(Wrong)),
-            (ValueKind::Integer, "null", Err(Wrong)),
-            (ValueKind::Integer, "1e30", Err(Wrong)),
+            (ValueKind::Integer, "3.5", Err(InvalidValue)),
+            (ValueKind::Integer, "\"3\"", Err(InvalidValue)),
+            (ValueKind::Integer, "null", Err(InvalidValue)),
+            (ValueKind::Integer, "1e30", Err(InvalidValue)),
             (ValueKind::Number, "-3.5e1", Ok(Value::Number(-35.0))),
-            (ValueKind::Number, "\"3\"", Err(Wrong)),
-            (ValueKind::Number, "1e999", Err(Wrong)),
+            (ValueKind::Number, "\"3\"", Err(InvalidValue)),
+            (ValueKind::Number, "1e999", Err(InvalidValue)),
             (ValueKind::Text, r#""a\u00fc\n""#, text("a\u{fc}\n")),
-            (ValueKind::Text, r#""\u0000""#, Err(Wrong)),
-            (ValueKind::Text, r#""\ud800""#, Err(Wrong)),
-            (ValueKind::Text, "3", Err(Wrong)),
+            (ValueKind::Text, r#""\u0000""#, Err(InvalidValue)),
+            (ValueKind::Text, r#""\ud800""#, Err(InvalidValue)),
+            (ValueKind::Text, "3", Err(InvalidValue)),
             (ValueKind::Boolean, "true", Ok(Value::Boolean(true))),
-            (ValueKind::Boolean, "\"true\"", Err(Wrong)),
+            (ValueKind::Boolean, "\"true\"", Err(InvalidValue)),
             (ValueKind::Json, "[1, 2]", Ok(Value::Json("[1, 2]".into()))),
             (ValueKind::Json, "null", Ok(Value::Json("null".into()))),
         ] {
@@ -383,10 +387,10 @@ mod tests {
         for (sent, refused, clamped) in [
             ("1", Ok(1), 1),
             ("50", Ok(50), 50),
-            ("0", Err(Wrong), 1),
-            ("51", Err(Wrong), 50),
-            (huge, Err(Wrong), 50),
-            (&format!("-{huge}"), Err(Wrong), 1),
+            ("0", Err(InvalidValue), 1),
+            ("51", Err(InvalidValue), 50),
+            (huge, Err(InvalidValue), 50),
+            (&format!("-{huge}"), Err(InvalidValue), 1),
         ] {
             let read = |outside| rule(ValueKind::Integer, bounds, outside).read(sent);
             assert_eq!(read(Outside::Refuse), refused.map(Value::Integer), "{sent}");
@@ -395,7 +399,7 @@ mod tests {
         let json = rule(ValueKind::Integer, bounds, Outside::Clamp).read_json("-1e99");
         assert_eq!(json, Ok(Value::Integer(1)));
         let read = |outside, sent| rule(ValueKind::Number, bounds, outside).read(sent);
-        assert_eq!(read(Outside::Refuse, "50.5"), Err(Wrong));
+        assert_eq!(read(Outside::Refuse, "50.5"), Err(InvalidValue));
         assert_eq!(read(Outside::Clamp, "1e999"), Ok(Value::Number(50.0)));
         let text = rule(ValueKind::Text, Some((2.0, 3.0)), Outside::Refuse);
         let read = |sent| text.read(sent).is_ok();
@@ -406,13 +410,19 @@ mod tests {
     fn a_side_may_be_open() {
         let open = rule(ValueKind::Integer, Some((1.0, f64::INFINITY)), Outside::Refuse);
         assert_eq!(open.read("9223372036854775807"), Ok(Value::Integer(i64::MAX)));
-        assert_eq!((open.read("0"), open.read("9223372036854775808")), (Err(Wrong), Err(Wrong)));
+        assert_eq!(
+            (open.read("0"), open.read("9223372036854775808")),
+            (Err(InvalidValue), Err(InvalidValue))
+        );
         assert_eq!(
             open.expected("0"),
             "parameter \"m\" in the query: expected an integer of at least 1, found 0\n"
         );
         let open = rule(ValueKind::Number, Some((f64::NEG_INFINITY, 0.5)), Outside::Refuse);
-        assert_eq!((open.read("-1e300"), open.read("1")), (Ok(Value::Number(-1e300)), Err(Wrong)));
+        assert_eq!(
+            (open.read("-1e300"), open.read("1")),
+            (Ok(Value::Number(-1e300)), Err(InvalidValue))
+        );
     }
 
     #[test]

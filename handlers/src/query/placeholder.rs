@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::blueprint::Database;
+use crate::config::Database;
 
 /// Why the placeholders of a statement cannot be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unclear {
+pub(crate) struct PlaceholderError {
     /// What is wrong.
     pub(crate) problem: String,
     /// What to write instead.
@@ -17,7 +17,7 @@ pub(crate) struct Unclear {
 }
 
 /// The numbers of all placeholders of `sql`.
-pub(crate) fn numbers(sql: &str, database: &Database) -> Result<BTreeSet<usize>, Unclear> {
+pub(crate) fn numbers(sql: &str, database: &Database) -> Result<BTreeSet<usize>, PlaceholderError> {
     let dialect = match database {
         Database::Postgres => Dialect::Postgres,
         Database::Sqlite(_) => Dialect::Sqlite,
@@ -43,7 +43,7 @@ struct Scanner<'s> {
 
 impl<'s> Scanner<'s> {
     /// Takes one token, or one byte of what does not matter.
-    fn step(&mut self, byte: u8) -> Result<(), Unclear> {
+    fn step(&mut self, byte: u8) -> Result<(), PlaceholderError> {
         let next = self.rest.get(1).copied().unwrap_or(b' ');
         match (byte, self.dialect) {
             (b'\'' | b'"', _) => self.quoted(byte),
@@ -61,7 +61,7 @@ impl<'s> Scanner<'s> {
             (b':' | b'@' | b'$', Dialect::Sqlite) if in_word(next) => {
                 self.skip(1);
                 let name = format!("{}{}", char::from(byte), show(self.run(in_word)));
-                Err(unclear(format!("a placeholder {name} has a name"), SQLITE_FIX))
+                Err(error(format!("a placeholder {name} has a name"), SQLITE_FIX))
             }
             _ if in_word(byte) => {
                 // A `$` within a name, as in `a$1`, belongs to it.
@@ -76,7 +76,7 @@ impl<'s> Scanner<'s> {
     }
 
     /// `?1` or `$1`, the mark being the next byte.
-    fn placeholder(&mut self) -> Result<(), Unclear> {
+    fn placeholder(&mut self) -> Result<(), PlaceholderError> {
         let mark = char::from(self.rest[0]);
         self.skip(1);
         let digits = self.run(|byte| byte.is_ascii_digit());
@@ -89,20 +89,20 @@ impl<'s> Scanner<'s> {
             _ => {
                 let problem = format!("a placeholder {mark}{} has no number from 1", show(digits));
                 let fix = if mark == '?' { SQLITE_FIX } else { POSTGRES_FIX };
-                Err(unclear(problem, fix))
+                Err(error(problem, fix))
             }
         }
     }
 
     /// A string or a name in quotes. A doubled quote within ends one and begins the next, which is
     /// the same here.
-    fn quoted(&mut self, quote: u8) -> Result<(), Unclear> {
+    fn quoted(&mut self, quote: u8) -> Result<(), PlaceholderError> {
         self.skip(1);
         self.until(&[quote], "a quote has no end")
     }
 
     /// `E'..'`, where a backslash takes the next byte with it.
-    fn escaped(&mut self) -> Result<(), Unclear> {
+    fn escaped(&mut self) -> Result<(), PlaceholderError> {
         self.skip(2);
         loop {
             self.run(|byte| !matches!(byte, b'\'' | b'\\'));
@@ -112,13 +112,13 @@ impl<'s> Scanner<'s> {
                     self.skip(1);
                     return Ok(());
                 }
-                None => return Err(unclear("a quote has no end", "close it")),
+                None => return Err(error("a quote has no end", "close it")),
             }
         }
     }
 
     /// `$$..$$` or `$tag$..$tag$`; any other `$` means nothing.
-    fn dollar_quoted(&mut self) -> Result<(), Unclear> {
+    fn dollar_quoted(&mut self) -> Result<(), PlaceholderError> {
         let len = 1 + self.rest[1..].iter().take_while(|&&byte| in_word(byte)).count();
         if self.rest.get(len) != Some(&b'$') {
             self.skip(1);
@@ -130,7 +130,7 @@ impl<'s> Scanner<'s> {
     }
 
     /// `/* .. */`; PostgreSQL nests them.
-    fn comment(&mut self) -> Result<(), Unclear> {
+    fn comment(&mut self) -> Result<(), PlaceholderError> {
         self.skip(2);
         let mut depth = 1;
         while depth > 0 {
@@ -144,16 +144,16 @@ impl<'s> Scanner<'s> {
                     self.skip(2);
                 }
                 [_, ..] => self.skip(1),
-                [] => return Err(unclear("a comment has no end", "close it with */")),
+                [] => return Err(error("a comment has no end", "close it with */")),
             }
         }
         Ok(())
     }
 
     /// Goes on behind the next `mark`.
-    fn until(&mut self, mark: &[u8], problem: &str) -> Result<(), Unclear> {
+    fn until(&mut self, mark: &[u8], problem: &str) -> Result<(), PlaceholderError> {
         let at = self.rest.windows(mark.len()).position(|window| window == mark);
-        let at = at.ok_or_else(|| unclear(problem, "close it"))?;
+        let at = at.ok_or_else(|| error(problem, "close it"))?;
         self.skip(at + mark.len());
         Ok(())
     }
@@ -174,8 +174,8 @@ fn in_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
-fn unclear(problem: impl Into<String>, fix: &'static str) -> Unclear {
-    Unclear { problem: problem.into(), fix }
+fn error(problem: impl Into<String>, fix: &'static str) -> PlaceholderError {
+    PlaceholderError { problem: problem.into(), fix }
 }
 
 fn show(bytes: &[u8]) -> String {
@@ -202,7 +202,7 @@ mod tests {
     fn found(sql: &str, database: &Database) -> Result<Vec<usize>, String> {
         numbers(sql, database)
             .map(|numbers| numbers.into_iter().collect())
-            .map_err(|unclear| format!("{}; {}", unclear.problem, unclear.fix))
+            .map_err(|error| format!("{}; {}", error.problem, error.fix))
     }
 
     #[test]

@@ -4,9 +4,9 @@
 use http1::Status;
 use http1::coding::{Accepted, Coding};
 
-use crate::blueprint::Value;
 use crate::coding;
-use crate::rendered::Rendered;
+use crate::config::Value;
+use crate::rendered::RenderedResponse;
 
 use super::template::{ColumnForm, Hole, Piece};
 use super::{Bound, JSON, Query, json};
@@ -75,7 +75,7 @@ impl<'q> Rows<'q> {
         Ok(())
     }
 
-    /// Whether no further row is wanted: the answer is one row, and it is there.
+    /// Whether no further row is wanted: the response is one row, and it is there.
     pub fn is_full(&self) -> bool {
         self.query.body.is_none() && self.count > 0
     }
@@ -85,8 +85,8 @@ impl<'q> Rows<'q> {
         self.text.len()
     }
 
-    /// The answer, in a coding that the client takes. 404 if one row is wanted and none came.
-    pub fn finish(self, accepted: Accepted) -> Rendered {
+    /// The response, in a coding that the client takes. 404 if one row is wanted and none came.
+    pub fn finish(self, accepted: Accepted) -> RenderedResponse {
         let query = self.query;
         if query.body.is_none() && self.count == 0 {
             return query.failed(Status::S404, NO_ROW);
@@ -95,15 +95,15 @@ impl<'q> Rows<'q> {
         let (coding, body) = match query.coding(accepted) {
             Coding::Identity => (Coding::Identity, plain),
             chosen => {
-                let pressed = coding::press(chosen, &plain);
-                if pressed.len() < plain.len() {
-                    (chosen, pressed)
+                let compressed = coding::compress(chosen, &plain);
+                if compressed.len() < plain.len() {
+                    (chosen, compressed)
                 } else {
                     (Coding::Identity, plain)
                 }
             }
         };
-        Rendered::new(query.status, JSON, query.fields(), coding, body)
+        RenderedResponse::new(query.status, JSON, query.fields(), coding, body)
     }
 
     fn into_body(self) -> Vec<u8> {
@@ -146,5 +146,5 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
 
 const NO_ROW: &str = "404 Not Found";
 
-/// What most answers need at first.
+/// What most responses need at first.
 const ROOM: usize = 1024;

@@ -1,4 +1,4 @@
-//! Templates of answers: JSON text (RFC 8259) in which a value may be a bare word.
+//! Templates of responses: JSON text (RFC 8259) in which a value may be a bare word.
 //!
 //! `{"id": id, "active": bool(active)}`: what is constant becomes bytes without white space between
 //! tokens, each word becomes a hole. What a word may be is the caller's to say; [`Row`] and [`Body`]
@@ -176,7 +176,7 @@ impl Body {
 fn known_are<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
     let all: Vec<_> = known.clone().collect();
     match nearest(name, known) {
-        Some(near) => format!("did you mean {near}? known are {}", all.join(", ")),
+        Some(suggestion) => format!("did you mean {suggestion}? known are {}", all.join(", ")),
         None => format!("known are {}", all.join(", ")),
     }
 }
@@ -456,7 +456,7 @@ pub(crate) fn json_problem(error: &serde_json::Error) -> String {
     full.strip_suffix(place.as_str()).unwrap_or(&full).to_owned()
 }
 
-/// Brackets within brackets: far beyond any answer, far below the end of a stack.
+/// Brackets within brackets: far beyond any response, far below the end of a stack.
 const DEPTH_MAX: usize = 64;
 
 #[cfg(test)]
@@ -469,10 +469,10 @@ mod tests {
     fn row(text: &str) -> (String, Vec<(String, ColumnForm)>) {
         let Row { pieces, columns } = Row::compile(text).expect(text);
         let columns = columns.iter().map(|column| (column.name.to_string(), column.form));
-        (pieces.iter().map(|piece| told(piece, usize::to_string)).collect(), columns.collect())
+        (pieces.iter().map(|piece| text_of(piece, usize::to_string)).collect(), columns.collect())
     }
 
-    fn told<H>(piece: &Piece<H>, hole: impl Fn(&H) -> String) -> String {
+    fn text_of<H>(piece: &Piece<H>, hole: impl Fn(&H) -> String) -> String {
         match piece {
             Piece::Literal(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Piece::Hole(filling) => format!("<{}>", hole(filling)),
@@ -486,7 +486,7 @@ mod tests {
                 Hole::Count => "count".into(),
                 Hole::Parameter(at) => names[*at].into(),
             };
-            pieces.iter().map(|piece| told(piece, hole)).collect()
+            pieces.iter().map(|piece| text_of(piece, hole)).collect()
         };
         format!("{}{}{}", side(&before), if rows { "<rows>" } else { "" }, side(&after))
     }

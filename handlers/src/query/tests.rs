@@ -7,13 +7,13 @@ use http1::coding::{Accepted, Coding};
 use http1::{Method, Status};
 use proptest::prelude::*;
 
-use crate::blueprint::{
-    CachePlan, Compress, Database, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source, Value,
-    ValueKind,
+use crate::config::{
+    CacheConfig, Compress, Database, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source,
+    Value, ValueKind,
 };
 use crate::inputs::Inputs;
 use crate::methods::Methods;
-use crate::rendered::Rendered;
+use crate::rendered::RenderedResponse;
 
 use super::fault::Fault;
 use super::{Bound, ColumnError, ColumnForm, Query, Row, check, json};
@@ -29,8 +29,8 @@ fn parameter(name: &str, from: Source, kind: ValueKind, default: Option<Value>) 
     Parameter { name: name.into(), from, kind, default, bounds, outside }
 }
 
-fn plan(path: &str, methods: Methods) -> RoutePlan {
-    RoutePlan {
+fn plan(path: &str, methods: Methods) -> RouteConfig {
+    RouteConfig {
         name: None,
         path: path.into(),
         below: false,
@@ -42,14 +42,14 @@ fn plan(path: &str, methods: Methods) -> RoutePlan {
 }
 
 /// A list: two integers and a text of the query, a body around the rows.
-fn list() -> (RoutePlan, QueryPlan) {
+fn list() -> (RouteConfig, QueryConfig) {
     let limit = Parameter {
         bounds: Some((1.0, 50.0)),
         outside: Outside::Clamp,
         ..parameter("limit", Source::Query, ValueKind::Integer, Some(Value::Integer(10)))
     };
     let text = Some(Value::Text("electronics".into()));
-    let query = QueryPlan {
+    let query = QueryConfig {
         database: Database::Postgres,
         statement: "items_by_category".into(),
         sql: "SELECT id, name FROM items WHERE category = $1 LIMIT $2".into(),
@@ -66,28 +66,28 @@ fn list() -> (RoutePlan, QueryPlan) {
 }
 
 /// One row by a segment of the path, cached.
-fn item() -> (RoutePlan, QueryPlan) {
+fn item() -> (RouteConfig, QueryConfig) {
     let id = Parameter {
         bounds: Some((1.0, 2_147_483_647.0)),
         ..parameter("id", Source::Path, ValueKind::Integer, None)
     };
-    let query = QueryPlan {
+    let query = QueryConfig {
         statement: "item_by_id".into(),
         sql: "SELECT id, name FROM items WHERE id = $1".into(),
         arguments: vec!["id".into()],
         parameters: vec![id],
         body: None,
         unavailable: None,
-        cache: Some(CachePlan { lifetime: Duration::from_millis(200), header: "X-Cache".into() }),
+        cache: Some(CacheConfig { lifetime: Duration::from_millis(200), header: "X-Cache".into() }),
         ..list().1
     };
     (plan("/items/{id}", Methods::GET), query)
 }
 
 /// A write: the identifier in the path, the rest in the body.
-fn update() -> (RoutePlan, QueryPlan) {
+fn update() -> (RouteConfig, QueryConfig) {
     let text = Some(Value::Text("Updated Product".into()));
-    let query = QueryPlan {
+    let query = QueryConfig {
         statement: "item_update".into(),
         sql: "UPDATE items SET name = $2, price = $3 WHERE id = $1 RETURNING id, name".into(),
         arguments: vec!["id".into(), "name".into(), "price".into()],
@@ -103,7 +103,7 @@ fn update() -> (RoutePlan, QueryPlan) {
     (plan("/items/{id}", Methods::NONE.with(Method::Put)), query)
 }
 
-fn compile((plan, query): &(RoutePlan, QueryPlan)) -> Query {
+fn compile((plan, query): &(RouteConfig, QueryConfig)) -> Query {
     check::compile(plan, query).expect("valid")
 }
 
@@ -119,7 +119,7 @@ fn bound(query: &Query, path: &str, pairs: &str, body: &str) -> Result<Vec<Value
     }
 }
 
-fn text(answer: &Rendered) -> &str {
+fn text(answer: &RenderedResponse) -> &str {
     std::str::from_utf8(answer.body()).expect("text")
 }
 
@@ -132,7 +132,7 @@ impl Row for Texts<'_> {
     }
 }
 
-fn answer(query: &Query, bound: &Bound, rows: &[&[&str]], accepted: Accepted) -> Rendered {
+fn answer(query: &Query, bound: &Bound, rows: &[&[&str]], accepted: Accepted) -> RenderedResponse {
     let mut answer = query.begin(bound);
     for row in rows {
         answer.push(&Texts(row)).expect("JSON");
@@ -344,10 +344,10 @@ fn answers_are_pressed_if_that_makes_them_smaller() {
     assert_eq!((whole.field("Content-Encoding"), whole.field("Vary")), {
         (None, Some("Accept-Encoding"))
     });
-    let pressed = answer(&query, &bound, &rows, gzip());
-    assert_eq!(pressed.field("Content-Encoding"), Some("gzip"));
+    let compressed = answer(&query, &bound, &rows, gzip());
+    assert_eq!(compressed.field("Content-Encoding"), Some("gzip"));
     let mut unpacked = Vec::new();
-    flate2::read::GzDecoder::new(pressed.body()).read_to_end(&mut unpacked).expect("gzip");
+    flate2::read::GzDecoder::new(compressed.body()).read_to_end(&mut unpacked).expect("gzip");
     assert_eq!(unpacked, whole.body());
     let both = Accepted::from_values([&b"gzip, br"[..]]);
     assert_eq!(answer(&query, &bound, &rows, both).field("Content-Encoding"), Some("br"));
@@ -443,9 +443,9 @@ fn only_what_changes_nothing_is_a_read() {
     assert!(!compile(&(route, plan)).is_read());
 }
 
-type Change = fn(&mut RoutePlan, &mut QueryPlan);
+type Change = fn(&mut RouteConfig, &mut QueryConfig);
 
-fn faults(base: fn() -> (RoutePlan, QueryPlan), rows: &[(Change, &str)]) {
+fn faults(base: fn() -> (RouteConfig, QueryConfig), rows: &[(Change, &str)]) {
     for (change, want) in rows {
         let (mut route, mut plan) = base();
         change(&mut route, &mut plan);
@@ -640,7 +640,7 @@ proptest! {
         (keys, rows) in table(),
         category in "[^\0]{1,20}",
         limit in 1_i64..=50,
-        pressed in any::<bool>(),
+        compressed in any::<bool>(),
     ) {
         let (mut route, mut plan) = list();
         route.compress = Compress::PerRequest(vec![Coding::Gzip]);
@@ -657,7 +657,7 @@ proptest! {
         for row in &rows {
             answer.push(row).expect("finite");
         }
-        let answer = answer.finish(if pressed { gzip() } else { PLAIN });
+        let answer = answer.finish(if compressed { gzip() } else { PLAIN });
         let mut plain = answer.body().to_vec();
         if answer.field("Content-Encoding") == Some("gzip") {
             plain.clear();

@@ -14,7 +14,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, other)| other)
 }
 
-/// How many characters have to be put in, taken out or exchanged to make one word of the other.
+/// How many characters have to be put in, matched out or exchanged to make one word of the other.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

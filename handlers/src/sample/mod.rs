@@ -9,7 +9,7 @@ mod random;
 mod text;
 
 use crate::coding;
-use crate::material::{Named, SourceFile};
+use crate::source::{Named, SourceFile};
 pub use items::Item;
 use random::Random;
 

@@ -1,13 +1,14 @@
 //! Blueprints that cannot be a site, and memory that cannot hold one.
 
-use handlers::blueprint::{
-    Compress, DatasetPlan, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source, Value, ValueKind,
+use handlers::config::{
+    Compress, DatasetConfig, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source, Value,
+    ValueKind,
 };
-use handlers::{Blueprint, BuildError, Bytes, Edition, Methods, Site, SourceFile};
+use handlers::{BuildError, Bytes, Methods, Site, SiteConfig, SiteHandle, SourceFile};
 use http1::coding::Coding;
 use http1::{Method, Status};
 
-use crate::plans::{
+use crate::configs::{
     all_items, bounded, data, file, files, fixed, integer, one_row, route, routes, some_items,
 };
 
@@ -15,16 +16,16 @@ fn vec_of(size: usize) -> Box<dyn Bytes> {
     Box::new(vec![0_u8; size])
 }
 
-fn fault(blueprint: &Blueprint) -> BuildError {
-    Site::build(blueprint, vec_of).expect_err("an unsound blueprint")
+fn fault(config: &SiteConfig) -> BuildError {
+    Site::build(config, vec_of).expect_err("an unsound config")
 }
 
 /// Key, value and problem of the last of these routes.
-fn told(plans: impl IntoIterator<Item = RoutePlan>) -> (String, String, String) {
-    let blueprint = routes(plans);
-    match fault(&blueprint) {
+fn told(configs: impl IntoIterator<Item = RouteConfig>) -> (String, String, String) {
+    let config = routes(configs);
+    match fault(&config) {
         BuildError::Route { route, key, value, problem, fix } => {
-            assert_eq!(route, blueprint.routes.len() - 1, "{problem}");
+            assert_eq!(route, config.routes.len() - 1, "{problem}");
             assert!(!fix.is_empty(), "{problem}");
             (key, value, problem)
         }
@@ -32,14 +33,14 @@ fn told(plans: impl IntoIterator<Item = RoutePlan>) -> (String, String, String) 
     }
 }
 
-fn check(plan: RoutePlan, key: &str, value: &str, problem: &str) {
+fn check(plan: RouteConfig, key: &str, value: &str, problem: &str) {
     let (found_key, found_value, found) = told([plan]);
     assert_eq!((&*found_key, &*found_value, &*found), (key, value, problem));
 }
 
 const ONE: &str = r#"[{"price":1,"quantity":1}]"#;
 
-fn dataset(text: &str) -> Blueprint {
+fn dataset(text: &str) -> SiteConfig {
     routes([route("/d", Kind::Dataset(all_items(data(text))))])
 }
 
@@ -119,16 +120,16 @@ fn a_site_is_shared_between_cores_and_asks_travel() {
     fn shared<T: Send + Sync + 'static>() {}
     fn sent<T: Send + 'static>() {}
     shared::<Site>();
-    shared::<Edition>();
-    shared::<handlers::FormPool>();
-    sent::<handlers::Ask>();
-    sent::<handlers::Reply>();
-    sent::<handlers::Rendered>();
+    shared::<SiteHandle>();
+    shared::<handlers::RequestBufferPool>();
+    sent::<handlers::Offload>();
+    sent::<handlers::Response>();
+    sent::<handlers::RenderedResponse>();
 }
 
 #[test]
 fn an_empty_blueprint_is_a_site_where_nothing_is() {
-    let site = crate::client::build(&Blueprint::default());
+    let site = crate::client::build(&SiteConfig::default());
     assert_eq!(crate::client::get(&site, "/", "").status, 404);
     let server = crate::client::send(&site, "OPTIONS", "*", "");
     assert_eq!((server.status, server.field("Allow")), (204, Some("OPTIONS")));
@@ -142,7 +143,7 @@ fn the_message_of_a_route_says_everything() {
 
 #[test]
 fn paths_do_not_collide() {
-    let put = |plan| RoutePlan { methods: Methods::NONE.with(Method::Put), ..plan };
+    let put = |plan| RouteConfig { methods: Methods::NONE.with(Method::Put), ..plan };
     for (one, other, problem) in [
         (
             route("/a", fixed("")),
@@ -166,7 +167,7 @@ fn paths_do_not_collide() {
         ),
         (
             route("/s/", files(vec![])),
-            RoutePlan { below: true, ..route("/s/", fixed("")) },
+            RouteConfig { below: true, ..route("/s/", fixed("")) },
             "GET /s/ is answered by another route already (number 1)",
         ),
     ] {
@@ -180,14 +181,14 @@ fn paths_do_not_collide() {
         put(route("/a/{x}", fixed(""))),
         route("/{x}/a", fixed("")),
         route("/a/", fixed("")),
-        RoutePlan { below: true, ..route("/a/", fixed("")) },
+        RouteConfig { below: true, ..route("/a/", fixed("")) },
     ]);
     Site::build(&sound, vec_of).expect("all different");
 }
 
 #[test]
 fn methods_are_those_of_the_kind() {
-    let with = |plan, methods| RoutePlan { methods, ..plan };
+    let with = |plan, methods| RouteConfig { methods, ..plan };
     let problem = "a count of the body does not answer this";
     check(route("/u", Kind::Count), "methods", "GET", problem);
     let post = Methods::POST;
@@ -213,7 +214,7 @@ fn methods_are_those_of_the_kind() {
 
 #[test]
 fn extra_fields_are_fields_and_not_our_own() {
-    let with = |kind: Kind, name: &str, value: &str| RoutePlan {
+    let with = |kind: Kind, name: &str, value: &str| RouteConfig {
         headers: vec![(name.into(), value.into())],
         ..route("/x/", kind)
     };
@@ -289,7 +290,7 @@ fn fixed_bodies_and_redirections_are_sound() {
 
 #[test]
 fn files_are_below_a_directory() {
-    let plan = RoutePlan { below: false, ..route("/s", files(vec![])) };
+    let plan = RouteConfig { below: false, ..route("/s", files(vec![])) };
     check(plan, "path", "/s", "files are what is below a path");
     let with = |index: Option<&str>, cache_control: Option<&str>| {
         let (index, cache_control) = (index.map(Into::into), cache_control.map(Into::into));
@@ -302,7 +303,7 @@ fn files_are_below_a_directory() {
 
 #[test]
 fn codings_are_for_bodies_that_have_them() {
-    let coded = |kind, compress| RoutePlan { compress, ..route("/x/", kind) };
+    let coded = |kind, compress| RouteConfig { compress, ..route("/x/", kind) };
     let made = |codings: &[Coding]| Compress::Precomputed(codings.to_vec());
     let each = |codings: &[Coding]| Compress::PerRequest(codings.to_vec());
     let br = &[Coding::Br];
@@ -320,12 +321,12 @@ fn codings_are_for_bodies_that_have_them() {
 
 #[test]
 fn names_are_given_once_and_lead_somewhere() {
-    let named = |name: &str, plan| RoutePlan { name: Some(name.into()), ..plan };
+    let named = |name: &str, plan| RouteConfig { name: Some(name.into()), ..plan };
     let (key, value, problem) =
         told([named("a", route("/a", fixed(""))), named("a", route("/b", fixed("")))]);
     assert_eq!((&*key, &*value, &*problem), ("name", "a", "another route is called so"));
     let drops = |name: &str| {
-        let plan = QueryPlan { invalidates: vec![name.into()], ..one_row(vec![]) };
+        let plan = QueryConfig { invalidates: vec![name.into()], ..one_row(vec![]) };
         route("/drop", Kind::Query(Box::new(plan)))
     };
     let cached = named("item", route("/kept", fixed("")));
@@ -338,7 +339,7 @@ fn names_are_given_once_and_lead_somewhere() {
 #[test]
 fn parameters_of_a_path_are_declared_where_a_kind_has_parameters() {
     let query = Kind::Query(Box::new(one_row(vec![integer("id", Source::Path)])));
-    let check = |plan: RoutePlan, problem: &str| {
+    let check = |plan: RouteConfig, problem: &str| {
         let (key, value, found) = told([plan.clone()]);
         assert_eq!((&*key, &*value, &*found), ("path", &*plan.path, problem));
     };
@@ -346,10 +347,10 @@ fn parameters_of_a_path_are_declared_where_a_kind_has_parameters() {
     check(route("/{x}", Kind::Dataset(all_items(data(ONE)))), "{x} is no parameter");
 }
 
-fn some(change: impl FnOnce(&mut DatasetPlan)) -> RoutePlan {
+fn some(change: impl FnOnce(&mut DatasetConfig)) -> RouteConfig {
     let mut plan = some_items(data(ONE));
     change(&mut plan);
-    RoutePlan {
+    RouteConfig {
         compress: Compress::Precomputed(vec![Coding::Br]),
         ..route("/json/{count}", Kind::Dataset(plan))
     }
@@ -358,7 +359,7 @@ fn some(change: impl FnOnce(&mut DatasetPlan)) -> RoutePlan {
 #[test]
 fn parameters_of_a_data_set_are_integers_that_matter() {
     let query = |name: &str| integer(name, Source::Query);
-    let check = |plan: RoutePlan, key: &str, problem: &str| {
+    let check = |plan: RouteConfig, key: &str, problem: &str| {
         let (found, _, told) = told([plan]);
         assert_eq!((&*found, &*told), (key, problem));
     };

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::Receiver;
-use handlers::Rendered;
-use handlers::blueprint::Database;
+use handlers::RenderedResponse;
+use handlers::config::Database;
 use handlers::query::Query;
 use http1::Status;
 use rusqlite::Error;
@@ -40,8 +40,8 @@ pub(super) struct Reader {
 
 /// What became of a job.
 enum Verdict {
-    Rows(Rendered),
-    Other(Rendered),
+    Rows(RenderedResponse),
+    Other(RenderedResponse),
     Unavailable,
 }
 

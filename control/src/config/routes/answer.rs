@@ -2,7 +2,7 @@
 
 use std::path::{Component, PathBuf};
 
-use handlers::blueprint::Kind;
+use handlers::config::Kind;
 use http1::Status;
 
 use super::Reads;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handlers::blueprint::{CachePlan, Database, Kind, QueryPlan};
+use handlers::config::{CacheConfig, Database, Kind, QueryConfig};
 use http1::Status;
 
 use super::book::Book;
@@ -26,7 +26,7 @@ pub(super) fn postgres(table: &Table<'_>, book: &Book<'_>) -> Result<(Kind, Opti
     Ok((Kind::Query(Box::new(query(table, book, Database::Postgres)?)), None))
 }
 
-fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<QueryPlan, Noted> {
+fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<QueryConfig, Noted> {
     let statement = table
         .need("statement", "\"..\", a name of [statements]")
         .and_then(|field| book.statement(field));
@@ -39,7 +39,7 @@ fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<Query
     let cache = cache(table);
     let invalidates = invalidates(table, book);
     let (statement, sql) = statement?;
-    Ok(QueryPlan {
+    Ok(QueryConfig {
         database,
         statement,
         sql: sql.to_owned(),
@@ -55,7 +55,7 @@ fn query(table: &Table<'_>, book: &Book<'_>, database: Database) -> Result<Query
 }
 
 /// Keys `cache` and `cache_header`.
-fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Noted> {
+fn cache(table: &Table<'_>) -> Result<Option<CacheConfig>, Noted> {
     let header = table.text("cache_header");
     match (table.field("cache"), table.field("cache_header")) {
         (None, None) => Ok(None),
@@ -63,7 +63,7 @@ fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Noted> {
         (Some(cache), _) => {
             let lifetime = lifetime(cache)?;
             let header = header?.unwrap_or_else(|| CACHE_HEADER.to_owned());
-            Ok(Some(CachePlan { lifetime, header }))
+            Ok(Some(CacheConfig { lifetime, header }))
         }
     }
 }

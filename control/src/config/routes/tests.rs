@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use handlers::Methods;
-use handlers::blueprint::{
-    CachePlan, Compress, Database, Outside, Parameter, Source, Value, ValueKind,
+use handlers::config::{
+    CacheConfig, Compress, Database, Outside, Parameter, Source, Value, ValueKind,
 };
 use http1::coding::Coding;
 use http1::{Method, Status};
@@ -168,7 +168,7 @@ fn a_query_has_its_statement_and_its_cache() {
     assert_eq!(plan.sql, "SELECT id FROM t WHERE id = $1");
     assert_eq!((plan.status, plan.body, plan.unavailable), (Status::S200, None, None));
     let lifetime = Duration::from_millis(200);
-    assert_eq!(plan.cache, Some(CachePlan { lifetime, header: "X-Cache".into() }));
+    assert_eq!(plan.cache, Some(CacheConfig { lifetime, header: "X-Cache".into() }));
     let text = text.replace("\"postgres\"", "\"sqlite\"\ndatabase = \"b.db\"");
     let draft = routes(&text).remove(0);
     assert_eq!(draft.reads, Some(Reads { key: "database", path: "b.db".into() }));

@@ -10,19 +10,19 @@ use std::time::Duration;
 use http1::Status;
 use http1::coding::Coding;
 
-use crate::material::{Named, SourceFile};
 use crate::methods::Methods;
+use crate::source::{Named, SourceFile};
 
 /// All routes of one site.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Blueprint {
+pub struct SiteConfig {
     /// In the order of the configuration; errors name a route by its index here.
-    pub routes: Vec<RoutePlan>,
+    pub routes: Vec<RouteConfig>,
 }
 
 /// One route. Several may share a path if their methods differ.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RoutePlan {
+pub struct RouteConfig {
     /// What other routes call it (`invalidates`), and statistics; unique if given.
     pub name: Option<String>,
     /// As written: `/a` is exact, `/a/` and everything below it if `below` is set, `/a/{x}/b` takes
@@ -32,9 +32,9 @@ pub struct RoutePlan {
     pub below: bool,
     /// Methods it answers; HEAD is wherever GET is, OPTIONS is everywhere.
     pub methods: Methods,
-    /// Extra fields of its answers, name and value.
+    /// Extra fields of its responses, name and value.
     pub headers: Vec<(String, String)>,
-    /// Content codings of its answers.
+    /// Content codings of its responses.
     pub compress: Compress,
     /// What it answers.
     pub kind: Kind,
@@ -47,7 +47,7 @@ pub enum Compress {
     Off,
     /// Once, when the site is built.
     Precomputed(Vec<Coding>),
-    /// For each request, beside the dataplane.
+    /// For each request, off the data path.
     PerRequest(Vec<Coding>),
 }
 
@@ -56,7 +56,7 @@ pub enum Compress {
 pub enum Kind {
     /// The same bytes always.
     Fixed {
-        /// Status of the answer.
+        /// Status of the response.
         status: Status,
         /// Content-Type.
         media_type: String,
@@ -75,13 +75,13 @@ pub enum Kind {
         cache_control: Option<String>,
     },
     /// The first items of a JSON array, with fields that are computed.
-    Dataset(DatasetPlan),
+    Dataset(DatasetConfig),
     /// Sum of the integers of the query and, for POST, of the body.
     Sum,
     /// How many bytes of body came.
     Count,
     /// Rows of a database.
-    Query(Box<QueryPlan>),
+    Query(Box<QueryConfig>),
     /// Somewhere else.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -93,7 +93,7 @@ pub enum Kind {
 
 /// A [`Kind::Dataset`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct DatasetPlan {
+pub struct DatasetConfig {
     /// JSON text of an array of objects.
     pub items: Named<Vec<u8>>,
     /// Fields added to each item, in order: name, and a product such as `price * quantity * m` of
@@ -109,7 +109,7 @@ pub struct DatasetPlan {
 
 /// A [`Kind::Query`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct QueryPlan {
+pub struct QueryConfig {
     /// Where it is asked.
     pub database: Database,
     /// Name of the statement, for messages and statistics.
@@ -123,15 +123,15 @@ pub struct QueryPlan {
     /// Template of one row: `{"id": id, "active": bool(active), "tags": json(tags)}`.
     pub row: String,
     /// Template of the whole body, with `rows`, `count` and parameters: `{"items": rows}`. None: the
-    /// answer is the first row, and 404 without one.
+    /// response is the first row, and 404 without one.
     pub body: Option<String>,
-    /// Status of an answer with rows.
+    /// Status of a response with rows.
     pub status: Status,
     /// Body of a 200 while the database cannot be asked; none: 503.
     pub unavailable: Option<String>,
-    /// How long an answer may be given again, and the field that says whether it was.
-    pub cache: Option<CachePlan>,
-    /// Routes whose cached answers with the same parameters are dropped by this one.
+    /// How long a response may be given again, and the field that says whether it was.
+    pub cache: Option<CacheConfig>,
+    /// Routes whose cached responses with the same parameters are dropped by this one.
     pub invalidates: Vec<String>,
 }
 
@@ -144,10 +144,10 @@ pub enum Database {
     Postgres,
 }
 
-/// How an answer is kept.
+/// How a response is cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CachePlan {
-    /// From the answer of the database on.
+pub struct CacheConfig {
+    /// From the response of the database on.
     pub lifetime: Duration,
     /// Name of the field that says `MISS` or `HIT`.
     pub header: String,
@@ -201,7 +201,7 @@ pub enum ValueKind {
 pub enum Outside {
     /// It is refused: 404 in a path, 400 elsewhere.
     Refuse,
-    /// The nearest bound is taken.
+    /// The nearest bound is matched.
     Clamp,
 }
 

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use http1::Status;
 
 use crate::dataset::Dataset;
-use crate::form::Lease;
 use crate::inputs::Inputs;
 use crate::query::Query;
-use crate::rendered::Rendered;
-use crate::site::{Reply, Site};
+use crate::rendered::RenderedResponse;
+use crate::request_buffer::BufferGuard;
+use crate::site::{Response, Site};
 
-/// A request that somebody beside the dataplane answers, with the site that it was made to.
+/// A request that somebody off the data path answers, with the site that it was made to.
 #[derive(Debug)]
-pub struct Ask {
+pub struct Offload {
     site: Arc<Site>,
-    lease: Lease,
+    guard: BufferGuard,
 }
 
-impl Ask {
-    pub(crate) fn new(site: Arc<Site>, lease: Lease) -> Self {
-        Self { site, lease }
+impl Offload {
+    pub(crate) fn new(site: Arc<Site>, guard: BufferGuard) -> Self {
+        Self { site, guard }
     }
 
     /// The site that was asked.
@@ -28,48 +28,48 @@ impl Ask {
         &self.site
     }
 
-    /// Index of the route in its blueprint.
+    /// Index of the route in the configuration.
     pub fn route(&self) -> usize {
-        self.lease.form().route()
+        self.guard.buffer().route()
     }
 
-    /// The answer that says `status`, an error, to this request: 503 where too many wait.
-    pub fn refusal(&self, status: Status) -> Reply {
-        self.site.refusal_of(self.route(), status)
+    /// The response that says `status`, an error, to this request: 503 where too many wait.
+    pub fn refusal(&self, status: Status) -> Response {
+        self.site.error_response_of(self.route(), status)
     }
 
     /// What is to be done.
-    pub fn errand(&self) -> Errand<'_> {
-        self.site.errand(self.lease.form())
+    pub fn job_kind(&self) -> JobKind<'_> {
+        self.site.job_kind(self.guard.buffer())
     }
 }
 
-/// What is to be done for an [`Ask`].
+/// What is to be done for an [`Offload`].
 #[derive(Debug)]
-pub enum Errand<'a> {
+pub enum JobKind<'a> {
     /// A statement is to be run.
     Query(&'a Query, Inputs<'a>),
     /// A body is to be rendered and compressed: processor time, nothing else.
-    Press(Press<'a>),
+    Compress(Compression<'a>),
 }
 
 /// A body that is to be rendered and compressed for one request.
 #[derive(Debug)]
-pub struct Press<'a> {
+pub struct Compression<'a> {
     site: &'a Site,
     dataset: &'a Dataset,
     inputs: Inputs<'a>,
 }
 
-impl<'a> Press<'a> {
+impl<'a> Compression<'a> {
     pub(crate) fn new(site: &'a Site, dataset: &'a Dataset, inputs: Inputs<'a>) -> Self {
         Self { site, dataset, inputs }
     }
 
     /// Renders and compresses: milliseconds for a megabyte.
-    pub fn run(&self) -> Rendered {
+    pub fn run(&self) -> RenderedResponse {
         let captures = self.inputs.captures().iter().map(|(_, text)| text.as_bytes());
         let values = self.dataset.values(captures, self.inputs.query());
-        self.dataset.press(self.site.text_of(self.dataset), values, self.inputs.accepted())
+        self.dataset.compress(self.site.text_of(self.dataset), values, self.inputs.accepted())
     }
 }

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use handlers::blueprint::{
-    CachePlan, Compress, Database, DatasetPlan, Kind, Outside, Parameter, QueryPlan, RoutePlan,
-    Source, Value, ValueKind,
+use handlers::config::{
+    CacheConfig, Compress, Database, DatasetConfig, Kind, Outside, Parameter, QueryConfig,
+    RouteConfig, Source, Value, ValueKind,
 };
-use handlers::{Blueprint, Methods, Named, SourceFile, sample};
+use handlers::{Methods, Named, SiteConfig, SourceFile, sample};
 use http1::coding::Coding;
 use http1::{Method, Status};
 
 /// A route for GET, with nothing special about it.
-pub(crate) fn route(path: &str, kind: Kind) -> RoutePlan {
-    RoutePlan {
+pub(crate) fn route(path: &str, kind: Kind) -> RouteConfig {
+    RouteConfig {
         name: None,
         path: path.into(),
         below: matches!(kind, Kind::Files { .. }),
@@ -25,9 +25,9 @@ pub(crate) fn route(path: &str, kind: Kind) -> RoutePlan {
     }
 }
 
-/// Routes as a blueprint.
-pub(crate) fn routes(routes: impl IntoIterator<Item = RoutePlan>) -> Blueprint {
-    Blueprint { routes: routes.into_iter().collect() }
+/// Routes as a config.
+pub(crate) fn routes(routes: impl IntoIterator<Item = RouteConfig>) -> SiteConfig {
+    SiteConfig { routes: routes.into_iter().collect() }
 }
 
 pub(crate) fn fixed(body: &str) -> Kind {
@@ -49,8 +49,8 @@ pub(crate) fn file(name: &str, text: &str) -> SourceFile {
 }
 
 /// All items with their totals.
-pub(crate) fn all_items(items: Named<Vec<u8>>) -> DatasetPlan {
-    DatasetPlan {
+pub(crate) fn all_items(items: Named<Vec<u8>>) -> DatasetConfig {
+    DatasetConfig {
         items,
         computed: vec![("total".into(), "price * quantity".into())],
         count: None,
@@ -60,8 +60,8 @@ pub(crate) fn all_items(items: Named<Vec<u8>>) -> DatasetPlan {
 }
 
 /// The first items with their totals: `count` in the path, `m` in the query.
-pub(crate) fn some_items(items: Named<Vec<u8>>) -> DatasetPlan {
-    DatasetPlan {
+pub(crate) fn some_items(items: Named<Vec<u8>>) -> DatasetConfig {
+    DatasetConfig {
         computed: vec![("total".into(), "price * quantity * m".into())],
         count: Some("count".into()),
         parameters: vec![
@@ -93,8 +93,8 @@ pub(crate) fn data(json: &str) -> Named<Vec<u8>> {
 }
 
 /// One row by its `id`.
-pub(crate) fn one_row(parameters: Vec<Parameter>) -> QueryPlan {
-    QueryPlan {
+pub(crate) fn one_row(parameters: Vec<Parameter>) -> QueryConfig {
+    QueryConfig {
         database: Database::Postgres,
         statement: "statement".into(),
         sql: placeholders(parameters.len()),
@@ -121,7 +121,7 @@ pub(crate) fn sample_files() -> &'static [SourceFile] {
 }
 
 /// The routes of deploy/arena.toml.
-pub(crate) fn arena() -> Blueprint {
+pub(crate) fn arena() -> SiteConfig {
     let precomputed = Compress::Precomputed(vec![Coding::Br, Coding::Gzip]);
     let etag = |body: &str| Kind::Fixed {
         status: Status::S200,
@@ -129,17 +129,17 @@ pub(crate) fn arena() -> Blueprint {
         body: body.into(),
         etag: Some("AOK".into()),
     };
-    let dataset = |path: &str, plan: DatasetPlan| RoutePlan {
+    let dataset = |path: &str, plan: DatasetConfig| RouteConfig {
         compress: precomputed.clone(),
         ..route(path, Kind::Dataset(plan))
     };
     let post = Methods::POST;
     let id = |from| bounded(integer("id", from), 1.0, 2_147_483_647.0);
-    let query = |path: &str, methods: Methods, plan: QueryPlan| RoutePlan {
+    let query = |path: &str, methods: Methods, plan: QueryConfig| RouteConfig {
         methods,
         ..route(path, Kind::Query(Box::new(plan)))
     };
-    let in_list = |plan: QueryPlan| QueryPlan { body: Some(BODY.into()), ..plan };
+    let in_list = |plan: QueryConfig| QueryConfig { body: Some(BODY.into()), ..plan };
     let price = |name: &str, value| Parameter {
         default: Some(Value::Integer(value)),
         ..integer(name, Source::Query)
@@ -149,10 +149,10 @@ pub(crate) fn arena() -> Blueprint {
         default: Some(Value::Text("test".into())),
         ..integer(name, Source::Body)
     };
-    let drops = |plan: QueryPlan| QueryPlan { invalidates: vec!["item".into()], ..plan };
-    let cache = CachePlan { lifetime: Duration::from_millis(200), header: "X-Cache".into() };
-    let item = QueryPlan { cache: Some(cache), ..one_row(vec![id(Source::Path)]) };
-    let sqlite = QueryPlan {
+    let drops = |plan: QueryConfig| QueryConfig { invalidates: vec!["item".into()], ..plan };
+    let cache = CacheConfig { lifetime: Duration::from_millis(200), header: "X-Cache".into() };
+    let item = QueryConfig { cache: Some(cache), ..one_row(vec![id(Source::Path)]) };
+    let sqlite = QueryConfig {
         database: Database::Sqlite(PathBuf::from("benchmark.db")),
         sql: "SELECT ?1, ?2".into(),
         ..in_list(one_row(vec![price("min", 10), price("max", 50)]))
@@ -161,16 +161,16 @@ pub(crate) fn arena() -> Blueprint {
         route("/", fixed("Pollux is running.\n")),
         route("/pipeline", fixed("ok")),
         route("/caching", etag("OK")),
-        RoutePlan { methods: post.union(Methods::GET), ..route("/baseline11", Kind::Sum) },
+        RouteConfig { methods: post.union(Methods::GET), ..route("/baseline11", Kind::Sum) },
         route("/baseline2", Kind::Sum),
-        RoutePlan { methods: post, ..route("/upload", Kind::Count) },
+        RouteConfig { methods: post, ..route("/upload", Kind::Count) },
         dataset("/json", all_items(sample::dataset())),
         dataset("/json/{count}", some_items(sample::dataset())),
         route("/static/", files(sample_files().to_vec())),
         query("/db", Methods::GET, sqlite),
         query("/async-db", Methods::GET, in_list(one_row(vec![price("min", 10)]))),
         query("/crud/items", post, drops(one_row(vec![id(Source::Body), text("name")]))),
-        RoutePlan { name: Some("item".into()), ..query("/crud/items/{id}", Methods::GET, item) },
+        RouteConfig { name: Some("item".into()), ..query("/crud/items/{id}", Methods::GET, item) },
         query(
             "/crud/items/{id}",
             Methods::NONE.with(Method::Put),

@@ -1,4 +1,4 @@
-//! The files that a [`Blueprint`](crate::Blueprint) carries, already read by whoever may do I/O.
+//! The files that a [`SiteConfig`](crate::SiteConfig) carries, already read by whoever may do I/O.
 //!
 //! Nothing here is checked: [`Site::build`](crate::Site::build) does that once, and only the
 //! checked form reaches the dataplane.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handlers::blueprint::{CachePlan, Compress, Kind, QueryPlan, RoutePlan, Source};
+use handlers::config::{CacheConfig, Compress, Kind, QueryConfig, RouteConfig, Source};
 use handlers::{
-    Ask, Blueprint, Edition, Errand, FormPool, Inputs, Invalid, Methods, Rendered, Reply, Site,
-    sample,
+    Inputs, Invalidation, JobKind, Methods, Offload, RenderedResponse, RequestBufferPool, Response,
+    Site, SiteConfig, SiteHandle, sample,
 };
 use http1::coding::{Accepted, Coding};
 use http1::{Conn, Context, HEAD_OUT_MAX, HttpDate, Limits, Method, Next, Out, Status};
@@ -14,11 +14,11 @@ use http1::{Conn, Context, HEAD_OUT_MAX, HttpDate, Limits, Method, Next, Out, St
 use crate::client::{
     asking, build, exchange_asking, get, lend, one, press, request, sealed, send, site, split,
 };
-use crate::plans::{all_items, integer, one_row, route, routes, some_items};
+use crate::configs::{all_items, integer, one_row, route, routes, some_items};
 
 /// Answers a query with what was written down, as text.
-fn echo(ask: Ask) -> Reply {
-    let Errand::Query(query, inputs) = ask.errand() else { panic!("a query: {ask:?}") };
+fn echo(ask: Offload) -> Response {
+    let JobKind::Query(query, inputs) = ask.job_kind() else { panic!("a query: {ask:?}") };
     assert_eq!(ask.site().query(ask.route()).map(|known| known.sql()), Some(query.sql()));
     let gzip = inputs.accepted().quality(Coding::Gzip);
     let body = inputs.body().escape_ascii();
@@ -28,7 +28,7 @@ fn echo(ask: Ask) -> Reply {
         inputs.captures(),
         inputs.query().escape_ascii()
     );
-    lend(Rendered::new(
+    lend(RenderedResponse::new(
         Status::S200,
         "text/plain",
         [("X-Cache", "MISS")],
@@ -94,23 +94,23 @@ fn a_path_that_is_no_text_is_not_found() {
 }
 
 /// One route that asks, and the plain one.
-fn asking_site() -> Blueprint {
+fn asking_site() -> SiteConfig {
     routes([
-        RoutePlan {
+        RouteConfig {
             headers: vec![("X-Route".into(), "q".into())],
             ..route("/q", Kind::Query(Box::new(one_row(vec![]))))
         },
-        route("/plain", crate::plans::fixed("plain")),
+        route("/plain", crate::configs::fixed("plain")),
     ])
 }
 
 #[test]
 fn without_a_form_a_request_is_refused_and_counted() {
     let site = Site::build(&asking_site(), |size| Box::new(vec![0_u8; size])).expect("sound");
-    let (site, forms) = (Arc::new(site), Arc::new(FormPool::new(2, 64)));
-    let edition = Edition::new(Arc::clone(&site), Arc::clone(&forms));
+    let (site, forms) = (Arc::new(site), Arc::new(RequestBufferPool::new(2, 64)));
+    let edition = SiteHandle::new(Arc::clone(&site), Arc::clone(&forms));
     let mut kept = Vec::new();
-    let keep = &mut |ask: Ask| {
+    let keep = &mut |ask: Offload| {
         let reply = ask.refusal(Status::S504);
         kept.push(ask);
         reply
@@ -137,8 +137,8 @@ fn without_a_form_a_request_is_refused_and_counted() {
 #[test]
 fn a_request_that_ends_early_gives_its_form_back() {
     let site = Site::build(&asking_site(), |size| Box::new(vec![0_u8; size])).expect("sound");
-    let forms = Arc::new(FormPool::new(1, 64));
-    let edition = Edition::new(Arc::new(site), Arc::clone(&forms));
+    let forms = Arc::new(RequestBufferPool::new(1, 64));
+    let edition = SiteHandle::new(Arc::new(site), Arc::clone(&forms));
     let input = "GET /q HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX";
     let answer = one(&edition, input.as_bytes(), false);
     assert_eq!((answer.status, forms.free()), (400, 1));
@@ -147,9 +147,9 @@ fn a_request_that_ends_early_gives_its_form_back() {
 #[test]
 fn an_ask_that_nobody_takes_is_dropped_by_the_core() {
     let site = Site::build(&asking_site(), |size| Box::new(vec![0_u8; size])).expect("sound");
-    let forms = Arc::new(FormPool::new(1, 64));
-    let edition = Edition::new(Arc::new(site), Arc::clone(&forms));
-    let (mut conn, mut buffer) = (Conn::<Edition>::new(), [0; HEAD_OUT_MAX]);
+    let forms = Arc::new(RequestBufferPool::new(1, 64));
+    let edition = SiteHandle::new(Arc::new(site), Arc::clone(&forms));
+    let (mut conn, mut buffer) = (Conn::<SiteHandle>::new(), [0; HEAD_OUT_MAX]);
     let mut context = Context {
         service: &edition,
         limits: &Limits::DEFAULT,
@@ -164,8 +164,8 @@ fn an_ask_that_nobody_takes_is_dropped_by_the_core() {
     assert_eq!(forms.free(), 1);
 }
 
-fn pressed(compress: Compress) -> Edition {
-    let route = |path: &str, plan| RoutePlan {
+fn pressed(compress: Compress) -> SiteHandle {
+    let route = |path: &str, plan| RouteConfig {
         compress: compress.clone(),
         headers: vec![("X-Route".into(), "p".into())],
         ..route(path, Kind::Dataset(plan))
@@ -181,7 +181,7 @@ fn a_body_is_coded_for_each_request_beside_the_core() {
     let site = pressed(Compress::PerRequest(vec![Coding::Gzip, Coding::Br]));
     let reference = pressed(Compress::Off);
     let mut pressings = 0;
-    let mut counted = |ask: Ask| {
+    let mut counted = |ask: Offload| {
         pressings += 1;
         press(ask)
     };
@@ -228,20 +228,20 @@ fn an_update_drops_what_was_kept_under_the_same_parameters() {
 
 #[test]
 fn what_has_no_parameter_of_the_kept_answer_drops_all_of_it() {
-    let cache = CachePlan { lifetime: Duration::from_secs(1), header: "X-Cache".into() };
-    let kept = QueryPlan { cache: Some(cache), ..one_row(vec![integer("id", Source::Path)]) };
-    let clear = QueryPlan { invalidates: vec!["kept".into()], ..one_row(vec![]) };
+    let cache = CacheConfig { lifetime: Duration::from_secs(1), header: "X-Cache".into() };
+    let kept = QueryConfig { cache: Some(cache), ..one_row(vec![integer("id", Source::Path)]) };
+    let clear = QueryConfig { invalidates: vec!["kept".into()], ..one_row(vec![]) };
     let edition = build(&routes([
-        RoutePlan {
+        RouteConfig {
             methods: Methods::NONE.with(Method::Delete),
             ..route("/all", Kind::Query(Box::new(clear)))
         },
-        RoutePlan { name: Some("kept".into()), ..route("/{id}", Kind::Query(Box::new(kept))) },
+        RouteConfig { name: Some("kept".into()), ..route("/{id}", Kind::Query(Box::new(kept))) },
     ]));
     let site = edition.site();
     let inputs = Inputs::new([], b"", b"", Accepted::IDENTITY_ONLY);
     let bound = site.query(0).expect("a query").bind(&inputs).expect("nothing to bind");
     let invalid = site.invalidates(0, &bound);
-    assert_eq!(invalid, [Invalid { route: 1, key: None }]);
+    assert_eq!(invalid, [Invalidation { route: 1, key: None }]);
     assert_eq!(send(&edition, "PATCH", "/all", "").status, 405);
 }

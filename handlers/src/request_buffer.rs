@@ -1,7 +1,7 @@
-//! Forms: what a core writes down of a request that somebody else answers.
+//! Request buffers: what a core writes down of a request that somebody else answers.
 //!
-//! All forms of a process are made at start. A core leases one from the pool, fills it, and hands it
-//! to control inside an [`Ask`](crate::Ask); dropped, it goes back to the pool. Neither side
+//! All buffers of a process are made at start. A core takes one from the pool, fills it, and hands it
+//! to control inside an [`Offload`; dropped, it goes back to the pool. Neither side
 //! allocates or frees one.
 
 use std::fmt;
@@ -13,86 +13,86 @@ use http1::coding::Accepted;
 
 use crate::inputs::{CAPTURES_MAX, Inputs};
 
-/// The forms of a process.
-pub struct FormPool {
-    free: ArrayQueue<Box<Form>>,
+/// The buffers of a process.
+pub struct RequestBufferPool {
+    free: ArrayQueue<Box<RequestBuffer>>,
     /// Written by cores, read by control.
     refused: AtomicU64,
 }
 
-impl FormPool {
-    /// `count` forms with room for `bytes` each: path segments, query and body of one request
+impl RequestBufferPool {
+    /// `count` buffers with room for `bytes` each: path segments, query and body of one request
     /// together.
     pub fn new(count: usize, bytes: usize) -> Self {
         let free = ArrayQueue::new(count.max(1));
         for _ in 0..count {
-            let pushed = free.push(Box::new(Form::new(bytes)));
+            let pushed = free.push(Box::new(RequestBuffer::new(bytes)));
             assert!(pushed.is_ok(), "there is room for each");
         }
         Self { free, refused: AtomicU64::new(0) }
     }
 
-    /// Requests answered 503 because every form was in use.
+    /// Requests answered 503 because every buffer was in use.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Forms that nobody uses.
+    /// Request buffers that nobody uses.
     pub fn free(&self) -> usize {
         self.free.len()
     }
 
-    /// Takes a form, or counts that there is none.
-    pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
-        let form = self.free.pop();
-        if form.is_none() {
+    /// Takes a buffer, or counts that there is none.
+    pub(crate) fn acquire(self: &Arc<Self>) -> Option<BufferGuard> {
+        let buffer = self.free.pop();
+        if buffer.is_none() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        form.map(|form| Lease { form: Some(form), pool: Arc::clone(self) })
+        buffer.map(|buffer| BufferGuard { buffer: Some(buffer), pool: Arc::clone(self) })
     }
 }
 
-impl fmt::Debug for FormPool {
+impl fmt::Debug for RequestBufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FormPool")
+        f.debug_struct("RequestBufferPool")
             .field("free", &self.free())
             .field("refused", &self.refused())
             .finish_non_exhaustive()
     }
 }
 
-/// A form in use.
+/// A buffer in use.
 #[derive(Debug)]
-pub(crate) struct Lease {
-    /// There until the lease ends.
-    form: Option<Box<Form>>,
-    pool: Arc<FormPool>,
+pub(crate) struct BufferGuard {
+    /// There until the guard is dropped.
+    buffer: Option<Box<RequestBuffer>>,
+    pool: Arc<RequestBufferPool>,
 }
 
-impl Lease {
-    /// The form.
-    pub(crate) fn form(&self) -> &Form {
-        self.form.as_deref().expect("there until the lease ends")
+impl BufferGuard {
+    /// The buffer.
+    pub(crate) fn buffer(&self) -> &RequestBuffer {
+        self.buffer.as_deref().expect("there until the guard is dropped")
     }
 
-    /// The form, to be filled.
-    pub(crate) fn form_mut(&mut self) -> &mut Form {
-        self.form.as_deref_mut().expect("there until the lease ends")
+    /// The buffer, to be filled.
+    pub(crate) fn buffer_mut(&mut self) -> &mut RequestBuffer {
+        self.buffer.as_deref_mut().expect("there until the guard is dropped")
     }
 }
 
-impl Drop for Lease {
+impl Drop for BufferGuard {
     fn drop(&mut self) {
-        if let Some(form) = self.form.take() {
-            let back = self.pool.free.push(form);
-            debug_assert!(back.is_ok(), "the pool has room for each of its forms");
+        if let Some(buffer) = self.buffer.take() {
+            let back = self.pool.free.push(buffer);
+            debug_assert!(back.is_ok(), "the pool has room for each of its buffers");
         }
     }
 }
 
 /// What was written down of one request. `bytes[..used]` are the path segments, the query and the
 /// body, in this order.
-pub(crate) struct Form {
+pub(crate) struct RequestBuffer {
     bytes: Box<[u8]>,
     used: usize,
     /// Something did not fit: the request is answered 413.
@@ -105,7 +105,7 @@ pub(crate) struct Form {
     accepted: Accepted,
 }
 
-impl Form {
+impl RequestBuffer {
     fn new(bytes: usize) -> Self {
         Self {
             bytes: vec![0; bytes].into(),
@@ -177,9 +177,9 @@ impl Form {
     }
 }
 
-impl fmt::Debug for Form {
+impl fmt::Debug for RequestBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Form")
+        f.debug_struct("RequestBuffer")
             .field("route", &self.route)
             .field("used", &self.used)
             .field("room", &self.bytes.len())
