@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http1::coding::{Accepted, Coding};
 
-use crate::query::fault::Fault;
+use crate::fault::Fault;
 
 /// The codings that a route answers in, in the order of preference among equals: those configured,
 /// and identity last unless it is among them.

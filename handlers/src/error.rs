@@ -3,8 +3,8 @@
 
 use http1::HEAD_OUT_MAX;
 
+use crate::fault::Fault;
 use crate::head::HeadTooLong;
-use crate::query::fault::Fault;
 
 /// A fault of a route, of its data, or of the memory that was handed in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Extra fields of a route's responses, checked once (RFC 9110 5.1, 5.5).
 
 use crate::config::{Kind, RouteConfig};
-use crate::query::fault::Fault;
+use crate::fault::Fault;
 
 /// Field lines that go into every response of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use http1::Status;
 
-use crate::dataset::Dataset;
-use crate::inputs::Inputs;
-use crate::query::Query;
-use crate::rendered::RenderedResponse;
-use crate::request_buffer::BufferGuard;
+use crate::request::BufferGuard;
+use crate::request::Inputs;
+use crate::response::RenderedResponse;
+use crate::routes::dataset::Dataset;
+use crate::routes::query::Query;
 use crate::site::{Response, Site};
 
 /// A request that somebody off the data path answers, with the site that it was made to.

@@ -10,7 +10,7 @@ use std::fmt;
 use http1::Status;
 use http1::path::{self, PathError};
 
-use crate::inputs::CAPTURES_MAX;
+use crate::request::CAPTURES_MAX;
 use exact::Exact;
 pub(crate) use pattern::{PATH_LEN_MAX, Pattern, PatternError};
 use tree::Tree;

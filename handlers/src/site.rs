@@ -9,22 +9,22 @@ use std::sync::Arc;
 use http1::coding::Accepted;
 use http1::{HeadContext, Method, Outcome, Request, Status, Target, Verdict};
 
+use crate::compile::Tables;
 use crate::config::SiteConfig;
-use crate::dataset::{Dataset, DatasetResponse, Values};
 use crate::error::BuildError;
-use crate::error_responses::{AllowResponses, ErrorResponses};
-use crate::files::{File, FileResponse};
-use crate::fixed::Fixed;
 use crate::head::HeadWriter;
+use crate::integer::{Number, query_sum};
 use crate::offload::{Compression, JobKind, Offload};
-use crate::planner::Tables;
-use crate::query::{Bound, Query};
-use crate::rendered::RenderedResponse;
-use crate::request_buffer::{BufferGuard, RequestBuffer, RequestBufferPool};
+use crate::request::{BufferGuard, RequestBuffer, RequestBufferPool};
+use crate::response::RenderedResponse;
+use crate::response::{AllowResponses, ErrorResponses};
 use crate::router::{Hit, PATH_LEN_MAX, Router};
+use crate::routes::dataset::{Dataset, DatasetResponse, Values};
+use crate::routes::files::{File, FileResponse};
+use crate::routes::fixed::Fixed;
+use crate::routes::query::{Bound, Query};
 use crate::source::Bytes;
 use crate::store::{EntryId, Store};
-use crate::sum::{Number, query_sum};
 use crate::traffic::{RouteKind, RouteName};
 
 /// Everything that can be asked for, ready to be sent.

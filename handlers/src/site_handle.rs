@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http1::{Class, HeadContext, Outcome, Request, Service, Status, Verdict};
 
 use crate::offload::Offload;
-use crate::request_buffer::RequestBufferPool;
+use crate::request::RequestBufferPool;
 use crate::site::{Response, Site, Work};
 use crate::traffic::Traffic;
 

@@ -12,15 +12,8 @@
 
 mod bound;
 mod check;
-pub(crate) mod fault;
-pub mod json;
-mod number;
-mod pairs;
-pub(crate) mod parameter;
 mod placeholder;
 mod rows;
-pub(crate) mod template;
-pub(crate) mod words;
 
 use http1::Status;
 use http1::coding::{Accepted, Coding};
@@ -28,16 +21,17 @@ use http1::coding::{Accepted, Coding};
 use crate::config::{CacheConfig, Database, QueryConfig, RouteConfig, Value};
 use crate::error::BuildError;
 use crate::fields::Fields;
-use crate::inputs::Inputs;
-use crate::rendered::RenderedResponse;
+use crate::request::Inputs;
+use crate::response::RenderedResponse;
 
 use self::bound::{BindError, bind};
-use self::parameter::Rule;
-use self::template::{Body, Row as RowTemplate};
+use crate::values::parameter::Rule;
+use crate::values::template::{Body, Row as RowTemplate};
 
 pub use self::bound::Bound;
-pub use self::rows::{ColumnError, Row, Rows};
-pub use self::template::{Column, ColumnForm};
+pub use self::rows::{Row, Rows};
+pub use crate::values::json::{self, ColumnError};
+pub use crate::values::template::{Column, ColumnForm};
 
 /// A route that asks a database, compiled.
 #[derive(Debug)]

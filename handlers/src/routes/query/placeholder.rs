@@ -179,7 +179,7 @@ fn error(problem: impl Into<String>, fix: &'static str) -> PlaceholderError {
 }
 
 fn show(bytes: &[u8]) -> String {
-    super::words::shown(&String::from_utf8_lossy(bytes))
+    crate::values::words::shown(&String::from_utf8_lossy(bytes))
 }
 
 const SQLITE_FIX: &str = "write ?1 for the first argument, ?2 for the second";

@@ -13,14 +13,14 @@ use http1::{HttpDate, Method, Request, Status, etag, parse_http_date};
 use crate::coding::{Mismatch, best, brotli_matches, chosen, gzip_matches, offers};
 use crate::config::{Compress, RouteConfig};
 use crate::error::{BuildError, PlanError};
-use crate::error_responses::TEXT;
+use crate::fault::Fault;
 use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};
-use crate::fixed::tag_ending;
 use crate::hash::hash;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::media::{is_compressible, media_type};
-use crate::query::fault::Fault;
+use crate::response::TEXT;
 use crate::router::PATH_LEN_MAX;
+use crate::routes::fixed::tag_ending;
 use crate::source::SourceFile;
 use crate::store::{Body, EntryId, StoreBuilder};
 

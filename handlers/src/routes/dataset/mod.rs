@@ -8,14 +8,14 @@ use http1::coding::{Accepted, Coding};
 use http1::{Request, Status};
 
 use crate::coding::{self, chosen, offers};
+use crate::compile::RouteContext;
 use crate::config::{Compress, DatasetConfig};
 use crate::error::{BuildError, PlanError};
+use crate::fault::Fault;
 use crate::head::{HeadTemplate, HeadTooLong};
-use crate::planner::RouteContext;
-use crate::query::fault::Fault;
-use crate::query::template::{self, Hole, Piece};
-use crate::rendered::RenderedResponse;
+use crate::response::RenderedResponse;
 use crate::store::{Body, EntryId, StoreBuilder};
+use crate::values::template::{self, Hole, Piece};
 use formula::Computed;
 use parameters::Parameters;
 pub(crate) use parameters::Values;

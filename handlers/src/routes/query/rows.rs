@@ -6,31 +6,16 @@ use http1::coding::{Accepted, Coding};
 
 use crate::coding;
 use crate::config::Value;
-use crate::rendered::RenderedResponse;
+use crate::response::RenderedResponse;
 
-use super::template::{ColumnForm, Hole, Piece};
-use super::{Bound, JSON, Query, json};
+use super::{Bound, JSON, Query};
+use crate::values::json::{self, ColumnError};
+use crate::values::template::{ColumnForm, Hole, Piece};
 
 /// One row as a database gives it. Implemented by whoever asks the database.
 pub trait Row {
     /// Writes the JSON of one column. `column` is an index into [`Query::columns`].
     fn write(&self, column: usize, form: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError>;
-}
-
-/// A column that cannot be written as its template says.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}{text}")]
-pub struct ColumnError {
-    /// Which row and which column, once that is known.
-    place: String,
-    text: String,
-}
-
-impl ColumnError {
-    /// An error that says what was expected and what was found. [`Rows::push`] adds where.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { place: String::new(), text: text.into() }
-    }
 }
 
 /// A body that is being made of rows.
@@ -66,7 +51,7 @@ impl<'q> Rows<'q> {
                     if let Err(error) = row.write(*at, column.form, &mut self.text) {
                         self.text.truncate(begin);
                         let place = format!("row {}, column \"{}\": ", self.count + 1, column.name);
-                        return Err(ColumnError { place, ..error });
+                        return Err(error.at(place));
                     }
                 }
             }

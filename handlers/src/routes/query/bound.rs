@@ -11,12 +11,12 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::config::{Source, Value};
-use crate::inputs::Inputs;
+use crate::request::Inputs;
 
-use super::pairs;
-use super::parameter::{InvalidValue, Rule};
-use super::template::json_problem;
-use super::words::shown;
+use crate::values::pairs;
+use crate::values::parameter::{InvalidValue, Rule};
+use crate::values::template::json_problem;
+use crate::values::words::shown;
 
 /// The values of all parameters of one request.
 #[derive(Clone, Debug, PartialEq)]

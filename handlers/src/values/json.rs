@@ -6,8 +6,28 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::rows::ColumnError;
 use super::words::shown;
+
+/// A column that cannot be written as its template says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}{text}")]
+pub struct ColumnError {
+    /// Which row and which column, once that is known.
+    place: String,
+    text: String,
+}
+
+impl ColumnError {
+    /// An error that says what was expected and what was found. `Rows::push` adds where.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { place: String::new(), text: text.into() }
+    }
+
+    /// The same error with which row and which column it is of.
+    pub(crate) fn at(self, place: String) -> Self {
+        Self { place, ..self }
+    }
+}
 
 /// A string in quotes, escaped.
 pub fn write_str(text: &str, out: &mut Vec<u8>) {

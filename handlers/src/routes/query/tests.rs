@@ -11,12 +11,12 @@ use crate::config::{
     CacheConfig, Compress, Database, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source,
     Value, ValueKind,
 };
-use crate::inputs::Inputs;
 use crate::methods::Methods;
-use crate::rendered::RenderedResponse;
+use crate::request::Inputs;
+use crate::response::RenderedResponse;
 
-use super::fault::Fault;
 use super::{Bound, ColumnError, ColumnForm, Query, Row, check, json};
+use crate::fault::Fault;
 
 const PLAIN: Accepted = Accepted::IDENTITY_ONLY;
 

@@ -7,8 +7,8 @@
 
 use serde_json::value::RawValue;
 
-use super::fault::Fault;
 use super::words::{nearest, shown};
+use crate::fault::Fault;
 
 /// A part of a compiled template. Two literals never stand side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]

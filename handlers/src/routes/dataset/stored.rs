@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use http1::coding::Coding;
 
 use crate::config::DatasetConfig;
-use crate::query::fault::Fault;
+use crate::fault::Fault;
 use crate::store::EntryId;
 
 use super::parameters::{PARAMETERS_MAX, Values};

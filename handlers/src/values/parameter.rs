@@ -9,11 +9,11 @@ use http1::Status;
 
 use crate::config::{Outside, Parameter, Source, Value, ValueKind};
 
-use super::fault::Fault;
 use super::json::{is_number, json_text};
 use super::number::{Whole, decimal};
 use super::pairs;
 use super::words::shown;
+use crate::fault::Fault;
 
 /// A parameter, checked.
 #[derive(Clone, Debug, PartialEq)]

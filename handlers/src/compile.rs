@@ -8,22 +8,22 @@ use http1::{Method, Status};
 use crate::config::{
     Compress, Database, Kind, Parameter, RouteConfig, SiteConfig, Source, ValueKind,
 };
-use crate::dataset;
 use crate::error::{BuildError, PlanError};
-use crate::error_responses::{AllowResponses, ErrorResponses, TEXT};
+use crate::fault::Fault;
 use crate::fields::Fields;
-use crate::files::{self, File, Manner};
-use crate::fixed;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::methods::Methods;
-use crate::query::Query;
-use crate::query::fault::Fault;
-use crate::query::words::nearest;
+use crate::response::{AllowResponses, ErrorResponses, TEXT};
 use crate::router::{Pattern, PatternError, Router};
+use crate::routes::dataset;
+use crate::routes::files::{self, File, Manner};
+use crate::routes::fixed;
+use crate::routes::query::Query;
 use crate::site::{Answer, Handler, Resource, Route};
 use crate::source::SourceFile;
 use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
+use crate::values::words::nearest;
 
 /// The tables of a site, and its responses that are yet to be laid down.
 pub(crate) struct Tables<'b> {

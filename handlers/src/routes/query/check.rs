@@ -6,14 +6,14 @@ use http1::{HEAD_OUT_MAX, Method, Status};
 use crate::config::{CacheConfig, Compress, Parameter, QueryConfig, RouteConfig, Source};
 use crate::fields::{Fields, is_token};
 use crate::methods::Methods;
-use crate::rendered::RenderedResponse;
+use crate::response::RenderedResponse;
 
-use super::fault::Fault;
-use super::json::json_text;
-use super::parameter::{Rule, segments};
-use super::template::{Body, Row};
-use super::words::{nearest, shown};
 use super::{JSON, Query, RETRY_AFTER, VARY, placeholder};
+use crate::fault::Fault;
+use crate::values::json::json_text;
+use crate::values::parameter::{Rule, segments};
+use crate::values::template::{Body, Row};
+use crate::values::words::{nearest, shown};
 
 /// Compiles `query`, which is what the route `plan` answers.
 pub(super) fn compile(plan: &RouteConfig, query: &QueryConfig) -> Result<Query, Fault> {

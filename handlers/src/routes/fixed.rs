@@ -5,10 +5,10 @@ use http1::{Method, Request, Status, etag};
 
 use crate::coding::{best, chosen, offers};
 use crate::config::{Compress, RouteConfig};
-use crate::error_responses::TEXT;
+use crate::fault::Fault;
 use crate::fields::{Fields, is_field_value, is_token};
 use crate::head::{HeadTemplate, HeadTooLong};
-use crate::query::fault::Fault;
+use crate::response::TEXT;
 use crate::store::{Body, EntryId, StoreBuilder};
 
 /// A fixed body in its variants.

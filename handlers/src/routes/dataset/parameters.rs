@@ -2,11 +2,11 @@
 
 use http1::Status;
 
+use crate::compile::RouteContext;
 use crate::config::{DatasetConfig, Parameter, Source, ValueKind};
-use crate::inputs::CAPTURES_MAX;
-use crate::planner::RouteContext;
-use crate::query::fault::Fault;
-use crate::query::parameter::Rule;
+use crate::fault::Fault;
+use crate::request::CAPTURES_MAX;
+use crate::values::parameter::Rule;
 
 /// The parameters, checked.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A computed field: its name, and the product that makes it.
 
 use crate::config::DatasetConfig;
-use crate::query::fault::Fault;
+use crate::fault::Fault;
 
 /// A field that is added to each item.
 #[derive(Clone, Debug, PartialEq, Eq)]
