@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use handlers::config::{Compress, Kind, RouteConfig};
+use handlers::config::{Compress, FixedConfig, Kind, RouteConfig};
 use handlers::{Methods, RequestBufferPool, Site, SiteConfig, SiteHandle};
 use http1::{Conn, Context, HttpDate, Limits, Next, Out, Status};
 
@@ -35,12 +35,12 @@ fn config(routes: usize) -> SiteConfig {
         methods: Methods::GET,
         headers: Vec::new(),
         compress: Compress::Off,
-        kind: Kind::Fixed {
+        kind: Kind::Fixed(FixedConfig {
             status: Status::S200,
             media_type: "text/plain".into(),
             body: b"ok".to_vec(),
             etag: None,
-        },
+        }),
     };
     let three = |at| {
         [

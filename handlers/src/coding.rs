@@ -10,15 +10,15 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http1::coding::{Accepted, Coding};
 
-use crate::fault::Fault;
+use crate::error::SettingError;
 
 /// The codings that a route answers in, in the order of preference among equals: those configured,
 /// and identity last unless it is among them.
-pub(crate) fn offers(codings: &[Coding]) -> Result<Box<[Coding]>, Fault> {
+pub(crate) fn offers(codings: &[Coding]) -> Result<Box<[Coding]>, SettingError> {
     for (at, coding) in codings.iter().enumerate() {
         if codings[..at].contains(coding) {
             let problem = "the coding is there twice";
-            return Err(Fault::new("compress", coding.name(), problem, "leave one out"));
+            return Err(SettingError::new("compress", coding.name(), problem, "leave one out"));
         }
     }
     let identity = (!codings.contains(&Coding::Identity)).then_some(Coding::Identity);
@@ -29,6 +29,15 @@ pub(crate) fn offers(codings: &[Coding]) -> Result<Box<[Coding]>, Fault> {
 /// the content than a 406 that says there is some (RFC 9110 12.5.3).
 pub(crate) fn chosen(accepted: Accepted, offers: &[Coding]) -> Coding {
     accepted.choose(offers).unwrap_or(Coding::Identity)
+}
+
+/// What tells the tags of two codings apart (RFC 9110 8.8.3.3).
+pub(crate) fn tag_ending(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Identity => "",
+        Coding::Gzip => "-gzip",
+        Coding::Br => "-br",
+    }
 }
 
 /// Near the smallest there is, for a body that is made once.

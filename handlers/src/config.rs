@@ -55,25 +55,11 @@ pub enum Compress {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// The same bytes always.
-    Fixed {
-        /// Status of the response.
-        status: Status,
-        /// Content-Type.
-        media_type: String,
-        /// Content.
-        body: Vec<u8>,
-        /// Entity-tag without its quotes: with it, `If-None-Match` is answered 304.
-        etag: Option<String>,
-    },
+    Fixed(FixedConfig),
     /// Files of a directory, all in memory.
-    Files {
-        /// The files, named from below the directory.
-        files: Vec<SourceFile>,
-        /// File that stands for a directory: `index.html`.
-        index: Option<String>,
-        /// Cache-Control of every file.
-        cache_control: Option<String>,
-    },
+    Files(FilesConfig),
+    /// Somewhere else.
+    Redirect(RedirectConfig),
     /// The first items of a JSON array, with fields that are computed.
     Dataset(DatasetConfig),
     /// Sum of the integers of the query and, for POST, of the body.
@@ -82,13 +68,39 @@ pub enum Kind {
     Count,
     /// Rows of a database.
     Query(Box<QueryConfig>),
-    /// Somewhere else.
-    Redirect {
-        /// 301, 302, 303, 307 or 308.
-        status: Status,
-        /// The Location field.
-        location: String,
-    },
+}
+
+/// A [`Kind::Fixed`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct FixedConfig {
+    /// Status of the response.
+    pub status: Status,
+    /// Content-Type.
+    pub media_type: String,
+    /// Content.
+    pub body: Vec<u8>,
+    /// Entity-tag without its quotes: with it, `If-None-Match` is answered 304.
+    pub etag: Option<String>,
+}
+
+/// A [`Kind::Files`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilesConfig {
+    /// The files, named from below the directory.
+    pub files: Vec<SourceFile>,
+    /// File that stands for a directory: `index.html`.
+    pub index: Option<String>,
+    /// Cache-Control of every file.
+    pub cache_control: Option<String>,
+}
+
+/// A [`Kind::Redirect`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedirectConfig {
+    /// 301, 302, 303, 307 or 308.
+    pub status: Status,
+    /// The Location field.
+    pub location: String,
 }
 
 /// A [`Kind::Dataset`].

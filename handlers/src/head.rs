@@ -8,6 +8,7 @@ use std::fmt::{Display, Write};
 
 use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Status};
 
+use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::Fields;
 
 /// A head while it is being built.
@@ -83,6 +84,13 @@ impl HeadTemplate {
 /// A head of so many bytes is longer than [`HEAD_OUT_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadTooLong(pub(crate) usize);
+
+impl From<HeadTooLong> for RouteErrorKind {
+    fn from(HeadTooLong(found): HeadTooLong) -> Self {
+        let problem = format!("an answer has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
+        SettingError::new("headers", "", problem, "shorten or leave out some fields").into()
+    }
+}
 
 /// Completes one head in the room lent for it.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ fn integer(text: &[u8]) -> Option<i64> {
 ///                                                        +--> Never
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Number {
+pub(crate) enum Integer {
     /// Nothing but white space so far.
     #[default]
     Before,
@@ -54,7 +54,7 @@ pub(crate) enum Number {
     Never,
 }
 
-impl Number {
+impl Integer {
     /// The next bytes.
     pub(crate) fn on_bytes(&mut self, piece: &[u8]) {
         for &byte in piece {
@@ -127,12 +127,12 @@ mod tests {
     fn a_body_means_the_same_in_every_cut() {
         for &(text, expected) in TEXTS {
             for cut in 0..=text.len() {
-                let mut number = Number::default();
+                let mut number = Integer::default();
                 number.on_bytes(&text.as_bytes()[..cut]);
                 number.on_bytes(&text.as_bytes()[cut..]);
                 assert_eq!(number.value(), expected, "{text:?} cut at {cut}");
             }
-            let mut number = Number::default();
+            let mut number = Integer::default();
             text.bytes().for_each(|byte| number.on_bytes(&[byte]));
             assert_eq!(number.value(), expected, "{text:?} byte by byte");
         }
@@ -159,7 +159,7 @@ mod tests {
             cut in 0_usize..24,
         ) {
             let (one, two) = text.as_bytes().split_at(cut.min(text.len()));
-            let mut number = Number::default();
+            let mut number = Integer::default();
             number.on_bytes(one);
             number.on_bytes(two);
             proptest::prop_assert_eq!(number.value(), text.trim_ascii().parse().ok());

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use http1::Status;
 
-use crate::request::BufferGuard;
-use crate::request::Inputs;
-use crate::response::RenderedResponse;
-use crate::routes::dataset::Dataset;
+use crate::request::{BufferGuard, Inputs};
+use crate::response::{RenderedResponse, Response};
 use crate::routes::query::Query;
-use crate::site::{Response, Site};
+use crate::routes::{Dataset, Handler};
+use crate::site::Site;
 
 /// A request that somebody off the data path answers, with the site that it was made to.
 #[derive(Debug)]
@@ -40,7 +39,16 @@ impl Offload {
 
     /// What is to be done.
     pub fn job_kind(&self) -> JobKind<'_> {
-        self.site.job_kind(self.guard.buffer())
+        let buffer = self.guard.buffer();
+        let route = self.site.route(buffer.route());
+        let inputs = buffer.inputs(route.captures.iter().map(|name| &**name));
+        match &route.handler {
+            Handler::Query(query) => JobKind::Query(query, inputs),
+            Handler::Dataset(dataset) => {
+                JobKind::Compress(Compression { site: &self.site, dataset, inputs })
+            }
+            other => unreachable!("no buffer is filled for {other:?}"),
+        }
     }
 }
 
@@ -61,11 +69,7 @@ pub struct Compression<'a> {
     inputs: Inputs<'a>,
 }
 
-impl<'a> Compression<'a> {
-    pub(crate) fn new(site: &'a Site, dataset: &'a Dataset, inputs: Inputs<'a>) -> Self {
-        Self { site, dataset, inputs }
-    }
-
+impl Compression<'_> {
     /// Renders and compresses: milliseconds for a megabyte.
     pub fn run(&self) -> RenderedResponse {
         let captures = self.inputs.captures().iter().map(|(_, text)| text.as_bytes());

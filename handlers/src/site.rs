@@ -1,103 +1,67 @@
 //! The site: every response the appliance can give, and which of them a request gets.
 //!
-//! Immutable. Built once from a [`SiteConfig`], then shared by all cores; nothing here allocates, locks
-//! or looks at a clock while serving. Read `README.md` for the kinds of routes and what was decided.
+//! Immutable. Compiled once from a [`SiteConfig`](crate::SiteConfig), then shared by all cores; nothing
+//! here allocates, locks or looks at a clock while serving. Read `README.md` for the kinds of routes and
+//! what was decided.
 
-use std::fmt;
 use std::sync::Arc;
 
-use http1::coding::Accepted;
-use http1::{HeadContext, Method, Outcome, Request, Status, Target, Verdict};
+use http1::{HeadContext, Method, Request, Status, Target as RequestTarget, Verdict};
 
-use crate::compile::Tables;
-use crate::config::SiteConfig;
-use crate::error::BuildError;
 use crate::head::HeadWriter;
-use crate::integer::{Number, query_sum};
-use crate::offload::{Compression, JobKind, Offload};
-use crate::request::{BufferGuard, RequestBuffer, RequestBufferPool};
-use crate::response::RenderedResponse;
-use crate::response::{AllowResponses, ErrorResponses};
+use crate::paths::Target;
+use crate::request::{BufferGuard, RequestBufferPool};
+use crate::response::{AllowResponses, Content, ErrorResponses, Response};
+use crate::route::RouteRequest;
 use crate::router::{Hit, PATH_LEN_MAX, Router};
-use crate::routes::dataset::{Dataset, DatasetResponse, Values};
-use crate::routes::files::{File, FileResponse};
-use crate::routes::fixed::Fixed;
 use crate::routes::query::{Bound, Query};
-use crate::source::Bytes;
+use crate::routes::{Dataset, Handler};
 use crate::store::{EntryId, Store};
 use crate::traffic::{RouteKind, RouteName};
+use crate::work::{BodyState, Work};
 
 /// Everything that can be asked for, ready to be sent.
 #[derive(Debug)]
 pub struct Site {
-    store: Store,
-    router: Router,
+    pub(crate) store: Store,
+    pub(crate) router: Router,
     /// What the router finds.
-    resources: Box<[Resource]>,
-    handlers: Box<[Handler]>,
+    pub(crate) resources: Box<[Resource]>,
     /// In the order of the configuration.
-    routes: Box<[Route]>,
+    pub(crate) routes: Box<[Route]>,
     /// What is refused before there is a route.
-    errors: ErrorResponses,
+    pub(crate) errors: ErrorResponses,
     /// What the whole server allows.
-    server: AllowResponses,
+    pub(crate) server: AllowResponses,
 }
 
 /// A path: what answers it, by method.
 #[derive(Debug)]
 pub(crate) struct Resource {
-    /// Index of a handler by method, or [`NONE`].
-    handlers: [u32; Method::ALL.len()],
+    /// By method; none is [`NONE`].
+    targets: [Target; Method::ALL.len()],
     /// For all other methods. None: the path is not there at all.
     allowed: Option<AllowResponses>,
 }
 
-const NONE: u32 = u32::MAX;
+const NONE: Target = Target { route: u32::MAX, item: u32::MAX };
 
 impl Resource {
-    pub(crate) fn new(handlers: &[(Method, u32)], allowed: Option<AllowResponses>) -> Self {
+    pub(crate) fn new(targets: &[(Method, Target)], allowed: Option<AllowResponses>) -> Self {
         let mut by_method = [NONE; Method::ALL.len()];
-        for &(method, handler) in handlers {
-            by_method[method as usize] = handler;
+        for &(method, target) in targets {
+            by_method[method as usize] = target;
         }
-        Self { handlers: by_method, allowed }
+        Self { targets: by_method, allowed }
     }
 
-    fn handler(&self, method: Method) -> Option<usize> {
-        let handler = self.handlers[method as usize];
-        (handler != NONE).then_some(handler as usize)
+    fn target(&self, method: Method) -> Option<Target> {
+        let target = self.targets[method as usize];
+        (target.route != NONE.route).then_some(target)
     }
 }
 
-/// What answers some methods of some paths.
-#[derive(Debug)]
-pub(crate) struct Handler {
-    /// Index of its route.
-    pub(crate) route: u32,
-    /// Of its route.
-    pub(crate) kind: RouteKind,
-    pub(crate) answer: Answer,
-}
-
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Fixed(Fixed),
-    Redirect(EntryId),
-    File(File),
-    /// There is no such file.
-    NoFile,
-    /// `head` is the open head of a number.
-    Sum {
-        head: EntryId,
-    },
-    Count {
-        head: EntryId,
-    },
-    Dataset(Box<Dataset>),
-    Query(Box<Query>),
-}
-
-/// What is known of a route, whatever its kind.
+/// A compiled route.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// As statistics call it.
@@ -107,9 +71,8 @@ pub(crate) struct Route {
     /// Names of the parameters of its path.
     pub(crate) captures: Box<[Box<str>]>,
     pub(crate) errors: ErrorResponses,
-    /// Index of the handler of everything but files.
-    pub(crate) handler: u32,
-    /// Whether a body is written down.
+    pub(crate) handler: Handler,
+    /// Whether a parameter is in the body.
     pub(crate) takes_body: bool,
     /// Routes whose cached responses are dropped after a request to this one.
     pub(crate) invalidates: Box<[usize]>,
@@ -131,90 +94,7 @@ pub(crate) struct Matched {
     pub(crate) kind: RouteKind,
 }
 
-/// What a request accumulates while its body arrives.
-#[derive(Debug)]
-pub struct Work(BodyState);
-
-#[derive(Debug)]
-enum BodyState {
-    /// The sum of the query, and the body as a number.
-    Sum { head: EntryId, query: i128, body: Number },
-    /// Bytes of the body so far.
-    Count { head: EntryId, bytes: u64 },
-    /// Control is to answer.
-    RequestBuffer { guard: BufferGuard, takes_body: bool },
-}
-
-impl Work {
-    /// The next piece of the body.
-    pub(crate) fn on_body(&mut self, piece: &[u8]) {
-        match &mut self.0 {
-            BodyState::Sum { body, .. } => body.on_bytes(piece),
-            BodyState::Count { bytes, .. } => *bytes += piece.len() as u64,
-            BodyState::RequestBuffer { guard, takes_body: true } => guard.buffer_mut().push(piece),
-            BodyState::RequestBuffer { takes_body: false, .. } => {}
-        }
-    }
-}
-
-/// A chosen response.
-#[derive(Clone)]
-pub struct Response(Content);
-
-#[derive(Clone, Debug)]
-enum Content {
-    /// As it stands in the store.
-    Stored(EntryId),
-    /// A part of the stored body that goes with this head.
-    Part { head: EntryId, first: u64, len: u64 },
-    /// A number as text.
-    Number { head: EntryId, value: i128 },
-    /// The body of a data set, of this length.
-    Rows { handler: u32, len: u32, values: Values },
-    /// Made by control.
-    Rendered(Arc<RenderedResponse>),
-}
-
-impl Response {
-    /// A response that was made off the data path. The caller keeps a clone of the `Arc` until it
-    /// holds the only one: what a core drops is never the last.
-    pub fn rendered(rendered: Arc<RenderedResponse>) -> Self {
-        Self(Content::Rendered(rendered))
-    }
-
-    fn stored(id: EntryId) -> Self {
-        Self(Content::Stored(id))
-    }
-}
-
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl Site {
-    /// Checks the configuration, computes what can be computed, asks `memory` once for room of the exact
-    /// size in bytes, and lays every response into it.
-    ///
-    /// # Errors
-    /// If a route or its data are at fault, or the memory is smaller than asked for.
-    pub fn build(
-        config: &SiteConfig,
-        memory: impl FnOnce(usize) -> Box<dyn Bytes>,
-    ) -> Result<Self, BuildError> {
-        let tables = Tables::plan(config)?;
-        Ok(Self {
-            store: tables.store.build(memory)?,
-            router: tables.router,
-            resources: tables.resources.into(),
-            handlers: tables.handlers.into(),
-            routes: tables.routes.into(),
-            errors: tables.errors,
-            server: tables.server,
-        })
-    }
-
     /// All queries with the indices of their routes.
     pub fn queries(&self) -> impl Iterator<Item = (usize, &Query)> {
         (0..self.routes.len()).filter_map(|route| Some((route, self.query(route)?)))
@@ -222,8 +102,8 @@ impl Site {
 
     /// The query of the route with this index, if it is one.
     pub fn query(&self, route: usize) -> Option<&Query> {
-        match &self.handlers[self.routes[route].handler as usize].answer {
-            Answer::Query(query) => Some(query),
+        match &self.routes[route].handler {
+            Handler::Query(query) => Some(query),
             _ => None,
         }
     }
@@ -254,15 +134,9 @@ impl Site {
         Response::stored(self.routes[route].errors.of(status))
     }
 
-    /// What a buffer asks for.
-    pub(crate) fn job_kind<'a>(&'a self, buffer: &'a RequestBuffer) -> JobKind<'a> {
-        let route = &self.routes[buffer.route()];
-        let inputs = buffer.inputs(route.captures.iter().map(|name| &**name));
-        match &self.handlers[route.handler as usize].answer {
-            Answer::Query(query) => JobKind::Query(query, inputs),
-            Answer::Dataset(dataset) => JobKind::Compress(Compression::new(self, dataset, inputs)),
-            other => unreachable!("no buffer is filled for {other:?}"),
-        }
+    /// The route with this index.
+    pub(crate) fn route(&self, route: usize) -> &Route {
+        &self.routes[route]
     }
 
     /// The text of the items of a data set.
@@ -293,8 +167,8 @@ impl Site {
         matched: &mut Matched,
     ) -> Verdict<Work, Response> {
         let (path, query) = match request.target() {
-            Target::Path { path, query } => (path, query.unwrap_or_default()),
-            Target::Asterisk => {
+            RequestTarget::Path { path, query } => (path, query.unwrap_or_default()),
+            RequestTarget::Asterisk => {
                 return Verdict::Reply(Response::stored(self.server.other_method(Method::Options)));
             }
         };
@@ -336,87 +210,38 @@ impl Site {
     ) -> Verdict<Work, Response> {
         let resource = &self.resources[hit.target as usize];
         let method = request.method();
-        let Some(at) = resource.handler(method) else {
+        let Some(Target { route: at, item }) = resource.target(method) else {
             return Verdict::Reply(match resource.allowed {
                 Some(allowed) => Response::stored(allowed.other_method(method)),
                 None => self.refusal(Status::S404),
             });
         };
-        let Handler { route, kind, answer } = &self.handlers[at];
-        let route = *route as usize;
-        *matched = Matched { route, kind: *kind };
-        let refuse = |status| Verdict::Reply(self.error_response_of(route, status));
-        let gather = |gathering| Verdict::Read(Work(gathering));
-        Verdict::Reply(Response(match answer {
-            Answer::Fixed(fixed) => Content::Stored(fixed.serve(request)),
-            Answer::Redirect(id) => Content::Stored(*id),
-            Answer::NoFile => return refuse(Status::S404),
-            Answer::File(file) => match file.serve(request) {
-                FileResponse::Stored(id) => Content::Stored(id),
-                FileResponse::Part { head, first, len } => Content::Part { head, first, len },
-                FileResponse::Failed => return refuse(Status::S412),
-            },
-            &Answer::Sum { head } if method == Method::Post => {
-                let (query, body) = (query_sum(query), Number::default());
-                return gather(BodyState::Sum { head, query, body });
-            }
-            &Answer::Sum { head } => Content::Number { head, value: query_sum(query) },
-            &Answer::Count { head } => return gather(BodyState::Count { head, bytes: 0 }),
-            Answer::Dataset(dataset) => {
-                match dataset.serve(hit.captures.of(plain), query, request) {
-                    Ok(DatasetResponse::Stored(id)) => Content::Stored(id),
-                    Ok(DatasetResponse::Rendered { values, len }) => {
-                        let handler = u32::try_from(at).expect("fewer than 2^32 handlers");
-                        Content::Rows { handler, len, values }
-                    }
-                    Ok(DatasetResponse::Offload) => {
-                        return self.write_down(route, hit, plain, query, request, buffers);
-                    }
-                    Err(status) => return refuse(status),
-                }
-            }
-            Answer::Query(_) => return self.write_down(route, hit, plain, query, request, buffers),
-        }))
+        let route = &self.routes[at as usize];
+        *matched = Matched { route: at as usize, kind: route.kind };
+        route.handler.serve(&RouteRequest {
+            request,
+            path: plain,
+            query,
+            captures: &hit.captures,
+            route: at,
+            item,
+            errors: route.errors,
+            takes_body: route.takes_body,
+            buffers,
+        })
     }
 
-    /// Fills a buffer for control.
-    fn write_down(
-        &self,
-        route: usize,
-        hit: &Hit,
-        plain: &[u8],
-        query: &[u8],
-        request: &Request<'_>,
-        buffers: &Arc<RequestBufferPool>,
-    ) -> Verdict<Work, Response> {
-        if hit.captures.of(plain).any(|capture| str::from_utf8(capture).is_err()) {
-            return Verdict::Reply(self.error_response_of(route, Status::S404));
-        }
-        let Some(mut guard) = buffers.acquire() else {
-            return Verdict::Reply(self.error_response_of(route, Status::S503));
-        };
-        let accepted = Accepted::from_values(request.fields("accept-encoding"));
-        guard.buffer_mut().begin(route, hit.captures.of(plain), query, accepted);
-        //= RFC 9110 9.3.1: content received in a GET request has no generally defined semantics.
-        let is_read = matches!(request.method(), Method::Get | Method::Head);
-        let takes_body = self.routes[route].takes_body && !is_read;
-        Verdict::Read(Work(BodyState::RequestBuffer { guard, takes_body }))
-    }
-
-    pub(crate) fn finish(self: &Arc<Self>, work: Work) -> Outcome<Response, Offload> {
-        Outcome::Reply(Response(match work.0 {
+    /// The response once the body is complete; or the buffer, if control is to make it.
+    pub(crate) fn finish(&self, work: Work) -> Result<Response, BufferGuard> {
+        Ok(Response(match work.0 {
             BodyState::Sum { head, query, body } => {
                 Content::Number { head, value: query + i128::from(body.value().unwrap_or(0)) }
             }
             BodyState::Count { head, bytes } => Content::Number { head, value: i128::from(bytes) },
-            BodyState::RequestBuffer { guard, .. } if guard.buffer().overflows() => {
-                return Outcome::Reply(
-                    self.error_response_of(guard.buffer().route(), Status::S413),
-                );
+            BodyState::Buffer { guard, .. } if guard.buffer().overflows() => {
+                return Ok(self.error_response_of(guard.buffer().route(), Status::S413));
             }
-            BodyState::RequestBuffer { guard, .. } => {
-                return Outcome::Ask(Offload::new(Arc::clone(self), guard));
-            }
+            BodyState::Buffer { guard, .. } => return Err(guard),
         }))
     }
 
@@ -473,17 +298,17 @@ impl Site {
             Content::Number { value, .. } => {
                 copy(&itoa::Buffer::new().format(*value).as_bytes()[at..], out)
             }
-            Content::Rows { handler, len, values } => {
-                let dataset = self.dataset(*handler);
+            Content::Rows { route, len, values } => {
+                let dataset = self.dataset(*route);
                 dataset.render(self.text_of(dataset), *values, *len, at, out)
             }
             Content::Rendered(rendered) => copy(&rendered.body()[at..], out),
         }
     }
 
-    fn dataset(&self, handler: u32) -> &Dataset {
-        match &self.handlers[handler as usize].answer {
-            Answer::Dataset(dataset) => dataset,
+    fn dataset(&self, route: u32) -> &Dataset {
+        match &self.routes[route as usize].handler {
+            Handler::Dataset(dataset) => dataset,
             other => unreachable!("no rows are rendered of {other:?}"),
         }
     }
@@ -493,7 +318,7 @@ impl Site {
         match choice {
             Content::Stored(id) | Content::Part { head: id, .. } => *id,
             Content::Number { head, .. } => *head,
-            Content::Rows { handler, .. } => self.dataset(*handler).rendered(),
+            Content::Rows { route, .. } => self.dataset(*route).rendered(),
             Content::Rendered(_) => unreachable!("it brings its own head"),
         }
     }

@@ -6,8 +6,10 @@ use http1::{Class, HeadContext, Outcome, Request, Service, Status, Verdict};
 
 use crate::offload::Offload;
 use crate::request::RequestBufferPool;
-use crate::site::{Response, Site, Work};
+use crate::response::Response;
+use crate::site::Site;
 use crate::traffic::Traffic;
+use crate::work::Work;
 
 /// A site as a worker has it. Control makes one for each worker and each reload, and keeps a clone
 /// of the `Arc` it lends, so that the worker never frees it.
@@ -59,7 +61,10 @@ impl Service for SiteHandle {
     }
 
     fn finish(&self, work: Work) -> Outcome<Response, Offload> {
-        Site::finish(&self.site, work)
+        match self.site.finish(work) {
+            Ok(response) => Outcome::Reply(response),
+            Err(guard) => Outcome::Ask(Offload::new(Arc::clone(&self.site), guard)),
+        }
     }
 
     fn refuse(&self, status: Status) -> Response {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::queue::ArrayQueue;
 use http1::coding::Accepted;
 
-use crate::request::{CAPTURES_MAX, Inputs};
+use super::inputs::{CAPTURES_MAX, Inputs};
 
 /// The buffers of a process.
 pub struct RequestBufferPool {

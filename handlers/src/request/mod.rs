@@ -3,6 +3,6 @@
 mod buffer;
 mod inputs;
 
+pub(crate) use buffer::BufferGuard;
 pub use buffer::RequestBufferPool;
-pub(crate) use buffer::{BufferGuard, RequestBuffer};
 pub use inputs::{CAPTURES_MAX, Inputs};

@@ -8,67 +8,112 @@ use std::borrow::Cow;
 
 use http1::coding::{Accepted, Coding};
 use http1::range::{Range, if_range_holds};
-use http1::{HttpDate, Method, Request, Status, etag, parse_http_date};
+use http1::{HttpDate, Method, Request, Status, Verdict, etag, parse_http_date};
 
-use crate::coding::{Mismatch, best, brotli_matches, chosen, gzip_matches, offers};
-use crate::config::{Compress, RouteConfig};
-use crate::error::{BuildError, PlanError};
-use crate::fault::Fault;
+use crate::coding::{Mismatch, best, brotli_matches, chosen, gzip_matches, offers, tag_ending};
+use crate::config::{Compress, FilesConfig};
+use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};
 use crate::hash::hash;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::media::{is_compressible, media_type};
-use crate::response::TEXT;
+use crate::methods::Methods;
+use crate::response::{Content, Response, TEXT};
+use crate::route::{RouteContext, RouteHandler, RouteRequest};
 use crate::router::PATH_LEN_MAX;
-use crate::routes::fixed::tag_ending;
 use crate::source::SourceFile;
 use crate::store::{Body, EntryId, StoreBuilder};
+use crate::traffic::RouteKind;
+use crate::work::Work;
+
+/// A route of files.
+#[derive(Debug)]
+pub(crate) struct Files(Box<[File]>);
+
+impl RouteHandler for Files {
+    type Config = FilesConfig;
+
+    const NAME: &'static str = "a route of files";
+    const METHODS: Methods = Methods::GET;
+    const HAS_OWN_PATH: bool = false;
+
+    fn kind(_: &FilesConfig) -> RouteKind {
+        RouteKind::Files
+    }
+
+    fn own_fields(config: &FilesConfig) -> Vec<&str> {
+        let always = ["accept-ranges", "etag", "last-modified", "x-content-type-options"];
+        config.cache_control.iter().map(|_| "cache-control").chain(always).collect()
+    }
+
+    fn compile<'c>(
+        config: &'c FilesConfig,
+        route: &mut RouteContext<'c, '_>,
+        store: &mut StoreBuilder<'c>,
+    ) -> Result<Self, RouteErrorKind> {
+        let options = Options::check(config, route)?;
+        for (at, source) in config.files.iter().enumerate() {
+            let path = path(&route.config.path, source)?;
+            route.add_path(&path, at)?;
+            let index = config.index.as_deref();
+            if let Some(directory) = index.and_then(|index| directory(&path, index)) {
+                route.add_path(directory, at)?;
+            }
+        }
+        let files = config.files.iter().map(|source| File::compile(source, &options, store));
+        Ok(Self(files.collect::<Result<_, _>>()?))
+    }
+
+    #[inline]
+    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+        match self.0.get(request.item as usize) {
+            Some(file) => file.serve(request),
+            None => request.refuse(Status::S404),
+        }
+    }
+}
 
 /// What holds for all files of a route.
 #[derive(Debug)]
-pub(crate) struct Manner<'a> {
+struct Options<'a> {
     /// Codings that are made where there is no sibling.
     made: Box<[Coding]>,
     cache_control: Option<&'a str>,
-    fields: Fields,
+    fields: &'a Fields,
 }
 
-impl<'a> Manner<'a> {
-    /// Checks a route of files.
-    pub(crate) fn new(
-        plan: &RouteConfig,
-        index: Option<&str>,
-        cache_control: Option<&'a str>,
-        fields: &Fields,
-    ) -> Result<Self, Fault> {
-        if !plan.below {
+impl<'a> Options<'a> {
+    fn check(config: &'a FilesConfig, route: &RouteContext<'_, 'a>) -> Result<Self, SettingError> {
+        if !route.config.below {
             let fix = "let the path end in a slash: /static/";
             let problem = "files are what is below a path";
-            return Err(Fault::new("path", &plan.path, problem, fix));
+            return Err(SettingError::new("path", &route.config.path, problem, fix));
         }
+        let index = config.index.as_deref();
         if let Some(name) = index.filter(|name| name.is_empty() || name.contains('/')) {
             let problem = "this is no name of a file";
-            return Err(Fault::new("index", name, problem, "write one, such as index.html"));
+            return Err(SettingError::new("index", name, problem, "write one, such as index.html"));
         }
+        let cache_control = config.cache_control.as_deref();
         if let Some(value) = cache_control.filter(|value| !is_field_value(value)) {
             let problem = "the value is no field value";
-            return Err(Fault::new("cache_control", value, problem, FIELD_VALUE_FIX));
+            return Err(SettingError::new("cache_control", value, problem, FIELD_VALUE_FIX));
         }
-        let made = match &plan.compress {
+        let made = match &route.config.compress {
             Compress::Off => Box::default(),
             Compress::Precomputed(codings) => offers(codings)?,
             Compress::PerRequest(_) => {
-                let problem = "a file is the same for every request";
-                return Err(Fault::new("compress", "per-request", problem, "write precomputed"));
+                let (problem, fix) = ("a file is the same for every request", "write precomputed");
+                return Err(SettingError::new("compress", "per-request", problem, fix));
             }
         };
-        Ok(Self { made, cache_control, fields: fields.clone() })
+        Ok(Self { made, cache_control, fields: route.fields })
     }
 }
 
 /// A static file in all its variants.
 #[derive(Debug)]
-pub(crate) struct File {
+struct File {
     variants: Box<[Variant]>,
     /// Codings of the variants, in their order: the preference among equals. Identity is one.
     offers: Box<[Coding]>,
@@ -85,47 +130,19 @@ struct Variant {
     len: u64,
 }
 
-/// How a request for a file is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileResponse {
-    /// As it stands in the store.
-    Stored(EntryId),
-    /// A part of the body that goes with this head.
-    Part {
-        /// A 206 head.
-        head: EntryId,
-        /// Offset of the first byte.
-        first: u64,
-        /// Bytes.
-        len: u64,
-    },
-    /// A precondition failed: 412.
-    Failed,
-}
-
-/// What the preconditions and the range of a request come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Whole,
-    NotModified,
-    Part { first: u64, len: u64 },
-    Unsatisfiable,
-    Failed,
-}
-
 impl File {
-    /// Checks a file and plans its responses.
-    pub(crate) fn plan<'m>(
+    /// Checks a file and adds its responses.
+    fn compile<'m>(
         source: &'m SourceFile,
-        manner: &Manner<'_>,
+        options: &Options<'_>,
         store: &mut StoreBuilder<'m>,
-    ) -> Result<Self, PlanError> {
+    ) -> Result<Self, RouteErrorKind> {
         check_siblings(source)?;
         let mut coded: Vec<(Coding, Cow<'m, [u8]>)> = Vec::new();
         for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
             if let Some(bytes) = sibling {
                 coded.push((coding, bytes.into()));
-            } else if manner.made.contains(&coding) && is_compressible(media_type(&source.name)) {
+            } else if options.made.contains(&coding) && is_compressible(media_type(&source.name)) {
                 let bytes = best(coding, &source.bytes);
                 if bytes.len() < source.bytes.len() {
                     coded.push((coding, bytes.into()));
@@ -134,12 +151,12 @@ impl File {
         }
         let is_coded = !coded.is_empty();
         coded.push((Coding::Identity, source.bytes.as_slice().into()));
-        let rank = |coding| manner.made.iter().position(|&made| made == coding);
-        coded.sort_by_key(|&(coding, _)| rank(coding).unwrap_or(manner.made.len()));
+        let rank = |coding| options.made.iter().position(|&made| made == coding);
+        coded.sort_by_key(|&(coding, _)| rank(coding).unwrap_or(options.made.len()));
         let mut variants = Vec::new();
         let mut offers = Vec::new();
         for (coding, bytes) in coded {
-            variants.push(plan_variant(source, coding, bytes, is_coded, manner, store)?);
+            variants.push(add_variant(source, coding, bytes, is_coded, options, store)?);
             offers.push(coding);
         }
         Ok(Self {
@@ -150,60 +167,75 @@ impl File {
     }
 
     /// The response to a GET or HEAD request for this file.
-    pub(crate) fn serve(&self, request: &Request<'_>) -> FileResponse {
+    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
         let coding = match self.offers.len() {
             1 => Coding::Identity,
-            _ => chosen(Accepted::from_values(request.fields("accept-encoding")), &self.offers),
+            _ => {
+                let values = request.request.fields("accept-encoding");
+                chosen(Accepted::from_values(values), &self.offers)
+            }
         };
         let at = self.offers.iter().position(|&offer| offer == coding);
         let variant = &self.variants[at.expect("identity is offered")];
-        match self.evaluate(variant, request) {
-            Outcome::Whole => FileResponse::Stored(variant.first),
-            Outcome::NotModified => FileResponse::Stored(variant.first.plus(NOT_MODIFIED)),
-            Outcome::Part { first, len } => {
-                FileResponse::Part { head: variant.first.plus(PARTIAL), first, len }
+        let stored = |id| Verdict::Reply(Response::stored(id));
+        match self.check_preconditions(variant, request.request) {
+            Preconditions::Failed => return request.refuse(Status::S412),
+            Preconditions::NotModified => return stored(variant.first.plus(NOT_MODIFIED)),
+            Preconditions::Hold => {}
+        }
+        match self.range(variant, request.request) {
+            Range::Whole => stored(variant.first),
+            Range::Part { first, last } => {
+                let (head, len) = (variant.first.plus(PARTIAL), last - first + 1);
+                Verdict::Reply(Response(Content::Part { head, first, len }))
             }
-            Outcome::Unsatisfiable => FileResponse::Stored(variant.first.plus(UNSATISFIABLE)),
-            Outcome::Failed => FileResponse::Failed,
+            Range::Unsatisfiable => stored(variant.first.plus(UNSATISFIABLE)),
         }
     }
 
-    /// Preconditions in the order of RFC 9110 13.2.2.
-    fn evaluate(&self, variant: &Variant, request: &Request<'_>) -> Outcome {
+    /// In the order of RFC 9110 13.2.2.
+    fn check_preconditions(&self, variant: &Variant, request: &Request<'_>) -> Preconditions {
         let tag = variant.tag.as_bytes();
         let date = |name: &str| request.field(name).and_then(parse_http_date);
         if request.field("if-match").is_some() {
             if !etag::any_strong(request.fields("if-match"), tag) {
-                return Outcome::Failed;
+                return Preconditions::Failed;
             }
         } else if date("if-unmodified-since").is_some_and(|since| self.modified > since) {
-            return Outcome::Failed;
+            return Preconditions::Failed;
         }
         if request.field("if-none-match").is_some() {
             if etag::any_weak(request.fields("if-none-match"), tag) {
-                return Outcome::NotModified;
+                return Preconditions::NotModified;
             }
         } else if date("if-modified-since").is_some_and(|since| self.modified <= since) {
-            return Outcome::NotModified;
+            return Preconditions::NotModified;
         }
+        Preconditions::Hold
+    }
+
+    fn range(&self, variant: &Variant, request: &Request<'_>) -> Range {
         //= RFC 9110 14.2: a server MUST ignore Range in a request with a method other than GET.
         let range = request.field("range").filter(|_| request.method() == Method::Get);
+        let tag = variant.tag.as_bytes();
         let holds = |value: &[u8]| if_range_holds(value, tag, Some(self.modified));
         let range = range.filter(|_| request.field("if-range").is_none_or(holds));
-        match range.map_or(Range::Whole, |value| Range::parse(value, variant.len)) {
-            Range::Whole => Outcome::Whole,
-            Range::Part { first, last } => Outcome::Part { first, len: last - first + 1 },
-            Range::Unsatisfiable => Outcome::Unsatisfiable,
-        }
+        range.map_or(Range::Whole, |value| Range::parse(value, variant.len))
     }
 }
 
-fn plan_variant<'m>(
+enum Preconditions {
+    Hold,
+    NotModified,
+    Failed,
+}
+
+fn add_variant<'m>(
     source: &SourceFile,
     coding: Coding,
     bytes: Cow<'m, [u8]>,
     is_coded: bool,
-    manner: &Manner<'_>,
+    options: &Options<'_>,
     store: &mut StoreBuilder<'m>,
 ) -> Result<Variant, HeadTooLong> {
     //= RFC 9110 8.8.3.3: a strong tag is that of the bytes transferred; no two codings share one.
@@ -215,9 +247,9 @@ fn plan_variant<'m>(
         HeadTemplate::new(status)
             .field("ETag", &tag)
             .field("Last-Modified", modified.as_bytes().escape_ascii())
-            .maybe("Cache-Control", manner.cache_control)
+            .maybe("Cache-Control", options.cache_control)
             .maybe("Vary", vary)
-            .fields(&manner.fields)
+            .fields(options.fields)
     };
     let content = |status| {
         head(status)
@@ -233,7 +265,7 @@ fn plan_variant<'m>(
     let unsatisfiable = HeadTemplate::new(Status::S416)
         .field("Content-Range", format_args!("bytes */{len}"))
         .maybe("Vary", vary)
-        .fields(&manner.fields)
+        .fields(options.fields)
         .field("Content-Type", TEXT)
         .field("Content-Length", excuse.len());
     let unsatisfiable = store.add(unsatisfiable, Body::Own(excuse.as_bytes().into()))?;
@@ -244,10 +276,10 @@ fn plan_variant<'m>(
 }
 
 /// The path of a file below `directory`, which ends in a slash; escapes decoded.
-pub(crate) fn path(directory: &str, source: &SourceFile) -> Result<String, BuildError> {
+fn path(directory: &str, source: &SourceFile) -> Result<String, RouteErrorKind> {
     let name = source.name.as_str();
     let fault = |expected: &'static str, found: &str| {
-        Err(BuildError::FileName { name: name.into(), expected, found: found.into() })
+        Err(RouteErrorKind::FileName { name: name.into(), expected, found: found.into() })
     };
     let path = format!("{directory}{name}");
     if path.len() > PATH_LEN_MAX {
@@ -266,11 +298,11 @@ pub(crate) fn path(directory: &str, source: &SourceFile) -> Result<String, Build
 }
 
 /// The path of the directory that this file stands for, if it is called `index`.
-pub(crate) fn directory<'p>(path: &'p str, index: &str) -> Option<&'p str> {
+fn directory<'p>(path: &'p str, index: &str) -> Option<&'p str> {
     path.strip_suffix(index).filter(|directory| directory.ends_with('/'))
 }
 
-fn check_siblings(source: &SourceFile) -> Result<(), BuildError> {
+fn check_siblings(source: &SourceFile) -> Result<(), RouteErrorKind> {
     let check = |coding: &'static str, result: Option<Result<(), Mismatch>>| {
         let found = match result {
             None | Some(Ok(())) => return Ok(()),
@@ -278,7 +310,7 @@ fn check_siblings(source: &SourceFile) -> Result<(), BuildError> {
             Some(Err(Mismatch::At(at))) => format!("a difference at byte {at}"),
         };
         let expected = "unpack to the same bytes";
-        Err(BuildError::Sibling { name: source.name.clone(), coding, expected, found })
+        Err(RouteErrorKind::Sibling { name: source.name.clone(), coding, expected, found })
     };
     check(".br", source.brotli.as_ref().map(|coded| brotli_matches(coded, &source.bytes)))?;
     check(".gz", source.gzip.as_ref().map(|coded| gzip_matches(coded, &source.bytes)))

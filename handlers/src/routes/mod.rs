@@ -1,6 +1,96 @@
-//! The kinds of routes, one file or folder each.
+//! The kinds of routes, one file or folder each. A new kind is a module, its variant of
+//! [`Kind`](crate::config::Kind), and a line of [`kinds`].
 
-pub(crate) mod dataset;
-pub(crate) mod files;
-pub(crate) mod fixed;
+mod count;
+mod dataset;
+mod files;
+mod fixed;
 pub mod query;
+mod redirect;
+mod sum;
+
+use http1::Verdict;
+
+use crate::config::{Kind, Parameter, RouteConfig};
+use crate::error::RouteErrorKind;
+use crate::methods::Methods;
+use crate::response::Response;
+use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::store::StoreBuilder;
+use crate::traffic::RouteKind;
+use crate::work::Work;
+use count::Count;
+pub(crate) use dataset::Dataset;
+use files::Files;
+use fixed::Fixed;
+use query::Query;
+use redirect::Redirect;
+use sum::Sum;
+
+/// What is known of a route before it is compiled.
+pub(crate) struct KindInfo<'c> {
+    pub(crate) name: &'static str,
+    pub(crate) methods: Methods,
+    pub(crate) has_own_path: bool,
+    pub(crate) kind: RouteKind,
+    pub(crate) parameters: Option<&'c [Parameter]>,
+    pub(crate) own_fields: Vec<&'c str>,
+}
+
+impl<'c> KindInfo<'c> {
+    fn of<H: RouteHandler>(config: &'c H::Config) -> Self {
+        Self {
+            name: H::NAME,
+            methods: H::METHODS,
+            has_own_path: H::HAS_OWN_PATH,
+            kind: H::kind(config),
+            parameters: H::parameters(config),
+            own_fields: H::own_fields(config),
+        }
+    }
+}
+
+/// One line a kind: its name, what it is compiled to, and where its configuration is.
+macro_rules! kinds {
+    ($($kind:ident($handler:ty): $pattern:pat => $config:expr,)*) => {
+        /// A compiled route of any kind.
+        #[derive(Debug)]
+        pub(crate) enum Handler {
+            $($kind($handler),)*
+        }
+
+        impl Handler {
+            pub(crate) fn info(config: &RouteConfig) -> KindInfo<'_> {
+                match &config.kind {
+                    $($pattern => KindInfo::of::<$handler>($config),)*
+                }
+            }
+
+            pub(crate) fn compile<'c>(
+                route: &mut RouteContext<'c, '_>,
+                store: &mut StoreBuilder<'c>,
+            ) -> Result<Self, RouteErrorKind> {
+                match &route.config.kind {
+                    $($pattern => <$handler>::compile($config, route, store).map(Self::$kind),)*
+                }
+            }
+
+            #[inline]
+            pub(crate) fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+                match self {
+                    $(Self::$kind(handler) => handler.serve(request),)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Fixed(Fixed): Kind::Fixed(config) => config,
+    Files(Files): Kind::Files(config) => config,
+    Redirect(Redirect): Kind::Redirect(config) => config,
+    Dataset(Box<Dataset>): Kind::Dataset(config) => config,
+    Sum(Sum): Kind::Sum => &(),
+    Count(Count): Kind::Count => &(),
+    Query(Box<Query>): Kind::Query(config) => config,
+}

@@ -13,7 +13,7 @@ use super::json::{is_number, json_text};
 use super::number::{Whole, decimal};
 use super::pairs;
 use super::words::shown;
-use crate::fault::Fault;
+use crate::error::SettingError;
 
 /// A parameter, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,31 +47,37 @@ pub(crate) struct InvalidValue;
 
 impl Rule {
     /// Checks a parameter of the route at `path`.
-    pub(crate) fn compile(parameter: &Parameter, path: &str) -> Result<Self, Fault> {
+    pub(crate) fn compile(parameter: &Parameter, path: &str) -> Result<Self, SettingError> {
         let Parameter { name, from, kind, default, bounds, outside } = parameter;
         let key = |key: &str| format!("parameters.{name}{key}");
         if name.is_empty() {
             let fix = "call it as the request does";
-            return Err(Fault::new("parameters", "\"\"", "a parameter has no name", fix));
+            return Err(SettingError::new("parameters", "\"\"", "a parameter has no name", fix));
         }
         if *from == Source::Path {
             if !segments(path).any(|segment| segment == name) {
                 let problem = format!("the path {path} has no segment {{{name}}}");
                 let fix = "write it into the path, or take it from query or body";
-                return Err(Fault::new(key(".from"), "path", problem, fix));
+                return Err(SettingError::new(key(".from"), "path", problem, fix));
             }
             if let Some(default) = default {
                 let problem = "a segment of the path is never missing";
-                return Err(Fault::new(key(".default"), display(default), problem, "take it away"));
+                return Err(SettingError::new(
+                    key(".default"),
+                    display(default),
+                    problem,
+                    "take it away",
+                ));
             }
         }
         let wanted = Constraint::compile(*kind, *bounds).map_err(|(problem, fix)| {
             let (least, greatest) = bounds.unwrap_or_default();
-            Fault::new(key(".bounds"), format!("[{least}, {greatest}]"), problem, fix)
+            SettingError::new(key(".bounds"), format!("[{least}, {greatest}]"), problem, fix)
         })?;
         if *outside == Outside::Clamp {
             let is_number = matches!(kind, ValueKind::Integer | ValueKind::Number);
-            let fault = |problem, fix| Err(Fault::new(key(".outside"), "clamp", problem, fix));
+            let fault =
+                |problem, fix| Err(SettingError::new(key(".outside"), "clamp", problem, fix));
             if !is_number {
                 return fault("only integers and numbers are clamped", "take it away");
             }
@@ -82,7 +88,12 @@ impl Rule {
         let default = match default {
             Some(value) => Some(wanted.default(value).ok_or_else(|| {
                 let problem = format!("it is not what the parameter takes: {wanted}");
-                Fault::new(key(".default"), display(value), problem, "give one that is, or none")
+                SettingError::new(
+                    key(".default"),
+                    display(value),
+                    problem,
+                    "give one that is, or none",
+                )
             })?),
             None => None,
         };
@@ -551,7 +562,7 @@ mod tests {
                 "parameters.m.default null: it is not what the parameter takes: true or false",
             ),
         ] {
-            let Fault { key, value, problem, fix } =
+            let SettingError { key, value, problem, fix } =
                 Rule::compile(&parameter, "/a/{m}/{n}").expect_err(want);
             assert_eq!(format!("{key} {value}: {problem}"), want);
             assert!(!fix.is_empty());

@@ -8,7 +8,7 @@
 use serde_json::value::RawValue;
 
 use super::words::{nearest, shown};
-use crate::fault::Fault;
+use crate::error::SettingError;
 
 /// A part of a compiled template. Two literals never stand side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,9 +202,9 @@ pub(crate) struct TemplateError {
 
 impl TemplateError {
     /// The fault of the template under `key`.
-    pub(crate) fn under(self, key: &str) -> Fault {
+    pub(crate) fn under(self, key: &str) -> SettingError {
         let Self { line, column, found, problem, fix } = self;
-        Fault::new(key, found, format!("line {line}, column {column}: {problem}"), fix)
+        SettingError::new(key, found, format!("line {line}, column {column}: {problem}"), fix)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Blueprints that cannot be a site, and memory that cannot hold one.
 
 use handlers::config::{
-    Compress, DatasetConfig, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source, Value,
-    ValueKind,
+    Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter, QueryConfig,
+    RedirectConfig, RouteConfig, Source, Value, ValueKind,
 };
-use handlers::{BuildError, Bytes, Methods, Site, SiteConfig, SiteHandle, SourceFile};
+use handlers::{
+    BuildError, Bytes, Methods, RouteError, RouteErrorKind, SettingError, Site, SiteConfig,
+    SiteHandle, SourceFile,
+};
 use http1::coding::Coding;
 use http1::{Method, Status};
 
@@ -16,15 +19,25 @@ fn vec_of(size: usize) -> Box<dyn Bytes> {
     Box::new(vec![0_u8; size])
 }
 
-fn fault(config: &SiteConfig) -> BuildError {
-    Site::build(config, vec_of).expect_err("an unsound config")
+fn fault(config: &SiteConfig) -> RouteError {
+    let mut errors = faults(config);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.remove(0)
+}
+
+fn faults(config: &SiteConfig) -> Vec<RouteError> {
+    match Site::build(config, vec_of).expect_err("an unsound configuration") {
+        BuildError::Routes(errors) => errors,
+        memory @ BuildError::Memory { .. } => panic!("{memory}"),
+    }
 }
 
 /// Key, value and problem of the last of these routes.
 fn told(configs: impl IntoIterator<Item = RouteConfig>) -> (String, String, String) {
     let config = routes(configs);
-    match fault(&config) {
-        BuildError::Route { route, key, value, problem, fix } => {
+    let RouteError { route, kind } = fault(&config);
+    match kind {
+        RouteErrorKind::Setting(SettingError { key, value, problem, fix }) => {
             assert_eq!(route, config.routes.len() - 1, "{problem}");
             assert!(!fix.is_empty(), "{problem}");
             (key, value, problem)
@@ -142,6 +155,33 @@ fn the_message_of_a_route_says_everything() {
 }
 
 #[test]
+fn all_wrong_routes_are_found_at_once() {
+    let errors = faults(&routes([
+        route("/ok", fixed("ok")),
+        route("a", fixed("ok")),
+        route("/d", Kind::Dataset(all_items(data("{}")))),
+        route("/d", Kind::Sum),
+        RouteConfig { headers: vec![("X".into(), "x".repeat(1024))], ..route("/e", fixed("ok")) },
+        route("/q", Kind::Query(Box::new(QueryConfig { row: "[".into(), ..one_row(vec![]) }))),
+    ]));
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let (query, texts) = texts.split_last().expect("some");
+    assert!(query.starts_with("route 5: row = the end: line 1, column 2: expected"), "{query}");
+    assert_eq!(
+        texts,
+        [
+            "route 1: path = a: does not begin with a slash; write /NAME",
+            "/data/dataset.json: expected an array of items, found {}",
+            "route 3: path = /d: GET /d is answered by another route already (number 3); \
+             leave one of them out, or let their methods differ",
+            "route 4: headers = : an answer has a head of 1180 bytes, 1024 at most fit; \
+             shorten or leave out some fields",
+        ]
+    );
+    assert_eq!(errors.iter().map(|error| error.route).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn paths_do_not_collide() {
     let put = |plan| RouteConfig { methods: Methods::NONE.with(Method::Put), ..plan };
     for (one, other, problem) in [
@@ -240,7 +280,7 @@ fn extra_fields_are_fields_and_not_our_own() {
         let (key, found, told) = told([with(fixed("ok"), name, value)]);
         assert_eq!((&*key, &*found, &*told), (&*format!("headers.{name}"), value, problem));
     }
-    let location = Kind::Redirect { status: Status::S301, location: "/".into() };
+    let location = Kind::Redirect(RedirectConfig { status: Status::S301, location: "/".into() });
     for (kind, name) in [
         (files(vec![]), "cache-control"),
         (files(vec![]), "ETag"),
@@ -260,7 +300,7 @@ fn extra_fields_are_fields_and_not_our_own() {
 fn fixed_bodies_and_redirections_are_sound() {
     let kind = |status, media_type: &str, body: &str, etag: Option<&str>| {
         let (body, etag) = (body.into(), etag.map(Into::into));
-        route("/x", Kind::Fixed { status, media_type: media_type.into(), body, etag })
+        route("/x", Kind::Fixed(FixedConfig { status, media_type: media_type.into(), body, etag }))
     };
     let text = "text/plain";
     for media_type in ["", "text", "text/", "/plain", "te xt/plain", "text/plain\r\nX: y"] {
@@ -280,8 +320,9 @@ fn fixed_bodies_and_redirections_are_sound() {
     check(kind(Status::S405, text, "x", None), "status", "405", "the server says this itself");
     let problem = "an answer of this status has no body";
     check(kind(Status::S204, text, "x", None), "status", "204", problem);
-    let to =
-        |status, location: &str| route("/x", Kind::Redirect { status, location: location.into() });
+    let to = |status, location: &str| {
+        route("/x", Kind::Redirect(RedirectConfig { status, location: location.into() }))
+    };
     for location in ["", "/a b", "/caf\u{e9}", "/a\r\nX: y", "/<x>", "/\"x\""] {
         check(to(Status::S302, location), "to", location, "this is no reference");
     }
@@ -294,7 +335,7 @@ fn files_are_below_a_directory() {
     check(plan, "path", "/s", "files are what is below a path");
     let with = |index: Option<&str>, cache_control: Option<&str>| {
         let (index, cache_control) = (index.map(Into::into), cache_control.map(Into::into));
-        route("/s/", Kind::Files { files: vec![], index, cache_control })
+        route("/s/", Kind::Files(FilesConfig { files: vec![], index, cache_control }))
     };
     check(with(Some("a/b"), None), "index", "a/b", "this is no name of a file");
     check(with(Some(""), None), "index", "", "this is no name of a file");
@@ -309,7 +350,7 @@ fn codings_are_for_bodies_that_have_them() {
     let br = &[Coding::Br];
     let problem = "answers of this kind are too short for it";
     check(coded(Kind::Sum, made(br)), "compress", "", problem);
-    let to = Kind::Redirect { status: Status::S301, location: "/".into() };
+    let to = Kind::Redirect(RedirectConfig { status: Status::S301, location: "/".into() });
     check(coded(to, each(br)), "compress", "", problem);
     let problem = "the body is the same for every request";
     check(coded(fixed("ok"), each(br)), "compress", "per-request", problem);
@@ -425,12 +466,17 @@ fn parameters_of_a_data_set_are_integers_that_matter() {
 }
 
 #[test]
-fn all_routes_are_checked_before_a_body_is_made() {
+fn a_stale_sibling_hides_no_other_error() {
     let stale = SourceFile { gzip: Some(b"no gzip".to_vec()), ..file("a.css", "text") };
-    let stale = route("/s/", files(vec![stale]));
-    let (key, ..) = told([stale.clone(), route("no slash", fixed("ok"))]);
-    assert_eq!(key, "path", "the cheap fault comes first");
-    assert!(matches!(fault(&routes([stale])), BuildError::Sibling { .. }));
+    let errors = faults(&routes([
+        route("/s/", files(vec![stale])),
+        route("no slash", fixed("ok")),
+        route("/s/a.css", fixed("ok")),
+    ]));
+    assert!(matches!(errors[0].kind, RouteErrorKind::Sibling { .. }), "{errors:?}");
+    let texts: Vec<_> = errors[1..].iter().map(ToString::to_string).collect();
+    assert!(texts[0].starts_with("route 1: path = no slash: "), "{texts:?}");
+    assert!(texts[1].starts_with("route 2: path = /s/a.css: GET /s/a.css is "), "{texts:?}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use handlers::config::{
-    CacheConfig, Compress, Database, DatasetConfig, Kind, Outside, Parameter, QueryConfig,
-    RouteConfig, Source, Value, ValueKind,
+    CacheConfig, Compress, Database, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside,
+    Parameter, QueryConfig, RouteConfig, Source, Value, ValueKind,
 };
 use handlers::{Methods, Named, SiteConfig, SourceFile, sample};
 use http1::coding::Coding;
@@ -17,7 +17,7 @@ pub(crate) fn route(path: &str, kind: Kind) -> RouteConfig {
     RouteConfig {
         name: None,
         path: path.into(),
-        below: matches!(kind, Kind::Files { .. }),
+        below: matches!(kind, Kind::Files(_)),
         methods: Methods::GET,
         headers: Vec::new(),
         compress: Compress::Off,
@@ -31,16 +31,20 @@ pub(crate) fn routes(routes: impl IntoIterator<Item = RouteConfig>) -> SiteConfi
 }
 
 pub(crate) fn fixed(body: &str) -> Kind {
-    Kind::Fixed {
+    Kind::Fixed(FixedConfig {
         status: Status::S200,
         media_type: "text/plain".into(),
         body: body.into(),
         etag: None,
-    }
+    })
 }
 
 pub(crate) fn files(files: Vec<SourceFile>) -> Kind {
-    Kind::Files { files, index: None, cache_control: Some("public, max-age=300".into()) }
+    Kind::Files(FilesConfig {
+        files,
+        index: None,
+        cache_control: Some("public, max-age=300".into()),
+    })
 }
 
 /// A file without siblings.
@@ -123,11 +127,13 @@ pub(crate) fn sample_files() -> &'static [SourceFile] {
 /// The routes of deploy/arena.toml.
 pub(crate) fn arena() -> SiteConfig {
     let precomputed = Compress::Precomputed(vec![Coding::Br, Coding::Gzip]);
-    let etag = |body: &str| Kind::Fixed {
-        status: Status::S200,
-        media_type: "text/plain".into(),
-        body: body.into(),
-        etag: Some("AOK".into()),
+    let etag = |body: &str| {
+        Kind::Fixed(FixedConfig {
+            status: Status::S200,
+            media_type: "text/plain".into(),
+            body: body.into(),
+            etag: Some("AOK".into()),
+        })
     };
     let dataset = |path: &str, plan: DatasetConfig| RouteConfig {
         compress: precomputed.clone(),

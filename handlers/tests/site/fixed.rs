@@ -1,7 +1,7 @@
 //! Fixed bodies, redirections, extra fields.
 
 use handlers::Methods;
-use handlers::config::{Compress, Kind, RouteConfig};
+use handlers::config::{Compress, FixedConfig, Kind, RedirectConfig, RouteConfig};
 use http1::coding::Coding;
 use http1::{Method, Status};
 
@@ -11,7 +11,12 @@ use crate::configs::{
 };
 
 fn with_status(status: Status, media_type: &str, body: &str) -> Kind {
-    Kind::Fixed { status, media_type: media_type.into(), body: body.into(), etag: None }
+    Kind::Fixed(FixedConfig {
+        status,
+        media_type: media_type.into(),
+        body: body.into(),
+        etag: None,
+    })
 }
 
 /// RFC 9110 13.1.2, 15.4.5
@@ -61,12 +66,12 @@ fn a_status_and_a_method_may_be_any() {
 #[test]
 fn a_body_is_coded_if_that_makes_it_smaller() {
     let long = "The same words over and over. ".repeat(40);
-    let kind = Kind::Fixed {
+    let kind = Kind::Fixed(FixedConfig {
         status: Status::S200,
         media_type: "text/plain".into(),
         body: long.as_bytes().into(),
         etag: Some("v1".into()),
-    };
+    });
     let coded = |plan| RouteConfig {
         compress: Compress::Precomputed(vec![Coding::Gzip, Coding::Br]),
         ..plan
@@ -94,7 +99,9 @@ fn a_body_is_coded_if_that_makes_it_smaller() {
 /// RFC 9110 15.4
 #[test]
 fn a_redirection_says_where_to() {
-    let redirect = |status, location: &str| Kind::Redirect { status, location: location.into() };
+    let redirect = |status, location: &str| {
+        Kind::Redirect(RedirectConfig { status, location: location.into() })
+    };
     let site = build(&routes([
         route("/old", redirect(Status::S301, "/new/place%20a?b=c#d")),
         RouteConfig {
@@ -125,13 +132,13 @@ fn extra_fields_are_in_every_answer_of_their_route() {
         ],
         ..plan
     };
-    let tagged = Kind::Fixed {
+    let tagged = Kind::Fixed(FixedConfig {
         status: Status::S200,
         media_type: "text/plain".into(),
         body: b"ok".to_vec(),
         etag: Some("t".into()),
-    };
-    let away = Kind::Redirect { status: Status::S302, location: "/".into() };
+    });
+    let away = Kind::Redirect(RedirectConfig { status: Status::S302, location: "/".into() });
     let many = data(r#"[{"price":1,"quantity":2},{"price":3,"quantity":4}]"#);
     let post = Methods::POST;
     let site = build(&routes([

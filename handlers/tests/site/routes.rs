@@ -1,7 +1,7 @@
 //! Every route with every method, and what is no route.
 
 use handlers::Methods;
-use handlers::config::{Kind, RouteConfig};
+use handlers::config::{FilesConfig, Kind, RouteConfig};
 use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Method, Service, Status};
 
 use crate::client::{DATE, NOW, build, exchange, get, one, send, site, split};
@@ -112,7 +112,11 @@ fn an_index_stands_for_its_directory() {
             file("docs/xindex.html", "other"),
         ];
         let cache_control = None;
-        let kind = Kind::Files { files: sources, index: index.map(Into::into), cache_control };
+        let kind = Kind::Files(FilesConfig {
+            files: sources,
+            index: index.map(Into::into),
+            cache_control,
+        });
         build(&routes([route("/", kind)]))
     };
     let site = with_index(Some("index.html"));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use handlers::config::{
-    Compress, DatasetConfig, Kind, Outside, Parameter, RouteConfig, Source, Value, ValueKind,
+    Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter, RouteConfig,
+    Source, Value, ValueKind,
 };
 use handlers::{Methods, RequestBufferPool, Site, SiteConfig, SiteHandle, SourceFile, sample};
 use http1::Status;
@@ -34,12 +35,12 @@ fn route(path: &str, kind: Kind) -> RouteConfig {
 }
 
 fn pipeline() -> Kind {
-    Kind::Fixed {
+    Kind::Fixed(FixedConfig {
         status: Status::S200,
         media_type: "text/plain".into(),
         body: "ok".into(),
         etag: None,
-    }
+    })
 }
 
 fn items() -> DatasetConfig {
@@ -70,5 +71,5 @@ fn file() -> Kind {
         brotli: None,
         gzip: None,
     };
-    Kind::Files { files: vec![file], index: None, cache_control: None }
+    Kind::Files(FilesConfig { files: vec![file], index: None, cache_control: None })
 }

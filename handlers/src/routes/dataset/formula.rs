@@ -1,7 +1,7 @@
 //! A computed field: its name, and the product that makes it.
 
 use crate::config::DatasetConfig;
-use crate::fault::Fault;
+use crate::error::SettingError;
 
 /// A field that is added to each item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +17,11 @@ pub(crate) struct Computed {
 impl Computed {
     /// Reads the computed fields of a data set. A name that a parameter has is the parameter; any
     /// other is a key of the item.
-    pub(crate) fn read(plan: &DatasetConfig) -> Result<Vec<Self>, Fault> {
+    pub(crate) fn read(plan: &DatasetConfig) -> Result<Vec<Self>, SettingError> {
         let mut fields: Vec<Self> = Vec::new();
         for (name, formula) in &plan.computed {
             let fault = |problem: &str, fix: &str| {
-                Err(Fault::new(format!("computed.{name}"), formula, problem, fix))
+                Err(SettingError::new(format!("computed.{name}"), formula, problem, fix))
             };
             if fields.iter().any(|field| field.name == *name) {
                 return fault("the field is computed twice", "leave one out");
@@ -63,7 +63,7 @@ mod tests {
     use crate::config::{Outside, Parameter, Source, ValueKind};
     use crate::source::Named;
 
-    fn read(computed: &[(&str, &str)]) -> Result<Vec<Computed>, Fault> {
+    fn read(computed: &[(&str, &str)]) -> Result<Vec<Computed>, SettingError> {
         let parameter = |name: &str| Parameter {
             name: name.into(),
             from: Source::Query,

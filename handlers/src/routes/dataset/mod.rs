@@ -4,30 +4,32 @@
 //! is built, for every count and the multipliers that are asked for in practice; all others for each
 //! request, off the data path. A body that no request changes is stored whole.
 
-use http1::coding::{Accepted, Coding};
-use http1::{Request, Status};
-
-use crate::coding::{self, chosen, offers};
-use crate::compile::RouteContext;
-use crate::config::{Compress, DatasetConfig};
-use crate::error::{BuildError, PlanError};
-use crate::fault::Fault;
-use crate::head::{HeadTemplate, HeadTooLong};
-use crate::response::RenderedResponse;
-use crate::store::{Body, EntryId, StoreBuilder};
-use crate::values::template::{self, Hole, Piece};
-use formula::Computed;
-use parameters::Parameters;
-pub(crate) use parameters::Values;
-use rows::{Rows, Sink, Whole, Window};
-use stored::{Axis, Stored};
-
 mod formula;
 mod parameters;
 mod read;
 mod rows;
 mod stored;
 mod unit;
+
+use http1::coding::{Accepted, Coding};
+use http1::{Status, Verdict};
+
+use crate::coding::{self, chosen, offers};
+use crate::config::{Compress, DatasetConfig, Parameter};
+use crate::error::{RouteErrorKind, SettingError};
+use crate::fields::Fields;
+use crate::head::{HeadTemplate, HeadTooLong};
+use crate::methods::Methods;
+use crate::response::{Content, RenderedResponse, Response, Values};
+use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::store::{Body, EntryId, StoreBuilder};
+use crate::traffic::RouteKind;
+use crate::values::template::{self, Hole, Piece};
+use crate::work::Work;
+use formula::Computed;
+use parameters::Parameters;
+use rows::{Rows, Sink, Whole, Window};
+use stored::{Axis, Stored};
 
 /// A data set as responses.
 #[derive(Debug)]
@@ -42,59 +44,47 @@ pub(crate) struct Dataset {
     /// Open head of a rendered body, and the constant text of the items.
     rendered: EntryId,
     /// Extra fields, `Vary` among them.
-    fields: Vec<(String, String)>,
+    fields: Fields,
 }
 
-/// How a request is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DatasetResponse {
-    /// As it stands in the store.
-    Stored(EntryId),
-    /// Rendered; `len` is the length of the body.
-    Rendered {
-        /// What was asked for.
-        values: Values,
-        /// Bytes of the body.
-        len: u32,
-    },
-    /// Rendered and coded, off the data path.
-    Offload,
-}
+impl RouteHandler for Box<Dataset> {
+    type Config = DatasetConfig;
 
-/// A data set that was checked, before its bodies are made.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    dataset: Dataset,
-    /// Text of the items.
-    text: Vec<u8>,
-    axes: Vec<Axis>,
-    /// Codings of the bodies that are made.
-    codings: Box<[Coding]>,
-}
+    const NAME: &'static str = "a data set";
+    const METHODS: Methods = Methods::GET;
 
-impl Draft {
-    /// Checks the route.
-    pub(crate) fn check(cx: &RouteContext<'_>, plan: &DatasetConfig) -> Result<Self, PlanError> {
-        let computed = Computed::read(plan)?;
-        let items = read::read(&plan.items, &computed)?;
+    fn kind(_: &DatasetConfig) -> RouteKind {
+        RouteKind::Dataset
+    }
+
+    fn parameters(config: &DatasetConfig) -> Option<&[Parameter]> {
+        Some(&config.parameters)
+    }
+
+    fn compile<'c>(
+        config: &'c DatasetConfig,
+        route: &mut RouteContext<'c, '_>,
+        store: &mut StoreBuilder<'c>,
+    ) -> Result<Self, RouteErrorKind> {
+        let computed = Computed::read(config)?;
+        let items = read::read(&config.items, &computed)?;
         if Rows::len_max(&items, &computed) > BODY_LEN_MAX {
             let found = format!("more than {BODY_LEN_MAX} bytes of them");
-            return Err(BuildError::NotItems { file: plan.items.name.clone(), found }.into());
+            return Err(RouteErrorKind::NotItems { file: config.items.name.clone(), found });
         }
         let (rows, text) = Rows::plan(&items, &computed);
-        let parameters = Parameters::compile(cx, plan, items.len())?;
-        let template = body(plan, parameters.count())?;
-        check_use(plan, &computed, &template, parameters.count())?;
-        let mut fields: Vec<(String, String)> = Vec::new();
-        fields.extend(cx.fields.iter().map(|(name, value)| (name.into(), value.into())));
-        let (codings, per_request) = match &cx.plan.compress {
+        let parameters = Parameters::compile(route, config, items.len())?;
+        let template = body(config, parameters.count())?;
+        check_use(config, &computed, &template, parameters.count())?;
+        let (codings, per_request) = match &route.config.compress {
             Compress::Off => (&[][..], false),
             Compress::Precomputed(codings) => (codings.as_slice(), false),
             Compress::PerRequest(codings) => (codings.as_slice(), true),
         };
         let offers = offers(codings)?;
+        let mut fields = route.fields.clone();
         if offers.len() > 1 {
-            fields.push(("Vary".into(), "Accept-Encoding".into()));
+            fields.push("Vary", "Accept-Encoding");
         }
         let is_constant = parameters.is_empty();
         let is_made = |&coding: &Coding| match coding {
@@ -102,66 +92,54 @@ impl Draft {
             _ => !per_request,
         };
         let codings: Box<[Coding]> = offers.iter().copied().filter(is_made).collect();
-        let axes = match codings.is_empty() {
-            true => Vec::new(),
-            false => Axis::all(plan, parameters.count(), items.len())?,
-        };
         let (stored, rendered) = (Stored::default(), EntryId::default());
         let len = items.len();
-        let dataset = Dataset { rows, len, template, parameters, offers, stored, rendered, fields };
-        let draft = Self { dataset, text, axes, codings };
-        draft.check_size()?;
-        Ok(draft)
-    }
-
-    fn check_size(&self) -> Result<(), Fault> {
-        if self.codings.is_empty() {
-            return Ok(());
-        }
-        let all = stored::every(&self.axes);
-        let bytes: usize = all.iter().map(|&values| self.dataset.body_len(values)).sum();
-        if bytes > STORED_LEN_MAX {
-            let problem = format!("{} bodies of {bytes} bytes together are too many", all.len());
-            let fix = "narrow the bounds of the count, or write per-request";
-            return Err(Fault::new("compress", "precomputed", problem, fix));
-        }
-        Ok(())
-    }
-
-    /// Makes the bodies and plans the responses.
-    pub(crate) fn plan(self, store: &mut StoreBuilder<'_>) -> Result<Dataset, HeadTooLong> {
-        let Self { mut dataset, text, axes, codings } = self;
+        let mut dataset =
+            Dataset { rows, len, template, parameters, offers, stored, rendered, fields };
         if !codings.is_empty() {
-            let first = dataset.plan_stored(&axes, &codings, &text, store)?;
+            let axes = Axis::all(config, dataset.parameters.count(), len)?;
+            dataset.check_size(&axes)?;
+            let first = dataset.add_stored(&axes, &codings, &text, store)?;
             dataset.stored = Stored::new(axes, codings, first);
         }
         let head = json_head(Coding::Identity, &dataset.fields).open_length();
         dataset.rendered = store.add(head, Body::Own(text.into()))?;
-        Ok(dataset)
+        Ok(Self::new(dataset))
+    }
+
+    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+        let values = match self.parameters.read(request.captures(), request.query) {
+            Ok(values) => values,
+            Err(status) => return request.refuse(status),
+        };
+        let coding = match self.offers.len() {
+            1 => Coding::Identity,
+            _ => {
+                let values = request.request.fields("accept-encoding");
+                chosen(Accepted::from_values(values), &self.offers)
+            }
+        };
+        if let Some(id) = self.stored.find(values, coding) {
+            return Verdict::Reply(Response::stored(id));
+        }
+        if coding != Coding::Identity {
+            return request.offload();
+        }
+        let len = u32::try_from(self.body_len(values)).expect("within BODY_LEN_MAX and a template");
+        Verdict::Reply(Response(Content::Rows { route: request.route, len, values }))
     }
 }
 
 impl Dataset {
-    /// Reads the parameters of a request, and chooses. `captures` are the segments of the path.
-    pub(crate) fn serve<'p>(
-        &self,
-        captures: impl Iterator<Item = &'p [u8]>,
-        query: &[u8],
-        request: &Request<'_>,
-    ) -> Result<DatasetResponse, Status> {
-        let values = self.parameters.read(captures, query)?;
-        let coding = match self.offers.len() {
-            1 => Coding::Identity,
-            _ => chosen(Accepted::from_values(request.fields("accept-encoding")), &self.offers),
-        };
-        if let Some(id) = self.stored.find(values, coding) {
-            return Ok(DatasetResponse::Stored(id));
+    fn check_size(&self, axes: &[Axis]) -> Result<(), SettingError> {
+        let all = stored::every(axes);
+        let bytes: usize = all.iter().map(|&values| self.body_len(values)).sum();
+        if bytes > STORED_LEN_MAX {
+            let problem = format!("{} bodies of {bytes} bytes together are too many", all.len());
+            let fix = "narrow the bounds of the count, or write per-request";
+            return Err(SettingError::new("compress", "precomputed", problem, fix));
         }
-        if coding != Coding::Identity {
-            return Ok(DatasetResponse::Offload);
-        }
-        let len = u32::try_from(self.body_len(values)).expect("within BODY_LEN_MAX and a template");
-        Ok(DatasetResponse::Rendered { values, len })
+        Ok(())
     }
 
     /// The entry that rendered bodies go with: their open head, and the text of the items.
@@ -199,7 +177,7 @@ impl Dataset {
         self.parameters.read(captures, query).expect("a core has read them once")
     }
 
-    /// Renders and codes the body of a request that [`serve`](Self::serve) said is to be compressed.
+    /// Renders and codes the body of a request that was offloaded.
     pub(crate) fn compress(
         &self,
         text: &[u8],
@@ -209,8 +187,7 @@ impl Dataset {
         let body = self.to_vec(text, values);
         let coding = chosen(accepted, &self.offers);
         let coded = coding::compress(coding, &body);
-        let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        RenderedResponse::new(Status::S200, JSON, fields, coding, coded)
+        RenderedResponse::new(Status::S200, JSON, self.fields.iter(), coding, coded)
     }
 
     fn to_vec(&self, text: &[u8], values: Values) -> Vec<u8> {
@@ -253,7 +230,7 @@ impl Dataset {
     }
 
     /// Makes the bodies for all values on the axes, in these codings; returns the first.
-    fn plan_stored(
+    fn add_stored(
         &self,
         axes: &[Axis],
         codings: &[Coding],
@@ -291,12 +268,12 @@ fn write_pieces(pieces: &[Piece<Hole>], count: usize, values: Values, sink: &mut
 }
 
 /// The template of the body. Its `count` is the number of items, also if a parameter is called so.
-fn body(plan: &DatasetConfig, count: Option<usize>) -> Result<template::Body, Fault> {
-    let is_hidden = |at: usize| Some(at) == count && plan.parameters[at].name == "count";
-    let shown: Vec<usize> = (0..plan.parameters.len()).filter(|&at| !is_hidden(at)).collect();
-    let names: Vec<&str> = shown.iter().map(|&at| plan.parameters[at].name.as_str()).collect();
+fn body(config: &DatasetConfig, count: Option<usize>) -> Result<template::Body, SettingError> {
+    let is_hidden = |at: usize| Some(at) == count && config.parameters[at].name == "count";
+    let shown: Vec<usize> = (0..config.parameters.len()).filter(|&at| !is_hidden(at)).collect();
+    let names: Vec<&str> = shown.iter().map(|&at| config.parameters[at].name.as_str()).collect();
     let mut body =
-        template::Body::compile(&plan.body, &names).map_err(|error| error.under("body"))?;
+        template::Body::compile(&config.body, &names).map_err(|error| error.under("body"))?;
     for piece in body.before.iter_mut().chain(&mut body.after) {
         if let Piece::Hole(Hole::Parameter(at)) = piece {
             *at = shown[*at];
@@ -306,27 +283,27 @@ fn body(plan: &DatasetConfig, count: Option<usize>) -> Result<template::Body, Fa
 }
 
 fn check_use(
-    plan: &DatasetConfig,
+    config: &DatasetConfig,
     computed: &[Computed],
     template: &template::Body,
     count: Option<usize>,
-) -> Result<(), Fault> {
-    for (at, parameter) in plan.parameters.iter().enumerate() {
+) -> Result<(), SettingError> {
+    for (at, parameter) in config.parameters.iter().enumerate() {
         let is_factor = computed.iter().any(|field| field.factor == Some(at));
         if !is_factor && count != Some(at) && !template.uses(at) {
             let key = format!("parameters.{}", parameter.name);
             let fix = "multiply by it, write it into the body, count by it, or leave it out";
-            return Err(Fault::new(key, &parameter.name, "nothing depends on it", fix));
+            return Err(SettingError::new(key, &parameter.name, "nothing depends on it", fix));
         }
     }
     Ok(())
 }
 
-fn json_head(coding: Coding, fields: &[(String, String)]) -> HeadTemplate {
-    let head = HeadTemplate::new(Status::S200)
+fn json_head(coding: Coding, fields: &Fields) -> HeadTemplate {
+    HeadTemplate::new(Status::S200)
         .field("Content-Type", JSON)
-        .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()));
-    fields.iter().fold(head, |head, (name, value)| head.field(name, value))
+        .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()))
+        .fields(fields)
 }
 
 const OPEN: &[u8] = b"[";

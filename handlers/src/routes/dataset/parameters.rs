@@ -2,10 +2,11 @@
 
 use http1::Status;
 
-use crate::compile::RouteContext;
 use crate::config::{DatasetConfig, Parameter, Source, ValueKind};
-use crate::fault::Fault;
+use crate::error::SettingError;
 use crate::request::CAPTURES_MAX;
+use crate::response::{VALUES_MAX, Values};
+use crate::route::RouteContext;
 use crate::values::parameter::Rule;
 
 /// The parameters, checked.
@@ -23,35 +24,41 @@ enum Place {
     Query,
 }
 
-/// The values of the parameters of one request, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Values(pub(crate) [i64; PARAMETERS_MAX]);
-
 impl Parameters {
     /// Checks the parameters of a data set of `len` items. No count will exceed them.
     pub(crate) fn compile(
-        cx: &RouteContext<'_>,
-        plan: &DatasetConfig,
+        route: &RouteContext<'_, '_>,
+        config: &DatasetConfig,
         len: usize,
-    ) -> Result<Self, Fault> {
-        if plan.parameters.len() > PARAMETERS_MAX {
-            let found = plan.parameters.len().to_string();
+    ) -> Result<Self, SettingError> {
+        if config.parameters.len() > VALUES_MAX {
+            let found = config.parameters.len().to_string();
             let fix = "take some of them away";
-            return Err(Fault::new("parameters", found, "a data set has at most 4 of them", fix));
+            return Err(SettingError::new(
+                "parameters",
+                found,
+                "a data set has at most 4 of them",
+                fix,
+            ));
         }
-        let count = count(plan)?;
+        let count = count(config)?;
         let mut rules = Vec::new();
-        for (at, parameter) in plan.parameters.iter().enumerate() {
-            if plan.parameters[..at].iter().any(|earlier| earlier.name == parameter.name) {
+        for (at, parameter) in config.parameters.iter().enumerate() {
+            if config.parameters[..at].iter().any(|earlier| earlier.name == parameter.name) {
                 let problem = "two parameters have this name";
-                return Err(Fault::new("parameters", &parameter.name, problem, "rename one"));
+                return Err(SettingError::new(
+                    "parameters",
+                    &parameter.name,
+                    problem,
+                    "rename one",
+                ));
             }
-            let place = place(cx, parameter)?;
+            let place = place(route, parameter)?;
             let mut parameter = parameter.clone();
             if count == Some(at) {
                 bound_count(&mut parameter, len)?;
             }
-            rules.push((Rule::compile(&parameter, &cx.plan.path)?, place));
+            rules.push((Rule::compile(&parameter, &route.config.path)?, place));
         }
         Ok(Self { rules: rules.into(), count })
     }
@@ -76,7 +83,7 @@ impl Parameters {
         for (slot, capture) in segments.iter_mut().zip(captures) {
             *slot = str::from_utf8(capture).ok();
         }
-        let mut values = [0; PARAMETERS_MAX];
+        let mut values = [0; VALUES_MAX];
         for (value, (rule, place)) in values.iter_mut().zip(&self.rules) {
             let capture = match *place {
                 Place::Capture(at) => Some(segments[at].ok_or(Status::S404)?),
@@ -88,64 +95,59 @@ impl Parameters {
     }
 }
 
-impl Values {
-    /// The value of the parameter with this index.
-    pub(crate) fn of(&self, parameter: u8) -> i64 {
-        // No index is that large; that the remainder cannot be spares a check for each product.
-        self.0[usize::from(parameter) % PARAMETERS_MAX]
-    }
-}
-
 /// Index of the parameter that counts.
-fn count(plan: &DatasetConfig) -> Result<Option<usize>, Fault> {
-    let Some(name) = &plan.count else { return Ok(None) };
-    let found = plan.parameters.iter().position(|parameter| parameter.name == *name);
+fn count(config: &DatasetConfig) -> Result<Option<usize>, SettingError> {
+    let Some(name) = &config.count else { return Ok(None) };
+    let found = config.parameters.iter().position(|parameter| parameter.name == *name);
     found.map(Some).ok_or_else(|| {
         let fix = format!("add parameters.{name} = {{ from = .., type = \"integer\" }}");
-        Fault::new("count", name, "no parameter has this name", fix)
+        SettingError::new("count", name, "no parameter has this name", fix)
     })
 }
 
-fn place(cx: &RouteContext<'_>, parameter: &Parameter) -> Result<Place, Fault> {
+fn place(route: &RouteContext<'_, '_>, parameter: &Parameter) -> Result<Place, SettingError> {
     let key = |key: &str| format!("parameters.{}.{key}", parameter.name);
     if parameter.kind != ValueKind::Integer {
         let found = format!("{:?}", parameter.kind).to_lowercase();
         let problem = "a data set has integers only";
-        return Err(Fault::new(key("type"), found, problem, "write \"integer\""));
+        return Err(SettingError::new(key("type"), found, problem, "write \"integer\""));
     }
     match parameter.from {
         Source::Query => Ok(Place::Query),
         Source::Path => {
-            let at = cx.pattern.captures().position(|name| name == parameter.name);
+            let at = route.pattern.captures().position(|name| name == parameter.name);
             // Of one that the path does not have `Rule::compile` says so.
             Ok(Place::Capture(at.unwrap_or_default()))
         }
         Source::Body => {
             let fix = "write \"path\" or \"query\"";
-            Err(Fault::new(key("from"), "body", "a data set reads no body", fix))
+            Err(SettingError::new(key("from"), "body", "a data set reads no body", fix))
         }
     }
 }
 
 /// A count is not below nothing and not beyond the items.
-fn bound_count(parameter: &mut Parameter, len: usize) -> Result<(), Fault> {
+fn bound_count(parameter: &mut Parameter, len: usize) -> Result<(), SettingError> {
     let (least, greatest) = parameter.bounds.unwrap_or((0.0, f64::MAX));
     let key = |key: &str| format!("parameters.{}.{key}", parameter.name);
     if least < 0.0 {
         let found = format!("[{least}, {greatest}]");
-        return Err(Fault::new(key("bounds"), found, "no count is below 0", "begin at 0 or 1"));
+        return Err(SettingError::new(
+            key("bounds"),
+            found,
+            "no count is below 0",
+            "begin at 0 or 1",
+        ));
     }
     // Exact: no data set has 2^53 items.
     let most = len as f64;
     if least > most {
         let found = format!("[{least}, {greatest}]");
         let problem = format!("there are {len} items only");
-        return Err(Fault::new(key("bounds"), found, problem, "begin below that"));
+        return Err(SettingError::new(key("bounds"), found, problem, "begin below that"));
     }
     parameter.bounds = Some((least, greatest.min(most)));
     Ok(())
 }
 
-/// Their values are part of a reply.
-pub(crate) const PARAMETERS_MAX: usize = 4;
-const _: () = assert!(PARAMETERS_MAX == 4, "a message above says so");
+const _: () = assert!(VALUES_MAX == 4, "a message above says so");

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::error::BuildError;
+use crate::error::RouteErrorKind;
 use crate::source::Named;
 
 use super::formula::Computed;
@@ -28,32 +28,32 @@ pub(crate) struct Item {
 pub(crate) fn read(
     dataset: &Named<Vec<u8>>,
     computed: &[Computed],
-) -> Result<Vec<Item>, BuildError> {
+) -> Result<Vec<Item>, RouteErrorKind> {
     let file = dataset.name.as_str();
     let whole: &RawValue = parse(file, &dataset.value)?;
     if !whole.get().starts_with('[') {
-        return Err(BuildError::NotItems { file: file.into(), found: shown(whole.get()) });
+        return Err(RouteErrorKind::NotItems { file: file.into(), found: shown(whole.get()) });
     }
     let texts: Vec<&RawValue> = parse(file, &dataset.value)?;
     if texts.is_empty() {
-        return Err(BuildError::NotItems { file: file.into(), found: "no item".into() });
+        return Err(RouteErrorKind::NotItems { file: file.into(), found: "no item".into() });
     }
     let item = |(at, text): (usize, &&RawValue)| read_item(file, at + 1, text.get(), computed);
     texts.iter().enumerate().map(item).collect()
 }
 
-fn parse<'t, T: Deserialize<'t>>(file: &str, json: &'t [u8]) -> Result<T, BuildError> {
+fn parse<'t, T: Deserialize<'t>>(file: &str, json: &'t [u8]) -> Result<T, RouteErrorKind> {
     serde_json::from_slice(json).map_err(|error| syntax(file, &error))
 }
 
-fn syntax(file: &str, error: &serde_json::Error) -> BuildError {
+fn syntax(file: &str, error: &serde_json::Error) -> RouteErrorKind {
     let full = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let problem = match error.classify() {
         Category::Eof => "the end of the file",
         _ => full.strip_suffix(position.as_str()).unwrap_or(&full),
     };
-    BuildError::Syntax {
+    RouteErrorKind::Syntax {
         file: file.into(),
         line: error.line(),
         column: error.column(),
@@ -66,12 +66,12 @@ fn read_item(
     index: usize,
     text: &str,
     computed: &[Computed],
-) -> Result<Item, BuildError> {
+) -> Result<Item, RouteErrorKind> {
     if !text.starts_with('{') {
-        return Err(BuildError::NotObject { file: file.into(), index, found: shown(text) });
+        return Err(RouteErrorKind::NotObject { file: file.into(), index, found: shown(text) });
     }
     let Fields(fields) = parse(file, text.as_bytes())?;
-    let fault = |key: &str, expected: &'static str, found: String| BuildError::Key {
+    let fault = |key: &str, expected: &'static str, found: String| RouteErrorKind::Key {
         file: file.into(),
         index,
         key: key.into(),
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_are_a_syntax_error() {
         let dataset = Named { name: "d".into(), value: b"[{\"a\":\"\xff\"}]".to_vec() };
-        assert!(matches!(read(&dataset, &[]), Err(BuildError::Syntax { line: 1, .. })));
+        assert!(matches!(read(&dataset, &[]), Err(RouteErrorKind::Syntax { line: 1, .. })));
     }
 
     #[test]

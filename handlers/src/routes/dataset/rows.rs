@@ -9,9 +9,9 @@
 //! ```
 
 use super::formula::Computed;
-use super::parameters::Values;
 use super::read::Item;
 use super::unit::{Room, TEXT_LEN_MAX, Unit};
+use crate::response::Values;
 
 /// Where the text of the items is cut.
 #[derive(Debug)]

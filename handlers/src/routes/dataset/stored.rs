@@ -6,10 +6,10 @@ use std::ops::RangeInclusive;
 use http1::coding::Coding;
 
 use crate::config::DatasetConfig;
-use crate::fault::Fault;
+use crate::error::SettingError;
 use crate::store::EntryId;
 
-use super::parameters::{PARAMETERS_MAX, Values};
+use crate::response::{VALUES_MAX, Values};
 
 /// Where those bodies are: for each combination of the values on the axes, one in each of the codings.
 #[derive(Debug, Default)]
@@ -32,9 +32,9 @@ impl Axis {
         plan: &DatasetConfig,
         count: Option<usize>,
         len: usize,
-    ) -> Result<Vec<Self>, Fault> {
+    ) -> Result<Vec<Self>, SettingError> {
         let fault = |problem: &str| {
-            Err(Fault::new("compress", "precomputed", problem, "write per-request"))
+            Err(SettingError::new("compress", "precomputed", problem, "write per-request"))
         };
         let mut others = (0..plan.parameters.len()).filter(|&at| Some(at) != count);
         let multiplier = others.next();
@@ -87,7 +87,7 @@ impl Stored {
 
 /// All combinations, in the order in which they are stored.
 pub(crate) fn every(axes: &[Axis]) -> Vec<Values> {
-    let mut all = vec![Values([0; PARAMETERS_MAX])];
+    let mut all = vec![Values([0; VALUES_MAX])];
     for axis in axes {
         let with = |Values(values): &Values, value| {
             let mut values = *values;

@@ -8,7 +8,8 @@ use crate::coding;
 use crate::config::Value;
 use crate::response::RenderedResponse;
 
-use super::{Bound, JSON, Query};
+use super::bound::Bound;
+use super::compiled::{JSON, Query};
 use crate::values::json::{self, ColumnError};
 use crate::values::template::{ColumnForm, Hole, Piece};
 
@@ -28,11 +29,14 @@ pub struct Rows<'q> {
     count: usize,
 }
 
-impl<'q> Rows<'q> {
-    pub(super) fn new(query: &'q Query, bound: &'q Bound) -> Self {
-        Self { query, bound, text: Vec::with_capacity(ROOM), count: 0 }
+impl Query {
+    /// Begins the response to a request.
+    pub fn begin<'q>(&'q self, bound: &'q Bound) -> Rows<'q> {
+        Rows { query: self, bound, text: Vec::with_capacity(ROOM), count: 0 }
     }
+}
 
+impl Rows<'_> {
     /// Writes the next row. A row that fails leaves nothing behind; one that is not wanted
     /// ([`is_full`](Self::is_full)) is passed over.
     pub fn push(&mut self, row: &impl Row) -> Result<(), ColumnError> {

@@ -11,12 +11,13 @@ use crate::config::{
     CacheConfig, Compress, Database, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source,
     Value, ValueKind,
 };
+use crate::fields::Fields;
 use crate::methods::Methods;
 use crate::request::Inputs;
 use crate::response::RenderedResponse;
 
-use super::{Bound, ColumnError, ColumnForm, Query, Row, check, json};
-use crate::fault::Fault;
+use super::{Bound, ColumnError, ColumnForm, Query, Row, compile, json};
+use crate::error::SettingError;
 
 const PLAIN: Accepted = Accepted::IDENTITY_ONLY;
 
@@ -103,8 +104,12 @@ fn update() -> (RouteConfig, QueryConfig) {
     (plan("/items/{id}", Methods::NONE.with(Method::Put)), query)
 }
 
-fn compile((plan, query): &(RouteConfig, QueryConfig)) -> Query {
-    check::compile(plan, query).expect("valid")
+fn compile((route, query): &(RouteConfig, QueryConfig)) -> Query {
+    try_compile(route, query).expect("valid")
+}
+
+fn try_compile(route: &RouteConfig, query: &QueryConfig) -> Result<Query, SettingError> {
+    compile::compile(route, query, &Fields::check(route, &[])?)
 }
 
 fn bound(query: &Query, path: &str, pairs: &str, body: &str) -> Result<Vec<Value>, String> {
@@ -449,8 +454,8 @@ fn faults(base: fn() -> (RouteConfig, QueryConfig), rows: &[(Change, &str)]) {
     for (change, want) in rows {
         let (mut route, mut plan) = base();
         change(&mut route, &mut plan);
-        let Fault { key, value, problem, fix } =
-            check::compile(&route, &plan).expect_err("a mistake");
+        let SettingError { key, value, problem, fix } =
+            try_compile(&route, &plan).expect_err("a mistake");
         assert_eq!(format!("{key} = {value}: {problem}; {fix}"), *want);
     }
 }
@@ -570,14 +575,6 @@ fn mistakes_in_caching_are_told() {
         ),
     ];
     faults(item, rows);
-}
-
-#[test]
-fn an_error_names_the_route() {
-    let (route, mut plan) = list();
-    plan.row = "[".into();
-    let error = Query::compile(3, &route, &plan).expect_err("cut").to_string();
-    assert!(error.starts_with("route 3: row = the end: line 1, column 2: expected"), "{error}");
 }
 
 /// A value of a database in tests.

@@ -1,24 +1,68 @@
 //! From a configured query to one that is known to work, or to what an operator must change.
 
 use http1::coding::Coding;
-use http1::{HEAD_OUT_MAX, Method, Status};
+use http1::{HEAD_OUT_MAX, Method, Status, Verdict};
 
-use crate::config::{CacheConfig, Compress, Parameter, QueryConfig, RouteConfig, Source};
+use crate::config::{CacheConfig, Compress, Database, Parameter, QueryConfig, RouteConfig, Source};
+use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{Fields, is_token};
 use crate::methods::Methods;
-use crate::response::RenderedResponse;
-
-use super::{JSON, Query, RETRY_AFTER, VARY, placeholder};
-use crate::fault::Fault;
+use crate::response::{RenderedResponse, Response};
+use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::store::StoreBuilder;
+use crate::traffic::RouteKind;
 use crate::values::json::json_text;
 use crate::values::parameter::{Rule, segments};
 use crate::values::template::{Body, Row};
 use crate::values::words::{nearest, shown};
+use crate::work::Work;
 
-/// Compiles `query`, which is what the route `plan` answers.
-pub(super) fn compile(plan: &RouteConfig, query: &QueryConfig) -> Result<Query, Fault> {
+use super::compiled::{JSON, Query, RETRY_AFTER, VARY};
+use super::placeholder;
+
+impl RouteHandler for Box<Query> {
+    type Config = QueryConfig;
+
+    const NAME: &'static str = "a statement";
+    const METHODS: Methods =
+        Methods::GET.with(Method::Post).with(Method::Put).with(Method::Delete).with(Method::Patch);
+
+    fn kind(config: &QueryConfig) -> RouteKind {
+        match config.database {
+            Database::Postgres => RouteKind::Postgres,
+            Database::Sqlite(_) => RouteKind::Sqlite,
+        }
+    }
+
+    fn parameters(config: &QueryConfig) -> Option<&[Parameter]> {
+        Some(&config.parameters)
+    }
+
+    fn own_fields(config: &QueryConfig) -> Vec<&str> {
+        config.cache.iter().map(|cache| cache.header.as_str()).collect()
+    }
+
+    fn compile<'c>(
+        config: &'c QueryConfig,
+        route: &mut RouteContext<'c, '_>,
+        _: &mut StoreBuilder<'c>,
+    ) -> Result<Self, RouteErrorKind> {
+        Ok(Self::new(compile(route.config, config, route.fields)?))
+    }
+
+    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+        request.offload()
+    }
+}
+
+/// Compiles `query`, which `route` runs; `headers` are its extra fields.
+pub(super) fn compile(
+    route: &RouteConfig,
+    query: &QueryConfig,
+    headers: &Fields,
+) -> Result<Query, SettingError> {
     let names: Vec<_> = query.parameters.iter().map(|parameter| &*parameter.name).collect();
-    let rules = rules(plan, &query.parameters)?;
+    let rules = rules(route, &query.parameters)?;
     let arguments = arguments(query, &names)?;
     placeholders(query)?;
     let row = Row::compile(&query.row).map_err(|error| error.under("row"))?;
@@ -29,10 +73,9 @@ pub(super) fn compile(plan: &RouteConfig, query: &QueryConfig) -> Result<Query, 
     all_are_used(&names, &arguments, body.as_ref())?;
     answerable(query)?;
     if let Some(cache) = &query.cache {
-        cacheable(cache, plan, query)?;
+        cacheable(cache, route, query)?;
     }
-    let headers = Fields::check(plan)?;
-    heads(&headers, query.cache.as_ref())?;
+    heads(headers, query.cache.as_ref())?;
     Ok(Query {
         database: query.database.clone(),
         statement: query.statement.as_str().into(),
@@ -42,55 +85,55 @@ pub(super) fn compile(plan: &RouteConfig, query: &QueryConfig) -> Result<Query, 
         row,
         body,
         status: query.status,
-        headers,
-        codings: codings(&plan.compress)?,
+        headers: headers.clone(),
+        codings: codings(&route.compress)?,
         unavailable: query.unavailable.as_ref().map(|body| body.as_bytes().into()),
         cache: query.cache.clone(),
-        is_read: plan.methods == Methods::GET && query.invalidates.is_empty(),
+        is_read: route.methods == Methods::GET && query.invalidates.is_empty(),
     })
 }
 
-fn rules(plan: &RouteConfig, parameters: &[Parameter]) -> Result<Box<[Rule]>, Fault> {
+fn rules(route: &RouteConfig, parameters: &[Parameter]) -> Result<Box<[Rule]>, SettingError> {
     for (at, Parameter { name, from, .. }) in parameters.iter().enumerate() {
         if parameters[..at].iter().any(|earlier| earlier.name == *name) {
             let problem = "two parameters have this name";
-            return Err(Fault::new("parameters", name, problem, "give each its own"));
+            return Err(SettingError::new("parameters", name, problem, "give each its own"));
         }
-        if *from == Source::Body && plan.methods.has(Method::Get) {
+        if *from == Source::Body && route.methods.has(Method::Get) {
             let key = format!("parameters.{name}.from");
             let problem = "the route answers GET, which has no body";
-            return Err(Fault::new(key, "body", problem, "write methods = [\"POST\"], say"));
+            return Err(SettingError::new(key, "body", problem, "write methods = [\"POST\"], say"));
         }
     }
     let is_taken = |segment: &&str| {
         parameters.iter().any(|known| known.name == *segment && known.from == Source::Path)
     };
-    if let Some(segment) = segments(&plan.path).find(|segment| !is_taken(segment)) {
+    if let Some(segment) = segments(&route.path).find(|segment| !is_taken(segment)) {
         let problem = format!("{{{segment}}} is no parameter");
         let fix = format!("add parameters.{segment} = {{ from = \"path\", type = .. }}");
-        return Err(Fault::new("path", &*plan.path, problem, fix));
+        return Err(SettingError::new("path", &*route.path, problem, fix));
     }
-    parameters.iter().map(|parameter| Rule::compile(parameter, &plan.path)).collect()
+    parameters.iter().map(|parameter| Rule::compile(parameter, &route.path)).collect()
 }
 
 /// The index of the parameter of each placeholder.
-fn arguments(query: &QueryConfig, names: &[&str]) -> Result<Box<[usize]>, Fault> {
+fn arguments(query: &QueryConfig, names: &[&str]) -> Result<Box<[usize]>, SettingError> {
     let index = |argument: &String| {
         names.iter().position(|name| name == argument).ok_or_else(|| {
             let fix = match nearest(argument, names.iter().copied()) {
                 Some(suggestion) => format!("did you mean {suggestion}?"),
                 None => format!("add parameters.{argument} = {{ from = .., type = .. }}"),
             };
-            Fault::new("arguments", shown(argument), "no parameter is called this", fix)
+            SettingError::new("arguments", shown(argument), "no parameter is called this", fix)
         })
     };
     query.arguments.iter().map(index).collect()
 }
 
 /// The placeholders of the statement are numbered from 1 to the number of arguments.
-fn placeholders(query: &QueryConfig) -> Result<(), Fault> {
+fn placeholders(query: &QueryConfig) -> Result<(), SettingError> {
     let fault = |problem: String, fix: String| {
-        Err(Fault::new("statement", &*query.statement, problem, fix))
+        Err(SettingError::new("statement", &*query.statement, problem, fix))
     };
     let found = match placeholder::numbers(&query.sql, &query.database) {
         Ok(found) => found,
@@ -111,38 +154,51 @@ fn placeholders(query: &QueryConfig) -> Result<(), Fault> {
     }
 }
 
-fn all_are_used(names: &[&str], arguments: &[usize], body: Option<&Body>) -> Result<(), Fault> {
+fn all_are_used(
+    names: &[&str],
+    arguments: &[usize],
+    body: Option<&Body>,
+) -> Result<(), SettingError> {
     let is_used =
         |at: usize| arguments.contains(&at) || body.is_some_and(|template| template.uses(at));
     match (0..names.len()).find(|&at| !is_used(at)) {
         Some(at) => {
             let problem = "neither arguments nor body use it";
-            Err(Fault::new("parameters", names[at], problem, "use it, or take it away"))
+            Err(SettingError::new("parameters", names[at], problem, "use it, or take it away"))
         }
         None => Ok(()),
     }
 }
 
 /// What is answered is a response.
-fn answerable(query: &QueryConfig) -> Result<(), Fault> {
+fn answerable(query: &QueryConfig) -> Result<(), SettingError> {
     if query.status.class() != 2 || matches!(query.status, Status::S204 | Status::S206) {
         let problem = "an answer with rows does not have this status";
-        return Err(Fault::new("status", query.status.code().to_string(), problem, "write 200"));
+        return Err(SettingError::new(
+            "status",
+            query.status.code().to_string(),
+            problem,
+            "write 200",
+        ));
     }
     match &query.unavailable {
         Some(body) if json_text(body).is_none() => {
             let fix = "write JSON, or take it away for 503";
-            Err(Fault::new("unavailable", shown(body), "it is not JSON", fix))
+            Err(SettingError::new("unavailable", shown(body), "it is not JSON", fix))
         }
         _ => Ok(()),
     }
 }
 
-fn cacheable(cache: &CacheConfig, plan: &RouteConfig, query: &QueryConfig) -> Result<(), Fault> {
+fn cacheable(
+    cache: &CacheConfig,
+    route: &RouteConfig,
+    query: &QueryConfig,
+) -> Result<(), SettingError> {
     let fault = |problem: &str, fix: &str| {
-        Err(Fault::new("cache", format!("{:?}", cache.lifetime), problem, fix))
+        Err(SettingError::new("cache", format!("{:?}", cache.lifetime), problem, fix))
     };
-    if plan.methods != Methods::GET {
+    if route.methods != Methods::GET {
         return fault("the route answers more than GET", "keep answers of GET only");
     }
     if query.parameters.iter().any(|parameter| parameter.from == Source::Body) {
@@ -153,13 +209,18 @@ fn cacheable(cache: &CacheConfig, plan: &RouteConfig, query: &QueryConfig) -> Re
     }
     if !is_token(&cache.header) {
         let fix = "use letters, digits and hyphens: X-Cache";
-        return Err(Fault::new("cache.header", shown(&cache.header), "it is no field name", fix));
+        return Err(SettingError::new(
+            "cache.header",
+            shown(&cache.header),
+            "it is no field name",
+            fix,
+        ));
     }
     Ok(())
 }
 
 /// Every head that this route can have fits.
-fn heads(headers: &Fields, cache: Option<&CacheConfig>) -> Result<(), Fault> {
+fn heads(headers: &Fields, cache: Option<&CacheConfig>) -> Result<(), SettingError> {
     let cache = cache.map(|cache| (&*cache.header, "MISS"));
     let all = || headers.iter().chain([VARY, RETRY_AFTER]).chain(cache);
     let len = |&status: &Status| RenderedResponse::head_len_max(status, JSON, all());
@@ -167,20 +228,30 @@ fn heads(headers: &Fields, cache: Option<&CacheConfig>) -> Result<(), Fault> {
         Some(len) if len > HEAD_OUT_MAX => {
             let problem = format!("the head of an answer may have {len} bytes");
             let fix = format!("at most {HEAD_OUT_MAX} are sent: shorten the fields");
-            Err(Fault::new("headers", format!("{} fields", headers.iter().count()), problem, fix))
+            Err(SettingError::new(
+                "headers",
+                format!("{} fields", headers.iter().count()),
+                problem,
+                fix,
+            ))
         }
         _ => Ok(()),
     }
 }
 
 /// What a response may be in; as it is where nothing else is wanted.
-fn codings(compress: &Compress) -> Result<Box<[Coding]>, Fault> {
+fn codings(compress: &Compress) -> Result<Box<[Coding]>, SettingError> {
     let mut codings = match compress {
         Compress::Off => Vec::new(),
         Compress::PerRequest(codings) => codings.clone(),
         Compress::Precomputed(_) => {
             let problem = "rows are not known before they are asked for";
-            return Err(Fault::new("compress", "precomputed", problem, "write \"per-request\""));
+            return Err(SettingError::new(
+                "compress",
+                "precomputed",
+                problem,
+                "write \"per-request\"",
+            ));
         }
     };
     if !codings.contains(&Coding::Identity) {
