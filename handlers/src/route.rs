@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use http1::coding::Accepted;
+use http1::coding::{Accepted, Coding};
 use http1::{Method, Request, Status, Verdict};
 
+use crate::coding::chosen;
 use crate::config::{Compress, Parameter, RouteConfig};
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::Fields;
@@ -23,27 +24,8 @@ pub(crate) trait RouteHandler: Sized {
     /// What only routes of this kind have in their configuration.
     type Config;
 
-    /// As error messages call a route of this kind.
-    const NAME: &'static str;
-
-    /// Methods that it can answer.
-    const METHODS: Methods;
-
-    /// Whether the path of the route is there; if not, only paths that [`compile`](Self::compile) adds are.
-    const HAS_OWN_PATH: bool = true;
-
-    /// The kind in statistics.
-    fn kind(config: &Self::Config) -> RouteKind;
-
-    /// Parameters of the request; none for a kind that has no parameters.
-    fn parameters(_config: &Self::Config) -> Option<&[Parameter]> {
-        None
-    }
-
-    /// Fields that responses have from the kind, so that `headers` cannot name them.
-    fn own_fields(_config: &Self::Config) -> Vec<&str> {
-        Vec::new()
-    }
+    /// What is known of a route before it is compiled.
+    fn info(config: &Self::Config) -> KindInfo<'_>;
 
     /// Checks the configuration and adds the responses to `store`.
     fn compile<'c>(
@@ -54,6 +36,30 @@ pub(crate) trait RouteHandler: Sized {
 
     /// The response to a request, or how its body is to be read.
     fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response>;
+}
+
+/// What is known of a route before it is compiled.
+pub(crate) struct KindInfo<'c> {
+    /// As error messages call a route of this kind.
+    pub(crate) name: &'static str,
+    /// Methods that it can answer.
+    pub(crate) methods: Methods,
+    /// The kind in statistics.
+    pub(crate) kind: RouteKind,
+    /// Whether the path of the route is there; if not, only paths that it adds are.
+    pub(crate) has_own_path: bool,
+    /// Parameters of the request; none for a kind that has no parameters.
+    pub(crate) parameters: Option<&'c [Parameter]>,
+    /// Fields that responses have from the kind, so that `headers` cannot name them.
+    pub(crate) own_fields: Vec<&'c str>,
+}
+
+impl KindInfo<'_> {
+    /// Of a kind with a path, and without parameters or fields of its own.
+    pub(crate) fn new(name: &'static str, methods: Methods, kind: RouteKind) -> Self {
+        let (parameters, own_fields) = (None, Vec::new());
+        Self { name, methods, kind, has_own_path: true, parameters, own_fields }
+    }
 }
 
 /// What a route is compiled with.
@@ -80,11 +86,23 @@ impl RouteContext<'_, '_> {
         match self.config.compress {
             Compress::Off => Ok(()),
             _ => {
-                let problem = "answers of this kind are too short for it";
-                Err(SettingError::new("compress", "", problem, "leave it out"))
+                Err(compress_error("", "answers of this kind are too short for it", "leave it out"))
             }
         }
     }
+
+    /// The codings of bodies that are made once; `why` refuses to make them for each request.
+    pub(crate) fn precomputed(&self, why: &str) -> Result<&[Coding], SettingError> {
+        match &self.config.compress {
+            Compress::Off => Ok(&[]),
+            Compress::Precomputed(codings) => Ok(codings),
+            Compress::PerRequest(_) => Err(compress_error("per-request", why, "write precomputed")),
+        }
+    }
+}
+
+fn compress_error(value: &str, problem: &str, fix: &str) -> SettingError {
+    SettingError::new("compress", value, problem, fix)
 }
 
 /// A request for a route.
@@ -108,6 +126,15 @@ impl<'a> RouteRequest<'a> {
     /// The segments of the path that are parameters.
     pub(crate) fn captures(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.captures.of(self.path)
+    }
+
+    /// The coding of `offers` that the client prefers.
+    #[inline]
+    pub(crate) fn coding(&self, offers: &[Coding]) -> Coding {
+        match offers.len() {
+            1 => Coding::Identity,
+            _ => chosen(Accepted::from_values(self.request.fields("accept-encoding")), offers),
+        }
     }
 
     /// The response that says `status`, an error.

@@ -5,7 +5,7 @@ use http1::{Method, Verdict};
 use crate::error::RouteErrorKind;
 use crate::methods::Methods;
 use crate::response::Response;
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::{EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
 use crate::work::{BodyState, Work};
@@ -22,11 +22,9 @@ pub(crate) struct Count {
 impl RouteHandler for Count {
     type Config = ();
 
-    const NAME: &'static str = "a count of the body";
-    const METHODS: Methods = Methods::POST.with(Method::Put).with(Method::Patch);
-
-    fn kind((): &()) -> RouteKind {
-        RouteKind::Count
+    fn info((): &()) -> KindInfo<'_> {
+        let methods = Methods::POST.with(Method::Put).with(Method::Patch);
+        KindInfo::new("a count of the body", methods, RouteKind::Count)
     }
 
     fn compile<'c>(

@@ -6,12 +6,12 @@
 
 use std::borrow::Cow;
 
-use http1::coding::{Accepted, Coding};
+use http1::coding::Coding;
 use http1::range::{Range, if_range_holds};
 use http1::{HttpDate, Method, Request, Status, Verdict, etag, parse_http_date};
 
-use crate::coding::{Mismatch, best, brotli_matches, chosen, gzip_matches, offers, tag_ending};
-use crate::config::{Compress, FilesConfig};
+use crate::coding::{Mismatch, best, brotli_matches, gzip_matches, offers, tag_ending};
+use crate::config::FilesConfig;
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};
 use crate::hash::hash;
@@ -19,7 +19,7 @@ use crate::head::{HeadTemplate, HeadTooLong};
 use crate::media::{is_compressible, media_type};
 use crate::methods::Methods;
 use crate::response::{Content, Response, TEXT};
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::router::PATH_LEN_MAX;
 use crate::source::SourceFile;
 use crate::store::{Body, EntryId, StoreBuilder};
@@ -33,17 +33,12 @@ pub(crate) struct Files(Box<[File]>);
 impl RouteHandler for Files {
     type Config = FilesConfig;
 
-    const NAME: &'static str = "a route of files";
-    const METHODS: Methods = Methods::GET;
-    const HAS_OWN_PATH: bool = false;
-
-    fn kind(_: &FilesConfig) -> RouteKind {
-        RouteKind::Files
-    }
-
-    fn own_fields(config: &FilesConfig) -> Vec<&str> {
+    fn info(config: &FilesConfig) -> KindInfo<'_> {
         let always = ["accept-ranges", "etag", "last-modified", "x-content-type-options"];
-        config.cache_control.iter().map(|_| "cache-control").chain(always).collect()
+        let own_fields =
+            config.cache_control.iter().map(|_| "cache-control").chain(always).collect();
+        let info = KindInfo::new("a route of files", Methods::GET, RouteKind::Files);
+        KindInfo { own_fields, has_own_path: false, ..info }
     }
 
     fn compile<'c>(
@@ -99,14 +94,8 @@ impl<'a> Options<'a> {
             let problem = "the value is no field value";
             return Err(SettingError::new("cache_control", value, problem, FIELD_VALUE_FIX));
         }
-        let made = match &route.config.compress {
-            Compress::Off => Box::default(),
-            Compress::Precomputed(codings) => offers(codings)?,
-            Compress::PerRequest(_) => {
-                let (problem, fix) = ("a file is the same for every request", "write precomputed");
-                return Err(SettingError::new("compress", "per-request", problem, fix));
-            }
-        };
+        let codings = route.precomputed("a file is the same for every request")?;
+        let made = if codings.is_empty() { Box::default() } else { offers(codings)? };
         Ok(Self { made, cache_control, fields: route.fields })
     }
 }
@@ -168,13 +157,7 @@ impl File {
 
     /// The response to a GET or HEAD request for this file.
     fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
-        let coding = match self.offers.len() {
-            1 => Coding::Identity,
-            _ => {
-                let values = request.request.fields("accept-encoding");
-                chosen(Accepted::from_values(values), &self.offers)
-            }
-        };
+        let coding = request.coding(&self.offers);
         let at = self.offers.iter().position(|&offer| offer == coding);
         let variant = &self.variants[at.expect("identity is offered")];
         let stored = |id| Verdict::Reply(Response::stored(id));

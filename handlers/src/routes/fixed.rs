@@ -1,16 +1,16 @@
 //! The same bytes always, in each coding.
 
-use http1::coding::{Accepted, Coding};
+use http1::coding::Coding;
 use http1::{Method, Request, Status, Verdict, etag};
 
-use crate::coding::{best, chosen, offers, tag_ending};
-use crate::config::{Compress, FixedConfig, RouteConfig};
+use crate::coding::{best, offers, tag_ending};
+use crate::config::FixedConfig;
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{is_field_value, is_token};
 use crate::head::HeadTemplate;
 use crate::methods::Methods;
 use crate::response::Response;
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
 use crate::work::Work;
@@ -33,15 +33,9 @@ struct Variant {
 impl RouteHandler for Fixed {
     type Config = FixedConfig;
 
-    const NAME: &'static str = "this kind";
-    const METHODS: Methods = Methods::ANY;
-
-    fn kind(_: &FixedConfig) -> RouteKind {
-        RouteKind::Fixed
-    }
-
-    fn own_fields(config: &FixedConfig) -> Vec<&str> {
-        config.etag.iter().map(|_| "etag").collect()
+    fn info(config: &FixedConfig) -> KindInfo<'_> {
+        let own_fields = config.etag.iter().map(|_| "etag").collect();
+        KindInfo { own_fields, ..KindInfo::new("this kind", Methods::ANY, RouteKind::Fixed) }
     }
 
     fn compile<'c>(
@@ -53,7 +47,7 @@ impl RouteHandler for Fixed {
         check_status(status)?;
         check_content(status, media_type, body)?;
         check_tag(status, etag.as_deref())?;
-        let offers = offers(codings(route.config)?)?;
+        let offers = offers(route.precomputed("the body is the same for every request")?)?;
         let mut coded: Vec<_> = offers.iter().map(|&coding| (coding, best(coding, body))).collect();
         coded.retain(|(coding, bytes)| *coding == Coding::Identity || bytes.len() < body.len());
         let offers = coded.iter().map(|(coding, _)| *coding).collect();
@@ -81,27 +75,21 @@ impl RouteHandler for Fixed {
 
     #[inline]
     fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
-        Verdict::Reply(Response::stored(self.choose(request.request)))
-    }
-}
-
-impl Fixed {
-    fn choose(&self, request: &Request<'_>) -> EntryId {
         let variant = match &*self.variants {
             [only] => only,
             variants => {
-                let accepted = Accepted::from_values(request.fields("accept-encoding"));
-                let coding = chosen(accepted, &self.offers);
+                let coding = request.coding(&self.offers);
                 let at = self.offers.iter().position(|&offer| offer == coding);
                 &variants[at.expect("identity is offered")]
             }
         };
+        let request = request.request;
         //= RFC 9110 13.1.2: for GET and HEAD a match is answered 304.
         let is_read = matches!(request.method(), Method::Get | Method::Head);
-        match &variant.tag {
+        Verdict::Reply(Response::stored(match &variant.tag {
             Some(tag) if is_read && holds(request, tag) => variant.whole.plus(1),
             _ => variant.whole,
-        }
+        }))
     }
 }
 
@@ -168,16 +156,4 @@ fn is_media_type(text: &str) -> bool {
     let essence = text.split(';').next().unwrap_or_default().trim_end();
     let is_essence = essence.split_once('/').is_some_and(|(a, b)| is_token(a) && is_token(b));
     is_essence && is_field_value(text)
-}
-
-/// The codings of a body that is made once.
-fn codings(route: &RouteConfig) -> Result<&[Coding], SettingError> {
-    match &route.compress {
-        Compress::Off => Ok(&[]),
-        Compress::Precomputed(codings) => Ok(codings),
-        Compress::PerRequest(_) => {
-            let problem = "the body is the same for every request";
-            Err(SettingError::new("compress", "per-request", problem, "write precomputed"))
-        }
-    }
 }

@@ -11,13 +11,11 @@ mod sum;
 
 use http1::Verdict;
 
-use crate::config::{Kind, Parameter, RouteConfig};
+use crate::config::{Kind, RouteConfig};
 use crate::error::RouteErrorKind;
-use crate::methods::Methods;
 use crate::response::Response;
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::StoreBuilder;
-use crate::traffic::RouteKind;
 use crate::work::Work;
 use count::Count;
 pub(crate) use dataset::Dataset;
@@ -26,29 +24,6 @@ use fixed::Fixed;
 use query::Query;
 use redirect::Redirect;
 use sum::Sum;
-
-/// What is known of a route before it is compiled.
-pub(crate) struct KindInfo<'c> {
-    pub(crate) name: &'static str,
-    pub(crate) methods: Methods,
-    pub(crate) has_own_path: bool,
-    pub(crate) kind: RouteKind,
-    pub(crate) parameters: Option<&'c [Parameter]>,
-    pub(crate) own_fields: Vec<&'c str>,
-}
-
-impl<'c> KindInfo<'c> {
-    fn of<H: RouteHandler>(config: &'c H::Config) -> Self {
-        Self {
-            name: H::NAME,
-            methods: H::METHODS,
-            has_own_path: H::HAS_OWN_PATH,
-            kind: H::kind(config),
-            parameters: H::parameters(config),
-            own_fields: H::own_fields(config),
-        }
-    }
-}
 
 /// One line a kind: its name, what it is compiled to, and where its configuration is.
 macro_rules! kinds {
@@ -62,7 +37,7 @@ macro_rules! kinds {
         impl Handler {
             pub(crate) fn info(config: &RouteConfig) -> KindInfo<'_> {
                 match &config.kind {
-                    $($pattern => KindInfo::of::<$handler>($config),)*
+                    $($pattern => <$handler>::info($config),)*
                 }
             }
 

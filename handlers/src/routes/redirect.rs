@@ -7,7 +7,7 @@ use crate::error::{RouteErrorKind, SettingError};
 use crate::head::HeadTemplate;
 use crate::methods::Methods;
 use crate::response::{Response, TEXT};
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
 use crate::work::Work;
@@ -19,15 +19,9 @@ pub(crate) struct Redirect(EntryId);
 impl RouteHandler for Redirect {
     type Config = RedirectConfig;
 
-    const NAME: &'static str = "this kind";
-    const METHODS: Methods = Methods::ANY;
-
-    fn kind(_: &RedirectConfig) -> RouteKind {
-        RouteKind::Redirect
-    }
-
-    fn own_fields(_: &RedirectConfig) -> Vec<&str> {
-        vec!["location"]
+    fn info(_: &RedirectConfig) -> KindInfo<'_> {
+        let info = KindInfo::new("this kind", Methods::ANY, RouteKind::Redirect);
+        KindInfo { own_fields: vec!["location"], ..info }
     }
 
     fn compile<'c>(

@@ -7,7 +7,7 @@ use crate::head::HeadTemplate;
 use crate::integer::{Integer, query_sum};
 use crate::methods::Methods;
 use crate::response::{Content, Response, TEXT};
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
 use crate::work::{BodyState, Work};
@@ -22,11 +22,8 @@ pub(crate) struct Sum {
 impl RouteHandler for Sum {
     type Config = ();
 
-    const NAME: &'static str = "a sum";
-    const METHODS: Methods = Methods::GET.union(Methods::POST);
-
-    fn kind((): &()) -> RouteKind {
-        RouteKind::Sum
+    fn info((): &()) -> KindInfo<'_> {
+        KindInfo::new("a sum", Methods::GET.union(Methods::POST), RouteKind::Sum)
     }
 
     fn compile<'c>(

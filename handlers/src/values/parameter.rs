@@ -308,7 +308,7 @@ impl fmt::Display for Constraint {
 }
 
 /// The names of the `{name}` segments of a path.
-pub(crate) fn segments(path: &str) -> impl Iterator<Item = &str> {
+fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 

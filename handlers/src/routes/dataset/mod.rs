@@ -15,13 +15,13 @@ use http1::coding::{Accepted, Coding};
 use http1::{Status, Verdict};
 
 use crate::coding::{self, chosen, offers};
-use crate::config::{Compress, DatasetConfig, Parameter};
+use crate::config::{Compress, DatasetConfig};
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::Fields;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::methods::Methods;
 use crate::response::{Content, RenderedResponse, Response, Values};
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
 use crate::values::template::{self, Hole, Piece};
@@ -50,15 +50,9 @@ pub(crate) struct Dataset {
 impl RouteHandler for Box<Dataset> {
     type Config = DatasetConfig;
 
-    const NAME: &'static str = "a data set";
-    const METHODS: Methods = Methods::GET;
-
-    fn kind(_: &DatasetConfig) -> RouteKind {
-        RouteKind::Dataset
-    }
-
-    fn parameters(config: &DatasetConfig) -> Option<&[Parameter]> {
-        Some(&config.parameters)
+    fn info(config: &DatasetConfig) -> KindInfo<'_> {
+        let info = KindInfo::new("a data set", Methods::GET, RouteKind::Dataset);
+        KindInfo { parameters: Some(&config.parameters), ..info }
     }
 
     fn compile<'c>(
@@ -112,13 +106,7 @@ impl RouteHandler for Box<Dataset> {
             Ok(values) => values,
             Err(status) => return request.refuse(status),
         };
-        let coding = match self.offers.len() {
-            1 => Coding::Identity,
-            _ => {
-                let values = request.request.fields("accept-encoding");
-                chosen(Accepted::from_values(values), &self.offers)
-            }
-        };
+        let coding = request.coding(&self.offers);
         if let Some(id) = self.stored.find(values, coding) {
             return Verdict::Reply(Response::stored(id));
         }

@@ -8,11 +8,11 @@ use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{Fields, is_token};
 use crate::methods::Methods;
 use crate::response::{RenderedResponse, Response};
-use crate::route::{RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::StoreBuilder;
 use crate::traffic::RouteKind;
 use crate::values::json::json_text;
-use crate::values::parameter::{Rule, segments};
+use crate::values::parameter::Rule;
 use crate::values::template::{Body, Row};
 use crate::values::words::{nearest, shown};
 use crate::work::Work;
@@ -23,23 +23,17 @@ use super::placeholder;
 impl RouteHandler for Box<Query> {
     type Config = QueryConfig;
 
-    const NAME: &'static str = "a statement";
-    const METHODS: Methods =
-        Methods::GET.with(Method::Post).with(Method::Put).with(Method::Delete).with(Method::Patch);
-
-    fn kind(config: &QueryConfig) -> RouteKind {
-        match config.database {
+    fn info(config: &QueryConfig) -> KindInfo<'_> {
+        let kind = match config.database {
             Database::Postgres => RouteKind::Postgres,
             Database::Sqlite(_) => RouteKind::Sqlite,
+        };
+        let methods = [Method::Get, Method::Post, Method::Put, Method::Delete, Method::Patch];
+        KindInfo {
+            parameters: Some(&config.parameters),
+            own_fields: config.cache.iter().map(|cache| cache.header.as_str()).collect(),
+            ..KindInfo::new("a statement", methods.into_iter().collect(), kind)
         }
-    }
-
-    fn parameters(config: &QueryConfig) -> Option<&[Parameter]> {
-        Some(&config.parameters)
-    }
-
-    fn own_fields(config: &QueryConfig) -> Vec<&str> {
-        config.cache.iter().map(|cache| cache.header.as_str()).collect()
     }
 
     fn compile<'c>(
@@ -104,14 +98,6 @@ fn rules(route: &RouteConfig, parameters: &[Parameter]) -> Result<Box<[Rule]>, S
             let problem = "the route answers GET, which has no body";
             return Err(SettingError::new(key, "body", problem, "write methods = [\"POST\"], say"));
         }
-    }
-    let is_taken = |segment: &&str| {
-        parameters.iter().any(|known| known.name == *segment && known.from == Source::Path)
-    };
-    if let Some(segment) = segments(&route.path).find(|segment| !is_taken(segment)) {
-        let problem = format!("{{{segment}}} is no parameter");
-        let fix = format!("add parameters.{segment} = {{ from = \"path\", type = .. }}");
-        return Err(SettingError::new("path", &*route.path, problem, fix));
     }
     parameters.iter().map(|parameter| Rule::compile(parameter, &route.path)).collect()
 }

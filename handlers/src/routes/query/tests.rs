@@ -482,11 +482,6 @@ fn mistakes_in_parameters_and_statements_are_told() {
              write methods = [\"POST\"], say",
         ),
         (
-            |route, _| route.path = "/items/{shop}/all".into(),
-            "path = /items/{shop}/all: {shop} is no parameter; \
-             add parameters.shop = { from = \"path\", type = .. }",
-        ),
-        (
             |_, plan| plan.sql.push_str(" OFFSET $3"),
             "statement = items_by_category: it has a placeholder 3, but 2 arguments; \
              name a parameter in arguments for each placeholder",
