@@ -12,15 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpdk::{Backing, HugeBytes};
-use handlers::blueprint::{Database, Kind, RoutePlan};
-use handlers::{Blueprint, BuildError, Bytes, Named, Site};
+use handlers::config::{Database, Kind, RouteConfig};
+use handlers::{BuildError, Bytes, Named, Site, SiteConfig};
 
 use crate::config::{ConfigError, Draft, Plan};
 use crate::data::{self, DataError};
 use crate::failure::Failure;
 use crate::offload;
 use crate::sample::SampleError;
-use faults::Parts;
 
 pub(crate) use sample::Sample;
 
@@ -123,26 +122,51 @@ impl Content {
         memory: impl FnOnce(usize) -> (bool, Box<dyn Bytes>),
     ) -> Result<Self, ContentError> {
         let source = Source::of(plan, sample)?;
-        let mut parts = Parts::default();
+        let mut config = SiteConfig::default();
+        let mut drafts = Vec::new();
+        let mut faults = Vec::new();
         for draft in &plan.routes.drafts {
-            parts.add(draft, fill(draft, &source));
+            match fill(draft, &source) {
+                Ok(route) => {
+                    config.routes.push(route);
+                    drafts.push(draft);
+                }
+                Err(error) => faults.push(error.into()),
+            }
         }
-        let blueprint = parts.whole()?;
+        forget_left_out(&mut config);
         let mut bytes = 0;
         let mut huge = false;
-        let built = Site::build(blueprint, |len| {
-            bytes = len;
-            let (backing, bytes) = memory(len);
-            huge = backing;
-            bytes
-        });
-        let files = count_files(blueprint);
-        let routes = blueprint.routes.len();
+        let built = match faults.is_empty() {
+            true => Site::build(&config, |len| {
+                bytes = len;
+                let (backing, bytes) = memory(len);
+                huge = backing;
+                bytes
+            }),
+            // For what is wrong with the other routes.
+            false => Site::build(&config, |len| Box::new(vec![0; len])),
+        };
         match built {
-            Ok(site) => {
-                Ok(Self { site: Arc::new(site), source: source.name, routes, files, bytes, huge })
+            Ok(site) if faults.is_empty() => {
+                let (site, source) = (Arc::new(site), source.name);
+                let (routes, files) = (config.routes.len(), count_files(&config));
+                return Ok(Self { site, source, routes, files, bytes, huge });
             }
-            Err(error) => Err(parts.explain(error)),
+            Ok(_) => {}
+            Err(BuildError::Routes(errors)) => faults.extend(faults::explain(&drafts, &errors)),
+            Err(memory) => faults.push(memory.into()),
+        }
+        Err(ContentError::all(faults).expect_err("one led here"))
+    }
+}
+
+/// Takes the names of routes that were left out from the others.
+fn forget_left_out(config: &mut SiteConfig) {
+    let names: Vec<_> = config.routes.iter().filter_map(|route| route.name.clone()).collect();
+    for route in &mut config.routes {
+        if let Kind::Query(query) = &mut route.kind {
+            query.invalidates.retain(|name| names.contains(name));
         }
     }
 }
@@ -219,7 +243,7 @@ impl Source {
 }
 
 /// A route with everything it is made of.
-fn fill(draft: &Draft, source: &Source) -> Result<RoutePlan, ConfigError> {
+fn fill(draft: &Draft, source: &Source) -> Result<RouteConfig, ConfigError> {
     let mut plan = draft.plan.clone();
     let Some(reads) = &draft.reads else { return Ok(plan) };
     let path = source.path(&reads.path);
@@ -231,8 +255,8 @@ fn fill(draft: &Draft, source: &Source) -> Result<RoutePlan, ConfigError> {
 
 fn read_into(kind: &mut Kind, path: PathBuf) -> Result<(), DataError> {
     match kind {
-        Kind::Fixed { body, .. } => *body = data::file(&path, "a file to serve")?,
-        Kind::Files { files, .. } => *files = data::directory(&path)?,
+        Kind::Fixed(fixed) => fixed.body = data::file(&path, "a file to serve")?,
+        Kind::Files(config) => config.files = data::directory(&path)?,
         Kind::Dataset(dataset) => {
             let value = data::file(&path, "a file with a JSON array of items")?;
             dataset.items = Named { name: path.display().to_string(), value };
@@ -241,17 +265,17 @@ fn read_into(kind: &mut Kind, path: PathBuf) -> Result<(), DataError> {
             data::has_file(&path, "an SQLite file")?;
             query.database = Database::Sqlite(path);
         }
-        Kind::Sum | Kind::Count | Kind::Redirect { .. } => {}
+        Kind::Sum | Kind::Count | Kind::Redirect(_) => {}
     }
     Ok(())
 }
 
-fn count_files(blueprint: &Blueprint) -> usize {
-    let of = |route: &RoutePlan| match &route.kind {
-        Kind::Files { files, .. } => files.len(),
+fn count_files(config: &SiteConfig) -> usize {
+    let of = |route: &RouteConfig| match &route.kind {
+        Kind::Files(config) => config.files.len(),
         _ => 0,
     };
-    blueprint.routes.iter().map(of).sum()
+    config.routes.iter().map(of).sum()
 }
 
 fn lines(faults: &[ContentError]) -> String {

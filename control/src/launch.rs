@@ -17,7 +17,7 @@ use std::sync::Arc;
 use dpdk::{DeviceKind, Eal, EalError, EalPlan, Memory, Port, QueuePair, Running};
 use engine::Nic;
 use engine::control_queue::WallClock;
-use handlers::{Edition, FormPool};
+use handlers::{RequestBufferPool, SiteHandle};
 
 use crate::config::{Pages, Plan};
 use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
@@ -47,18 +47,18 @@ pub(crate) struct Appliance {
 }
 
 /// Forms for each worker of `plan`, in their order.
-pub(crate) fn forms(plan: &Plan) -> Vec<Arc<FormPool>> {
-    let pool = |_: &usize| Arc::new(FormPool::new(workers::parked(plan), plan.form));
+pub(crate) fn forms(plan: &Plan) -> Vec<Arc<RequestBufferPool>> {
+    let pool = |_: &usize| Arc::new(RequestBufferPool::new(workers::parked(plan), plan.form));
     plan.cores.iter().map(pool).collect()
 }
 
-/// Starts everything `plan` asks for; the workers serve with `editions`, one each. Blocks for about half a second; call it on a thread that may.
+/// Starts everything `plan` asks for; the workers serve with `site_handles`, one each. Blocks for about half a second; call it on a thread that may.
 ///
 /// # Errors
 /// With what to do about it. Nothing is left behind.
 pub(crate) fn launch(
     plan: &Plan,
-    editions: &[Arc<Edition>],
+    site_handles: &[Arc<SiteHandle>],
     need: MemoryRequirement,
     wall: &Arc<WallClock>,
 ) -> Result<Appliance, LaunchError> {
@@ -86,7 +86,7 @@ pub(crate) fn launch(
     let checked = check_wire(plan, &mut taken);
     let Taken { link, kind, info, ports, spreading, queues } = taken;
     let port_setup = workers::PortSetup { mac: info.mac, spreading, need, kind };
-    match checked.and_then(|()| start_workers(plan, editions, wall, &port_setup, queues)) {
+    match checked.and_then(|()| start_workers(plan, site_handles, wall, &port_setup, queues)) {
         Ok((workers, exception, tsc_hz)) => {
             Ok(Appliance { workers, exception, ports, link, tsc_hz })
         }
@@ -102,7 +102,7 @@ pub(crate) fn launch(
 /// Starts the workers and, where the plan has one, their exception path.
 fn start_workers(
     plan: &Plan,
-    editions: &[Arc<Edition>],
+    site_handles: &[Arc<SiteHandle>],
     wall: &Arc<WallClock>,
     port_setup: &workers::PortSetup,
     queues: Vec<QueuePair>,
@@ -124,7 +124,7 @@ fn start_workers(
     let path = path.transpose()?;
     let waker = path.as_ref().map(|(_, sleep)| sleep.waker.clone());
     let StartedWorkers { workers, tsc, kernel_ports } =
-        workers::spawn(plan, editions, wall, port_setup, waker, queues)?;
+        workers::spawn(plan, site_handles, wall, port_setup, waker, queues)?;
     let forwarder = path.map(|(tap, sleep)| Forwarder::start(tap, kernel_ports, sleep));
     match forwarder.transpose() {
         Ok(forwarder) => Ok((workers, forwarder, tsc.hz())),

@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::control_queue;
 use engine::sleep::Waker;
-use handlers::{Edition, Site};
+use handlers::{Site, SiteHandle};
 
 use crate::config::{ComputePlan, Plan, PostgresPlan, SqlitePlan};
 
@@ -101,7 +101,8 @@ pub(crate) struct OffloadService {
 }
 
 /// Control's ends of one worker's rings: submissions and completions.
-pub(crate) type Rings = (control_queue::Submissions<Edition>, control_queue::Completions<Edition>);
+pub(crate) type Rings =
+    (control_queue::Submissions<SiteHandle>, control_queue::Completions<SiteHandle>);
 
 impl OffloadService {
     /// Starts all threads, for workers with these rings that serve `site`.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::control_queue::{Command, ControlEnd};
-use handlers::{Edition, FormPool};
+use handlers::{RequestBufferPool, SiteHandle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinHandle};
@@ -260,8 +260,8 @@ struct Loaded {
 #[derive(Debug)]
 pub(crate) struct WorkerHandle {
     core: usize,
-    end: Arc<ControlEnd<Edition>>,
-    forms: Arc<FormPool>,
+    end: Arc<ControlEnd<SiteHandle>>,
+    request_buffers: Arc<RequestBufferPool>,
     /// What its counter of installed snapshots comes to when it has taken all that was sent.
     due: u64,
     /// Whether its ring had no room for the last one.
@@ -270,13 +270,17 @@ pub(crate) struct WorkerHandle {
 
 impl WorkerHandle {
     /// The worker on `core`, reached through `end`, whose forms are `forms`.
-    pub(crate) fn new(core: usize, end: Arc<ControlEnd<Edition>>, forms: Arc<FormPool>) -> Self {
+    pub(crate) fn new(
+        core: usize,
+        end: Arc<ControlEnd<SiteHandle>>,
+        request_buffers: Arc<RequestBufferPool>,
+    ) -> Self {
         let due = end.stats().sites_installed.value();
-        Self { core, end, forms, due, ring_was_full: false }
+        Self { core, end, request_buffers, due, ring_was_full: false }
     }
 
-    fn hand(&mut self, edition: &Arc<Edition>) {
-        self.ring_was_full = self.end.send(Command::Install(Arc::clone(edition))).is_err();
+    fn hand(&mut self, site_handle: &Arc<SiteHandle>) {
+        self.ring_was_full = self.end.send(Command::Install(Arc::clone(site_handle))).is_err();
         self.due += u64::from(!self.ring_was_full);
     }
 
@@ -428,13 +432,14 @@ impl Reloader {
         }
     }
 
-    /// Lends every worker an edition of `content`.
+    /// Installs `content` on every worker.
     fn install(&mut self, content: Content) {
-        let forms: Vec<_> = self.workers.iter().map(|worker| Arc::clone(&worker.forms)).collect();
-        let fresh = Snapshot::new(content, &forms);
+        let request_buffers: Vec<_> =
+            self.workers.iter().map(|worker| Arc::clone(&worker.request_buffers)).collect();
+        let fresh = Snapshot::new(content, &request_buffers);
         self.shared.routes.add(&fresh.content.site, fresh.traffic());
-        for (worker, edition) in self.workers.iter_mut().zip(&fresh.editions) {
-            worker.hand(edition);
+        for (worker, site_handle) in self.workers.iter_mut().zip(&fresh.site_handles) {
+            worker.hand(site_handle);
         }
         self.offload.on_new_site(&fresh.content.site);
         self.retired_snapshots.put(mem::replace(&mut self.serving, fresh));

@@ -151,9 +151,9 @@ async fn launch(
 ) -> Result<(Plan, Appliance), Failure> {
     let wall = WallClock::new(unix_now());
     task::spawn(keep_time(Arc::clone(&wall)));
-    let editions = snapshot.editions.clone();
+    let site_handles = snapshot.site_handles.clone();
     task::spawn_blocking(move || {
-        let appliance = launch::launch(&plan, &editions, need, &wall)?;
+        let appliance = launch::launch(&plan, &site_handles, need, &wall)?;
         Ok((plan, appliance))
     })
     .await

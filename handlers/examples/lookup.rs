@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use handlers::blueprint::{Compress, Kind, RoutePlan};
-use handlers::{Blueprint, Edition, FormPool, Methods, Site};
+use handlers::config::{Compress, FixedConfig, Kind, RouteConfig};
+use handlers::{Methods, RequestBufferPool, Site, SiteConfig, SiteHandle};
 use http1::{Conn, Context, HttpDate, Limits, Next, Out, Status};
 
 fn main() {
     for routes in [12, 1200] {
-        let site = Site::build(&blueprint(routes), |size| Box::new(vec![0; size]));
+        let site = Site::build(&config(routes), |size| Box::new(vec![0; size]));
         let site = Arc::new(site.expect("all routes differ"));
-        let edition = Edition::new(site, Arc::new(FormPool::new(1, 64)));
+        let edition = SiteHandle::new(site, Arc::new(RequestBufferPool::new(1, 64)));
         for (what, path) in [
             ("exact", "/exact/3/page"),
             ("pattern", "/section-3/items/123456"),
@@ -27,20 +27,20 @@ fn main() {
 }
 
 /// A third of the routes each: exact paths, patterns, and what is below a path.
-fn blueprint(routes: usize) -> Blueprint {
-    let route = |path: String, below| RoutePlan {
+fn config(routes: usize) -> SiteConfig {
+    let route = |path: String, below| RouteConfig {
         name: None,
         path,
         below,
         methods: Methods::GET,
         headers: Vec::new(),
         compress: Compress::Off,
-        kind: Kind::Fixed {
+        kind: Kind::Fixed(FixedConfig {
             status: Status::S200,
             media_type: "text/plain".into(),
             body: b"ok".to_vec(),
             etag: None,
-        },
+        }),
     };
     let three = |at| {
         [
@@ -49,11 +49,11 @@ fn blueprint(routes: usize) -> Blueprint {
             route(format!("/below-{at}/"), true),
         ]
     };
-    Blueprint { routes: (0..routes / 3).flat_map(three).collect() }
+    SiteConfig { routes: (0..routes / 3).flat_map(three).collect() }
 }
 
 /// The least of several rounds, for one of 16 pipelined requests.
-fn nanoseconds(edition: &Edition, path: &str) -> f64 {
+fn nanoseconds(edition: &SiteHandle, path: &str) -> f64 {
     let input = format!("GET {path} HTTP/1.1\r\nHost: localhost:8080\r\n\r\n").repeat(PIPELINED);
     let date = HttpDate::from_unix(0);
     let mut buffer = vec![0; 64 * 1024];

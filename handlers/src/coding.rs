@@ -1,7 +1,7 @@
 //! Content codings (RFC 9110 8.4.1): what is offered, what is chosen, and the bytes.
 //!
 //! Three efforts: [`best`] for what is made once, [`quick`] for the many that are made when a site is
-//! built, [`press`] for one request. See README.md for the figures behind them.
+//! built, [`compress`] for one request. See README.md for the figures behind them.
 
 use std::io::{Read, Write};
 
@@ -10,15 +10,15 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http1::coding::{Accepted, Coding};
 
-use crate::query::fault::Fault;
+use crate::error::SettingError;
 
 /// The codings that a route answers in, in the order of preference among equals: those configured,
 /// and identity last unless it is among them.
-pub(crate) fn offers(codings: &[Coding]) -> Result<Box<[Coding]>, Fault> {
+pub(crate) fn offers(codings: &[Coding]) -> Result<Box<[Coding]>, SettingError> {
     for (at, coding) in codings.iter().enumerate() {
         if codings[..at].contains(coding) {
             let problem = "the coding is there twice";
-            return Err(Fault::new("compress", coding.name(), problem, "leave one out"));
+            return Err(SettingError::new("compress", coding.name(), problem, "leave one out"));
         }
     }
     let identity = (!codings.contains(&Coding::Identity)).then_some(Coding::Identity);
@@ -29,6 +29,15 @@ pub(crate) fn offers(codings: &[Coding]) -> Result<Box<[Coding]>, Fault> {
 /// the content than a 406 that says there is some (RFC 9110 12.5.3).
 pub(crate) fn chosen(accepted: Accepted, offers: &[Coding]) -> Coding {
     accepted.choose(offers).unwrap_or(Coding::Identity)
+}
+
+/// What tells the tags of two codings apart (RFC 9110 8.8.3.3).
+pub(crate) fn tag_ending(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Identity => "",
+        Coding::Gzip => "-gzip",
+        Coding::Br => "-br",
+    }
 }
 
 /// Near the smallest there is, for a body that is made once.
@@ -43,7 +52,7 @@ pub(crate) fn quick(coding: Coding, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Fast, for the body of one request: of a long one less is asked.
-pub(crate) fn press(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn compress(coding: Coding, bytes: &[u8]) -> Vec<u8> {
     match bytes.len() {
         ..=SHORT_LEN_MAX => coded(coding, bytes, GZIP_SHORT, BROTLI_SHORT),
         _ => coded(coding, bytes, GZIP_LONG, BROTLI_LONG),
@@ -100,18 +109,18 @@ fn window_bits(len: usize) -> i32 {
 }
 
 /// Whether a gzip stream unpacks to exactly `bytes`.
-pub(crate) fn gzip_says(coded: &[u8], bytes: &[u8]) -> Result<(), Differs> {
-    says(GzDecoder::new(coded), bytes)
+pub(crate) fn gzip_matches(coded: &[u8], bytes: &[u8]) -> Result<(), Mismatch> {
+    matches(GzDecoder::new(coded), bytes)
 }
 
 /// Whether a br stream unpacks to exactly `bytes`.
-pub(crate) fn brotli_says(coded: &[u8], bytes: &[u8]) -> Result<(), Differs> {
-    says(brotli::Decompressor::new(coded, PIECE), bytes)
+pub(crate) fn brotli_matches(coded: &[u8], bytes: &[u8]) -> Result<(), Mismatch> {
+    matches(brotli::Decompressor::new(coded, PIECE), bytes)
 }
 
 /// How a coded stream differs from what it should say.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Differs {
+pub(crate) enum Mismatch {
     /// It is no stream of its coding.
     Broken,
     /// The first byte that differs, or where the shorter of the two ends.
@@ -119,18 +128,18 @@ pub(crate) enum Differs {
 }
 
 /// Compares piece by piece: a stream that unpacks to far more costs no more than the file itself.
-fn says(mut decoder: impl Read, bytes: &[u8]) -> Result<(), Differs> {
+fn matches(mut decoder: impl Read, bytes: &[u8]) -> Result<(), Mismatch> {
     let mut piece = [0; PIECE];
     let mut at = 0;
     loop {
-        let got = decoder.read(&mut piece).map_err(|_| Differs::Broken)?;
+        let got = decoder.read(&mut piece).map_err(|_| Mismatch::Broken)?;
         if got == 0 {
-            return if at == bytes.len() { Ok(()) } else { Err(Differs::At(at)) };
+            return if at == bytes.len() { Ok(()) } else { Err(Mismatch::At(at)) };
         }
         let same = piece[..got].iter().zip(&bytes[at..]).take_while(|(a, b)| a == b).count();
         at += same;
         if same < got {
-            return Err(Differs::At(at));
+            return Err(Mismatch::At(at));
         }
     }
 }
@@ -146,8 +155,8 @@ mod tests {
         for len in [0, 1, 1000, 100_000] {
             let bytes: Vec<u8> = (0..len).map(|i: u64| (i * i % 251).to_le_bytes()[0]).collect();
             let (packed, squeezed) = (gzip(&bytes, 9), brotli(&bytes, 5));
-            assert_eq!(gzip_says(&packed, &bytes), Ok(()));
-            assert_eq!(brotli_says(&squeezed, &bytes), Ok(()));
+            assert_eq!(gzip_matches(&packed, &bytes), Ok(()));
+            assert_eq!(brotli_matches(&squeezed, &bytes), Ok(()));
         }
     }
 
@@ -171,11 +180,11 @@ mod tests {
     fn every_effort_says_the_same() {
         let text = "some words, and some words again; ".repeat(5000).into_bytes();
         for bytes in [&text[..1000], &text] {
-            for make in [best, quick, press] {
+            for make in [best, quick, compress] {
                 let (packed, squeezed) = (make(Coding::Gzip, bytes), make(Coding::Br, bytes));
                 assert!(packed.len() * 4 < bytes.len() && squeezed.len() * 4 < bytes.len());
-                assert_eq!(gzip_says(&packed, bytes), Ok(()));
-                assert_eq!(brotli_says(&squeezed, bytes), Ok(()));
+                assert_eq!(gzip_matches(&packed, bytes), Ok(()));
+                assert_eq!(brotli_matches(&squeezed, bytes), Ok(()));
                 assert_eq!(make(Coding::Identity, bytes), bytes);
             }
         }
@@ -184,11 +193,11 @@ mod tests {
     #[test]
     fn another_text_is_found_out() {
         let coded = gzip(b"abcdef", 6);
-        assert_eq!(gzip_says(&coded, b"abcdxf"), Err(Differs::At(4)));
-        assert_eq!(gzip_says(&coded, b"abcdef!"), Err(Differs::At(6)));
-        assert_eq!(gzip_says(&coded, b"abc"), Err(Differs::At(3)));
-        assert_eq!(gzip_says(b"abcdef", b"abcdef"), Err(Differs::Broken));
-        assert_eq!(brotli_says(&brotli(b"abcdef", 5), b"abcdefg"), Err(Differs::At(6)));
-        assert_eq!(brotli_says(b"\xff\xff\xff\xff", b"abcdef"), Err(Differs::Broken));
+        assert_eq!(gzip_matches(&coded, b"abcdxf"), Err(Mismatch::At(4)));
+        assert_eq!(gzip_matches(&coded, b"abcdef!"), Err(Mismatch::At(6)));
+        assert_eq!(gzip_matches(&coded, b"abc"), Err(Mismatch::At(3)));
+        assert_eq!(gzip_matches(b"abcdef", b"abcdef"), Err(Mismatch::Broken));
+        assert_eq!(brotli_matches(&brotli(b"abcdef", 5), b"abcdefg"), Err(Mismatch::At(6)));
+        assert_eq!(brotli_matches(b"\xff\xff\xff\xff", b"abcdef"), Err(Mismatch::Broken));
     }
 }

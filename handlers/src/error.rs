@@ -1,28 +1,48 @@
 //! Why a site could not be built. The message is what the operator reads: it names the route, or the
 //! file and the line or the item; the key, and what is wrong or was expected.
 
-use http1::HEAD_OUT_MAX;
+use std::fmt;
 
-use crate::head::HeadTooLong;
-use crate::query::fault::Fault;
-
-/// A fault of a route, of its data, or of the memory that was handed in.
+/// Why a site could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    /// A route does not mean anything. Control says which line of the configuration it is.
-    #[error("route {route}: {key} = {value}: {problem}; {fix}")]
-    Route {
-        /// Index in the blueprint.
-        route: usize,
-        /// The key, as an operator writes it: `path`, `computed.total`, `parameters.m.default`.
-        key: String,
-        /// Its value, or the part of it that is wrong.
-        value: String,
-        /// What is wrong with it.
-        problem: String,
-        /// What to do about it.
-        fix: String,
+    /// Routes are wrong, or their data: all that are, one error each, in the order of the configuration.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Routes(Vec<RouteError>),
+    /// The memory that was handed in is smaller than what was asked for.
+    #[error("memory for responses: expected {expected} bytes, found {found}")]
+    Memory {
+        /// Bytes asked for.
+        expected: usize,
+        /// Bytes handed in.
+        found: usize,
     },
+}
+
+/// What is wrong with one route. Control says which line of the configuration it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteError {
+    /// Index in the configuration.
+    pub route: usize,
+    /// What is wrong.
+    pub kind: RouteErrorKind,
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            RouteErrorKind::Setting(error) => write!(f, "route {}: {error}", self.route),
+            data => data.fmt(f),
+        }
+    }
+}
+
+/// An error of a route or of its data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteErrorKind {
+    /// A setting does not mean anything.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The data set is not JSON (RFC 8259).
     #[error("{file}: line {line}, column {column}: expected JSON, found {problem}")]
     Syntax {
@@ -89,56 +109,31 @@ pub enum BuildError {
         /// What was found instead.
         found: String,
     },
-    /// The memory that was handed in is smaller than what was asked for.
-    #[error("memory for responses: expected {expected} bytes, found {found}")]
-    Memory {
-        /// Bytes asked for.
-        expected: usize,
-        /// Bytes handed in.
-        found: usize,
-    },
 }
 
-/// What stops the planning of a route, before it is known which route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PlanError {
-    /// The route is at fault.
-    Route(Fault),
-    /// Its data are.
-    Data(BuildError),
-    /// Its answers would have a head that is too long.
-    Head(HeadTooLong),
+/// A setting of a route that does not mean anything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: {problem}; {fix}")]
+pub struct SettingError {
+    /// The key, from below the route, as an operator writes it: `path`, `computed.total`,
+    /// `parameters.m.default`.
+    pub key: String,
+    /// Its value, or the part of it that is wrong, shortened.
+    pub value: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to write instead.
+    pub fix: String,
 }
 
-impl PlanError {
-    /// The error of the route with this index.
-    pub(crate) fn at(self, route: usize) -> BuildError {
-        match self {
-            Self::Route(fault) => fault.at(route),
-            Self::Data(error) => error,
-            Self::Head(HeadTooLong(found)) => {
-                let problem =
-                    format!("an answer has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
-                Fault::new("headers", "", problem, "shorten or leave out some fields").at(route)
-            }
-        }
-    }
-}
-
-impl From<Fault> for PlanError {
-    fn from(fault: Fault) -> Self {
-        Self::Route(fault)
-    }
-}
-
-impl From<BuildError> for PlanError {
-    fn from(error: BuildError) -> Self {
-        Self::Data(error)
-    }
-}
-
-impl From<HeadTooLong> for PlanError {
-    fn from(error: HeadTooLong) -> Self {
-        Self::Head(error)
+impl SettingError {
+    /// An error of these parts.
+    pub(crate) fn new(
+        key: impl Into<String>,
+        value: impl Into<String>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { key: key.into(), value: value.into(), problem: problem.into(), fix: fix.into() }
     }
 }

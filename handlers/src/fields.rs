@@ -1,18 +1,18 @@
-//! Extra fields of a route's answers, checked once (RFC 9110 5.1, 5.5).
+//! Extra fields of a route's responses, checked once (RFC 9110 5.1, 5.5).
 
-use crate::blueprint::{Kind, RoutePlan};
-use crate::query::fault::Fault;
+use crate::config::RouteConfig;
+use crate::error::SettingError;
 
-/// Field lines that go into every answer of a route.
+/// Field lines that go into every response of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// The `headers` of a route.
-    pub(crate) fn check(plan: &RoutePlan) -> Result<Self, Fault> {
-        for (name, value) in &plan.headers {
+    /// The `headers` of a route. `own` are fields that its kind writes.
+    pub(crate) fn check(config: &RouteConfig, own: &[&str]) -> Result<Self, SettingError> {
+        for (name, value) in &config.headers {
             let fault = |problem: &str, fix: &str| {
-                Err(Fault::new(format!("headers.{name}"), value, problem, fix))
+                Err(SettingError::new(format!("headers.{name}"), value, problem, fix))
             };
             if !is_token(name) {
                 return fault(
@@ -23,39 +23,22 @@ impl Fields {
             if !is_field_value(value) {
                 return fault("the value is no field value", FIELD_VALUE_FIX);
             }
-            if is_own(name, &plan.kind) {
+            if OWN.iter().chain(own).any(|own| own.eq_ignore_ascii_case(name)) {
                 return fault("the server writes this field itself", "leave it out");
             }
         }
-        Ok(Self(plan.headers.clone()))
+        Ok(Self(config.headers.clone()))
+    }
+
+    /// Adds a field that the kind of the route writes.
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        self.0.push((name.into(), value.into()));
     }
 
     /// Names and values, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
-}
-
-/// Whether answers of this kind have the field from the server.
-fn is_own(name: &str, kind: &Kind) -> bool {
-    let of_kind: &[&str] = match kind {
-        Kind::Fixed { etag: Some(_), .. } => &["etag"],
-        Kind::Files { cache_control: Some(_), .. } => {
-            &["accept-ranges", "cache-control", "etag", "last-modified", "x-content-type-options"]
-        }
-        Kind::Files { .. } => &["accept-ranges", "etag", "last-modified", "x-content-type-options"],
-        Kind::Redirect { .. } => &["location"],
-        Kind::Query(query)
-            if query
-                .cache
-                .as_ref()
-                .is_some_and(|cache| cache.header.eq_ignore_ascii_case(name)) =>
-        {
-            return true;
-        }
-        Kind::Fixed { .. } | Kind::Dataset(_) | Kind::Sum | Kind::Count | Kind::Query(_) => &[],
-    };
-    OWN.iter().chain(of_kind).any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// RFC 9110 5.6.2.
@@ -73,7 +56,7 @@ pub(crate) fn is_field_value(text: &str) -> bool {
 pub(crate) const FIELD_VALUE_FIX: &str =
     "use visible ASCII on one line, without blanks at its ends";
 
-/// Fields of every answer, and those that say how an answer is framed.
+/// Fields of every response, and those that say how a response is framed.
 const OWN: &[&str] = &[
     "allow",
     "connection",

@@ -1,18 +1,19 @@
-//! Heads of answers: built once as templates with a `Date` slot, completed per answer.
+//! Heads of responses: built once as templates with a `Date` slot, completed per response.
 //!
-//! A template ends after a field line, or in the middle of one whose value is known only per answer;
+//! A template ends after a field line, or in the middle of one whose value is known only per response;
 //! whoever completes it adds what is missing, the `Connection` line and the empty line.
-//! Invariant, proven by [`HeadPlan::len_max`] when a site is built: no head exceeds `HEAD_OUT_MAX`.
+//! Invariant, proven by [`HeadTemplate::len_max`] when a site is built: no head exceeds `HEAD_OUT_MAX`.
 
 use std::fmt::{Display, Write};
 
 use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Status};
 
+use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::Fields;
 
 /// A head while it is being built.
 #[derive(Clone, Debug)]
-pub(crate) struct HeadPlan {
+pub(crate) struct HeadTemplate {
     pub(crate) status: Status,
     pub(crate) text: String,
     /// Offset of the date bytes.
@@ -21,7 +22,7 @@ pub(crate) struct HeadPlan {
     open_len_max: usize,
 }
 
-impl HeadPlan {
+impl HeadTemplate {
     /// Status line, `Date` and `Server`.
     pub(crate) fn new(status: Status) -> Self {
         let mut text = format!("HTTP/1.1 {} {}\r\nDate: ", status.code(), status.reason());
@@ -51,14 +52,14 @@ impl HeadPlan {
         fields.iter().fold(self, |head, (name, value)| head.field(name, value))
     }
 
-    /// Ends the template in the middle of a `Content-Length` line: [`Writer::number_line`] goes on.
+    /// Ends the template in the middle of a `Content-Length` line: [`HeadWriter::number_line`] goes on.
     pub(crate) fn open_length(mut self) -> Self {
         self.text.push_str("Content-Length: ");
         self.open_len_max = U64_LEN_MAX + CRLF.len();
         self
     }
 
-    /// Ends the template in the middle of a `Content-Range` line: [`Writer::range_lines`] goes on.
+    /// Ends the template in the middle of a `Content-Range` line: [`HeadWriter::range_lines`] goes on.
     pub(crate) fn open_range(mut self) -> Self {
         self.text.push_str("Content-Range: bytes ");
         let marks = b"-/".len() + CRLF.len() + CONTENT_LENGTH.len() + CRLF.len();
@@ -84,14 +85,21 @@ impl HeadPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadTooLong(pub(crate) usize);
 
+impl From<HeadTooLong> for RouteErrorKind {
+    fn from(HeadTooLong(found): HeadTooLong) -> Self {
+        let problem = format!("an answer has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
+        SettingError::new("headers", "", problem, "shorten or leave out some fields").into()
+    }
+}
+
 /// Completes one head in the room lent for it.
 #[derive(Debug)]
-pub(crate) struct Writer<'o> {
+pub(crate) struct HeadWriter<'o> {
     out: &'o mut [u8],
     len: usize,
 }
 
-impl<'o> Writer<'o> {
+impl<'o> HeadWriter<'o> {
     /// Copies a template and puts the date into its slot.
     pub(crate) fn copy(
         template: &[u8],
@@ -136,7 +144,7 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// What stands in the slot until an answer is written.
+/// What stands in the slot until a response is written.
 const DATE_BLANK: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 const _: () = assert!(DATE_BLANK.len() == HttpDate::LEN, "the slot must fit every date");
 const CRLF: &[u8; 2] = b"\r\n";

@@ -1,48 +1,48 @@
-//! What the appliance says: routes, stored and rendered answers. No I/O, no clock.
+//! What the appliance says: routes, stored and rendered responses. No I/O, no clock.
 //!
-//! A [`Blueprint`](blueprint::Blueprint) (routes as configured, with every file read by someone else)
+//! A [`SiteConfig`](config::SiteConfig) (routes as configured, with every file read by someone else)
 //! becomes a [`Site`] once; a site is immutable and shared by every connection of every core. An
-//! [`Edition`] of it implements [`http1::Service`]; what a core cannot answer becomes an [`Ask`].
+//! [`SiteHandle`] of it implements [`http1::Service`]; what a core cannot answer becomes an [`Offload`].
 //!
 //! Read `README.md` for the kinds of routes and the decisions behind them.
 #![forbid(unsafe_code)]
 
-mod answers;
-mod ask;
-pub mod blueprint;
 mod coding;
-mod dataset;
-mod edition;
+mod compile;
+pub mod config;
 mod error;
 mod fields;
-mod files;
-mod fixed;
-mod form;
 mod hash;
 mod head;
-mod inputs;
-mod material;
+mod integer;
 mod media;
 mod methods;
-mod planner;
-pub mod query;
-mod rendered;
+mod offload;
+mod paths;
+mod request;
+mod response;
+mod route;
 mod router;
+mod routes;
 pub mod sample;
 mod site;
+mod site_handle;
+mod source;
 mod store;
-mod sum;
 mod traffic;
+mod values;
+mod work;
 
-pub use ask::{Ask, Errand, Press};
-pub use blueprint::Blueprint;
-pub use edition::Edition;
-pub use error::BuildError;
-pub use form::FormPool;
-pub use inputs::{CAPTURES_MAX, Inputs};
-pub use material::{Bytes, Named, SourceFile};
+pub use config::SiteConfig;
+pub use error::{BuildError, RouteError, RouteErrorKind, SettingError};
 pub use media::media_type;
 pub use methods::Methods;
-pub use rendered::Rendered;
-pub use site::{Invalid, Reply, Site, Work};
+pub use offload::{Compression, JobKind, Offload};
+pub use request::{CAPTURES_MAX, Inputs, RequestBufferPool};
+pub use response::{RenderedResponse, Response};
+pub use routes::query;
+pub use site::{Invalidation, Site};
+pub use site_handle::SiteHandle;
+pub use source::{Bytes, Named, SourceFile};
 pub use traffic::{RouteKind, RouteName, Traffic};
+pub use work::Work;

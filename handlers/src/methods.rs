@@ -10,6 +10,9 @@ impl Methods {
     /// The empty set.
     pub const NONE: Self = Self(0);
 
+    /// All methods.
+    pub const ANY: Self = Self(u8::MAX >> (u8::BITS as usize - Method::ALL.len()));
+
     /// GET alone, and HEAD with it.
     pub const GET: Self = Self(bit(Method::Get) | bit(Method::Head));
 

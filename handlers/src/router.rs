@@ -5,40 +5,25 @@
 //! Among two of a kind the one counts whose first differing segment is a text; then the longer.
 //! Work grows with the segments of a path, not with the number of routes.
 
+mod exact;
+mod hit;
+mod pattern;
+mod tree;
+
 use std::fmt;
 
 use http1::Status;
 use http1::path::{self, PathError};
 
-use crate::inputs::CAPTURES_MAX;
 use exact::Exact;
+pub(crate) use hit::{Captures, Hit};
 pub(crate) use pattern::{PATH_LEN_MAX, Pattern, PatternError};
 use tree::Tree;
-
-mod exact;
-mod pattern;
-mod tree;
 
 /// All paths of a site.
 pub(crate) struct Router {
     exact: Exact,
     tree: Option<Tree>,
-}
-
-/// What a path leads to, and the segments that were captured on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hit {
-    /// As it was given to [`Router::new`].
-    pub(crate) target: u32,
-    pub(crate) captures: Captures,
-}
-
-/// Where the captured segments of a path are in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Captures {
-    /// Offset and length.
-    spans: [(u16, u16); CAPTURES_MAX],
-    len: u8,
 }
 
 impl Router {
@@ -101,26 +86,6 @@ impl Router {
         hit.ok_or(Status::S404)
     }
 }
-
-impl Captures {
-    /// The captured segments of `path`, in order.
-    pub(crate) fn of<'p>(&self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> + use<'_, 'p> {
-        let spans = &self.spans[..usize::from(self.len)];
-        spans.iter().map(|&(at, len)| &path[usize::from(at)..][..usize::from(len)])
-    }
-
-    fn push(&mut self, at: usize, len: usize) {
-        let short = |number: usize| u16::try_from(number).expect("within PATH_LEN_MAX");
-        self.spans[usize::from(self.len)] = (short(at), short(len));
-        self.len += 1;
-    }
-
-    fn pop(&mut self) {
-        self.len -= 1;
-    }
-}
-
-const _: () = assert!(PATH_LEN_MAX <= u16::MAX as usize, "spans of a path are 16 bits");
 
 /// Whether [`path::decode`] has nothing to do and nothing to find in a path: the common case, found
 /// out without a branch for each byte.

@@ -1,103 +1,67 @@
-//! The site: every answer the appliance can give, and which of them a request gets.
+//! The site: every response the appliance can give, and which of them a request gets.
 //!
-//! Immutable. Built once from a [`Blueprint`], then shared by all cores; nothing here allocates, locks
-//! or looks at a clock while serving. Read `README.md` for the kinds of routes and what was decided.
+//! Immutable. Compiled once from a [`SiteConfig`](crate::SiteConfig), then shared by all cores; nothing
+//! here allocates, locks or looks at a clock while serving. Read `README.md` for the kinds of routes and
+//! what was decided.
 
-use std::fmt;
 use std::sync::Arc;
 
-use http1::coding::Accepted;
-use http1::{HeadContext, Method, Outcome, Request, Status, Target, Verdict};
+use http1::{HeadContext, Method, Request, Status, Target as RequestTarget, Verdict};
 
-use crate::answers::{Allowed, Refusals};
-use crate::ask::{Ask, Errand, Press};
-use crate::blueprint::Blueprint;
-use crate::dataset::{Dataset, Told, Values};
-use crate::error::BuildError;
-use crate::files::{File, Served};
-use crate::fixed::Fixed;
-use crate::form::{Form, FormPool, Lease};
-use crate::head::Writer;
-use crate::material::Bytes;
-use crate::planner::Tables;
-use crate::query::{Bound, Query};
-use crate::rendered::Rendered;
+use crate::head::HeadWriter;
+use crate::paths::Target;
+use crate::request::{BufferGuard, RequestBufferPool};
+use crate::response::{AllowResponses, Content, ErrorResponses, Response};
+use crate::route::RouteRequest;
 use crate::router::{Hit, PATH_LEN_MAX, Router};
+use crate::routes::query::{Bound, Query};
+use crate::routes::{Dataset, Handler};
 use crate::store::{EntryId, Store};
-use crate::sum::{Number, query_sum};
 use crate::traffic::{RouteKind, RouteName};
+use crate::work::{BodyState, Work};
 
 /// Everything that can be asked for, ready to be sent.
 #[derive(Debug)]
 pub struct Site {
-    store: Store,
-    router: Router,
+    pub(crate) store: Store,
+    pub(crate) router: Router,
     /// What the router finds.
-    resources: Box<[Resource]>,
-    handlers: Box<[Handler]>,
-    /// In the order of the blueprint.
-    routes: Box<[Route]>,
+    pub(crate) resources: Box<[Resource]>,
+    /// In the order of the configuration.
+    pub(crate) routes: Box<[Route]>,
     /// What is refused before there is a route.
-    refusals: Refusals,
+    pub(crate) errors: ErrorResponses,
     /// What the whole server allows.
-    server: Allowed,
+    pub(crate) server: AllowResponses,
 }
 
 /// A path: what answers it, by method.
 #[derive(Debug)]
 pub(crate) struct Resource {
-    /// Index of a handler by method, or [`NONE`].
-    handlers: [u32; Method::ALL.len()],
+    /// By method; none is [`NONE`].
+    targets: [Target; Method::ALL.len()],
     /// For all other methods. None: the path is not there at all.
-    allowed: Option<Allowed>,
+    allowed: Option<AllowResponses>,
 }
 
-const NONE: u32 = u32::MAX;
+const NONE: Target = Target { route: u32::MAX, item: u32::MAX };
 
 impl Resource {
-    pub(crate) fn new(handlers: &[(Method, u32)], allowed: Option<Allowed>) -> Self {
+    pub(crate) fn new(targets: &[(Method, Target)], allowed: Option<AllowResponses>) -> Self {
         let mut by_method = [NONE; Method::ALL.len()];
-        for &(method, handler) in handlers {
-            by_method[method as usize] = handler;
+        for &(method, target) in targets {
+            by_method[method as usize] = target;
         }
-        Self { handlers: by_method, allowed }
+        Self { targets: by_method, allowed }
     }
 
-    fn handler(&self, method: Method) -> Option<usize> {
-        let handler = self.handlers[method as usize];
-        (handler != NONE).then_some(handler as usize)
+    fn target(&self, method: Method) -> Option<Target> {
+        let target = self.targets[method as usize];
+        (target.route != NONE.route).then_some(target)
     }
 }
 
-/// What answers some methods of some paths.
-#[derive(Debug)]
-pub(crate) struct Handler {
-    /// Index of its route.
-    pub(crate) route: u32,
-    /// Of its route.
-    pub(crate) kind: RouteKind,
-    pub(crate) answer: Answer,
-}
-
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Fixed(Fixed),
-    Redirect(EntryId),
-    File(File),
-    /// There is no such file.
-    NoFile,
-    /// `head` is the open head of a number.
-    Sum {
-        head: EntryId,
-    },
-    Count {
-        head: EntryId,
-    },
-    Dataset(Box<Dataset>),
-    Query(Box<Query>),
-}
-
-/// What is known of a route, whatever its kind.
+/// A compiled route.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// As statistics call it.
@@ -106,115 +70,31 @@ pub(crate) struct Route {
     pub(crate) kind: RouteKind,
     /// Names of the parameters of its path.
     pub(crate) captures: Box<[Box<str>]>,
-    pub(crate) refusals: Refusals,
-    /// Index of the handler of everything but files.
-    pub(crate) handler: u32,
-    /// Whether a body is written down.
+    pub(crate) errors: ErrorResponses,
+    pub(crate) handler: Handler,
+    /// Whether a parameter is in the body.
     pub(crate) takes_body: bool,
-    /// Routes whose kept answers are dropped after a request to this one.
+    /// Routes whose cached responses are dropped after a request to this one.
     pub(crate) invalidates: Box<[usize]>,
 }
 
-/// Kept answers that no longer hold.
+/// Cached responses that no longer hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
+pub struct Invalidation {
     /// Index of the route that gave them.
     pub route: usize,
-    /// The key of the answer, see [`Query::cache_key`]. None: all answers of the route.
+    /// The key of the response, see [`Query::cache_key`]. None: all responses of the route.
     pub key: Option<Vec<u8>>,
 }
 
 /// Which route takes a request, for statistics.
-pub(crate) struct Taken {
+pub(crate) struct Matched {
     /// Its index; the number of routes if none does.
     pub(crate) route: usize,
     pub(crate) kind: RouteKind,
 }
 
-/// What a request accumulates while its body arrives.
-#[derive(Debug)]
-pub struct Work(Gathering);
-
-#[derive(Debug)]
-enum Gathering {
-    /// The sum of the query, and the body as a number.
-    Sum { head: EntryId, query: i128, body: Number },
-    /// Bytes of the body so far.
-    Count { head: EntryId, bytes: u64 },
-    /// Control is to answer.
-    Form { lease: Lease, takes_body: bool },
-}
-
-impl Work {
-    /// The next piece of the body.
-    pub(crate) fn on_body(&mut self, piece: &[u8]) {
-        match &mut self.0 {
-            Gathering::Sum { body, .. } => body.on_bytes(piece),
-            Gathering::Count { bytes, .. } => *bytes += piece.len() as u64,
-            Gathering::Form { lease, takes_body: true } => lease.form_mut().push(piece),
-            Gathering::Form { takes_body: false, .. } => {}
-        }
-    }
-}
-
-/// A chosen answer.
-#[derive(Clone)]
-pub struct Reply(Choice);
-
-#[derive(Clone, Debug)]
-enum Choice {
-    /// As it stands in the store.
-    Stored(EntryId),
-    /// A part of the stored body that goes with this head.
-    Part { head: EntryId, first: u64, len: u64 },
-    /// A number as text.
-    Number { head: EntryId, value: i128 },
-    /// The body of a data set, of this length.
-    Rows { handler: u32, len: u32, values: Values },
-    /// Made by control.
-    Rendered(Arc<Rendered>),
-}
-
-impl Reply {
-    /// An answer that was made beside the dataplane. The caller keeps a clone of the `Arc` until it
-    /// holds the only one: what a core drops is never the last.
-    pub fn rendered(rendered: Arc<Rendered>) -> Self {
-        Self(Choice::Rendered(rendered))
-    }
-
-    fn stored(id: EntryId) -> Self {
-        Self(Choice::Stored(id))
-    }
-}
-
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl Site {
-    /// Checks the blueprint, computes what can be computed, asks `memory` once for room of the exact
-    /// size in bytes, and lays every answer into it.
-    ///
-    /// # Errors
-    /// If a route or its data are at fault, or the memory is smaller than asked for.
-    pub fn build(
-        blueprint: &Blueprint,
-        memory: impl FnOnce(usize) -> Box<dyn Bytes>,
-    ) -> Result<Self, BuildError> {
-        let tables = Tables::plan(blueprint)?;
-        Ok(Self {
-            store: tables.store.lay(memory)?,
-            router: tables.router,
-            resources: tables.resources.into(),
-            handlers: tables.handlers.into(),
-            routes: tables.routes.into(),
-            refusals: tables.refusals,
-            server: tables.server,
-        })
-    }
-
     /// All queries with the indices of their routes.
     pub fn queries(&self) -> impl Iterator<Item = (usize, &Query)> {
         (0..self.routes.len()).filter_map(|route| Some((route, self.query(route)?)))
@@ -222,46 +102,41 @@ impl Site {
 
     /// The query of the route with this index, if it is one.
     pub fn query(&self, route: usize) -> Option<&Query> {
-        match &self.handlers[self.routes[route].handler as usize].answer {
-            Answer::Query(query) => Some(query),
+        match &self.routes[route].handler {
+            Handler::Query(query) => Some(query),
             _ => None,
         }
     }
 
-    /// Kept answers that no longer hold once the query of this route was run with these values.
-    pub fn invalidates(&self, route: usize, bound: &Bound) -> Vec<Invalid> {
+    /// Cached responses that no longer hold once the query of this route was run with these values.
+    pub fn invalidates(&self, route: usize, bound: &Bound) -> Vec<Invalidation> {
         let mut invalid = Vec::new();
         let Some(source) = self.query(route) else { return invalid };
         for &target in &self.routes[route].invalidates {
             let keys = self.query(target).and_then(|query| query.cache_keys_of(source, bound));
             match keys {
-                Some(keys) => invalid
-                    .extend(keys.into_iter().map(|key| Invalid { route: target, key: Some(key) })),
-                None => invalid.push(Invalid { route: target, key: None }),
+                Some(keys) => invalid.extend(
+                    keys.into_iter().map(|key| Invalidation { route: target, key: Some(key) }),
+                ),
+                None => invalid.push(Invalidation { route: target, key: None }),
             }
         }
         invalid
     }
 
-    /// The answer that says `status`, of no route; 500 for a status that is no error.
-    pub fn refusal(&self, status: Status) -> Reply {
-        Reply::stored(self.refusals.of(status))
+    /// The response that says `status`, of no route; 500 for a status that is no error.
+    pub fn refusal(&self, status: Status) -> Response {
+        Response::stored(self.errors.of(status))
     }
 
-    /// The answer that says `status`, with the extra fields of a route.
-    pub(crate) fn refusal_of(&self, route: usize, status: Status) -> Reply {
-        Reply::stored(self.routes[route].refusals.of(status))
+    /// The response that says `status`, with the extra fields of a route.
+    pub(crate) fn error_response_of(&self, route: usize, status: Status) -> Response {
+        Response::stored(self.routes[route].errors.of(status))
     }
 
-    /// What a form asks for.
-    pub(crate) fn errand<'a>(&'a self, form: &'a Form) -> Errand<'a> {
-        let route = &self.routes[form.route()];
-        let inputs = form.inputs(route.captures.iter().map(|name| &**name));
-        match &self.handlers[route.handler as usize].answer {
-            Answer::Query(query) => Errand::Query(query, inputs),
-            Answer::Dataset(dataset) => Errand::Press(Press::new(self, dataset, inputs)),
-            other => unreachable!("no form is filled for {other:?}"),
-        }
+    /// The route with this index.
+    pub(crate) fn route(&self, route: usize) -> &Route {
+        &self.routes[route]
     }
 
     /// The text of the items of a data set.
@@ -279,29 +154,29 @@ impl Site {
     }
 
     /// What is known of a request before a route takes it.
-    pub(crate) fn not_taken(&self) -> Taken {
-        Taken { route: self.routes.len(), kind: RouteKind::Unrouted }
+    pub(crate) fn unmatched(&self) -> Matched {
+        Matched { route: self.routes.len(), kind: RouteKind::Unrouted }
     }
 
-    /// What is to be done with a request. `taken` is [`not_taken`](Self::not_taken), and becomes the route
+    /// What is to be done with a request. `matched` is [`unmatched`](Self::unmatched), and becomes the route
     /// that takes it.
     pub(crate) fn accept(
         &self,
         request: &Request<'_>,
-        forms: &Arc<FormPool>,
-        taken: &mut Taken,
-    ) -> Verdict<Work, Reply> {
+        buffers: &Arc<RequestBufferPool>,
+        matched: &mut Matched,
+    ) -> Verdict<Work, Response> {
         let (path, query) = match request.target() {
-            Target::Path { path, query } => (path, query.unwrap_or_default()),
-            Target::Asterisk => {
-                return Verdict::Reply(Reply::stored(self.server.other_method(Method::Options)));
+            RequestTarget::Path { path, query } => (path, query.unwrap_or_default()),
+            RequestTarget::Asterisk => {
+                return Verdict::Reply(Response::stored(self.server.other_method(Method::Options)));
             }
         };
         if path.contains(&b'%') {
-            return self.accept_escaped(path, query, request, forms, taken);
+            return self.accept_escaped(path, query, request, buffers, matched);
         }
         match self.router.find(path) {
-            Ok(hit) => self.choose(&hit, path, query, request, forms, taken),
+            Ok(hit) => self.choose(&hit, path, query, request, buffers, matched),
             Err(status) => Verdict::Reply(self.refusal(status)),
         }
     }
@@ -313,185 +188,138 @@ impl Site {
         path: &[u8],
         query: &[u8],
         request: &Request<'_>,
-        forms: &Arc<FormPool>,
-        taken: &mut Taken,
-    ) -> Verdict<Work, Reply> {
+        buffers: &Arc<RequestBufferPool>,
+        matched: &mut Matched,
+    ) -> Verdict<Work, Response> {
         let mut room = [0; PATH_LEN_MAX];
         match self.router.find_escaped(path, &mut room) {
-            Ok((hit, plain)) => self.choose(&hit, plain, query, request, forms, taken),
+            Ok((hit, plain)) => self.choose(&hit, plain, query, request, buffers, matched),
             Err(status) => Verdict::Reply(self.refusal(status)),
         }
     }
 
-    /// The answer of a path that is there; `plain` has no escapes.
+    /// The response of a path that is there; `plain` has no escapes.
     fn choose(
         &self,
         hit: &Hit,
         plain: &[u8],
         query: &[u8],
         request: &Request<'_>,
-        forms: &Arc<FormPool>,
-        taken: &mut Taken,
-    ) -> Verdict<Work, Reply> {
+        buffers: &Arc<RequestBufferPool>,
+        matched: &mut Matched,
+    ) -> Verdict<Work, Response> {
         let resource = &self.resources[hit.target as usize];
         let method = request.method();
-        let Some(at) = resource.handler(method) else {
+        let Some(Target { route: at, item }) = resource.target(method) else {
             return Verdict::Reply(match resource.allowed {
-                Some(allowed) => Reply::stored(allowed.other_method(method)),
+                Some(allowed) => Response::stored(allowed.other_method(method)),
                 None => self.refusal(Status::S404),
             });
         };
-        let Handler { route, kind, answer } = &self.handlers[at];
-        let route = *route as usize;
-        *taken = Taken { route, kind: *kind };
-        let refuse = |status| Verdict::Reply(self.refusal_of(route, status));
-        let gather = |gathering| Verdict::Read(Work(gathering));
-        Verdict::Reply(Reply(match answer {
-            Answer::Fixed(fixed) => Choice::Stored(fixed.serve(request)),
-            Answer::Redirect(id) => Choice::Stored(*id),
-            Answer::NoFile => return refuse(Status::S404),
-            Answer::File(file) => match file.serve(request) {
-                Served::Stored(id) => Choice::Stored(id),
-                Served::Part { head, first, len } => Choice::Part { head, first, len },
-                Served::Failed => return refuse(Status::S412),
-            },
-            &Answer::Sum { head } if method == Method::Post => {
-                let (query, body) = (query_sum(query), Number::default());
-                return gather(Gathering::Sum { head, query, body });
+        let route = &self.routes[at as usize];
+        *matched = Matched { route: at as usize, kind: route.kind };
+        route.handler.serve(&RouteRequest {
+            request,
+            path: plain,
+            query,
+            captures: &hit.captures,
+            route: at,
+            item,
+            errors: route.errors,
+            takes_body: route.takes_body,
+            buffers,
+        })
+    }
+
+    /// The response once the body is complete; or the buffer, if control is to make it.
+    pub(crate) fn finish(&self, work: Work) -> Result<Response, BufferGuard> {
+        Ok(Response(match work.0 {
+            BodyState::Sum { head, query, body } => {
+                Content::Number { head, value: query + i128::from(body.value().unwrap_or(0)) }
             }
-            &Answer::Sum { head } => Choice::Number { head, value: query_sum(query) },
-            &Answer::Count { head } => return gather(Gathering::Count { head, bytes: 0 }),
-            Answer::Dataset(dataset) => {
-                match dataset.serve(hit.captures.of(plain), query, request) {
-                    Ok(Told::Stored(id)) => Choice::Stored(id),
-                    Ok(Told::Rendered { values, len }) => {
-                        let handler = u32::try_from(at).expect("fewer than 2^32 handlers");
-                        Choice::Rows { handler, len, values }
-                    }
-                    Ok(Told::Pressed) => {
-                        return self.write_down(route, hit, plain, query, request, forms);
-                    }
-                    Err(status) => return refuse(status),
-                }
+            BodyState::Count { head, bytes } => Content::Number { head, value: i128::from(bytes) },
+            BodyState::Buffer { guard, .. } if guard.buffer().overflows() => {
+                return Ok(self.error_response_of(guard.buffer().route(), Status::S413));
             }
-            Answer::Query(_) => return self.write_down(route, hit, plain, query, request, forms),
+            BodyState::Buffer { guard, .. } => return Err(guard),
         }))
     }
 
-    /// Fills a form for control.
-    fn write_down(
-        &self,
-        route: usize,
-        hit: &Hit,
-        plain: &[u8],
-        query: &[u8],
-        request: &Request<'_>,
-        forms: &Arc<FormPool>,
-    ) -> Verdict<Work, Reply> {
-        if hit.captures.of(plain).any(|capture| str::from_utf8(capture).is_err()) {
-            return Verdict::Reply(self.refusal_of(route, Status::S404));
-        }
-        let Some(mut lease) = forms.lease() else {
-            return Verdict::Reply(self.refusal_of(route, Status::S503));
-        };
-        let accepted = Accepted::from_values(request.fields("accept-encoding"));
-        lease.form_mut().begin(route, hit.captures.of(plain), query, accepted);
-        //= RFC 9110 9.3.1: content received in a GET request has no generally defined semantics.
-        let is_read = matches!(request.method(), Method::Get | Method::Head);
-        let takes_body = self.routes[route].takes_body && !is_read;
-        Verdict::Read(Work(Gathering::Form { lease, takes_body }))
-    }
-
-    pub(crate) fn finish(self: &Arc<Self>, work: Work) -> Outcome<Reply, Ask> {
-        Outcome::Reply(Reply(match work.0 {
-            Gathering::Sum { head, query, body } => {
-                Choice::Number { head, value: query + i128::from(body.value().unwrap_or(0)) }
-            }
-            Gathering::Count { head, bytes } => Choice::Number { head, value: i128::from(bytes) },
-            Gathering::Form { lease, .. } if lease.form().overflows() => {
-                return Outcome::Reply(self.refusal_of(lease.form().route(), Status::S413));
-            }
-            Gathering::Form { lease, .. } => {
-                return Outcome::Offload(Ask::new(Arc::clone(self), lease));
-            }
-        }))
-    }
-
-    pub(crate) fn status(&self, reply: &Reply) -> Status {
+    pub(crate) fn status(&self, reply: &Response) -> Status {
         match &reply.0 {
-            Choice::Rendered(rendered) => rendered.status(),
+            Content::Rendered(rendered) => rendered.status(),
             stored => self.store.status(self.head_entry(stored)),
         }
     }
 
-    pub(crate) fn body_len(&self, reply: &Reply) -> u64 {
+    pub(crate) fn body_len(&self, reply: &Response) -> u64 {
         match &reply.0 {
-            Choice::Stored(id) => self.store.body_len(*id),
-            Choice::Part { len, .. } => *len,
-            Choice::Number { value, .. } => itoa::Buffer::new().format(*value).len() as u64,
-            Choice::Rows { len, .. } => u64::from(*len),
-            Choice::Rendered(rendered) => rendered.body().len() as u64,
+            Content::Stored(id) => self.store.body_len(*id),
+            Content::Part { len, .. } => *len,
+            Content::Number { value, .. } => itoa::Buffer::new().format(*value).len() as u64,
+            Content::Rows { len, .. } => u64::from(*len),
+            Content::Rendered(rendered) => rendered.body().len() as u64,
         }
     }
 
     pub(crate) fn head_into(
         &self,
-        reply: &Reply,
+        reply: &Response,
         context: &HeadContext<'_>,
         out: &mut [u8],
     ) -> usize {
-        if let Choice::Rendered(rendered) = &reply.0 {
+        if let Content::Rendered(rendered) = &reply.0 {
             return rendered.head_into(context, out);
         }
         let id = self.head_entry(&reply.0);
         let (template, date_at) = self.store.head(id);
-        let mut writer = Writer::copy(template, date_at, context, out);
+        let mut writer = HeadWriter::copy(template, date_at, context, out);
         match reply.0 {
-            Choice::Part { first, len, .. } => {
+            Content::Part { first, len, .. } => {
                 writer.range_lines(first, len, self.store.body_len(id));
             }
-            Choice::Number { .. } | Choice::Rows { .. } => {
+            Content::Number { .. } | Content::Rows { .. } => {
                 writer.number_line(self.body_len(reply));
             }
-            Choice::Stored(_) | Choice::Rendered(_) => {}
+            Content::Stored(_) | Content::Rendered(_) => {}
         }
         writer.finish(context.connection)
     }
 
-    pub(crate) fn body_into(&self, reply: &Reply, at: u64, out: &mut [u8]) -> usize {
+    pub(crate) fn body_into(&self, reply: &Response, at: u64, out: &mut [u8]) -> usize {
         let at = usize::try_from(at).expect("an offset within memory");
         match &reply.0 {
-            Choice::Stored(id) => copy(&self.store.body(*id)[at..], out),
-            Choice::Part { head, first, len } => {
+            Content::Stored(id) => copy(&self.store.body(*id)[at..], out),
+            Content::Part { head, first, len } => {
                 let first = usize::try_from(*first).expect("an offset within memory");
                 let len = usize::try_from(*len).expect("a length within memory");
                 copy(&self.store.body(*head)[first..first + len][at..], out)
             }
-            Choice::Number { value, .. } => {
+            Content::Number { value, .. } => {
                 copy(&itoa::Buffer::new().format(*value).as_bytes()[at..], out)
             }
-            Choice::Rows { handler, len, values } => {
-                let dataset = self.dataset(*handler);
+            Content::Rows { route, len, values } => {
+                let dataset = self.dataset(*route);
                 dataset.render(self.text_of(dataset), *values, *len, at, out)
             }
-            Choice::Rendered(rendered) => copy(&rendered.body()[at..], out),
+            Content::Rendered(rendered) => copy(&rendered.body()[at..], out),
         }
     }
 
-    fn dataset(&self, handler: u32) -> &Dataset {
-        match &self.handlers[handler as usize].answer {
-            Answer::Dataset(dataset) => dataset,
+    fn dataset(&self, route: u32) -> &Dataset {
+        match &self.routes[route as usize].handler {
+            Handler::Dataset(dataset) => dataset,
             other => unreachable!("no rows are rendered of {other:?}"),
         }
     }
 
     /// The entry whose head template goes with a choice.
-    fn head_entry(&self, choice: &Choice) -> EntryId {
+    fn head_entry(&self, choice: &Content) -> EntryId {
         match choice {
-            Choice::Stored(id) | Choice::Part { head: id, .. } => *id,
-            Choice::Number { head, .. } => *head,
-            Choice::Rows { handler, .. } => self.dataset(*handler).rendered(),
-            Choice::Rendered(_) => unreachable!("it brings its own head"),
+            Content::Stored(id) | Content::Part { head: id, .. } => *id,
+            Content::Number { head, .. } => *head,
+            Content::Rows { route, .. } => self.dataset(*route).rendered(),
+            Content::Rendered(_) => unreachable!("it brings its own head"),
         }
     }
 }

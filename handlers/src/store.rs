@@ -9,10 +9,10 @@ use std::fmt;
 use http1::Status;
 
 use crate::error::BuildError;
-use crate::head::{HeadPlan, HeadTooLong};
-use crate::material::Bytes;
+use crate::head::{HeadTemplate, HeadTooLong};
+use crate::source::Bytes;
 
-/// An answer in the store.
+/// A response in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EntryId(u32);
 
@@ -23,25 +23,29 @@ impl EntryId {
     }
 }
 
-/// Answers that are to be stored.
+/// Responses that are to be stored.
 #[derive(Default)]
-pub(crate) struct StorePlan<'m> {
-    entries: Vec<(HeadPlan, Body<'m>)>,
+pub(crate) struct StoreBuilder<'m> {
+    entries: Vec<(HeadTemplate, Body<'m>)>,
 }
 
-/// The body of a planned answer.
+/// The body of a planned response.
 pub(crate) enum Body<'m> {
     /// No bytes.
     Empty,
     /// Its own bytes.
     Own(Cow<'m, [u8]>),
-    /// The bytes of another answer.
+    /// The bytes of another response.
     Of(EntryId),
 }
 
-impl<'m> StorePlan<'m> {
-    /// Plans one answer.
-    pub(crate) fn add(&mut self, head: HeadPlan, body: Body<'m>) -> Result<EntryId, HeadTooLong> {
+impl<'m> StoreBuilder<'m> {
+    /// Plans one response.
+    pub(crate) fn add(
+        &mut self,
+        head: HeadTemplate,
+        body: Body<'m>,
+    ) -> Result<EntryId, HeadTooLong> {
         head.check()?;
         let id = u32::try_from(self.entries.len()).expect("fewer than 2^32 answers");
         self.entries.push((head, body));
@@ -49,7 +53,7 @@ impl<'m> StorePlan<'m> {
     }
 
     /// Takes memory of the size needed and lays everything down.
-    pub(crate) fn lay(
+    pub(crate) fn build(
         self,
         memory: impl FnOnce(usize) -> Box<dyn Bytes>,
     ) -> Result<Store, BuildError> {
@@ -111,24 +115,24 @@ struct Entry {
 }
 
 impl Store {
-    /// Status of an answer.
+    /// Status of a response.
     pub(crate) fn status(&self, id: EntryId) -> Status {
         self.entry(id).status
     }
 
-    /// Head template of an answer, and where in it the date goes.
+    /// Head template of a response, and where in it the date goes.
     pub(crate) fn head(&self, id: EntryId) -> (&[u8], usize) {
         let entry = self.entry(id);
         (&self.bytes()[entry.head_at..][..entry.head_len], entry.date_at)
     }
 
-    /// Body of an answer.
+    /// Body of a response.
     pub(crate) fn body(&self, id: EntryId) -> &[u8] {
         let entry = self.entry(id);
         &self.bytes()[entry.body_at..][..entry.body_len]
     }
 
-    /// Length of the body of an answer, in bytes.
+    /// Length of the body of a response, in bytes.
     pub(crate) fn body_len(&self, id: EntryId) -> u64 {
         self.entry(id).body_len as u64
     }
@@ -158,13 +162,13 @@ mod tests {
 
     use super::*;
 
-    fn head() -> HeadPlan {
-        HeadPlan::new(Status::S200).field("Content-Length", 2)
+    fn head() -> HeadTemplate {
+        HeadTemplate::new(Status::S200).field("Content-Length", 2)
     }
 
     #[test]
     fn a_head_without_room_is_refused() {
-        let mut plan = StorePlan::default();
+        let mut plan = StoreBuilder::default();
         let spare = HEAD_OUT_MAX - head().len_max() - "X: \r\n".len();
         plan.add(head().field("X", "x".repeat(spare)), Body::Empty).expect("just fits");
         let long = head().field("X", "x".repeat(spare + 1));
@@ -174,14 +178,14 @@ mod tests {
 
     #[test]
     fn heads_and_bodies_lie_together_and_apart_from_others() {
-        let mut plan = StorePlan::default();
+        let mut plan = StoreBuilder::default();
         let one = plan.add(head(), Body::Own(b"ok"[..].into())).expect("short");
         let none = plan.add(head(), Body::Empty).expect("short");
         let same = plan.add(head(), Body::Of(one)).expect("short");
         let two = plan.add(head(), Body::Own(b"no"[..].into())).expect("short");
         let mut size = 0;
         let store = plan
-            .lay(|asked| {
+            .build(|asked| {
                 size = asked;
                 Box::new(vec![0; asked])
             })

@@ -1,6 +1,6 @@
 //! Routes as a table: methods, path, kind, codings, cache.
 
-use handlers::blueprint::{Compress, Kind};
+use handlers::config::{Compress, FilesConfig, Kind};
 use http1::coding::Coding;
 
 use crate::config::{Draft, method_names, spell_time};
@@ -35,7 +35,7 @@ fn codings(compress: &Compress, kind: &Kind) -> String {
         codings.iter().map(|coding| coding.name()).collect::<Vec<_>>().join(",")
     };
     match (compress, kind) {
-        (Compress::Off, Kind::Files { .. }) => "as on disk".into(),
+        (Compress::Off, Kind::Files(_)) => "as on disk".into(),
         (Compress::Off, _) => NOTHING.into(),
         (Compress::Precomputed(codings), _) => names(codings),
         (Compress::PerRequest(codings), _) => format!("{} per request", names(codings)),
@@ -48,7 +48,7 @@ fn cache(kind: &Kind) -> String {
             Some(cache) => format!("{}, {}", spell_time(cache.lifetime), cache.header),
             None => NOTHING.into(),
         },
-        Kind::Files { cache_control: Some(value), .. } => value.clone(),
+        Kind::Files(FilesConfig { cache_control: Some(value), .. }) => value.clone(),
         _ => NOTHING.into(),
     }
 }

@@ -1,7 +1,7 @@
 //! What is served: the `[[route]]` entries of a configuration and the `[statements]` they name.
 //!
 //! A [`Draft`] is a route that is checked as far as it can be without looking at files: what lacks in
-//! its [`RoutePlan`] is content, which [`crate::content`] reads. Every error of a file is found in
+//! its [`RouteConfig`] is content, which [`crate::content`] reads. Every error of a file is found in
 //! one reading; a route with an error yields no draft, and a file with an error no [`Routes`].
 
 mod answer;
@@ -18,7 +18,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use handlers::blueprint::{Kind, RoutePlan};
+use handlers::config::{Kind, RouteConfig};
 use toml::de::DeTable;
 
 use super::diagnostics::{Diagnostics, Reported};
@@ -50,7 +50,7 @@ pub(crate) struct Routes {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Draft {
     /// The route, without the content that `reads` names.
-    pub(crate) plan: RoutePlan,
+    pub(crate) plan: RouteConfig,
     /// What is still to be read.
     pub(crate) reads: Option<ContentPath>,
     kind: KindName,
@@ -160,7 +160,7 @@ impl Draft {
         };
         let (answer, reads) = content?;
         keys?;
-        let plan = RoutePlan {
+        let plan = RouteConfig {
             name: name?,
             path: path?,
             below: kind == KindName::Files,

@@ -1,125 +1,41 @@
-//! Finds all faults of a blueprint, where the site tells the first one: a route that is at fault is left
-//! out, and the others are tried again. Every fault gets the line of the key it is about.
+//! What is wrong with the routes of a plan, each with the line of the key it is about.
 
-use handlers::blueprint::{Kind, RoutePlan};
-use handlers::{Blueprint, BuildError, Site};
+use handlers::config::Kind;
+use handlers::{RouteError, RouteErrorKind};
 
 use super::ContentError;
-use crate::config::{ConfigError, Draft};
+use crate::config::Draft;
 
-/// Routes on their way to a site.
-#[derive(Default)]
-pub(super) struct Parts<'d> {
-    blueprint: Blueprint,
-    /// Where each route of the blueprint was written.
-    drafts: Vec<&'d Draft>,
-    faults: Vec<ContentError>,
+/// The errors of a site with their lines; `drafts` are its routes. What is wrong with data that several
+/// routes share is said once, of the first of them.
+pub(super) fn explain(drafts: &[&Draft], errors: &[RouteError]) -> Vec<ContentError> {
+    let is_repeated = |at: usize, error: &RouteError| {
+        !matches!(error.kind, RouteErrorKind::Setting(_))
+            && errors[..at].iter().any(|earlier| earlier.kind == error.kind)
+    };
+    let first = errors.iter().enumerate().filter(|(at, error)| !is_repeated(*at, error));
+    first.map(|(_, error)| explain_one(drafts[error.route], &error.kind)).collect()
 }
 
-impl<'d> Parts<'d> {
-    /// A route with its content, or why it has none.
-    pub(super) fn add(&mut self, draft: &'d Draft, filled: Result<RoutePlan, ConfigError>) {
-        match filled {
-            Ok(route) => {
-                self.blueprint.routes.push(route);
-                self.drafts.push(draft);
-            }
-            Err(error) => self.faults.push(error.into()),
-        }
-    }
-
-    /// The blueprint, if every route has its content.
-    ///
-    /// # Errors
-    /// Some have not; with the faults of the others.
-    pub(super) fn whole(&mut self) -> Result<&Blueprint, ContentError> {
-        // Others may have been left out before.
-        self.forget_strangers();
-        if self.faults.is_empty() {
-            return Ok(&self.blueprint);
-        }
-        Err(std::mem::take(self).survey())
-    }
-
-    /// `error`, which the site made of the blueprint, and all other faults there are.
-    pub(super) fn explain(mut self, error: BuildError) -> ContentError {
-        self.leave_out(error);
-        self.survey()
-    }
-
-    fn survey(mut self) -> ContentError {
-        loop {
-            self.forget_strangers();
-            let built = Site::build(&self.blueprint, |bytes| Box::new(vec![0; bytes]));
-            let Err(error) = built else { break };
-            if !self.leave_out(error) {
-                break;
-            }
-        }
-        ContentError::all(self.faults).expect_err("a fault led here")
-    }
-
-    /// Notes `error` and leaves out the routes that are at fault; false if there are none.
-    fn leave_out(&mut self, error: BuildError) -> bool {
-        let guilty = guilty(&self.blueprint, &error);
-        let first = guilty.first().map(|at| self.drafts[*at]);
-        self.faults.push(explain(first, error));
-        for at in guilty.iter().rev() {
-            self.blueprint.routes.remove(*at);
-            self.drafts.remove(*at);
-        }
-        !guilty.is_empty()
-    }
-
-    /// Takes the names of routes that were left out from the others.
-    fn forget_strangers(&mut self) {
-        let names: Vec<String> =
-            self.blueprint.routes.iter().filter_map(|route| route.name.clone()).collect();
-        for route in &mut self.blueprint.routes {
-            if let Kind::Query(query) = &mut route.kind {
-                query.invalidates.retain(|name| names.contains(name));
-            }
-        }
-    }
-}
-
-/// The routes that an error is about, ascending.
-fn guilty(blueprint: &Blueprint, error: &BuildError) -> Vec<usize> {
-    let routes = &blueprint.routes;
+fn explain_one(draft: &Draft, error: &RouteErrorKind) -> ContentError {
+    let problem = error.to_string();
     match error {
-        BuildError::Route { route, .. } => vec![*route],
-        BuildError::Memory { .. } => Vec::new(),
-        _ => (0..routes.len()).filter(|at| fails_alone(&routes[*at], error)).collect(),
+        RouteErrorKind::Setting(error) => {
+            draft.refuse_part(written(&error.key), &error.value, &error.problem, error.fix.clone())
+        }
+        RouteErrorKind::Syntax { .. }
+        | RouteErrorKind::NotItems { .. }
+        | RouteErrorKind::NotObject { .. } => {
+            draft.refuse("file", problem, "mend the file, or name another")
+        }
+        RouteErrorKind::Key { key, .. } => {
+            draft.refuse(&formula(draft, key), problem, "mend the formula, or the file")
+        }
+        RouteErrorKind::FileName { .. } | RouteErrorKind::Sibling { .. } => {
+            draft.refuse("directory", problem, "mend that file, or take it away")
+        }
     }
-}
-
-/// Whether a route's own content is what `error` is about.
-fn fails_alone(route: &RoutePlan, error: &BuildError) -> bool {
-    let has_content = matches!(route.kind, Kind::Files { .. } | Kind::Dataset(_));
-    let blueprint = || Blueprint { routes: vec![route.clone()] };
-    has_content
-        && Site::build(&blueprint(), |bytes| Box::new(vec![0; bytes])).err().as_ref() == Some(error)
-}
-
-/// The error with the line it is about, if it is about a line.
-fn explain(draft: Option<&Draft>, error: BuildError) -> ContentError {
-    let Some(draft) = draft else { return error.into() };
-    match error {
-        BuildError::Route { key, value, problem, fix, .. } => {
-            draft.refuse_part(written(&key), &value, &problem, fix).into()
-        }
-        BuildError::Syntax { .. } | BuildError::NotItems { .. } | BuildError::NotObject { .. } => {
-            draft.refuse("file", error.to_string(), "mend the file, or name another").into()
-        }
-        BuildError::Key { ref key, .. } => {
-            let formula = formula(draft, key);
-            draft.refuse(&formula, error.to_string(), "mend the formula, or the file").into()
-        }
-        BuildError::FileName { .. } | BuildError::Sibling { .. } => {
-            draft.refuse("directory", error.to_string(), "mend that file, or take it away").into()
-        }
-        BuildError::Memory { .. } => error.into(),
-    }
+    .into()
 }
 
 /// The formula that names a key of the items.
@@ -130,7 +46,7 @@ fn formula(draft: &Draft, key: &str) -> String {
     found.map_or_else(|| "computed".into(), |(name, _)| format!("computed.{name}"))
 }
 
-/// A key as the configuration has it, where the blueprint calls it otherwise.
+/// A key as the configuration has it, where the site calls it otherwise.
 fn written(key: &str) -> &str {
     match key {
         "location" => "to",

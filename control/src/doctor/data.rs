@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use handlers::blueprint::Database;
+use handlers::config::Database;
 
 use super::report::{Check, Finding};
 use crate::config::{ConfigError, Plan};

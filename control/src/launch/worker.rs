@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use dpdk::{AdoptError, Arena, Backing, Tsc};
 use engine::control_queue::WorkerEnd;
 use engine::{Buffer, CorePlan, Nic, Now, Worker, exception};
-use handlers::Edition;
+use handlers::SiteHandle;
 
 use super::idle::{Sources, Waiter};
 use super::memory_requirement::BUFFER_ALIGN;
@@ -23,9 +23,9 @@ pub(crate) struct Parts<F> {
     /// What it is told.
     pub(crate) plan: CorePlan,
     /// What it serves with first.
-    pub(crate) edition: Arc<Edition>,
+    pub(crate) site_handle: Arc<SiteHandle>,
     /// Its end of the link to control.
-    pub(crate) link: WorkerEnd<Edition>,
+    pub(crate) link: WorkerEnd<SiteHandle>,
     /// Its end of the exception path, if there is one.
     pub(crate) exception: Option<exception::WorkerEnd<F>>,
     /// Memory for its socket buffers, measured for `plan`.
@@ -59,7 +59,7 @@ where
 }
 
 fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
-    let Parts { core, plan, edition, link, exception, mut arena, tsc, pause, sources } = parts;
+    let Parts { core, plan, site_handle, link, exception, mut arena, tsc, pause, sources } = parts;
     let adopted = match dpdk::adopt_thread(core) {
         Ok(adopted) => adopted,
         Err(error) => {
@@ -86,7 +86,7 @@ fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
         }
         Buffer::Static(buffer)
     };
-    let mut worker = Worker::new(plan, nic, edition, link, &mut buffers, clock());
+    let mut worker = Worker::new(plan, nic, site_handle, link, &mut buffers, clock());
     if let Some(end) = exception {
         worker = worker.with_exception(end);
     }

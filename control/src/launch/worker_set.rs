@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine::control_queue::{Command, Completions, ControlEnd, Event, Submissions};
-use handlers::{Edition, FormPool};
+use handlers::{RequestBufferPool, SiteHandle};
 
 use crate::reload::WorkerHandle;
 use crate::stats::CoreReadings;
@@ -19,8 +19,8 @@ pub(crate) struct WorkerSet(Vec<Member>);
 #[derive(Debug)]
 pub(crate) struct Member {
     core: usize,
-    end: Arc<ControlEnd<Edition>>,
-    forms: Arc<FormPool>,
+    end: Arc<ControlEnd<SiteHandle>>,
+    request_buffers: Arc<RequestBufferPool>,
     thread: JoinHandle<()>,
     drained: bool,
     /// Whether it has not said yet that it accepts connections again.
@@ -32,14 +32,14 @@ impl WorkerSet {
     pub(crate) fn add(
         &mut self,
         core: usize,
-        end: ControlEnd<Edition>,
-        forms: Arc<FormPool>,
+        end: ControlEnd<SiteHandle>,
+        request_buffers: Arc<RequestBufferPool>,
         thread: JoinHandle<()>,
     ) {
         self.0.push(Member {
             core,
             end: Arc::new(end),
-            forms,
+            request_buffers,
             thread,
             drained: false,
             resuming: false,
@@ -55,26 +55,27 @@ impl WorkerSet {
     pub(crate) fn readings(&self) -> Vec<CoreReadings<'_>> {
         let members = self.0.iter();
         members
-            .map(|Member { core, end, forms, .. }| CoreReadings {
+            .map(|Member { core, end, request_buffers, .. }| CoreReadings {
                 core: *core,
                 stats: end.stats(),
                 latencies: end.latencies(),
                 rings: end.ring_levels(),
-                request_buffers_refused: forms.refused(),
-                request_buffers_free: forms.free(),
+                request_buffers_refused: request_buffers.refused(),
+                request_buffers_free: request_buffers.free(),
             })
             .collect()
     }
 
     /// What each asks, and the way of its answers.
-    pub(crate) fn lines(&self) -> Vec<(Submissions<Edition>, Completions<Edition>)> {
+    pub(crate) fn lines(&self) -> Vec<(Submissions<SiteHandle>, Completions<SiteHandle>)> {
         self.0.iter().map(|member| (member.end.submissions(), member.end.completions())).collect()
     }
 
     /// Each as reloads see it.
     pub(crate) fn handles(&self) -> Vec<WorkerHandle> {
-        let recipient =
-            |m: &Member| WorkerHandle::new(m.core, Arc::clone(&m.end), Arc::clone(&m.forms));
+        let recipient = |m: &Member| {
+            WorkerHandle::new(m.core, Arc::clone(&m.end), Arc::clone(&m.request_buffers))
+        };
         self.0.iter().map(recipient).collect()
     }
 
@@ -99,7 +100,7 @@ impl WorkerSet {
         self.tell(|| Command::Drain)
     }
 
-    fn tell(&self, command: impl Fn() -> Command<Edition>) -> Result<(), Vec<usize>> {
+    fn tell(&self, command: impl Fn() -> Command<SiteHandle>) -> Result<(), Vec<usize>> {
         let full = |member: &&Member| member.end.send(command()).is_err();
         let stuck: Vec<_> = self.0.iter().filter(full).map(|member| member.core).collect();
         if stuck.is_empty() { Ok(()) } else { Err(stuck) }
@@ -216,8 +217,8 @@ mod tests {
         (thread, release)
     }
 
-    fn forms() -> Arc<FormPool> {
-        Arc::new(FormPool::new(1, 64))
+    fn forms() -> Arc<RequestBufferPool> {
+        Arc::new(RequestBufferPool::new(1, 64))
     }
 
     #[test]

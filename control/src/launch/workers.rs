@@ -1,4 +1,4 @@
-//! Hires the workers: gives each its core, queue, edition, memory, secret and link to control, and waits
+//! Starts the workers: gives each its core, NIC queue, site, memory, secret and control queue, and waits
 //! until all turn.
 
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use engine::control_queue::{self, WallClock};
 use engine::exception::{self, KernelPort};
 use engine::sleep::Waker;
 use engine::{CorePlan, Nic, steering};
-use handlers::Edition;
+use handlers::SiteHandle;
 
 use super::error::LaunchError;
 use super::idle::{Sleep, Sources};
@@ -45,14 +45,14 @@ pub(crate) struct StartedWorkers {
     pub(crate) kernel_ports: Vec<Box<dyn KernelPort>>,
 }
 
-/// Starts a worker on each core of `plan`, with its own of `editions`. When this returns, all turn. With
+/// Starts a worker on each core of `plan`, with its own of `site_handles`. When this returns, all turn. With
 /// `kernel`, which wakes whoever moves frames to the kernel, each has an exception path.
 ///
 /// # Errors
 /// One could not be started; the others have been stopped again.
 pub(crate) fn spawn(
     plan: &Plan,
-    editions: &[Arc<Edition>],
+    site_handles: &[Arc<SiteHandle>],
     wall: &Arc<WallClock>,
     port_setup: &PortSetup,
     kernel: Option<Waker>,
@@ -71,7 +71,7 @@ pub(crate) fn spawn(
         kernel,
         kernel_ports: Vec::new(),
     };
-    let spawned = spawner.spawn_all(port_setup.spreading, editions, queues);
+    let spawned = spawner.spawn_all(port_setup.spreading, site_handles, queues);
     let Spawner { report, workers, backing, tsc, kernel_ports, .. } = spawner;
     drop(report);
     let turning = spawned.and_then(|()| await_reports(&workers, &reports));
@@ -105,11 +105,11 @@ impl Spawner<'_> {
     fn spawn_all(
         &mut self,
         spreading: Spreading,
-        editions: &[Arc<Edition>],
+        site_handles: &[Arc<SiteHandle>],
         queues: Vec<QueuePair>,
     ) -> Result<(), LaunchError> {
-        assert_eq!(editions.len(), self.plan.cores.len(), "each worker has an edition");
-        let mut assignments = self.plan.cores.iter().copied().zip(editions);
+        assert_eq!(site_handles.len(), self.plan.cores.len(), "each worker has an site_handle");
+        let mut assignments = self.plan.cores.iter().copied().zip(site_handles);
         for queue in queues {
             let Some(assignment) = assignments.next() else { break };
             let descriptors = queue.poll_descriptors().map_err(LaunchError::Descriptor)?;
@@ -140,7 +140,7 @@ impl Spawner<'_> {
 
     fn spawn<N: Nic + Send + 'static>(
         &mut self,
-        (core, edition): (usize, &Arc<Edition>),
+        (core, site_handle): (usize, &Arc<SiteHandle>),
         nic: N,
         Sleep { flag, waker, event }: Sleep,
         descriptors: Option<Vec<OwnedFd>>,
@@ -165,7 +165,7 @@ impl Spawner<'_> {
             core,
             plan,
             exception,
-            edition: Arc::clone(edition),
+            site_handle: Arc::clone(site_handle),
             link,
             arena,
             tsc: self.tsc,
@@ -174,7 +174,7 @@ impl Spawner<'_> {
         };
         let thread = worker::spawn(parts, nic, self.report.clone())
             .map_err(|cause| LaunchError::Thread { core, cause })?;
-        self.workers.add(core, control, Arc::clone(edition.forms()), thread);
+        self.workers.add(core, control, Arc::clone(site_handle.buffers()), thread);
         Ok(())
     }
 

@@ -12,15 +12,15 @@
 //! - a read that ended before is stored, and taken out by the write;
 //! - a read that began after the write was answered finds the new epoch, and new data.
 //!
-//! Indices of routes mean something in one edition only. Tokens and entries belong to the site they
-//! were made for; asks of an earlier edition pass by ([`Found::Stranger`]). Everything about a stripe
+//! Indices of routes mean something in one site only. Tokens and entries belong to the site they
+//! were made for; asks of an earlier site pass by ([`Found::Stranger`]). Everything about a stripe
 //! is under the lock of its shard, so none of this depends on the order of atomics.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use handlers::{Invalid, Rendered, Site};
+use handlers::{Invalidation, RenderedResponse, Site};
 use hashlink::LinkedHashMap;
 
 use super::counters::Counters;
@@ -30,10 +30,10 @@ use super::retire_list::RetireList;
 #[derive(Debug)]
 pub(crate) enum Found {
     /// An answer; the cache keeps it alive.
-    Hit(Arc<Rendered>),
+    Hit(Arc<RenderedResponse>),
     /// None: run the statement, and bring the answer with this.
     Miss(Token),
-    /// The ask was made to an earlier edition: run the statement, store nothing.
+    /// The ask was made to an earlier site: run the statement, store nothing.
     Stranger,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Cache {
     entries_max: usize,
     /// Of one shard.
     bytes_max: usize,
-    /// The current edition's. Held so that its address stays its own.
+    /// The current site's. Held so that its address stays its own.
     site: Mutex<Arc<Site>>,
     retire_list: Arc<RetireList>,
     counters: Arc<Counters>,
@@ -113,7 +113,7 @@ impl Cache {
     }
 
     /// Stores `answer` until `until`, unless a write or a reload has overtaken it.
-    pub(crate) fn fill(&self, token: Token, answer: Arc<Rendered>, until: Instant) {
+    pub(crate) fn fill(&self, token: Token, answer: Arc<RenderedResponse>, until: Instant) {
         let Token { site, key, epoch, generation } = token;
         let bytes = answer.body().len() + key.text.len() + ENTRY_BYTES;
         let mut shard = self.shard(&key);
@@ -146,20 +146,20 @@ impl Cache {
 
     /// A write to `site` was answered by its database: what it makes untrue goes, and what is under
     /// way is not stored. To be called before the client is answered.
-    pub(crate) fn invalidate(&self, site: &Arc<Site>, invalids: Vec<Invalid>) {
-        for Invalid { route, key } in invalids {
+    pub(crate) fn invalidate(&self, site: &Arc<Site>, invalids: Vec<Invalidation>) {
+        for Invalidation { route, key } in invalids {
             let known = match key {
                 Some(text) => self.drop_key(site, route, text),
                 None => self.drop_route(site, route),
             };
             if !known {
-                // Written through an earlier edition, whose routes have other indices.
+                // Written through an earlier site, whose routes have other indices.
                 return self.drop_all(None);
             }
         }
     }
 
-    /// `site` is served from now on: everything of the edition before it goes.
+    /// `site` is served from now on: everything of the site before it goes.
     pub(crate) fn renew(&self, site: &Arc<Site>) {
         self.drop_all(Some(site));
         *lock(&self.site) = Arc::clone(site);
@@ -296,7 +296,7 @@ impl Hasher for Hashed {
 
 #[derive(Debug)]
 struct Entry {
-    answer: Arc<Rendered>,
+    answer: Arc<RenderedResponse>,
     until: Instant,
     generation: u64,
     bytes: usize,
@@ -325,7 +325,7 @@ const _: () = assert!(STRIPES.is_multiple_of(SHARDS_MAX));
 mod tests {
     use std::time::Duration;
 
-    use handlers::Blueprint;
+    use handlers::SiteConfig;
     use http1::Status;
     use http1::coding::Coding;
 
@@ -374,7 +374,7 @@ mod tests {
         }
 
         fn write(&self, route: usize, key: Option<&str>) {
-            let invalid = Invalid { route, key: key.map(Into::into) };
+            let invalid = Invalidation { route, key: key.map(Into::into) };
             self.cache.invalidate(&self.site, vec![invalid]);
         }
     }
@@ -383,12 +383,12 @@ mod tests {
 
     fn site() -> Arc<Site> {
         let memory = |bytes| -> Box<dyn handlers::Bytes> { Box::new(vec![0; bytes]) };
-        Arc::new(Site::build(&Blueprint::default(), memory).expect("an empty site"))
+        Arc::new(Site::build(&SiteConfig::default(), memory).expect("an empty site"))
     }
 
-    fn answer(body: &str) -> Arc<Rendered> {
+    fn answer(body: &str) -> Arc<RenderedResponse> {
         let body = body.as_bytes().to_vec();
-        Arc::new(Rendered::new(Status::S200, "text/plain", [], Coding::Identity, body))
+        Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
 
     #[test]
@@ -465,7 +465,7 @@ mod tests {
         bench.site = new;
         bench.miss(1, "a");
         bench.fill(bench.miss(1, "b"), "new");
-        let invalid = Invalid { route: 7, key: Some(b"c".to_vec()) };
+        let invalid = Invalidation { route: 7, key: Some(b"c".to_vec()) };
         bench.cache.invalidate(&old, vec![invalid]);
         bench.miss(1, "b");
     }
@@ -531,7 +531,7 @@ mod tests {
                                 let hit: u64 = text.parse().expect("a number");
                                 assert!(hit >= floor, "{hit} after {floor} was answered");
                             }
-                            Found::Stranger => panic!("there is one edition"),
+                            Found::Stranger => panic!("there is one site_handle"),
                         }
                     }
                 });

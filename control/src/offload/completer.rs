@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use handlers::Rendered;
+use handlers::RenderedResponse;
 use http1::Status;
 
 use super::cache::Cache;
@@ -28,7 +28,7 @@ pub(crate) struct Completer {
 
 impl Completer {
     /// Answers with the rows of the database, which are stored if the route caches.
-    pub(crate) fn answer_rows(&self, mut job: Job, answer: Rendered) {
+    pub(crate) fn answer_rows(&self, mut job: Job, answer: RenderedResponse) {
         self.invalidate(&job);
         let token = job.token.take();
         let answer = match job.query().cache() {
@@ -45,13 +45,13 @@ impl Completer {
     }
 
     /// Answers with anything else; nothing is stored.
-    pub(crate) fn answer_other(&self, job: Job, answer: Rendered) {
+    pub(crate) fn answer_other(&self, job: Job, answer: RenderedResponse) {
         self.invalidate(&job);
         self.finish(job, answer);
     }
 
     /// Answers while the database still works on the job: its result will not be waited for.
-    pub(crate) fn answer_early(&self, job: &Job, answer: Rendered) {
+    pub(crate) fn answer_early(&self, job: &Job, answer: RenderedResponse) {
         self.invalidate(job);
         self.responder.answer(job.asker, answer);
     }
@@ -66,7 +66,7 @@ impl Completer {
         }
     }
 
-    fn finish(&self, job: Job, answer: Rendered) {
+    fn finish(&self, job: Job, answer: RenderedResponse) {
         let asker = job.asker;
         // The request's buffer is free again before its client can send another.
         drop(job);

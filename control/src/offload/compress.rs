@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
-use handlers::{Ask, Errand};
+use handlers::{JobKind, Offload};
 use http1::Status;
 
 use crate::config::ComputePlan;
@@ -29,7 +29,7 @@ pub(crate) struct CompressJob {
     /// Who waits for it.
     pub(crate) asker: Asker,
     /// The request, for a body to compress.
-    pub(crate) ask: Ask,
+    pub(crate) ask: Offload,
 }
 
 impl CompressPool {
@@ -71,7 +71,7 @@ impl CompressPool {
 fn work(jobs: &Receiver<CompressJob>, completer: &Completer) {
     for CompressJob { asker, ask } in jobs {
         completer.counters.compress_waiting.down();
-        let Errand::Press(press) = ask.errand() else {
+        let JobKind::Compress(press) = ask.job_kind() else {
             unreachable!("the dispatcher sends bodies to compress");
         };
         let answer = press.run();

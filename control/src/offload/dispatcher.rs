@@ -18,9 +18,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use engine::sleep::{self, SleepFlag, Waker};
-use handlers::blueprint::Database;
+use handlers::config::Database;
 use handlers::query::Bound;
-use handlers::{Ask, Errand, Rendered, Reply};
+use handlers::{JobKind, Offload, RenderedResponse, Response};
 
 use super::cache::{Found, Token};
 use super::completer::Completer;
@@ -115,9 +115,9 @@ enum Next {
     /// A body is to be made.
     Press,
     /// Something is wrong with the request.
-    Refuse(Rendered),
+    Refuse(RenderedResponse),
     /// Its response is in the cache.
-    Again(Arc<Rendered>),
+    Again(Arc<RenderedResponse>),
     /// A statement is to be run.
     Run(Kind, Bound, Option<Token>),
 }
@@ -187,7 +187,7 @@ impl Dispatcher {
 }
 
 impl Dispatch for Dispatcher {
-    fn dispatch(&self, asker: Asker, ask: Ask, now: Instant) {
+    fn dispatch(&self, asker: Asker, ask: Offload, now: Instant) {
         let Self { backends, completer, timeouts, .. } = self;
         match self.classify(&ask, now) {
             Next::Press => backends.compress.run(CompressJob { asker, ask }),
@@ -197,7 +197,7 @@ impl Dispatch for Dispatcher {
             }
             Next::Again(answer) => {
                 drop(ask);
-                completer.responder.answer_kept(asker, Reply::rendered(answer));
+                completer.responder.answer_kept(asker, Response::rendered(answer));
             }
             Next::Run(kind, bound, token) => {
                 let limit = match kind {
@@ -216,11 +216,11 @@ impl Dispatch for Dispatcher {
 }
 
 impl Dispatcher {
-    fn classify(&self, ask: &Ask, now: Instant) -> Next {
+    fn classify(&self, ask: &Offload, now: Instant) -> Next {
         let Completer { cache, counters, .. } = &*self.completer;
-        let (query, inputs) = match ask.errand() {
-            Errand::Query(query, inputs) => (query, inputs),
-            Errand::Press(_) => {
+        let (query, inputs) = match ask.job_kind() {
+            JobKind::Query(query, inputs) => (query, inputs),
+            JobKind::Compress(_) => {
                 counters.offloads_compress.up();
                 return Next::Press;
             }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use handlers::query::{Bound, Query};
-use handlers::{Ask, Errand};
+use handlers::{JobKind, Offload};
 use http1::coding::Accepted;
 
 use super::cache::Token;
@@ -15,7 +15,7 @@ pub(crate) struct Job {
     /// Who waits for it.
     pub(crate) asker: Asker,
     /// The request: it keeps its buffer and its site until it is answered.
-    pub(crate) ask: Ask,
+    pub(crate) ask: Offload,
     /// Values of its parameters.
     pub(crate) bound: Bound,
     /// The right to store the response.
@@ -31,18 +31,18 @@ pub(crate) struct Job {
 impl Job {
     /// What it runs.
     pub(crate) fn query(&self) -> &Query {
-        self.errand().0
+        self.job_kind().0
     }
 
     /// The codings its client takes.
     pub(crate) fn accepted(&self) -> Accepted {
-        self.errand().1
+        self.job_kind().1
     }
 
-    fn errand(&self) -> (&Query, Accepted) {
-        match self.ask.errand() {
-            Errand::Query(query, inputs) => (query, inputs.accepted()),
-            Errand::Press(_) => unreachable!("the dispatcher makes jobs of queries only"),
+    fn job_kind(&self) -> (&Query, Accepted) {
+        match self.ask.job_kind() {
+            JobKind::Query(query, inputs) => (query, inputs.accepted()),
+            JobKind::Compress(_) => unreachable!("the dispatcher makes jobs of queries only"),
         }
     }
 }

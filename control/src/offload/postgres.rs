@@ -118,7 +118,7 @@ impl Postgres {
         able.unwrap_or(&self.workers[turn])
     }
 
-    /// Another edition is served.
+    /// Another site is served.
     pub(crate) fn renew(&self, site: &Arc<Site>) {
         self.log.renew();
         self.workers.iter().for_each(|worker| worker.renew(site));

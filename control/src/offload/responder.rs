@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::SegQueue;
 use engine::ConnId;
 use engine::control_queue::Completions;
-use handlers::{Edition, Rendered, Reply};
+use handlers::{RenderedResponse, Response, SiteHandle};
 
 use super::counters::Counters;
 use super::retire_list::RetireList;
@@ -29,7 +29,7 @@ pub(crate) struct Asker {
 /// The completion rings. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Responder {
-    workers: Box<[Completions<Edition>]>,
+    workers: Box<[Completions<SiteHandle>]>,
     delayed: SegQueue<Delayed>,
     retire_list: Arc<RetireList>,
     counters: Arc<Counters>,
@@ -39,14 +39,14 @@ pub(crate) struct Responder {
 #[derive(Debug)]
 pub(crate) struct Delayed {
     asker: Asker,
-    reply: Reply,
+    reply: Response,
     since: Instant,
 }
 
 impl Responder {
     /// Sends to these workers.
     pub(crate) fn new(
-        workers: impl IntoIterator<Item = Completions<Edition>>,
+        workers: impl IntoIterator<Item = Completions<SiteHandle>>,
         retire_list: &Arc<RetireList>,
         counters: &Arc<Counters>,
     ) -> Self {
@@ -59,18 +59,18 @@ impl Responder {
     }
 
     /// Answers with something that was made for this request.
-    pub(crate) fn answer(&self, asker: Asker, answer: Rendered) {
+    pub(crate) fn answer(&self, asker: Asker, answer: RenderedResponse) {
         let answer = Arc::new(answer);
         self.retire_list.keep(Arc::clone(&answer));
-        self.push(asker, Reply::rendered(answer));
+        self.push(asker, Response::rendered(answer));
     }
 
     /// Answers with something that somebody else keeps: the cache, or the site of the offload.
-    pub(crate) fn answer_kept(&self, asker: Asker, reply: Reply) {
+    pub(crate) fn answer_kept(&self, asker: Asker, reply: Response) {
         self.push(asker, reply);
     }
 
-    fn push(&self, asker: Asker, reply: Reply) {
+    fn push(&self, asker: Asker, reply: Response) {
         match self.workers[asker.worker].push(asker.id, reply) {
             Ok(()) => self.counters.completions.up(),
             Err(reply) => {
@@ -108,21 +108,21 @@ mod tests {
 
     use super::*;
 
-    fn bench(parked: usize) -> (Responder, WorkerEnd<Edition>, Arc<Counters>) {
+    fn bench(parked: usize) -> (Responder, WorkerEnd<SiteHandle>, Arc<Counters>) {
         let (control, worker) = control_queue::pair(&WallClock::new(0), parked);
         let counters = Arc::default();
         (Responder::new([control.completions()], &Arc::default(), &counters), worker, counters)
     }
 
-    fn answer() -> Rendered {
-        Rendered::new(Status::S200, "text/plain", [], Coding::Identity, *b"x")
+    fn answer() -> RenderedResponse {
+        RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, *b"x")
     }
 
     fn asker(life: u32) -> Asker {
         Asker { worker: 0, id: ConnId::new(7, life) }
     }
 
-    fn lives(worker: &WorkerEnd<Edition>) -> Vec<ConnId> {
+    fn lives(worker: &WorkerEnd<SiteHandle>) -> Vec<ConnId> {
         std::iter::from_fn(|| worker.poll_completion()).map(|(id, _)| id).collect()
     }
 

@@ -13,17 +13,17 @@
 use std::sync::Arc;
 
 use crossbeam::queue::SegQueue;
-use handlers::Rendered;
+use handlers::RenderedResponse;
 
 use super::counters::Counters;
 
 /// Where whoever sends a response leaves a clone of it. Shared by all threads.
 #[derive(Debug, Default)]
-pub(crate) struct RetireList(SegQueue<Arc<Rendered>>);
+pub(crate) struct RetireList(SegQueue<Arc<RenderedResponse>>);
 
 impl RetireList {
     /// Keeps `answer` from now on; called before it is handed to a worker.
-    pub(crate) fn keep(&self, answer: Arc<Rendered>) {
+    pub(crate) fn keep(&self, answer: Arc<RenderedResponse>) {
         self.0.push(answer);
     }
 }
@@ -31,7 +31,7 @@ impl RetireList {
 /// What was registered, by age; the dispatcher's own.
 #[derive(Debug, Default)]
 pub(crate) struct RetiredByAge {
-    levels: [Vec<Arc<Rendered>>; LEVELS],
+    levels: [Vec<Arc<RenderedResponse>>; LEVELS],
     sweeps: usize,
 }
 
@@ -66,7 +66,7 @@ impl RetiredByAge {
     }
 }
 
-fn bytes(answer: &Rendered) -> u64 {
+fn bytes(answer: &RenderedResponse) -> u64 {
     answer.body().len() as u64
 }
 
@@ -85,9 +85,9 @@ mod tests {
     /// Sweeps between two looks at the top level.
     const TOP_EVERY: usize = 1 << (LEVELS - 1);
 
-    fn answer(bytes: usize) -> Arc<Rendered> {
+    fn answer(bytes: usize) -> Arc<RenderedResponse> {
         let body = vec![b'x'; bytes];
-        Arc::new(Rendered::new(Status::S200, "text/plain", [], Coding::Identity, body))
+        Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
 
     #[test]

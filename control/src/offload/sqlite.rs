@@ -68,9 +68,9 @@ impl Sqlite {
         }
     }
 
-    /// Another edition is served: files that were replaced are opened anew.
+    /// Another site is served: files that were replaced are opened anew.
     pub(crate) fn renew(&self) {
-        self.orders.edition.fetch_add(1, Ordering::Relaxed);
+        self.orders.site_handle.fetch_add(1, Ordering::Relaxed);
         self.log.renew();
     }
 

@@ -10,19 +10,19 @@ use std::sync::{OnceLock, Weak};
 use std::time::Instant;
 
 use engine::control_queue::Submissions as Ring;
-use handlers::{Ask, Edition};
+use handlers::{Offload, SiteHandle};
 
 use super::responder::Asker;
 
 /// Takes an offload to whoever does it. Called from any thread.
 pub(crate) trait Dispatch: Send + Sync {
     /// `ask` was submitted by `asker`; its time runs from `now`. Never waits.
-    fn dispatch(&self, asker: Asker, ask: Ask, now: Instant);
+    fn dispatch(&self, asker: Asker, ask: Offload, now: Instant);
 }
 
 /// The rings, by worker.
 pub(crate) struct Submissions {
-    rings: Vec<Ring<Edition>>,
+    rings: Vec<Ring<SiteHandle>>,
     helpers: Helpers,
     /// Set once. Weak, for what dispatches has the back ends, and each of them has this.
     dispatch: OnceLock<Weak<dyn Dispatch>>,
@@ -30,7 +30,7 @@ pub(crate) struct Submissions {
 
 impl Submissions {
     /// The rings of workers, by index.
-    pub(crate) fn new(rings: Vec<Ring<Edition>>) -> Self {
+    pub(crate) fn new(rings: Vec<Ring<SiteHandle>>) -> Self {
         Self { rings, helpers: Helpers::new(), dispatch: OnceLock::new() }
     }
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use engine::ConnId;
 use engine::control_queue::{self, WallClock, WorkerEnd};
-use handlers::blueprint::{
-    CachePlan, Compress, Database, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source,
+use handlers::config::{
+    CacheConfig, Compress, Database, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source,
     ValueKind,
 };
-use handlers::{Blueprint, Edition, FormPool, Methods, Reply, Site};
+use handlers::{Methods, RequestBufferPool, Response, Site, SiteConfig, SiteHandle};
 use http1::{Conn, Context, HttpDate, Limits, Next, Out, Status};
 
 use super::{OffloadService, Parts};
@@ -22,20 +22,20 @@ use crate::config::{ComputePlan, PostgresPlan, SqlitePlan};
 
 /// A worker with what is behind it.
 pub(super) struct TestWorker {
-    edition: RefCell<Arc<Edition>>,
-    forms: Arc<FormPool>,
-    worker: WorkerEnd<Edition>,
+    site_handle: RefCell<Arc<SiteHandle>>,
+    request_buffers: Arc<RequestBufferPool>,
+    worker: WorkerEnd<SiteHandle>,
     pub(super) offload: OffloadService,
     asked: Cell<u32>,
-    answers: RefCell<HashMap<ConnId, Reply>>,
+    answers: RefCell<HashMap<ConnId, Response>>,
 }
 
 /// A request that was sent.
 pub(super) struct Waiting {
     id: ConnId,
-    conn: Conn<Edition>,
-    /// An exchange keeps the edition it began with.
-    edition: Arc<Edition>,
+    conn: Conn<SiteHandle>,
+    /// An exchange keeps the site it began with.
+    site_handle: Arc<SiteHandle>,
     since: Instant,
     /// What was answered at once.
     sent: Vec<u8>,
@@ -51,22 +51,23 @@ pub(super) struct Answer {
 }
 
 impl TestWorker {
-    pub(super) fn start(parts: &Parts, routes: Vec<RoutePlan>) -> Self {
+    pub(super) fn start(parts: &Parts, routes: Vec<RouteConfig>) -> Self {
         let (control, worker) = control_queue::pair(&WallClock::new(0), 4096);
-        let forms = Arc::new(FormPool::new(4096, 4096));
+        let request_buffers = Arc::new(RequestBufferPool::new(4096, 4096));
         let site = site(routes);
         let lines = vec![(control.submissions(), control.completions())];
         let offload = OffloadService::start_with(parts, lines, &site).expect("threads");
-        let edition = RefCell::new(Arc::new(Edition::new(site, Arc::clone(&forms))));
+        let site_handle =
+            RefCell::new(Arc::new(SiteHandle::new(site, Arc::clone(&request_buffers))));
         let (asked, answers) = (Cell::new(0), RefCell::default());
-        Self { edition, forms, worker, offload, asked, answers }
+        Self { site_handle, request_buffers, worker, offload, asked, answers }
     }
 
     /// Serves other routes from now on.
-    pub(super) fn reload(&self, routes: Vec<RoutePlan>) {
+    pub(super) fn reload(&self, routes: Vec<RouteConfig>) {
         let site = site(routes);
-        *self.edition.borrow_mut() =
-            Arc::new(Edition::new(Arc::clone(&site), Arc::clone(&self.forms)));
+        *self.site_handle.borrow_mut() =
+            Arc::new(SiteHandle::new(Arc::clone(&site), Arc::clone(&self.request_buffers)));
         self.offload.on_new_site(&site);
     }
 
@@ -88,16 +89,16 @@ impl TestWorker {
 
     /// Sends a request and does not wait.
     pub(super) fn begin(&self, request: &str) -> Waiting {
-        let edition = Arc::clone(&self.edition.borrow());
+        let site_handle = Arc::clone(&self.site_handle.borrow());
         let life = self.asked.get();
         self.asked.set(life + 1);
         let id = ConnId::new(0, life);
         let (mut conn, mut sent) = (Conn::new(), Vec::new());
-        if advance(&mut conn, &edition, request.as_bytes(), &mut sent) == Next::Park {
+        if advance(&mut conn, &site_handle, request.as_bytes(), &mut sent) == Next::Park {
             let ask = conn.take_offload().expect("something is asked");
             assert!(self.worker.submit(id, ask).is_ok(), "the ring has room");
         }
-        Waiting { id, conn, edition, since: Instant::now(), sent }
+        Waiting { id, conn, site_handle, since: Instant::now(), sent }
     }
 
     pub(super) fn begin_get(&self, path: &str) -> Waiting {
@@ -121,7 +122,7 @@ impl TestWorker {
         let took = waiting.since.elapsed();
         if let Some(reply) = self.answers.borrow_mut().remove(&waiting.id) {
             assert!(waiting.conn.complete(reply).is_ok(), "the answer is waited for");
-            advance(&mut waiting.conn, &waiting.edition, b"", &mut waiting.sent);
+            advance(&mut waiting.conn, &waiting.site_handle, b"", &mut waiting.sent);
         }
         let end = waiting.sent.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
         let head = String::from_utf8(waiting.sent[..end].to_vec()).expect("text");
@@ -171,18 +172,23 @@ impl Answer {
     }
 }
 
-pub(super) fn site(routes: Vec<RoutePlan>) -> Arc<Site> {
-    let site = Site::build(&Blueprint { routes }, |bytes| Box::new(vec![0; bytes]));
+pub(super) fn site(routes: Vec<RouteConfig>) -> Arc<Site> {
+    let site = Site::build(&SiteConfig { routes }, |bytes| Box::new(vec![0; bytes]));
     Arc::new(site.unwrap_or_else(|error| panic!("{error}")))
 }
 
-fn advance(conn: &mut Conn<Edition>, edition: &Edition, input: &[u8], sent: &mut Vec<u8>) -> Next {
+fn advance(
+    conn: &mut Conn<SiteHandle>,
+    site_handle: &SiteHandle,
+    input: &[u8],
+    sent: &mut Vec<u8>,
+) -> Next {
     let (date, limits, mut at) = (HttpDate::from_unix(0), Limits::DEFAULT, 0);
     let mut buffer = vec![0; 64 << 10];
     loop {
         let mut out = Out::new(&mut buffer);
         let mut context = Context {
-            service: edition,
+            service: site_handle,
             limits: &limits,
             date: &date,
             one_exchange: false,
@@ -217,7 +223,7 @@ pub(super) fn parts() -> Parts {
 
 /// A route for GET that answers with all rows.
 pub(super) fn list(path: &str, database: Database, sql: &str, row: &str) -> QueryRoute {
-    let plan = QueryPlan {
+    let plan = QueryConfig {
         database,
         statement: path.trim_start_matches('/').to_owned(),
         sql: sql.into(),
@@ -239,7 +245,7 @@ pub(super) struct QueryRoute {
     path: String,
     methods: Methods,
     name: Option<String>,
-    plan: QueryPlan,
+    plan: QueryConfig,
 }
 
 impl QueryRoute {
@@ -285,7 +291,7 @@ impl QueryRoute {
     }
 
     pub(super) fn cached(mut self, lifetime: Duration) -> Self {
-        self.plan.cache = Some(CachePlan { lifetime, header: "X-Cache".into() });
+        self.plan.cache = Some(CacheConfig { lifetime, header: "X-Cache".into() });
         self
     }
 
@@ -294,8 +300,8 @@ impl QueryRoute {
         self
     }
 
-    pub(super) fn route(self) -> RoutePlan {
-        RoutePlan {
+    pub(super) fn route(self) -> RouteConfig {
+        RouteConfig {
             name: self.name,
             path: self.path,
             below: false,

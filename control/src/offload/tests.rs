@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use handlers::Named;
-use handlers::blueprint::{Compress, DatasetPlan, Kind, RoutePlan, Source, ValueKind};
+use handlers::config::{Compress, DatasetConfig, Kind, RouteConfig, Source, ValueKind};
 use http1::coding::Coding;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ fn set(path: &Path, value: i64) {
 
 const LIFETIME: Duration = Duration::from_millis(200);
 
-fn item(file: &Path) -> RoutePlan {
+fn item(file: &Path) -> RouteConfig {
     QueryRoute::sqlite("/t/{id}", file, "SELECT value FROM t WHERE id = ?1", r#"{"v": value}"#)
         .with("id", Source::Path, ValueKind::Integer)
         .first()
@@ -84,18 +84,18 @@ fn answers_are_let_go_when_they_were_sent() {
 }
 
 /// A data set whose bodies are compressed for each request.
-fn pressed() -> RoutePlan {
+fn pressed() -> RouteConfig {
     let items: Vec<_> =
         (0..2000).map(|id| format!(r#"{{"id":{id},"price":2,"quantity":3}}"#)).collect();
     let text = format!("[{}]", items.join(","));
-    RoutePlan {
+    RouteConfig {
         name: None,
         path: "/pressed".into(),
         below: false,
         methods: handlers::Methods::GET,
         headers: Vec::new(),
         compress: Compress::PerRequest(vec![Coding::Gzip]),
-        kind: Kind::Dataset(DatasetPlan {
+        kind: Kind::Dataset(DatasetConfig {
             items: Named { name: "items.json".into(), value: text.into() },
             computed: vec![("total".into(), "price * quantity".into())],
             count: None,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handlers::Site;
-use handlers::blueprint::Database;
+use handlers::config::Database;
 use handlers::query::Query;
 
 use super::Parts;

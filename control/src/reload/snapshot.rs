@@ -1,44 +1,44 @@
 //! Snapshots: what the workers serve with, and those they served with before.
 //!
-//! A worker never frees memory. Of every edition that is lent to one, a snapshot keeps a count of its
+//! A worker never frees memory. Of every site that is lent to one, a snapshot keeps a count of its
 //! own; a snapshot that was replaced goes on the [`RetiredSnapshots`] and stays there until the counts of the
 //! workers are gone, and with them those of whoever still answers an ask of its site.
 
 use std::sync::Arc;
 
-use handlers::{Edition, FormPool, Traffic};
+use handlers::{RequestBufferPool, SiteHandle, Traffic};
 
 use crate::content::Content;
 
-/// A site, and an edition of it for each worker.
+/// A site, and a handle of it for each worker.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     /// What is served.
     pub(crate) content: Content,
     /// One for each worker, in their order.
-    pub(crate) editions: Vec<Arc<Edition>>,
+    pub(crate) site_handles: Vec<Arc<SiteHandle>>,
 }
 
 impl Snapshot {
-    /// An edition of `content` for each worker; `forms` are theirs.
-    pub(crate) fn new(content: Content, forms: &[Arc<FormPool>]) -> Self {
-        let edition = |forms: &Arc<FormPool>| {
-            Arc::new(Edition::new(Arc::clone(&content.site), Arc::clone(forms)))
+    /// A handle of `content`'s site for each worker; `request_buffers` are theirs.
+    pub(crate) fn new(content: Content, request_buffers: &[Arc<RequestBufferPool>]) -> Self {
+        let site_handle = |request_buffers: &Arc<RequestBufferPool>| {
+            Arc::new(SiteHandle::new(Arc::clone(&content.site), Arc::clone(request_buffers)))
         };
-        let editions = forms.iter().map(edition).collect();
-        Self { content, editions }
+        let site_handles = request_buffers.iter().map(site_handle).collect();
+        Self { content, site_handles }
     }
 
     /// What each worker counts its requests in.
     pub(crate) fn traffic(&self) -> Vec<Arc<Traffic>> {
-        self.editions.iter().map(|edition| Arc::clone(edition.traffic())).collect()
+        self.site_handles.iter().map(|site_handle| Arc::clone(site_handle.traffic())).collect()
     }
 
-    /// Gives up the editions that no worker has any more. Whether nobody has anything of this.
+    /// Gives up the site handles that no worker has any more. Whether nobody has anything of this.
     fn is_done(&mut self) -> bool {
         // A count of one is ours, and nobody can make another from it.
-        self.editions.retain(|edition| Arc::strong_count(edition) > 1);
-        self.editions.is_empty() && Arc::strong_count(&self.content.site) == 1
+        self.site_handles.retain(|site_handle| Arc::strong_count(site_handle) > 1);
+        self.site_handles.is_empty() && Arc::strong_count(&self.content.site) == 1
     }
 }
 
@@ -72,16 +72,16 @@ mod tests {
     #[test]
     fn every_worker_has_an_edition_of_one_site() {
         let snapshot = snapshot(3);
-        assert_eq!(snapshot.editions.len(), 3);
-        for edition in &snapshot.editions {
-            assert!(Arc::ptr_eq(edition.site(), &snapshot.content.site));
+        assert_eq!(snapshot.site_handles.len(), 3);
+        for site_handle in &snapshot.site_handles {
+            assert!(Arc::ptr_eq(site_handle.site(), &snapshot.content.site));
         }
     }
 
     #[test]
     fn a_snapshot_stays_as_long_as_anybody_has_something_of_it() {
         let snapshot = snapshot(2);
-        let lent: Vec<_> = snapshot.editions.iter().map(Arc::clone).collect();
+        let lent: Vec<_> = snapshot.site_handles.iter().map(Arc::clone).collect();
         let site = Arc::clone(&snapshot.content.site);
         let mut retired_snapshots = RetiredSnapshots::default();
         retired_snapshots.put(snapshot);
@@ -101,7 +101,7 @@ mod tests {
     fn an_old_snapshot_does_not_hold_up_a_newer_one() {
         let mut retired_snapshots = RetiredSnapshots::default();
         let (old, new) = (snapshot(1), snapshot(1));
-        let held = Arc::clone(&old.editions[0]);
+        let held = Arc::clone(&old.site_handles[0]);
         retired_snapshots.put(old);
         retired_snapshots.put(new);
         assert_eq!(retired_snapshots.sweep().len(), 1);

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Parser;
 use engine::control_queue::{self, WallClock};
 use handlers::Site;
-use handlers::blueprint::Blueprint;
+use handlers::config::SiteConfig;
 use tempfile::TempDir;
 
 use super::*;
@@ -16,22 +16,23 @@ use crate::cores::HostCores;
 
 /// Content without a route.
 fn content() -> Content {
-    let site = Site::build(&Blueprint::default(), |len| Box::new(vec![0; len])).expect("builds");
+    let site = Site::build(&SiteConfig::default(), |len| Box::new(vec![0; len])).expect("builds");
     let source = "nowhere".to_owned();
     Content { site: Arc::new(site), source, routes: 0, files: 0, bytes: 0, huge: false }
 }
 
 /// A snapshot of such content.
 pub(super) fn snapshot(workers: usize) -> Snapshot {
-    let forms: Vec<_> = (0..workers).map(|_| Arc::new(FormPool::new(1, 64))).collect();
-    Snapshot::new(content(), &forms)
+    let request_buffers: Vec<_> =
+        (0..workers).map(|_| Arc::new(RequestBufferPool::new(1, 64))).collect();
+    Snapshot::new(content(), &request_buffers)
 }
 
 /// A reloader that is not running yet, its handle, and control's ends of its workers.
 struct Stage {
     behind: Behind,
     handle: ReloadHandle,
-    ends: Vec<Arc<ControlEnd<Edition>>>,
+    ends: Vec<Arc<ControlEnd<SiteHandle>>>,
     reloader: Reloader,
 }
 
@@ -69,12 +70,15 @@ impl Stage {
         };
         let wall = WallClock::new(0);
         let end = |_| Arc::new(control_queue::pair(&wall, 1).0);
-        let ends: Vec<Arc<ControlEnd<Edition>>> = (0..workers).map(end).collect();
+        let ends: Vec<Arc<ControlEnd<SiteHandle>>> = (0..workers).map(end).collect();
         let serving = snapshot(workers);
-        let forms = serving.editions.iter().map(|edition| Arc::clone(edition.forms()));
-        let handles = ends.iter().zip(forms).enumerate();
+        let request_buffers =
+            serving.site_handles.iter().map(|site_handle| Arc::clone(site_handle.buffers()));
+        let handles = ends.iter().zip(request_buffers).enumerate();
         let handles: Vec<_> = handles
-            .map(|(core, (end, forms))| WorkerHandle::new(core, Arc::clone(end), forms))
+            .map(|(core, (end, request_buffers))| {
+                WorkerHandle::new(core, Arc::clone(end), request_buffers)
+            })
             .collect();
         let offload =
             OffloadService::start(&plan, Vec::new(), &serving.content.site).expect("starts");
@@ -106,9 +110,9 @@ impl Stage {
     }
 
     /// Retires snapshots until no more may be alive; returns what holds them there.
-    fn crowd(&mut self) -> Vec<Arc<Edition>> {
+    fn crowd(&mut self) -> Vec<Arc<SiteHandle>> {
         let retired: Vec<_> = (0..SNAPSHOTS_MAX - 1).map(|_| snapshot(1)).collect();
-        let held = retired.iter().map(|snapshot| Arc::clone(&snapshot.editions[0])).collect();
+        let held = retired.iter().map(|snapshot| Arc::clone(&snapshot.site_handles[0])).collect();
         retired.into_iter().for_each(|snapshot| self.reloader.retired_snapshots.put(snapshot));
         held
     }

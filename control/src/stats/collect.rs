@@ -209,15 +209,17 @@ fn named<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>) -> Counters {
 #[cfg(test)]
 mod tests {
     use engine::control_queue::{self, WallClock};
-    use handlers::Edition;
+    use handlers::SiteHandle;
 
     use super::*;
 
     #[test]
     fn the_total_is_the_sum_of_the_cores() {
         let wall = WallClock::new(0);
-        let ends =
-            [control_queue::pair::<Edition>(&wall, 1), control_queue::pair::<Edition>(&wall, 1)];
+        let ends = [
+            control_queue::pair::<SiteHandle>(&wall, 1),
+            control_queue::pair::<SiteHandle>(&wall, 1),
+        ];
         let [(a, _), (b, _)] = &ends;
         a.stats().requests.add(3);
         b.stats().requests.add(4);

@@ -127,35 +127,35 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
-    use handlers::{Blueprint, Edition, FormPool};
+    use handlers::{RequestBufferPool, SiteConfig, SiteHandle};
     use http1::{Conn, Context, HttpDate, Limits, Out};
 
     use super::*;
 
     /// A site with a route for each of `paths`.
     fn site(paths: &[&str]) -> Arc<Site> {
-        let route = |path: &&str| handlers::blueprint::RoutePlan {
+        let route = |path: &&str| handlers::config::RouteConfig {
             name: None,
             path: (*path).to_owned(),
             below: false,
             methods: handlers::Methods::GET,
             headers: Vec::new(),
-            compress: handlers::blueprint::Compress::Off,
-            kind: handlers::blueprint::Kind::Sum,
+            compress: handlers::config::Compress::Off,
+            kind: handlers::config::Kind::Sum,
         };
-        let blueprint = Blueprint { routes: paths.iter().map(route).collect() };
+        let blueprint = SiteConfig { routes: paths.iter().map(route).collect() };
         Arc::new(Site::build(&blueprint, |len| Box::new(vec![0; len])).expect("builds"))
     }
 
-    fn edition(site: &Arc<Site>) -> Arc<Edition> {
-        Arc::new(Edition::new(Arc::clone(site), Arc::new(FormPool::new(1, 64))))
+    fn site_handle(site: &Arc<Site>) -> Arc<SiteHandle> {
+        Arc::new(SiteHandle::new(Arc::clone(site), Arc::new(RequestBufferPool::new(1, 64))))
     }
 
-    fn get(edition: &Edition, path: &str) {
+    fn get(site_handle: &SiteHandle, path: &str) {
         let (limits, date) = (Limits::default(), HttpDate::from_unix(0));
         let observer = &mut ();
         let mut context = Context {
-            service: edition,
+            service: site_handle,
             limits: &limits,
             date: &date,
             observer,
@@ -174,8 +174,11 @@ mod tests {
     fn numbers_go_on_over_reloads_and_a_route_that_is_gone_stays() {
         let ledger = RouteLedger::default();
         let old = site(&["/a", "/b"]);
-        let workers = [edition(&old), edition(&old)];
-        ledger.add(&old, workers.iter().map(|edition| Arc::clone(edition.traffic())).collect());
+        let workers = [site_handle(&old), site_handle(&old)];
+        ledger.add(
+            &old,
+            workers.iter().map(|site_handle| Arc::clone(site_handle.traffic())).collect(),
+        );
         get(&workers[0], "/a");
         get(&workers[1], "/a");
         get(&workers[1], "/b");
@@ -185,8 +188,9 @@ mod tests {
         assert_eq!(counts(&ledger, Some(1)), all(1, 1, 1));
 
         let new = site(&["/b", "/c"]);
-        let fresh = [edition(&new), edition(&new)];
-        ledger.add(&new, fresh.iter().map(|edition| Arc::clone(edition.traffic())).collect());
+        let fresh = [site_handle(&new), site_handle(&new)];
+        ledger
+            .add(&new, fresh.iter().map(|site_handle| Arc::clone(site_handle.traffic())).collect());
         get(&fresh[0], "/c");
         get(&fresh[0], "/b");
         // An exchange under way still counts on the old one.

@@ -3,15 +3,15 @@
 //! A binary of its own, since the allocator that watches belongs to the whole process. Clients and
 //! network allocate as they like: only the turn is sealed.
 
-#[path = "../../../handlers/tests/site/plans.rs"]
+#[path = "../../../handlers/tests/site/configs.rs"]
 #[allow(dead_code, reason = "the site's own tests use more of it")]
-mod plans;
+mod configs;
 
 use std::sync::Arc;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use engine::control_queue::Command;
-use handlers::{Edition, Errand, FormPool, Rendered, Reply, Site};
+use handlers::{JobKind, RenderedResponse, RequestBufferPool, Response, Site, SiteHandle};
 use http1::Status;
 use http1::coding::Coding;
 use sim::raw::{Segment, arp_request, echo_request, flag};
@@ -210,24 +210,28 @@ fn offloads_completions_and_installs() {
 /// Every kind of route, each twice: rendered, stored, asked for, refused, and without a form.
 #[test]
 fn the_site_with_all_its_kinds_of_routes() {
-    let site = Site::build(&plans::arena(), |size| Box::new(vec![0u8; size]));
+    let site = Site::build(&configs::arena(), |size| Box::new(vec![0u8; size]));
     let site = Arc::new(site.expect("the sample is sound"));
-    let forms = Arc::new(FormPool::new(1, 512));
-    let edition = Arc::new(Edition::new(site, Arc::clone(&forms)));
+    let forms = Arc::new(RequestBufferPool::new(1, 512));
+    let edition = Arc::new(SiteHandle::new(site, Arc::clone(&forms)));
     let setup = Setup { seal: sealed, ..Setup::new(1) };
     // Control keeps a reference to each reply: a worker never frees one.
     let mut kept = Vec::new();
-    let mut answers = Some(move |end: &engine::control_queue::ControlEnd<Edition>| {
+    let mut answers = Some(move |end: &engine::control_queue::ControlEnd<SiteHandle>| {
         while let Some((id, offload)) = end.submissions().poll() {
-            let rendered = match offload.errand() {
-                Errand::Press(press) => press.run(),
-                Errand::Query(..) => {
-                    Rendered::new(Status::S200, "text/plain", [], Coding::Identity, vec![b'r'; 9])
-                }
+            let rendered = match offload.job_kind() {
+                JobKind::Compress(press) => press.run(),
+                JobKind::Query(..) => RenderedResponse::new(
+                    Status::S200,
+                    "text/plain",
+                    [],
+                    Coding::Identity,
+                    vec![b'r'; 9],
+                ),
             };
             let rendered = Arc::new(rendered);
             kept.push(Arc::clone(&rendered));
-            assert!(end.completions().push(id, Reply::rendered(rendered)).is_ok());
+            assert!(end.completions().push(id, Response::rendered(rendered)).is_ok());
         }
     });
     let mut world = setup.build_with(&edition, || {

@@ -1,21 +1,21 @@
 //! The appliance as it ships, but for its NIC: the sample site through the whole stack.
 
-#[path = "../../../handlers/tests/site/plans.rs"]
+#[path = "../../../handlers/tests/site/configs.rs"]
 #[allow(dead_code, reason = "the site's own tests use more of it")]
-mod plans;
+mod configs;
 
 use std::sync::{Arc, LazyLock};
 
-use handlers::{Edition, FormPool, Site, sample};
+use handlers::{RequestBufferPool, Site, SiteHandle, sample};
 use sim::{ConnId, Phase, Response, Setup, World, for_seeds};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
 
-static SITE: LazyLock<Arc<Edition>> = LazyLock::new(|| {
-    let site = Site::build(&plans::arena(), |size| Box::new(vec![0u8; size]));
-    let forms = Arc::new(FormPool::new(1, 4_096));
-    Arc::new(Edition::new(Arc::new(site.expect("the sample is sound")), forms))
+static SITE: LazyLock<Arc<SiteHandle>> = LazyLock::new(|| {
+    let site = Site::build(&configs::arena(), |size| Box::new(vec![0u8; size]));
+    let forms = Arc::new(RequestBufferPool::new(1, 4_096));
+    Arc::new(SiteHandle::new(Arc::new(site.expect("the sample is sound")), forms))
 });
 
 fn world(setup: &Setup) -> World {

@@ -2,7 +2,7 @@
 
 use crate::hash::hash;
 
-use super::Hit;
+use super::hit::Hit;
 
 /// Paths and what they lead to: open addressing, half of the slots or more free.
 pub(super) struct Exact {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use http1::path::{self, PathError};
 
-use crate::inputs::CAPTURES_MAX;
+use crate::request::CAPTURES_MAX;
 
 /// A path of one or more segments, with or without captures.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -5,8 +5,8 @@
 
 use crate::hash::hash;
 
+use super::hit::{Captures, Hit};
 use super::pattern::{Pattern, Segment};
-use super::{Captures, Hit};
 
 /// Patterns and what they lead to.
 pub(super) struct Tree {

@@ -1,13 +1,17 @@
 //! Blueprints that cannot be a site, and memory that cannot hold one.
 
-use handlers::blueprint::{
-    Compress, DatasetPlan, Kind, Outside, Parameter, QueryPlan, RoutePlan, Source, Value, ValueKind,
+use handlers::config::{
+    Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter, QueryConfig,
+    RedirectConfig, RouteConfig, Source, Value, ValueKind,
 };
-use handlers::{Blueprint, BuildError, Bytes, Edition, Methods, Site, SourceFile};
+use handlers::{
+    BuildError, Bytes, Methods, RouteError, RouteErrorKind, SettingError, Site, SiteConfig,
+    SiteHandle, SourceFile,
+};
 use http1::coding::Coding;
 use http1::{Method, Status};
 
-use crate::plans::{
+use crate::configs::{
     all_items, bounded, data, file, files, fixed, integer, one_row, route, routes, some_items,
 };
 
@@ -15,16 +19,26 @@ fn vec_of(size: usize) -> Box<dyn Bytes> {
     Box::new(vec![0_u8; size])
 }
 
-fn fault(blueprint: &Blueprint) -> BuildError {
-    Site::build(blueprint, vec_of).expect_err("an unsound blueprint")
+fn fault(config: &SiteConfig) -> RouteError {
+    let mut errors = faults(config);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.remove(0)
+}
+
+fn faults(config: &SiteConfig) -> Vec<RouteError> {
+    match Site::build(config, vec_of).expect_err("an unsound configuration") {
+        BuildError::Routes(errors) => errors,
+        memory @ BuildError::Memory { .. } => panic!("{memory}"),
+    }
 }
 
 /// Key, value and problem of the last of these routes.
-fn told(plans: impl IntoIterator<Item = RoutePlan>) -> (String, String, String) {
-    let blueprint = routes(plans);
-    match fault(&blueprint) {
-        BuildError::Route { route, key, value, problem, fix } => {
-            assert_eq!(route, blueprint.routes.len() - 1, "{problem}");
+fn told(configs: impl IntoIterator<Item = RouteConfig>) -> (String, String, String) {
+    let config = routes(configs);
+    let RouteError { route, kind } = fault(&config);
+    match kind {
+        RouteErrorKind::Setting(SettingError { key, value, problem, fix }) => {
+            assert_eq!(route, config.routes.len() - 1, "{problem}");
             assert!(!fix.is_empty(), "{problem}");
             (key, value, problem)
         }
@@ -32,14 +46,14 @@ fn told(plans: impl IntoIterator<Item = RoutePlan>) -> (String, String, String) 
     }
 }
 
-fn check(plan: RoutePlan, key: &str, value: &str, problem: &str) {
+fn check(plan: RouteConfig, key: &str, value: &str, problem: &str) {
     let (found_key, found_value, found) = told([plan]);
     assert_eq!((&*found_key, &*found_value, &*found), (key, value, problem));
 }
 
 const ONE: &str = r#"[{"price":1,"quantity":1}]"#;
 
-fn dataset(text: &str) -> Blueprint {
+fn dataset(text: &str) -> SiteConfig {
     routes([route("/d", Kind::Dataset(all_items(data(text))))])
 }
 
@@ -119,16 +133,16 @@ fn a_site_is_shared_between_cores_and_asks_travel() {
     fn shared<T: Send + Sync + 'static>() {}
     fn sent<T: Send + 'static>() {}
     shared::<Site>();
-    shared::<Edition>();
-    shared::<handlers::FormPool>();
-    sent::<handlers::Ask>();
-    sent::<handlers::Reply>();
-    sent::<handlers::Rendered>();
+    shared::<SiteHandle>();
+    shared::<handlers::RequestBufferPool>();
+    sent::<handlers::Offload>();
+    sent::<handlers::Response>();
+    sent::<handlers::RenderedResponse>();
 }
 
 #[test]
 fn an_empty_blueprint_is_a_site_where_nothing_is() {
-    let site = crate::client::build(&Blueprint::default());
+    let site = crate::client::build(&SiteConfig::default());
     assert_eq!(crate::client::get(&site, "/", "").status, 404);
     let server = crate::client::send(&site, "OPTIONS", "*", "");
     assert_eq!((server.status, server.field("Allow")), (204, Some("OPTIONS")));
@@ -141,8 +155,35 @@ fn the_message_of_a_route_says_everything() {
 }
 
 #[test]
+fn all_wrong_routes_are_found_at_once() {
+    let errors = faults(&routes([
+        route("/ok", fixed("ok")),
+        route("a", fixed("ok")),
+        route("/d", Kind::Dataset(all_items(data("{}")))),
+        route("/d", Kind::Sum),
+        RouteConfig { headers: vec![("X".into(), "x".repeat(1024))], ..route("/e", fixed("ok")) },
+        route("/q", Kind::Query(Box::new(QueryConfig { row: "[".into(), ..one_row(vec![]) }))),
+    ]));
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let (query, texts) = texts.split_last().expect("some");
+    assert!(query.starts_with("route 5: row = the end: line 1, column 2: expected"), "{query}");
+    assert_eq!(
+        texts,
+        [
+            "route 1: path = a: does not begin with a slash; write /NAME",
+            "/data/dataset.json: expected an array of items, found {}",
+            "route 3: path = /d: GET /d is answered by another route already (number 3); \
+             leave one of them out, or let their methods differ",
+            "route 4: headers = : an answer has a head of 1180 bytes, 1024 at most fit; \
+             shorten or leave out some fields",
+        ]
+    );
+    assert_eq!(errors.iter().map(|error| error.route).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn paths_do_not_collide() {
-    let put = |plan| RoutePlan { methods: Methods::NONE.with(Method::Put), ..plan };
+    let put = |plan| RouteConfig { methods: Methods::NONE.with(Method::Put), ..plan };
     for (one, other, problem) in [
         (
             route("/a", fixed("")),
@@ -166,7 +207,7 @@ fn paths_do_not_collide() {
         ),
         (
             route("/s/", files(vec![])),
-            RoutePlan { below: true, ..route("/s/", fixed("")) },
+            RouteConfig { below: true, ..route("/s/", fixed("")) },
             "GET /s/ is answered by another route already (number 1)",
         ),
     ] {
@@ -180,14 +221,14 @@ fn paths_do_not_collide() {
         put(route("/a/{x}", fixed(""))),
         route("/{x}/a", fixed("")),
         route("/a/", fixed("")),
-        RoutePlan { below: true, ..route("/a/", fixed("")) },
+        RouteConfig { below: true, ..route("/a/", fixed("")) },
     ]);
     Site::build(&sound, vec_of).expect("all different");
 }
 
 #[test]
 fn methods_are_those_of_the_kind() {
-    let with = |plan, methods| RoutePlan { methods, ..plan };
+    let with = |plan, methods| RouteConfig { methods, ..plan };
     let problem = "a count of the body does not answer this";
     check(route("/u", Kind::Count), "methods", "GET", problem);
     let post = Methods::POST;
@@ -213,7 +254,7 @@ fn methods_are_those_of_the_kind() {
 
 #[test]
 fn extra_fields_are_fields_and_not_our_own() {
-    let with = |kind: Kind, name: &str, value: &str| RoutePlan {
+    let with = |kind: Kind, name: &str, value: &str| RouteConfig {
         headers: vec![(name.into(), value.into())],
         ..route("/x/", kind)
     };
@@ -239,7 +280,7 @@ fn extra_fields_are_fields_and_not_our_own() {
         let (key, found, told) = told([with(fixed("ok"), name, value)]);
         assert_eq!((&*key, &*found, &*told), (&*format!("headers.{name}"), value, problem));
     }
-    let location = Kind::Redirect { status: Status::S301, location: "/".into() };
+    let location = Kind::Redirect(RedirectConfig { status: Status::S301, location: "/".into() });
     for (kind, name) in [
         (files(vec![]), "cache-control"),
         (files(vec![]), "ETag"),
@@ -259,7 +300,7 @@ fn extra_fields_are_fields_and_not_our_own() {
 fn fixed_bodies_and_redirections_are_sound() {
     let kind = |status, media_type: &str, body: &str, etag: Option<&str>| {
         let (body, etag) = (body.into(), etag.map(Into::into));
-        route("/x", Kind::Fixed { status, media_type: media_type.into(), body, etag })
+        route("/x", Kind::Fixed(FixedConfig { status, media_type: media_type.into(), body, etag }))
     };
     let text = "text/plain";
     for media_type in ["", "text", "text/", "/plain", "te xt/plain", "text/plain\r\nX: y"] {
@@ -279,8 +320,9 @@ fn fixed_bodies_and_redirections_are_sound() {
     check(kind(Status::S405, text, "x", None), "status", "405", "the server says this itself");
     let problem = "an answer of this status has no body";
     check(kind(Status::S204, text, "x", None), "status", "204", problem);
-    let to =
-        |status, location: &str| route("/x", Kind::Redirect { status, location: location.into() });
+    let to = |status, location: &str| {
+        route("/x", Kind::Redirect(RedirectConfig { status, location: location.into() }))
+    };
     for location in ["", "/a b", "/caf\u{e9}", "/a\r\nX: y", "/<x>", "/\"x\""] {
         check(to(Status::S302, location), "to", location, "this is no reference");
     }
@@ -289,11 +331,11 @@ fn fixed_bodies_and_redirections_are_sound() {
 
 #[test]
 fn files_are_below_a_directory() {
-    let plan = RoutePlan { below: false, ..route("/s", files(vec![])) };
+    let plan = RouteConfig { below: false, ..route("/s", files(vec![])) };
     check(plan, "path", "/s", "files are what is below a path");
     let with = |index: Option<&str>, cache_control: Option<&str>| {
         let (index, cache_control) = (index.map(Into::into), cache_control.map(Into::into));
-        route("/s/", Kind::Files { files: vec![], index, cache_control })
+        route("/s/", Kind::Files(FilesConfig { files: vec![], index, cache_control }))
     };
     check(with(Some("a/b"), None), "index", "a/b", "this is no name of a file");
     check(with(Some(""), None), "index", "", "this is no name of a file");
@@ -302,13 +344,13 @@ fn files_are_below_a_directory() {
 
 #[test]
 fn codings_are_for_bodies_that_have_them() {
-    let coded = |kind, compress| RoutePlan { compress, ..route("/x/", kind) };
+    let coded = |kind, compress| RouteConfig { compress, ..route("/x/", kind) };
     let made = |codings: &[Coding]| Compress::Precomputed(codings.to_vec());
     let each = |codings: &[Coding]| Compress::PerRequest(codings.to_vec());
     let br = &[Coding::Br];
     let problem = "answers of this kind are too short for it";
     check(coded(Kind::Sum, made(br)), "compress", "", problem);
-    let to = Kind::Redirect { status: Status::S301, location: "/".into() };
+    let to = Kind::Redirect(RedirectConfig { status: Status::S301, location: "/".into() });
     check(coded(to, each(br)), "compress", "", problem);
     let problem = "the body is the same for every request";
     check(coded(fixed("ok"), each(br)), "compress", "per-request", problem);
@@ -320,12 +362,12 @@ fn codings_are_for_bodies_that_have_them() {
 
 #[test]
 fn names_are_given_once_and_lead_somewhere() {
-    let named = |name: &str, plan| RoutePlan { name: Some(name.into()), ..plan };
+    let named = |name: &str, plan| RouteConfig { name: Some(name.into()), ..plan };
     let (key, value, problem) =
         told([named("a", route("/a", fixed(""))), named("a", route("/b", fixed("")))]);
     assert_eq!((&*key, &*value, &*problem), ("name", "a", "another route is called so"));
     let drops = |name: &str| {
-        let plan = QueryPlan { invalidates: vec![name.into()], ..one_row(vec![]) };
+        let plan = QueryConfig { invalidates: vec![name.into()], ..one_row(vec![]) };
         route("/drop", Kind::Query(Box::new(plan)))
     };
     let cached = named("item", route("/kept", fixed("")));
@@ -338,7 +380,7 @@ fn names_are_given_once_and_lead_somewhere() {
 #[test]
 fn parameters_of_a_path_are_declared_where_a_kind_has_parameters() {
     let query = Kind::Query(Box::new(one_row(vec![integer("id", Source::Path)])));
-    let check = |plan: RoutePlan, problem: &str| {
+    let check = |plan: RouteConfig, problem: &str| {
         let (key, value, found) = told([plan.clone()]);
         assert_eq!((&*key, &*value, &*found), ("path", &*plan.path, problem));
     };
@@ -346,10 +388,10 @@ fn parameters_of_a_path_are_declared_where_a_kind_has_parameters() {
     check(route("/{x}", Kind::Dataset(all_items(data(ONE)))), "{x} is no parameter");
 }
 
-fn some(change: impl FnOnce(&mut DatasetPlan)) -> RoutePlan {
+fn some(change: impl FnOnce(&mut DatasetConfig)) -> RouteConfig {
     let mut plan = some_items(data(ONE));
     change(&mut plan);
-    RoutePlan {
+    RouteConfig {
         compress: Compress::Precomputed(vec![Coding::Br]),
         ..route("/json/{count}", Kind::Dataset(plan))
     }
@@ -358,7 +400,7 @@ fn some(change: impl FnOnce(&mut DatasetPlan)) -> RoutePlan {
 #[test]
 fn parameters_of_a_data_set_are_integers_that_matter() {
     let query = |name: &str| integer(name, Source::Query);
-    let check = |plan: RoutePlan, key: &str, problem: &str| {
+    let check = |plan: RouteConfig, key: &str, problem: &str| {
         let (found, _, told) = told([plan]);
         assert_eq!((&*found, &*told), (key, problem));
     };
@@ -424,12 +466,17 @@ fn parameters_of_a_data_set_are_integers_that_matter() {
 }
 
 #[test]
-fn all_routes_are_checked_before_a_body_is_made() {
+fn a_stale_sibling_hides_no_other_error() {
     let stale = SourceFile { gzip: Some(b"no gzip".to_vec()), ..file("a.css", "text") };
-    let stale = route("/s/", files(vec![stale]));
-    let (key, ..) = told([stale.clone(), route("no slash", fixed("ok"))]);
-    assert_eq!(key, "path", "the cheap fault comes first");
-    assert!(matches!(fault(&routes([stale])), BuildError::Sibling { .. }));
+    let errors = faults(&routes([
+        route("/s/", files(vec![stale])),
+        route("no slash", fixed("ok")),
+        route("/s/a.css", fixed("ok")),
+    ]));
+    assert!(matches!(errors[0].kind, RouteErrorKind::Sibling { .. }), "{errors:?}");
+    let texts: Vec<_> = errors[1..].iter().map(ToString::to_string).collect();
+    assert!(texts[0].starts_with("route 1: path = no slash: "), "{texts:?}");
+    assert!(texts[1].starts_with("route 2: path = /s/a.css: GET /s/a.css is "), "{texts:?}");
 }
 
 #[test]

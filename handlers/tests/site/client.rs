@@ -6,29 +6,32 @@ use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use assert_no_alloc::{assert_no_alloc, violation_count};
-use handlers::{Ask, Blueprint, Edition, Errand, FormPool, Rendered, Reply, Site, Work};
+use handlers::{
+    JobKind, Offload, RenderedResponse, RequestBufferPool, Response, Site, SiteConfig, SiteHandle,
+    Work,
+};
 use http1::{
     Class, Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Outcome, Request,
     Service, Status, Verdict,
 };
 
-use crate::plans;
+use crate::configs;
 
 /// 1994-11-06T08:49:37Z, the example of RFC 9110 5.6.7.
 pub(crate) const NOW: u64 = 784_111_777;
 pub(crate) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// The site of the workload, built once.
-pub(crate) fn site() -> &'static Edition {
-    static SITE: OnceLock<Edition> = OnceLock::new();
-    SITE.get_or_init(|| build(&plans::arena()))
+pub(crate) fn site() -> &'static SiteHandle {
+    static SITE: OnceLock<SiteHandle> = OnceLock::new();
+    SITE.get_or_init(|| build(&configs::arena()))
 }
 
 /// A site with 16 forms of 512 bytes.
-pub(crate) fn build(blueprint: &Blueprint) -> Edition {
-    let site = Site::build(blueprint, |size| Box::new(vec![0_u8; size]));
+pub(crate) fn build(config: &SiteConfig) -> SiteHandle {
+    let site = Site::build(config, |size| Box::new(vec![0_u8; size]));
     let site = site.unwrap_or_else(|error| panic!("{error}"));
-    Edition::new(Arc::new(site), Arc::new(FormPool::new(16, 512)))
+    SiteHandle::new(Arc::new(site), Arc::new(RequestBufferPool::new(16, 512)))
 }
 
 /// One answer.
@@ -75,12 +78,12 @@ impl Answer {
 }
 
 /// `GET path` with more field lines, each ending in CRLF.
-pub(crate) fn get(site: &Edition, path: &str, fields: &str) -> Answer {
+pub(crate) fn get(site: &SiteHandle, path: &str, fields: &str) -> Answer {
     send(site, "GET", path, fields)
 }
 
 /// A request without a body.
-pub(crate) fn send(site: &Edition, method: &str, path: &str, fields: &str) -> Answer {
+pub(crate) fn send(site: &SiteHandle, method: &str, path: &str, fields: &str) -> Answer {
     one(site, request(method, path, fields).as_bytes(), method == "HEAD")
 }
 
@@ -90,16 +93,16 @@ pub(crate) fn request(method: &str, path: &str, fields: &str) -> String {
 }
 
 /// The answer to the one request in `input`.
-pub(crate) fn one(site: &Edition, input: &[u8], is_head: bool) -> Answer {
+pub(crate) fn one(site: &SiteHandle, input: &[u8], is_head: bool) -> Answer {
     asking(site, input, is_head, &mut |ask| panic!("nobody was to be asked {ask:?}"))
 }
 
 /// The answer to the one request in `input`, with what the site asks answered by `clerk`.
 pub(crate) fn asking(
-    site: &Edition,
+    site: &SiteHandle,
     input: &[u8],
     is_head: bool,
-    clerk: &mut dyn FnMut(Ask) -> Reply,
+    clerk: &mut dyn FnMut(Offload) -> Response,
 ) -> Answer {
     let bytes = exchange_asking(site, input, 64 * 1024, clerk);
     let (answer, rest) = split(&bytes, is_head);
@@ -155,8 +158,8 @@ pub(crate) fn exchange_asking<S: Service>(
 }
 
 /// Renders and codes what is asked for, as control does.
-pub(crate) fn press(ask: Ask) -> Reply {
-    let Errand::Press(press) = ask.errand() else { panic!("no statement: {ask:?}") };
+pub(crate) fn press(ask: Offload) -> Response {
+    let JobKind::Compress(press) = ask.job_kind() else { panic!("no statement: {ask:?}") };
     lend(press.run())
 }
 
@@ -169,13 +172,13 @@ pub(crate) fn sealed<T>(serve: impl FnOnce() -> T) -> T {
 }
 
 /// Lends an answer as control does: a core never drops the last of it.
-pub(crate) fn lend(rendered: Rendered) -> Reply {
+pub(crate) fn lend(rendered: RenderedResponse) -> Response {
     thread_local! {
-        static LENT: RefCell<Vec<Arc<Rendered>>> = const { RefCell::new(Vec::new()) };
+        static LENT: RefCell<Vec<Arc<RenderedResponse>>> = const { RefCell::new(Vec::new()) };
     }
     let rendered = Arc::new(rendered);
     LENT.with_borrow_mut(|lent| lent.push(Arc::clone(&rendered)));
-    Reply::rendered(rendered)
+    Response::rendered(rendered)
 }
 
 /// Cuts the first answer off, and checks what every answer must have.
@@ -199,13 +202,13 @@ pub(crate) fn split(bytes: &[u8], is_head: bool) -> (Answer, &[u8]) {
 
 /// A site that remembers what it chose last.
 pub(crate) struct Spy<'s> {
-    pub(crate) site: &'s Edition,
-    pub(crate) last: RefCell<Option<Reply>>,
+    pub(crate) site: &'s SiteHandle,
+    pub(crate) last: RefCell<Option<Response>>,
 }
 
 impl Spy<'_> {
     /// What `site` chooses for a GET of `path`.
-    pub(crate) fn choice(site: &Edition, path: &str, fields: &str) -> Reply {
+    pub(crate) fn choice(site: &SiteHandle, path: &str, fields: &str) -> Response {
         let spy = Spy { site, last: RefCell::new(None) };
         exchange(&spy, request("GET", path, fields).as_bytes(), 64 * 1024);
         spy.last.take().expect("an answer")
@@ -214,10 +217,10 @@ impl Spy<'_> {
 
 impl Service for Spy<'_> {
     type Work = Work;
-    type Reply = Reply;
-    type Offload = Ask;
+    type Reply = Response;
+    type Offload = Offload;
 
-    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Reply> {
+    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Response> {
         let verdict = self.site.accept(request, class);
         if let Verdict::Reply(reply) = &verdict {
             self.last.replace(Some(reply.clone()));
@@ -229,27 +232,27 @@ impl Service for Spy<'_> {
         self.site.on_body(work, piece);
     }
 
-    fn finish(&self, work: Work) -> Outcome<Reply, Ask> {
+    fn finish(&self, work: Work) -> Outcome<Response, Offload> {
         self.site.finish(work)
     }
 
-    fn refuse(&self, status: Status) -> Reply {
+    fn refuse(&self, status: Status) -> Response {
         self.site.refuse(status)
     }
 
-    fn status(&self, reply: &Reply) -> Status {
+    fn status(&self, reply: &Response) -> Status {
         self.site.status(reply)
     }
 
-    fn body_len(&self, reply: &Reply) -> u64 {
+    fn body_len(&self, reply: &Response) -> u64 {
         self.site.body_len(reply)
     }
 
-    fn head_into(&self, reply: &Reply, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+    fn head_into(&self, reply: &Response, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
         self.site.head_into(reply, context, out)
     }
 
-    fn body_into(&self, reply: &Reply, at: u64, out: &mut [u8]) -> usize {
+    fn body_into(&self, reply: &Response, at: u64, out: &mut [u8]) -> usize {
         self.site.body_into(reply, at, out)
     }
 }

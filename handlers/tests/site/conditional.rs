@@ -1,11 +1,11 @@
 //! Rows 67 to 74 of the requirements: validators, preconditions, ranges, negotiation, paths.
 
-use handlers::blueprint::{Compress, RoutePlan};
-use handlers::{Edition, SourceFile};
+use handlers::config::{Compress, RouteConfig};
+use handlers::{SiteHandle, SourceFile};
 use http1::coding::Coding;
 
 use crate::client::{Answer, build, get, send, site};
-use crate::plans::{self, file, files, routes, sample_files};
+use crate::configs::{self, file, files, routes, sample_files};
 
 const APP: &str = "/static/app.js";
 const MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
@@ -21,8 +21,8 @@ fn bytes(name: &str) -> &'static [u8] {
 }
 
 /// A site of these files below `/static/`.
-fn site_of(sources: Vec<SourceFile>) -> Edition {
-    build(&routes([plans::route("/static/", files(sources))]))
+fn site_of(sources: Vec<SourceFile>) -> SiteHandle {
+    build(&routes([configs::route("/static/", files(sources))]))
 }
 
 fn app(fields: &str) -> Answer {
@@ -278,9 +278,9 @@ fn row_73_what_has_no_sibling_is_coded_when_the_site_is_built() {
     sources[3].gzip = sample_files()[0].gzip.clone();
     sources[3].bytes = sample_files()[0].bytes.clone();
     let codings = vec![Coding::Gzip, Coding::Br];
-    let site = build(&routes([RoutePlan {
+    let site = build(&routes([RouteConfig {
         compress: Compress::Precomputed(codings),
-        ..plans::route("/static/", files(sources.clone()))
+        ..configs::route("/static/", files(sources.clone()))
     }]));
     for (name, accept, coding) in [
         ("a.js", "gzip, br", Some("gzip")),

@@ -1,13 +1,13 @@
 //! Bodies made of items, against an independent computation.
 
-use handlers::blueprint::{Compress, DatasetPlan, Kind, Outside, Parameter, RoutePlan, Source};
-use handlers::{Edition, sample};
+use handlers::config::{Compress, DatasetConfig, Kind, Outside, Parameter, RouteConfig, Source};
+use handlers::{SiteHandle, sample};
 use http1::Service;
 use http1::coding::Coding;
 use serde_json::{Value, json};
 
 use crate::client::{Spy, asking, build, get, press, request, site};
-use crate::plans::{all_items, bounded, data, integer, route, routes, some_items};
+use crate::configs::{all_items, bounded, data, integer, route, routes, some_items};
 
 fn items() -> Vec<Value> {
     serde_json::from_slice(&sample::dataset().value).expect("JSON")
@@ -71,7 +71,7 @@ fn any_cut_gives_the_same_body() {
     }
 }
 
-fn in_pieces(site: &Edition, reply: &handlers::Reply, piece: usize) -> Vec<u8> {
+fn in_pieces(site: &SiteHandle, reply: &handlers::Response, piece: usize) -> Vec<u8> {
     let mut body = Vec::new();
     let len = site.body_len(reply);
     while (body.len() as u64) < len {
@@ -129,16 +129,16 @@ fn an_unusual_multiplier_is_coded_beside_the_core() {
 }
 
 /// A site of this data set, as the workload has it.
-fn small(dataset: &str) -> Edition {
+fn small(dataset: &str) -> SiteHandle {
     build(&routes([
         dataset_route("/json", all_items(data(dataset))),
         dataset_route("/json/{count}", some_items(data(dataset))),
     ]))
 }
 
-fn dataset_route(path: &str, plan: DatasetPlan) -> RoutePlan {
+fn dataset_route(path: &str, plan: DatasetConfig) -> RouteConfig {
     let compress = Compress::Precomputed(vec![Coding::Br, Coding::Gzip]);
-    RoutePlan { compress, ..route(path, Kind::Dataset(plan)) }
+    RouteConfig { compress, ..route(path, Kind::Dataset(plan)) }
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn counts_end_with_the_items() {
 
 #[test]
 fn several_fields_are_computed_in_their_order() {
-    let plan = DatasetPlan {
+    let plan = DatasetConfig {
         computed: [
             ("net", "price * quantity"),
             ("gross", "price * quantity * percent"),
@@ -214,7 +214,7 @@ fn several_fields_are_computed_in_their_order() {
 
 #[test]
 fn a_template_may_name_counts_and_parameters() {
-    let plan = DatasetPlan {
+    let plan = DatasetConfig {
         computed: Vec::new(),
         count: Some("limit".into()),
         parameters: vec![
@@ -246,7 +246,7 @@ fn a_template_may_name_counts_and_parameters() {
 #[test]
 fn a_body_without_rows_is_a_body_too() {
     let items = data(r#"[{"price":1,"quantity":2}]"#);
-    let plan = DatasetPlan { body: r#"{"count": count}"#.into(), ..all_items(items) };
+    let plan = DatasetConfig { body: r#"{"count": count}"#.into(), ..all_items(items) };
     let site = build(&routes([route("/n", Kind::Dataset(plan))]));
     assert_eq!(get(&site, "/n", "").text(), r#"{"count":1}"#);
     assert_eq!(get(&site, "/n", "").field("Vary"), None, "there is one coding");
@@ -254,7 +254,7 @@ fn a_body_without_rows_is_a_body_too() {
 
 #[test]
 fn a_long_body_is_rendered_in_pieces() {
-    let plan = DatasetPlan {
+    let plan = DatasetConfig {
         count: Some("count".into()),
         parameters: vec![integer("count", Source::Path), integer("m", Source::Query)],
         ..some_items(sample::dataset_large())

@@ -1,15 +1,22 @@
 //! Fixed bodies, redirections, extra fields.
 
 use handlers::Methods;
-use handlers::blueprint::{Compress, Kind, RoutePlan};
+use handlers::config::{Compress, FixedConfig, Kind, RedirectConfig, RouteConfig};
 use http1::coding::Coding;
 use http1::{Method, Status};
 
 use crate::client::{build, get, send, site};
-use crate::plans::{all_items, data, file, files, fixed, route, routes, sample_files, some_items};
+use crate::configs::{
+    all_items, data, file, files, fixed, route, routes, sample_files, some_items,
+};
 
 fn with_status(status: Status, media_type: &str, body: &str) -> Kind {
-    Kind::Fixed { status, media_type: media_type.into(), body: body.into(), etag: None }
+    Kind::Fixed(FixedConfig {
+        status,
+        media_type: media_type.into(),
+        body: body.into(),
+        etag: None,
+    })
 }
 
 /// RFC 9110 13.1.2, 15.4.5
@@ -39,9 +46,12 @@ fn an_etag_is_asked_for() {
 fn a_status_and_a_method_may_be_any() {
     let any: Methods = Method::ALL.iter().copied().collect();
     let site = build(&routes([
-        RoutePlan { methods: any, ..route("/gone", with_status(Status::S410, "text/html", "<p>")) },
+        RouteConfig {
+            methods: any,
+            ..route("/gone", with_status(Status::S410, "text/html", "<p>"))
+        },
         route("/none", with_status(Status::S204, "", "")),
-        RoutePlan { methods: Methods::POST, ..route("/post", fixed("posted")) },
+        RouteConfig { methods: Methods::POST, ..route("/post", fixed("posted")) },
     ]));
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         let answer = send(&site, method, "/gone", "");
@@ -56,13 +66,13 @@ fn a_status_and_a_method_may_be_any() {
 #[test]
 fn a_body_is_coded_if_that_makes_it_smaller() {
     let long = "The same words over and over. ".repeat(40);
-    let kind = Kind::Fixed {
+    let kind = Kind::Fixed(FixedConfig {
         status: Status::S200,
         media_type: "text/plain".into(),
         body: long.as_bytes().into(),
         etag: Some("v1".into()),
-    };
-    let coded = |plan| RoutePlan {
+    });
+    let coded = |plan| RouteConfig {
         compress: Compress::Precomputed(vec![Coding::Gzip, Coding::Br]),
         ..plan
     };
@@ -89,10 +99,15 @@ fn a_body_is_coded_if_that_makes_it_smaller() {
 /// RFC 9110 15.4
 #[test]
 fn a_redirection_says_where_to() {
-    let redirect = |status, location: &str| Kind::Redirect { status, location: location.into() };
+    let redirect = |status, location: &str| {
+        Kind::Redirect(RedirectConfig { status, location: location.into() })
+    };
     let site = build(&routes([
         route("/old", redirect(Status::S301, "/new/place%20a?b=c#d")),
-        RoutePlan { below: true, ..route("/blog/", redirect(Status::S308, "https://b.example/")) },
+        RouteConfig {
+            below: true,
+            ..route("/blog/", redirect(Status::S308, "https://b.example/"))
+        },
     ]));
     let answer = get(&site, "/old", "");
     assert_eq!(answer.field("Location"), Some("/new/place%20a?b=c#d"));
@@ -110,28 +125,28 @@ fn a_redirection_says_where_to() {
 
 #[test]
 fn extra_fields_are_in_every_answer_of_their_route() {
-    let with = |plan: RoutePlan| RoutePlan {
+    let with = |plan: RouteConfig| RouteConfig {
         headers: vec![
             ("Access-Control-Allow-Origin".into(), "*".into()),
             ("X-Words".into(), "one, two".into()),
         ],
         ..plan
     };
-    let tagged = Kind::Fixed {
+    let tagged = Kind::Fixed(FixedConfig {
         status: Status::S200,
         media_type: "text/plain".into(),
         body: b"ok".to_vec(),
         etag: Some("t".into()),
-    };
-    let away = Kind::Redirect { status: Status::S302, location: "/".into() };
+    });
+    let away = Kind::Redirect(RedirectConfig { status: Status::S302, location: "/".into() });
     let many = data(r#"[{"price":1,"quantity":2},{"price":3,"quantity":4}]"#);
     let post = Methods::POST;
     let site = build(&routes([
         with(route("/fixed", tagged)),
         with(route("/away", away)),
-        with(RoutePlan { methods: post.union(Methods::GET), ..route("/sum", Kind::Sum) }),
-        with(RoutePlan { methods: post, ..route("/count", Kind::Count) }),
-        with(RoutePlan {
+        with(RouteConfig { methods: post.union(Methods::GET), ..route("/sum", Kind::Sum) }),
+        with(RouteConfig { methods: post, ..route("/count", Kind::Count) }),
+        with(RouteConfig {
             compress: Compress::Precomputed(vec![Coding::Br]),
             ..route("/all", Kind::Dataset(all_items(many.clone())))
         }),

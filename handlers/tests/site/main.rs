@@ -6,11 +6,11 @@ use assert_no_alloc::AllocDisabler;
 #[global_allocator]
 static WATCHED: AllocDisabler = AllocDisabler;
 
-mod asks;
 mod build;
 mod client;
 mod conditional;
+mod configs;
 mod dataset;
 mod fixed;
-mod plans;
+mod offload;
 mod routes;

@@ -1,11 +1,11 @@
 //! Every route with every method, and what is no route.
 
 use handlers::Methods;
-use handlers::blueprint::{Kind, RoutePlan};
+use handlers::config::{FilesConfig, Kind, RouteConfig};
 use http1::{Connection, HEAD_OUT_MAX, HeadContext, HttpDate, Method, Service, Status};
 
 use crate::client::{DATE, NOW, build, exchange, get, one, send, site, split};
-use crate::plans::{file, files, fixed, route, routes, sample_files};
+use crate::configs::{file, files, fixed, route, routes, sample_files};
 
 #[test]
 fn pipeline_says_ok() {
@@ -112,7 +112,11 @@ fn an_index_stands_for_its_directory() {
             file("docs/xindex.html", "other"),
         ];
         let cache_control = None;
-        let kind = Kind::Files { files: sources, index: index.map(Into::into), cache_control };
+        let kind = Kind::Files(FilesConfig {
+            files: sources,
+            index: index.map(Into::into),
+            cache_control,
+        });
         build(&routes([route("/", kind)]))
     };
     let site = with_index(Some("index.html"));
@@ -138,13 +142,13 @@ fn an_index_stands_for_its_directory() {
 #[test]
 fn files_share_their_directory_with_other_routes() {
     let put = Methods::NONE.with(Method::Put);
-    let below = |plan: RoutePlan| RoutePlan { below: true, ..plan };
+    let below = |plan: RouteConfig| RouteConfig { below: true, ..plan };
     let site = build(&routes([
         route("/static/", files(vec![file("a.js", "file"), file("b.js", "file")])),
-        RoutePlan { methods: put, ..route("/static/a.js", fixed("put")) },
+        RouteConfig { methods: put, ..route("/static/a.js", fixed("put")) },
         route("/static/health", fixed("health")),
         below(route("/", fixed("anything"))),
-        RoutePlan { methods: Methods::POST, ..below(route("/static/", fixed("post"))) },
+        RouteConfig { methods: Methods::POST, ..below(route("/static/", fixed("post"))) },
     ]));
     for (method, path, text) in [
         ("GET", "/static/a.js", "file"),

@@ -2,7 +2,7 @@
 
 use std::path::{Component, PathBuf};
 
-use handlers::blueprint::Kind;
+use handlers::config::{FilesConfig, FixedConfig, Kind, RedirectConfig};
 use http1::Status;
 
 use super::content_path::ContentPath;
@@ -15,7 +15,7 @@ pub(super) fn fixed(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Re
     let etag = table.text("etag");
     let content = content(table, status.ok());
     let (media_type, body, reads) = content?;
-    Ok((Kind::Fixed { status: status?, media_type, body, etag: etag? }, reads))
+    Ok((Kind::Fixed(FixedConfig { status: status?, media_type, body, etag: etag? }), reads))
 }
 
 /// Files of a directory.
@@ -23,11 +23,11 @@ pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Re
     let directory = reads(table, "directory", "\"static\"");
     let index = table.text("index").map(|index| index.unwrap_or_else(|| INDEX.to_owned()));
     let cache_control = table.text("cache_control");
-    let kind = Kind::Files {
+    let kind = Kind::Files(FilesConfig {
         files: Vec::new(),
         index: Some(index?).filter(|index| !index.is_empty()),
         cache_control: cache_control?,
-    };
+    });
     Ok((kind, Some(directory?)))
 }
 
@@ -35,7 +35,7 @@ pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Re
 pub(super) fn redirect(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Reported> {
     let status = status(table).map(|status| status.unwrap_or(Status::S308));
     let location = table.need("to", "\"/..\"").and_then(Field::text);
-    Ok((Kind::Redirect { status: status?, location: location? }, None))
+    Ok((Kind::Redirect(RedirectConfig { status: status?, location: location? }), None))
 }
 
 /// Key `status`.

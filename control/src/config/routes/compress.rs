@@ -1,6 +1,6 @@
 //! When answers of a route are compressed, and how.
 
-use handlers::blueprint::Compress;
+use handlers::config::Compress;
 use http1::coding::Coding;
 
 use super::table::{Field, Table};

@@ -1,7 +1,7 @@
 //! Kind `dataset`: items of a JSON file, with computed fields.
 
 use handlers::Named;
-use handlers::blueprint::{DatasetPlan, Kind};
+use handlers::config::{DatasetConfig, Kind};
 
 use super::content_path::ContentPath;
 use super::table::{Field, Table};
@@ -15,7 +15,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Rep
     let count = table.text("count");
     let parameters = parameters::read(table);
     let body = table.text("body");
-    let plan = DatasetPlan {
+    let plan = DatasetConfig {
         items: Named { name: String::new(), value: Vec::new() },
         computed: computed?.unwrap_or_default(),
         count: count?,

@@ -1,6 +1,6 @@
 //! Parameters of a request: where each stands, and what it may be.
 
-use handlers::blueprint::{Outside, Parameter, Source, Value, ValueKind};
+use handlers::config::{Outside, Parameter, Source, Value, ValueKind};
 use toml::de::DeValue;
 
 use super::table::{Field, Table};

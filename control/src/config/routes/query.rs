@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handlers::blueprint::{CachePlan, Database, Kind, QueryPlan};
+use handlers::config::{CacheConfig, Database, Kind, QueryConfig};
 use http1::Status;
 
 use super::content_path::ContentPath;
@@ -37,7 +37,7 @@ fn query(
     table: &Table<'_>,
     references: &References<'_>,
     database: Database,
-) -> Result<QueryPlan, Reported> {
+) -> Result<QueryConfig, Reported> {
     let statement = table
         .need("statement", "\"..\", a name of [statements]")
         .and_then(|field| references.statement(field));
@@ -50,7 +50,7 @@ fn query(
     let cache = cache(table);
     let invalidates = invalidates(table, references);
     let (statement, sql) = statement?;
-    Ok(QueryPlan {
+    Ok(QueryConfig {
         database,
         statement,
         sql: sql.to_owned(),
@@ -66,7 +66,7 @@ fn query(
 }
 
 /// Keys `cache` and `cache_header`.
-fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Reported> {
+fn cache(table: &Table<'_>) -> Result<Option<CacheConfig>, Reported> {
     let header = table.text("cache_header");
     match (table.field("cache"), table.field("cache_header")) {
         (None, None) => Ok(None),
@@ -74,7 +74,7 @@ fn cache(table: &Table<'_>) -> Result<Option<CachePlan>, Reported> {
         (Some(cache), _) => {
             let lifetime = lifetime(cache)?;
             let header = header?.unwrap_or_else(|| CACHE_HEADER.to_owned());
-            Ok(Some(CachePlan { lifetime, header }))
+            Ok(Some(CacheConfig { lifetime, header }))
         }
     }
 }

@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use handlers::Methods;
-use handlers::blueprint::{
-    CachePlan, Compress, Database, Outside, Parameter, Source, Value, ValueKind,
+use handlers::config::{
+    CacheConfig, Compress, Database, FilesConfig, FixedConfig, Outside, Parameter, RedirectConfig,
+    Source, Value, ValueKind,
 };
 use http1::coding::Coding;
 use http1::{Method, Status};
@@ -51,12 +52,16 @@ fn a_fixed_answer_has_its_bytes_or_a_file() {
     let plan = route("kind = \"fixed\"\npath = \"/a\"\ntype = \"text/plain\"\nbody = \"ok\"").plan;
     assert_eq!((plan.path.as_str(), plan.below, plan.name), ("/a", false, None));
     assert_eq!((plan.methods, plan.compress), (Methods::GET, Compress::Off));
-    let Kind::Fixed { status, media_type, body, etag } = plan.kind else { panic!("is fixed") };
+    let Kind::Fixed(FixedConfig { status, media_type, body, etag }) = plan.kind else {
+        panic!("is fixed")
+    };
     assert_eq!((status, media_type.as_str(), etag), (Status::S200, "text/plain", None));
     assert_eq!(body, b"ok");
     let draft = route("kind = \"fixed\"\npath = \"/a\"\nfile = \"d/a.json\"\nstatus = 404");
     assert_eq!(draft.reads, Some(ContentPath { key: "file", path: "d/a.json".into() }));
-    let Kind::Fixed { status, media_type, .. } = draft.plan.kind else { panic!("is fixed") };
+    let Kind::Fixed(FixedConfig { status, media_type, .. }) = draft.plan.kind else {
+        panic!("is fixed")
+    };
     assert_eq!((status, media_type.as_str()), (Status::S404, "application/json"));
     let empty = route("kind = \"fixed\"\npath = \"/a\"\nstatus = 204");
     assert_eq!(empty.reads, None);
@@ -83,10 +88,12 @@ fn files_are_what_is_below_a_directory() {
     let draft = route("kind = \"files\"\npath = \"/s/\"\ndirectory = \"static\"");
     assert_eq!(draft.reads, Some(ContentPath { key: "directory", path: "static".into() }));
     assert!(draft.plan.below);
-    let Kind::Files { files, index, cache_control } = draft.plan.kind else { panic!("is files") };
+    let Kind::Files(FilesConfig { files, index, cache_control }) = draft.plan.kind else {
+        panic!("is files")
+    };
     assert_eq!((files.len(), index.as_deref(), cache_control), (0, Some("index.html"), None));
     let bare = route("kind = \"files\"\npath = \"/s/\"\ndirectory = \"/srv/../www\"\nindex = \"\"");
-    assert!(matches!(bare.plan.kind, Kind::Files { index: None, .. }));
+    assert!(matches!(bare.plan.kind, Kind::Files(FilesConfig { index: None, .. })));
     assert_eq!(
         refusal("kind = \"files\"\npath = \"/s/\"\ndirectory = \"../secret\""),
         "p.toml:4: route.directory = \"../secret\": leads out of the data directory; write a path \
@@ -142,7 +149,7 @@ fn sums_counts_and_redirects_are_short() {
     assert_eq!((count.kind, count.methods), (Kind::Count, Methods::POST));
     let redirect = route("kind = \"redirect\"\npath = \"/r\"\nto = \"/x\"").plan;
     let location = "/x".to_owned();
-    assert_eq!(redirect.kind, Kind::Redirect { status: Status::S308, location });
+    assert_eq!(redirect.kind, Kind::Redirect(RedirectConfig { status: Status::S308, location }));
     assert_eq!(
         refusal("kind = \"redirect\"\npath = \"/r\"\nstatus = 299\nto = 5"),
         "p.toml:4: route.status = 299: no status that is answered with; there are 200, 201, 202, \
@@ -168,7 +175,7 @@ fn a_query_has_its_statement_and_its_cache() {
     assert_eq!(plan.sql, "SELECT id FROM t WHERE id = $1");
     assert_eq!((plan.status, plan.body, plan.unavailable), (Status::S200, None, None));
     let lifetime = Duration::from_millis(200);
-    assert_eq!(plan.cache, Some(CachePlan { lifetime, header: "X-Cache".into() }));
+    assert_eq!(plan.cache, Some(CacheConfig { lifetime, header: "X-Cache".into() }));
     let text = text.replace("\"postgres\"", "\"sqlite\"\ndatabase = \"b.db\"");
     let draft = routes(&text).remove(0);
     assert_eq!(draft.reads, Some(ContentPath { key: "database", path: "b.db".into() }));

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use bytes::BytesMut;
-use handlers::blueprint::Value;
+use handlers::config::Value;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 /// One value on its way.

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use handlers::blueprint::Database;
+use handlers::config::Database;
 use handlers::query::Query;
-use handlers::{Rendered, Site};
+use handlers::{RenderedResponse, Site};
 use http1::Status;
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::{sleep, timeout};
@@ -46,9 +46,9 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) enum RunResult {
     /// The rows of the database.
-    Rows(Rendered),
+    Rows(RenderedResponse),
     /// Something is wrong with the request or the statement.
-    Other(Rendered),
+    Other(RenderedResponse),
     /// The server has no room for it.
     Full,
     /// The connection is gone.

@@ -272,7 +272,7 @@ impl Pool {
         self.completer.answer_other(job, answer);
     }
 
-    /// Another edition is served: its statements are prepared, those that only the old one had are
+    /// Another site is served: its statements are prepared, those that only the old one had are
     /// forgotten.
     pub(super) fn renew(&self, site: Arc<Site>) {
         let mut state = lock(&self.state);

@@ -11,7 +11,7 @@ mod server;
 
 use std::time::Duration;
 
-use handlers::blueprint::RoutePlan;
+use handlers::config::RouteConfig;
 use server::Postgres;
 
 use crate::offload::Parts;
@@ -29,7 +29,7 @@ fn start(server: &Postgres, routes: impl IntoIterator<Item = QueryRoute>) -> Tes
 }
 
 fn start_with(parts: &Parts, routes: impl IntoIterator<Item = QueryRoute>) -> TestWorker {
-    let routes: Vec<RoutePlan> = routes.into_iter().map(QueryRoute::route).collect();
+    let routes: Vec<RouteConfig> = routes.into_iter().map(QueryRoute::route).collect();
     let stage = TestWorker::start(parts, routes);
     stage.wait_for("postgres_connections_up", |up| up > 0);
     stage

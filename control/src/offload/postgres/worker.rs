@@ -50,7 +50,7 @@ impl PgWorker {
         self.send(Order::Run(job));
     }
 
-    /// Another edition is served.
+    /// Another site is served.
     pub(super) fn renew(&self, site: &Arc<Site>) {
         self.send(Order::Renew(Arc::clone(site)));
     }

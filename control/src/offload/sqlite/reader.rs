@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::Receiver;
-use handlers::Rendered;
-use handlers::blueprint::Database;
+use handlers::RenderedResponse;
+use handlers::config::Database;
 use handlers::query::Query;
 use http1::Status;
 use rusqlite::Error;
@@ -24,8 +24,8 @@ use crate::offload::statement_log::StatementLog;
 /// What all readers are told.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    /// Grows with each edition.
-    pub(super) edition: AtomicU64,
+    /// Grows with each site.
+    pub(super) site_handle: AtomicU64,
     /// Everything ends.
     pub(super) stopping: Arc<AtomicBool>,
 }
@@ -34,8 +34,8 @@ pub(super) struct Orders {
 #[derive(Debug)]
 pub(super) struct Reader {
     files: Files,
-    /// The edition the files were looked at in.
-    edition: u64,
+    /// The site the files were looked at in.
+    site_handle: u64,
     clock: Arc<Clock>,
     orders: Arc<Orders>,
     completer: Arc<Completer>,
@@ -44,8 +44,8 @@ pub(super) struct Reader {
 
 /// What became of a job.
 enum RunResult {
-    Rows(Rendered),
-    Other(Rendered),
+    Rows(RenderedResponse),
+    Other(RenderedResponse),
     Unavailable,
 }
 
@@ -60,7 +60,7 @@ impl Reader {
         let clock = Arc::new(Clock::new(Arc::clone(&orders.stopping)));
         Self {
             files: Files::new(mmap, &clock, &completer.counters, log),
-            edition: orders.edition.load(Ordering::Relaxed),
+            site_handle: orders.site_handle.load(Ordering::Relaxed),
             clock,
             orders: Arc::clone(orders),
             completer: Arc::clone(completer),
@@ -102,11 +102,11 @@ impl Reader {
         }
     }
 
-    /// In another edition: closes what is not asked for any more and what was replaced.
+    /// In another site: closes what is not asked for any more and what was replaced.
     fn look_around(&mut self, job: &Job) {
-        let edition = self.orders.edition.load(Ordering::Relaxed);
-        if edition != self.edition {
-            self.edition = edition;
+        let site_handle = self.orders.site_handle.load(Ordering::Relaxed);
+        if site_handle != self.site_handle {
+            self.site_handle = site_handle;
             let site = job.ask.site();
             self.files.renew(|path| site.queries().any(|(_, query)| path_of(query) == Some(path)));
         }

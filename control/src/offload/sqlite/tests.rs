@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use handlers::blueprint::{RoutePlan, Source, ValueKind};
+use handlers::config::{RouteConfig, Source, ValueKind};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ const ITEMS: &str = "
 CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, price REAL, active INTEGER, tags TEXT);
 INSERT INTO items VALUES (1, 'a \"b\"', 1.5, 1, '[\"x\"]'), (2, NULL, 2.0, 0, '[]');";
 
-fn by_price(file: &Path) -> RoutePlan {
+fn by_price(file: &Path) -> RouteConfig {
     QueryRoute::sqlite(
         "/items",
         file,
@@ -39,7 +39,7 @@ fn by_price(file: &Path) -> RoutePlan {
 }
 
 /// A statement that runs for minutes.
-fn endless(file: &Path) -> RoutePlan {
+fn endless(file: &Path) -> RouteConfig {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n";
     QueryRoute::sqlite("/endless", file, sql, r#"{"n": n}"#).route()
 }

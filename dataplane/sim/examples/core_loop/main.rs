@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use engine::control_queue::{self, WallClock};
 use engine::{Buffer, CorePlan, Deadlines, Now, Worker};
-use handlers::Edition;
+use handlers::SiteHandle;
 use http1::Limits;
 
 use crate::client::{Client, Clients};
@@ -92,13 +92,13 @@ const WARM_ROUNDS: usize = 8;
 
 /// A worker and its clients.
 struct Bench {
-    worker: Worker<MemoryNic, Edition>,
+    worker: Worker<MemoryNic, SiteHandle>,
     clients: Clients,
     wire: Wire,
     now: Now,
     rounds: usize,
     /// Kept so that the rings of the worker have another end.
-    _control: control_queue::ControlEnd<Edition>,
+    _control: control_queue::ControlEnd<SiteHandle>,
 }
 
 impl Bench {

@@ -2,27 +2,28 @@
 
 use std::sync::Arc;
 
-use handlers::blueprint::{
-    Compress, DatasetPlan, Kind, Outside, Parameter, RoutePlan, Source, Value, ValueKind,
+use handlers::config::{
+    Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter, RouteConfig,
+    Source, Value, ValueKind,
 };
-use handlers::{Blueprint, Edition, FormPool, Methods, Site, SourceFile, sample};
+use handlers::{Methods, RequestBufferPool, Site, SiteConfig, SiteHandle, SourceFile, sample};
 use http1::Status;
 
 /// The workload's smallest response, a list of items made per request, and a file of 16 KiB.
-pub(crate) fn edition() -> Arc<Edition> {
-    let blueprint = Blueprint {
+pub(crate) fn edition() -> Arc<SiteHandle> {
+    let blueprint = SiteConfig {
         routes: vec![
             route("/pipeline", pipeline()),
             route("/json/{count}", Kind::Dataset(items())),
-            RoutePlan { below: true, ..route("/static/", file()) },
+            RouteConfig { below: true, ..route("/static/", file()) },
         ],
     };
     let site = Site::build(&blueprint, |len| Box::new(vec![0; len])).expect("all routes differ");
-    Arc::new(Edition::new(Arc::new(site), Arc::new(FormPool::new(1, 64))))
+    Arc::new(SiteHandle::new(Arc::new(site), Arc::new(RequestBufferPool::new(1, 64))))
 }
 
-fn route(path: &str, kind: Kind) -> RoutePlan {
-    RoutePlan {
+fn route(path: &str, kind: Kind) -> RouteConfig {
+    RouteConfig {
         name: None,
         path: path.into(),
         below: false,
@@ -34,15 +35,15 @@ fn route(path: &str, kind: Kind) -> RoutePlan {
 }
 
 fn pipeline() -> Kind {
-    Kind::Fixed {
+    Kind::Fixed(FixedConfig {
         status: Status::S200,
         media_type: "text/plain".into(),
         body: "ok".into(),
         etag: None,
-    }
+    })
 }
 
-fn items() -> DatasetPlan {
+fn items() -> DatasetConfig {
     let integer = |name: &str, from| Parameter {
         name: name.into(),
         from,
@@ -53,7 +54,7 @@ fn items() -> DatasetPlan {
     };
     let count =
         Parameter { default: None, bounds: Some((1.0, 50.0)), ..integer("count", Source::Path) };
-    DatasetPlan {
+    DatasetConfig {
         items: sample::dataset(),
         computed: vec![("total".into(), "price * quantity * m".into())],
         count: Some("count".into()),
@@ -70,5 +71,5 @@ fn file() -> Kind {
         brotli: None,
         gzip: None,
     };
-    Kind::Files { files: vec![file], index: None, cache_control: None }
+    Kind::Files(FilesConfig { files: vec![file], index: None, cache_control: None })
 }

@@ -1,6 +1,6 @@
 //! What the server's types become, compared with the server's own JSON; and what parameters become.
 
-use handlers::blueprint::{Source, ValueKind};
+use handlers::config::{Source, ValueKind};
 use serde_json::Value;
 
 use super::{Postgres, QueryRoute, start};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handlers::Methods;
-use handlers::blueprint::{RoutePlan, Source, ValueKind};
+use handlers::config::{RouteConfig, Source, ValueKind};
 use http1::Method;
 
 use super::{ONE, Postgres, QueryRoute, one, parts, sleeping, start, start_with};
@@ -169,7 +169,7 @@ fn routes_of_a_reload_are_prepared_and_others_forgotten() {
     let stage = start(&server, [one()]);
     stage.wait_for("postgres_prepared", |count| count == 1);
     assert_eq!(stage.get("/one").text(), ONE);
-    let two = || -> Vec<RoutePlan> {
+    let two = || -> Vec<RouteConfig> {
         vec![QueryRoute::postgres("/two", "SELECT 2 AS n", r#"{"n": n}"#).route()]
     };
     stage.reload(two());

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handlers::Methods;
-use handlers::blueprint::{Source, ValueKind};
+use handlers::config::{Source, ValueKind};
 
 use super::{ONE, Postgres, QueryRoute, one, parts, sleeping, start, start_with};
 use crate::offload::testkit::TestWorker;

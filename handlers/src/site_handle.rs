@@ -1,0 +1,89 @@
+//! What one worker serves with: a site, and the buffers for what control answers.
+
+use std::sync::Arc;
+
+use http1::{Class, HeadContext, Outcome, Request, Service, Status, Verdict};
+
+use crate::offload::Offload;
+use crate::request::RequestBufferPool;
+use crate::response::Response;
+use crate::site::Site;
+use crate::traffic::Traffic;
+use crate::work::Work;
+
+/// A site as a worker has it. Control makes one for each worker and each reload, and keeps a clone
+/// of the `Arc` it lends, so that the worker never frees it.
+#[derive(Debug)]
+pub struct SiteHandle {
+    site: Arc<Site>,
+    buffers: Arc<RequestBufferPool>,
+    traffic: Arc<Traffic>,
+}
+
+impl SiteHandle {
+    /// `site`, with buffers from `buffers`.
+    pub fn new(site: Arc<Site>, buffers: Arc<RequestBufferPool>) -> Self {
+        let traffic = Arc::new(Traffic::new(site.route_names().len()));
+        Self { site, buffers, traffic }
+    }
+
+    /// The site.
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// The buffers.
+    pub fn buffers(&self) -> &Arc<RequestBufferPool> {
+        &self.buffers
+    }
+
+    /// Requests that were served with it, by route. Written by its worker.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+}
+
+impl Service for SiteHandle {
+    type Work = Work;
+    type Reply = Response;
+    type Offload = Offload;
+
+    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Response> {
+        let mut matched = self.site.unmatched();
+        let verdict = self.site.accept(request, &self.buffers, &mut matched);
+        self.traffic.count(matched.route);
+        *class = matched.kind.class();
+        verdict
+    }
+
+    fn on_body(&self, work: &mut Work, piece: &[u8]) {
+        work.on_body(piece);
+    }
+
+    fn finish(&self, work: Work) -> Outcome<Response, Offload> {
+        match self.site.finish(work) {
+            Ok(response) => Outcome::Reply(response),
+            Err(guard) => Outcome::Offload(Offload::new(Arc::clone(&self.site), guard)),
+        }
+    }
+
+    fn refuse(&self, status: Status) -> Response {
+        self.site.refusal(status)
+    }
+
+    fn status(&self, reply: &Response) -> Status {
+        self.site.status(reply)
+    }
+
+    fn body_len(&self, reply: &Response) -> u64 {
+        self.site.body_len(reply)
+    }
+
+    fn head_into(&self, reply: &Response, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+        self.site.head_into(reply, context, out)
+    }
+
+    fn body_into(&self, reply: &Response, at: u64, out: &mut [u8]) -> usize {
+        self.site.body_into(reply, at, out)
+    }
+}
