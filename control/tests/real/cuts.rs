@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::kit::{Client, Rig, RigPlan, SampleSite, ServerPlan};
-use sim::Answer;
+use sim::Response;
 
 /// What a client sends on one connection, and the statuses it must get.
 struct Message {
@@ -108,7 +108,7 @@ fn byte_by_byte(message: &Message) {
 }
 
 /// Sends the pieces with pauses and takes the answers, without what goes with the time of day.
-fn exchange(client: &mut Client, message: &Message, pieces: &[&[u8]]) -> Vec<Answer> {
+fn exchange(client: &mut Client, message: &Message, pieces: &[&[u8]]) -> Vec<Response> {
     for (at, piece) in pieces.iter().enumerate() {
         if at > 0 {
             thread::sleep(PAUSE);

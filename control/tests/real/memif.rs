@@ -10,7 +10,7 @@ use crate::kit::{APPLIANCE, HOST, PATIENCE, PORT, Rig, RigPlan, SampleSite, Serv
 use dpdk::{Device, Eal, EalPlan, MemifRole, Memory, Port, PortPlan, QueuePair, Running};
 use engine::{Burst, Nic, TxOffload};
 use sim::raw::Address;
-use sim::{Answer, Host, HostPlan, LineId, Phase};
+use sim::{Host, HostPlan, LineId, Phase, Response};
 
 const DOWNLOAD: usize = 1 << 20;
 
@@ -98,14 +98,14 @@ impl Station {
         line
     }
 
-    fn get(&mut self, line: LineId, path: &str) -> Answer {
+    fn get(&mut self, line: LineId, path: &str) -> Response {
         self.exchange(line, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
     }
 
-    fn exchange(&mut self, line: LineId, request: &str) -> Answer {
+    fn exchange(&mut self, line: LineId, request: &str) -> Response {
         self.host.send(line, request.as_bytes());
         let (answer, len) =
-            self.turn_until(request, |host| Answer::read(host.received(line), false));
+            self.turn_until(request, |host| Response::read(host.received(line), false));
         self.host.take_received(line, len);
         answer
     }

@@ -12,7 +12,7 @@ use crate::kit::{
 };
 use crate::workload::{Shop, Table, same, unpacked, with_totals};
 use serde_json::Value;
-use sim::Answer;
+use sim::Response;
 
 const CONNECTIONS: usize = 512;
 const LASTS: Duration = Duration::from_secs(15);
@@ -162,7 +162,7 @@ fn rows(table: &Table<'_>) -> Vec<Exchange> {
 
 fn compression(shop: &Shop) -> Template {
     let expected = with_totals(&shop.large, shop.large.len(), 1);
-    let check = move |answer: &Answer| {
+    let check = move |answer: &Response| {
         let len = answer.body.len();
         if len >= 500_000 {
             return Err(format!("{len} bytes on the wire"));

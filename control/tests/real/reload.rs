@@ -14,7 +14,7 @@ use crate::kit::{
 };
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
-use sim::Answer;
+use sim::Response;
 
 /// A configuration file and two data directories that it may name.
 struct Operator {
@@ -207,7 +207,7 @@ fn ask_edition(witness: &mut Client) -> String {
     String::from_utf8(get(witness, "/edition").body).expect("a word")
 }
 
-fn get(client: &mut Client, path: &str) -> Answer {
+fn get(client: &mut Client, path: &str) -> Response {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     let answer = client.answer();
     assert_eq!(answer.status, 200, "{path}: {:?}", answer.fields);
@@ -216,7 +216,7 @@ fn get(client: &mut Client, path: &str) -> Answer {
 
 /// Some connections that look at what they get: one page or the other, whole.
 fn either_page() -> Drive {
-    let either = |answer: &Answer| {
+    let either = |answer: &Response| {
         let good = [Edition::Old, Edition::New].iter().any(|e| e.page() == answer.body);
         if good { Ok(()) } else { Err(format!("a page of {} bytes", answer.body.len())) }
     };
@@ -247,14 +247,14 @@ impl SlowReader {
     /// Takes the rest in step with the time that is left; it must be that of `edition`.
     fn finish(mut self, edition: Edition) {
         let start = Instant::now();
-        let extent = Answer::extent(&self.received, false).expect("the head came first");
+        let extent = Response::extent(&self.received, false).expect("the head came first");
         while self.received.len() < extent {
             let due =
                 Duration::from_secs(u64::from(SECONDS) - 2).mul_f64(share(self.received.len()));
             thread::sleep(due.saturating_sub(start.elapsed()));
             self.read();
         }
-        let (answer, _) = Answer::read(&self.received, false).expect("all is there");
+        let (answer, _) = Response::read(&self.received, false).expect("all is there");
         assert!(answer.body == edition.large(), "what began old ends old");
         println!("the slow reader had its {LARGE} bytes after {:.1?}", start.elapsed());
     }

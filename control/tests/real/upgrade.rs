@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit::{Client, PATIENCE, Rig, RigPlan, ServerPlan, Tool, binary, script};
 use nix::sched::{CloneFlags, setns};
-use sim::Answer;
+use sim::Response;
 
 const SERVICE: &str = "203.0.113.10:80";
 const OLD: &str = "198.18.0.2:8080";
@@ -147,7 +147,7 @@ fn connect() -> Client {
 }
 
 /// Asks `/version`, which must be answered.
-fn version(client: &mut Client) -> Answer {
+fn version(client: &mut Client) -> Response {
     client.send("GET /version HTTP/1.1\r\nHost: a\r\n\r\n");
     let answer = client.answer();
     assert_eq!(answer.status, 200);

@@ -78,7 +78,7 @@ impl Attachment {
         if self.program == Some(program) {
             return Ok(false);
         }
-        let detached = ask(&set_link_no_xdp(self.index));
+        let detached = request(&set_link_no_xdp(self.index));
         detached.map_err(|errno| XdpError::Detach { index: self.index, errno })?;
         let path = PathBuf::from(format!("{BPFFS}/xdp/dispatch-{}-{program}", self.index));
         match fs::remove_dir_all(&path) {
@@ -92,7 +92,7 @@ impl Attachment {
 
 /// The id of the program attached to an interface. An interface that is gone has none.
 fn attached(index: u32) -> Result<Option<u32>, XdpError> {
-    match ask(&get_link(index)) {
+    match request(&get_link(index)) {
         Ok(reply) => Ok(program_id(&reply)),
         Err(Errno::ENODEV) => Ok(None),
         Err(errno) => Err(XdpError::Query { index, errno }),
@@ -100,7 +100,7 @@ fn attached(index: u32) -> Result<Option<u32>, XdpError> {
 }
 
 /// Sends one rtnetlink(7) request and returns the message that answers it.
-fn ask(request: &[u8]) -> Result<Vec<u8>, Errno> {
+fn request(message: &[u8]) -> Result<Vec<u8>, Errno> {
     let netlink: OwnedFd = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -108,7 +108,7 @@ fn ask(request: &[u8]) -> Result<Vec<u8>, Errno> {
         SockProtocol::NetlinkRoute,
     )?;
     setsockopt(&netlink, ReceiveTimeout, &TimeVal::seconds(REPLY_SECONDS))?;
-    send(netlink.as_raw_fd(), request, MsgFlags::empty())?;
+    send(netlink.as_raw_fd(), message, MsgFlags::empty())?;
     let mut reply = vec![0; REPLY_LEN_MAX];
     let len = recv(netlink.as_raw_fd(), &mut reply, MsgFlags::empty())?;
     reply.truncate(len);

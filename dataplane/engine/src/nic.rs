@@ -43,7 +43,7 @@ pub enum TxOffload {
     /// is zero, the TCP field holds the pseudo-header sum (DPDK programmer's guide, 5.6.4
     /// "Meta Information": `RTE_MBUF_F_TX_TCP_CKSUM`).
     Checksums {
-        /// Bytes of the link header, VLAN tag included.
+        /// Bytes of the Ethernet header, VLAN tag included.
         l2_len: u8,
         /// Bytes of the IPv4 header.
         l3_len: u8,
@@ -54,7 +54,7 @@ pub enum TxOffload {
     /// `RTE_MBUF_F_TX_TCP_SEG`). The IPv4 header checksum field is zero, the TCP field holds the sum of a
     /// pseudo-header whose length is zero.
     Segmentation {
-        /// Bytes of the link header, VLAN tag included.
+        /// Bytes of the Ethernet header, VLAN tag included.
         l2_len: u8,
         /// Bytes of the IPv4 header.
         l3_len: u8,
@@ -70,7 +70,7 @@ pub enum TxOffload {
 pub struct Capabilities {
     /// Whether [`TxOffload::Checksums`] may be asked for.
     pub tx_checksum_offload: bool,
-    /// Largest IP packet in bytes (the MTU, without link header).
+    /// Largest IP packet in bytes (the MTU, without Ethernet header).
     pub ip_mtu: usize,
     /// Largest IP packet in bytes for which [`TxOffload::Segmentation`] may be asked for; 0: none. At most
     /// 65,535. Not 0 only with `tx_checksum_offload`.
@@ -102,8 +102,8 @@ pub trait Nic {
     /// Takes a transmit buffer. `None` when the ring or the pool has no room: try next turn.
     fn tx_buffer(&mut self) -> Option<Self::TxBuffer>;
 
-    /// Whether the next [`large_tx_buffer`](Self::large_tx_buffer) is sure to succeed, and a [`tx_buffer`](Self::tx_buffer)
-    /// beside it finds room in the ring. Where it is not, packets of MTU size still leave.
+    /// Whether the next [`large_tx_buffer`](Self::large_tx_buffer) is sure to succeed, and a
+    /// [`tx_buffer`](Self::tx_buffer) beside it finds room in the ring. Where it is not, packets of MTU size still leave.
     fn large_ready(&mut self) -> bool {
         false
     }

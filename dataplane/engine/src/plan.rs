@@ -14,7 +14,7 @@ pub struct CorePlan {
     pub link_address: Ipv4Addr,
     /// The TCP port it answers on.
     pub port: u16,
-    /// The port's own link address.
+    /// The port's own MAC address.
     pub mac: [u8; 6],
     /// Secret randomness from the operating system: hash keys and initial sequence numbers.
     pub seed: [u8; 16],

@@ -90,7 +90,7 @@ counters! {
         arp_replies: Total, "ARP requests for our address answered";
         echo_replies: Total, "ICMP echo requests answered";
         drop_runt: Total, "dropped: shorter than its own headers say";
-        drop_not_for_us_l2: Total, "dropped: link destination is neither ours nor broadcast";
+        drop_not_for_us_l2: Total, "dropped: destination MAC is neither ours nor broadcast";
         drop_ethertype: Total, "dropped: neither IPv4 nor ARP";
         drop_arp: Total, "dropped: ARP that asks for or announces something else";
         drop_ip_header: Total, "dropped: malformed IPv4 header";

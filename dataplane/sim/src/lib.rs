@@ -4,7 +4,6 @@
 //! back. Nothing here ships. Read [`Setup`], then [`World`]; `README.md` has a test on one page.
 #![forbid(unsafe_code)]
 
-mod answer;
 mod appliance;
 mod build;
 mod bulk;
@@ -18,13 +17,13 @@ pub mod moved;
 mod network;
 mod nic;
 pub mod raw;
+mod response;
 mod seeds;
 mod segmentation;
 mod setup;
 mod stalls;
 mod world;
 
-pub use answer::Answer;
 pub use appliance::{APPLIANCE, HTTP_PORT, UNIX_START};
 pub use bulk::{Bulk, BulkReply, BulkWork, Digest, chunked, download_byte};
 pub use control::{Control, ControlFn};
@@ -32,6 +31,7 @@ pub use dialog::Dialog;
 pub use host::{Host, HostPlan, LineId, Phase, Reading};
 pub use network::{Fates, Faults, Network, Port};
 pub use nic::{Frame, Nic, NicPlan, TxBuffer, Wire};
+pub use response::Response;
 pub use seeds::for_seeds;
 pub use setup::{Seal, Setup};
 pub use world::{ConnId, HostId, RawId, TICK, Turn, World};

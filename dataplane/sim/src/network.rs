@@ -23,7 +23,7 @@ pub struct Faults {
     /// The frame arrives twice.
     pub duplicate: u32,
     /// One bit arrives flipped. Only checksums show it, there is no FCS; so that they always can, it
-    /// is a single bit, it is not in the source link address (which nothing covers), and ARP is spared.
+    /// is a single bit, it is not in the source MAC (which nothing covers), and ARP is spared.
     pub corrupt: u32,
 }
 
@@ -105,7 +105,7 @@ impl Network {
         }
     }
 
-    /// Plugs in somebody with link address `mac`. The first to join is the appliance.
+    /// Plugs in somebody with address `mac`. The first to join is the appliance.
     pub fn join(&mut self, mac: [u8; 6]) -> Port {
         self.hosts.push(mac);
         Port(self.hosts.len() - 1)

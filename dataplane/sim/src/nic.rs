@@ -14,7 +14,7 @@ use engine::{BURST_MAX, Burst, Capabilities, NicLosses, RxChecksums, TxOffload};
 use crate::checksum;
 use crate::segmentation::{self, Cut};
 
-/// Bytes of the largest link header: Ethernet with one VLAN tag.
+/// Bytes of the largest Ethernet header, with one VLAN tag.
 const LINK_HEADER_MAX: usize = 18;
 
 /// What a simulated queue pair is made of.

@@ -193,7 +193,7 @@ pub fn arp_request(from: &Address, wanted: Ipv4Addr) -> Vec<u8> {
     arp(ArpOperation::Request, from, [0xff; 6], Address { mac: [0; 6], ip: wanted })
 }
 
-/// An ARP reply to `to`: `from` is at its link address.
+/// An ARP reply to `to`: `from` is at its MAC.
 pub fn arp_reply(from: &Address, to: &Address) -> Vec<u8> {
     arp(ArpOperation::Reply, from, to.mac, *to)
 }

@@ -5,7 +5,7 @@ use crate::checksum;
 /// Where the headers of a large packet end, and how it is to be cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// Bytes of the link header.
+    /// Bytes of the Ethernet header.
     pub(crate) l2_len: usize,
     /// Bytes of the IPv4 header.
     pub(crate) l3_len: usize,

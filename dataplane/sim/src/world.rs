@@ -12,7 +12,6 @@ use engine::exception::KernelPort;
 use engine::{Latencies, Nic, Now, Worker};
 use http1::Service;
 
-use crate::answer::Answer;
 use crate::appliance::{APPLIANCE, HTTP_PORT, UNIX_START, now_at};
 use crate::capture::Capture;
 use crate::control::Control;
@@ -21,6 +20,7 @@ use crate::moved;
 use crate::network::{Network, Port};
 use crate::nic::Wire;
 use crate::raw::{Address, Heard};
+use crate::response::Response;
 use crate::setup::Setup;
 use crate::stalls::Stalls;
 
@@ -325,41 +325,41 @@ impl World {
         self.hosts[conn.host.0].1.acknowledged(conn.line)
     }
 
-    /// What was read and not yet taken by [`answer`](Self::answer) or [`expect`](Self::expect).
+    /// What was read and not yet taken by [`response`](Self::response) or [`expect`](Self::expect).
     pub fn received(&self, conn: ConnId) -> &[u8] {
         self.hosts[conn.host.0].1.received(conn.line)
     }
 
-    /// Waits for the next answer and takes it.
+    /// Waits for the next response and takes it.
     #[track_caller]
-    pub fn answer(&mut self, conn: ConnId) -> Answer {
-        self.next_answer(conn, false)
+    pub fn response(&mut self, conn: ConnId) -> Response {
+        self.next_response(conn, false)
     }
 
-    /// Waits for the head of the answer to a HEAD request and takes it.
+    /// Waits for the head of the response to a HEAD request and takes it.
     #[track_caller]
-    pub fn answer_to_head(&mut self, conn: ConnId) -> Answer {
-        self.next_answer(conn, true)
+    pub fn response_to_head(&mut self, conn: ConnId) -> Response {
+        self.next_response(conn, true)
     }
 
     #[track_caller]
-    fn next_answer(&mut self, conn: ConnId, to_head: bool) -> Answer {
+    fn next_response(&mut self, conn: ConnId, to_head: bool) -> Response {
         let mut found = None;
         let mut seen = usize::MAX;
         let in_time = self.run_until(TIMEOUT, |world| {
             let received = world.received(conn);
             if received.len() != seen {
                 seen = received.len();
-                found = Answer::read(received, to_head);
+                found = Response::read(received, to_head);
             }
             found.is_some() || !matches!(world.phase(conn), Phase::Opening | Phase::Open)
         });
-        let Some((answer, len)) = found else {
+        let Some((response, len)) = found else {
             let (phase, got) = (self.phase(conn), self.received(conn).len());
-            self.fail(format!("no answer (in time: {in_time}, {phase:?}, {got} bytes)"))
+            self.fail(format!("no response (in time: {in_time}, {phase:?}, {got} bytes)"))
         };
         self.machine(conn.host).take_received(conn.line, len);
-        answer
+        response
     }
 
     /// Waits for exactly `bytes` and takes them.

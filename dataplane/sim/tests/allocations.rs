@@ -69,11 +69,11 @@ fn every_kind_of_exchange_through_faults() {
                 [chunks.as_bytes(), &chunked(&body, 1_999)].concat(),
             ] {
                 world.send(client, wire);
-                assert_eq!(world.answer(client).body, digest);
+                assert_eq!(world.response(client).body, digest);
             }
             world.send(client, "GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3));
             for _ in 0..3 {
-                assert_eq!(world.answer(client).body.len(), 100_000);
+                assert_eq!(world.response(client).body.len(), 100_000);
             }
             world.finish(client);
             world.expect_phase(client, Phase::Finished);
@@ -99,8 +99,8 @@ fn requests_that_are_refused() {
     ] {
         let client = world.client();
         world.send(client, wire);
-        let answer = world.answer(client);
-        assert!(answer.status >= 400 && answer.closes(), "{} to {wire:.40?}", answer.status);
+        let response = world.response(client);
+        assert!(response.status >= 400 && response.closes(), "{} to {wire:.40?}", response.status);
         world.finish(client);
     }
     world.end();
@@ -157,7 +157,7 @@ fn deadlines_resets_time_wait_drain_and_stop() {
     world.reset(reset);
     let closing = world.client();
     world.send(closing, "GET /down/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert!(world.answer(closing).closes());
+    assert!(world.response(closing).closes());
     world.finish(closing);
     world.run_for(3 * SECOND);
     for name in [
@@ -201,7 +201,7 @@ fn offloads_completions_and_installs() {
     let client = world.client();
     for round in 0..20 {
         world.send(client, format!("GET /offload/{} HTTP/1.1\r\nHost: a\r\n\r\n", round * 1_000));
-        assert_eq!(world.answer(client).body.len(), round * 1_000);
+        assert_eq!(world.response(client).body.len(), round * 1_000);
     }
     world.run_for(100_000);
     assert_eq!(world.count("sites_installed"), 20);
@@ -231,8 +231,8 @@ fn the_site_with_all_its_kinds_of_routes() {
         }
     });
     let mut world = setup.build_with(&edition, || {
-        let mut answer = answers.take().expect("one worker");
-        Box::new(move |end, _| answer(end))
+        let mut response = answers.take().expect("one worker");
+        Box::new(move |end, _| response(end))
     });
     let client = world.client();
     let long = "x".repeat(600);
@@ -257,7 +257,7 @@ fn the_site_with_all_its_kinds_of_routes() {
     ] {
         for _ in 0..2 {
             world.send(client, format!("{line} HTTP/1.1\r\nHost: a\r\n{more}\r\n"));
-            assert_eq!(world.answer(client).status, status, "{line}");
+            assert_eq!(world.response(client).status, status, "{line}");
         }
     }
     let post = |len: usize| {
@@ -267,19 +267,19 @@ fn the_site_with_all_its_kinds_of_routes() {
         )
     };
     world.send(client, post(40));
-    assert_eq!(world.answer(client).status, 200);
+    assert_eq!(world.response(client).status, 200);
     world.send(client, post(4_000));
-    assert_eq!(world.answer(client).status, 413);
+    assert_eq!(world.response(client).status, 413);
     // Somebody holds the only form, with a body that does not come; and goes.
     let slow = world.client();
     world.send(slow, &post(40)[..80]);
     world.run_for(10 * MILLI);
     world.send(client, "GET /db HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!((world.answer(client).status, forms.refused()), (503, 1));
+    assert_eq!((world.response(client).status, forms.refused()), (503, 1));
     world.reset(slow);
     world.run_for(10 * MILLI);
     world.send(client, "GET /db HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!((world.answer(client).status, forms.free()), (200, 1));
+    assert_eq!((world.response(client).status, forms.free()), (200, 1));
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn no_room_anywhere() {
     let clients: Vec<_> = (0..12).map(|_| world.connect(host)).collect();
     for client in clients {
         world.send(client, "GET /down/9000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        assert_eq!(world.answer(client).body.len(), 9_000);
+        assert_eq!(world.response(client).body.len(), 9_000);
         world.finish(client);
     }
     world.end();

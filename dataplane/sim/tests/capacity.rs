@@ -150,10 +150,10 @@ fn a_full_house_lets_the_next_one_in_when_there_is_room() {
     assert!(world.count("drop_connections_full") > 0);
     for client in &inside {
         world.send(*client, GET);
-        assert_eq!(world.answer(*client).status, 200, "those inside are served");
+        assert_eq!(world.response(*client).status, 200, "those inside are served");
     }
     world.reset(inside[0]);
-    assert_eq!(world.answer(waiting).status, 200);
+    assert_eq!(world.response(waiting).status, 200);
     for client in inside[1..].iter().chain([&waiting]) {
         world.finish(*client);
     }
@@ -173,7 +173,7 @@ fn a_starved_transmit_side_delays_and_loses_nothing() {
             world.send(*client, b"GET /down/30000 HTTP/1.1\r\nHost: a\r\n\r\n");
         }
         for client in &clients {
-            assert_eq!(world.answer(*client).body.len(), 30_000);
+            assert_eq!(world.response(*client).body.len(), 30_000);
             world.finish(*client);
         }
         assert!(world.count("nic_tx_ring_full") + world.count("nic_tx_pool_empty") > 0);
@@ -192,13 +192,13 @@ fn draining_finishes_what_is_under_way_and_says_so() {
     world.expect_phase(idle, Phase::Finished);
     world.finish(idle);
     assert!(world.events().is_empty(), "two are still under way");
-    assert_eq!(world.answer(busy).body.len(), 3_000_000);
+    assert_eq!(world.response(busy).body.len(), 3_000_000);
     world.expect_phase(busy, Phase::Finished);
     world.finish(busy);
     world.run_for(SECOND);
     world.send(posting, b"def");
-    let answer = world.answer(posting);
-    assert_eq!((answer.status, answer.closes()), (200, true));
+    let response = world.response(posting);
+    assert_eq!((response.status, response.closes()), (200, true));
     world.finish(posting);
     let drained = |world: &mut World| world.count("connections_open") == 0;
     assert!(world.run_until(10 * SECOND, drained));
@@ -215,27 +215,27 @@ fn draining_answers_requests_that_are_on_their_way() {
     let [idle, active, pausing] = [(); 3].map(|()| world.client());
     for client in [idle, active, pausing] {
         world.send(client, GET);
-        assert_eq!(world.answer(client).status, 200);
+        assert_eq!(world.response(client).status, 200);
     }
     world.run_for(3 * SECOND);
     for client in [active, pausing] {
         world.send(client, GET);
-        assert_eq!(world.answer(client).status, 200);
+        assert_eq!(world.response(client).status, 200);
     }
     world.drain();
     let closing = (0..1_000).any(|_| {
         world.send(active, GET);
-        let answer = world.answer(active);
-        assert_eq!(answer.status, 200);
-        answer.closes()
+        let response = world.response(active);
+        assert_eq!(response.status, 200);
+        response.closes()
     });
     assert!(closing, "the worker looks for commands");
     world.expect_phase(idle, Phase::Finished);
     assert_eq!(world.phase(pausing), Phase::Open);
     world.run_for(100 * MILLI);
     world.send(pausing, GET);
-    let answer = world.answer(pausing);
-    assert_eq!((answer.status, answer.closes()), (200, true));
+    let response = world.response(pausing);
+    assert_eq!((response.status, response.closes()), (200, true));
     for client in [idle, active, pausing] {
         world.expect_phase(client, Phase::Finished);
         world.finish(client);
@@ -252,14 +252,14 @@ fn retiring_says_close_and_waits_for_the_next_request() {
     let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
     let [idle, early] = [(); 2].map(|()| world.client());
     world.send(early, b"GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(!world.answer(early).closes());
+    assert!(!world.response(early).closes());
     world.retire();
     world.run_for(SECOND);
     let late = world.client();
     for client in [early, late] {
         world.send(client, b"GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
-        let answer = world.answer(client);
-        assert_eq!((answer.status, answer.closes()), (200, true));
+        let response = world.response(client);
+        assert_eq!((response.status, response.closes()), (200, true));
         world.expect_phase(client, Phase::Finished);
         world.finish(client);
     }
@@ -313,13 +313,13 @@ fn resuming_takes_new_connections_and_closes_the_old() {
     assert_eq!(world.events(), [Event::Resumed], "the drain never ended");
     let late = world.connect(host);
     world.send(late, GET);
-    assert_eq!(world.answer(late).status, 200, "served again");
+    assert_eq!(world.response(late).status, 200, "served again");
     world.send(posting, b"def");
-    let answer = world.answer(posting);
-    assert_eq!((answer.status, answer.closes()), (200, true), "what was draining closes");
+    let response = world.response(posting);
+    assert_eq!((response.status, response.closes()), (200, true), "what was draining closes");
     world.finish(posting);
     world.send(late, GET);
-    assert_eq!(world.answer(late).status, 200, "what came later stays open");
+    assert_eq!(world.response(late).status, 200, "what came later stays open");
     world.finish(late);
     world.end();
 }
@@ -332,7 +332,7 @@ fn a_drained_worker_resumes_each_time() {
     for _ in 0..3 {
         let client = world.connect(host);
         world.send(client, GET);
-        assert_eq!(world.answer(client).status, 200);
+        assert_eq!(world.response(client).status, 200);
         world.drain();
         world.expect_phase(client, Phase::Finished);
         world.finish(client);
@@ -371,7 +371,7 @@ fn two_workers_share_the_connections() {
     let clients: Vec<_> = (0..40).map(|_| world.connect(host)).collect();
     for client in &clients {
         world.send(*client, GET);
-        assert_eq!(world.answer(*client).status, 200);
+        assert_eq!(world.response(*client).status, 200);
     }
     let shares = world.count_each("requests");
     assert!(shares.iter().all(|share| (8..=32).contains(share)), "{shares:?}");

@@ -40,8 +40,8 @@ fn assert_passes(world: &mut World, since: u64, counter: &str, millis: u64) {
 /// The appliance has said 408 and closes; the client closes too.
 #[track_caller]
 fn assert_timed_out(world: &mut World, client: ConnId) {
-    let answer = world.answer(client);
-    assert_eq!((answer.status, answer.closes()), (408, true));
+    let response = world.response(client);
+    assert_eq!((response.status, response.closes()), (408, true));
     world.expect_phase(client, Phase::Finished);
     world.finish(client);
 }
@@ -71,14 +71,14 @@ fn each_head_has_its_own_time() {
         world.send(client, &GET[..20]);
         world.run_for(2_500 * MILLI);
         world.send(client, &GET[20..]);
-        assert_eq!(world.answer(client).status, 200);
+        assert_eq!(world.response(client).status, 200);
         world.run_for(2_500 * MILLI);
     }
     assert_eq!(world.count("deadline_head"), 0);
     // A whole request and the beginning of the next in one go.
     world.send(client, [GET, &GET[..9]].concat());
     let began = world.elapsed();
-    assert_eq!(world.answer(client).status, 200);
+    assert_eq!(world.response(client).status, 200);
     assert_passes(&mut world, began, "deadline_head", 3_000);
     assert_timed_out(&mut world, client);
     world.end();
@@ -111,7 +111,7 @@ fn a_body_that_comes_too_slowly() {
             sent += step;
         }
         if enough {
-            assert_eq!(world.answer(client).status, 200);
+            assert_eq!(world.response(client).status, 200);
             assert_eq!(world.count("deadline_body"), 0);
         } else {
             assert_timed_out(&mut world, client);
@@ -130,7 +130,7 @@ fn an_idle_connection_is_closed_without_a_word() {
         for _ in 0..requests {
             world.run_for(SECOND);
             world.send(client, GET);
-            assert_eq!(world.answer(client).status, 200);
+            assert_eq!(world.response(client).status, 200);
         }
         let since = world.elapsed();
         assert_passes(&mut world, since, "deadline_idle", 7_000 - 1);
@@ -176,7 +176,7 @@ fn a_reply_that_is_taken_slowly_arrives() {
     world.send(client, b"GET /down/60000 HTTP/1.1\r\nHost: a\r\n\r\n");
     let whole = |world: &mut World| world.received(client).len() >= 60_000;
     assert!(world.run_until(120 * SECOND, whole), "it stops at {}", world.received(client).len());
-    assert_eq!(world.answer(client).body.len(), 60_000);
+    assert_eq!(world.response(client).body.len(), 60_000);
     assert_eq!(world.count("deadline_stall"), 0);
     world.set_reading(client, Reading::Eager);
     world.finish(client);

@@ -367,9 +367,9 @@ fn a_reset_at_the_end_of_the_window_is_challenged() {
     let (mut world, raw) = world();
     let mut dialog = Dialog::open(&mut world, raw, 4_000);
     dialog.data(&mut world, b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = dialog.hear(&mut world);
+    let response = dialog.hear(&mut world);
     dialog.say(&mut world, flag::ACK, b"");
-    let end = answer.ack.wrapping_add(u32::from(answer.window));
+    let end = response.ack.wrapping_add(u32::from(response.window));
     let reset = dialog.segment(flag::RST, b"");
     dialog.send(&mut world, &Segment { seq: end.wrapping_add(1), ..reset.clone() });
     assert_eq!(dialog.hear_within(&mut world, 50 * MILLI), None);
@@ -403,8 +403,8 @@ fn drop_ack_unsent() {
     let (mut world, raw) = world();
     let mut dialog = Dialog::open(&mut world, raw, 4_000);
     dialog.data(&mut world, b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = dialog.hear(&mut world);
-    assert!(!answer.payload.is_empty());
+    let response = dialog.hear(&mut world);
+    assert!(!response.payload.is_empty());
     let beyond = dialog.segment(flag::ACK, b"");
     dialog.send(&mut world, &Segment { ack: dialog.ack.wrapping_add(1), ..beyond });
     world.run_for(MILLI);
@@ -417,7 +417,7 @@ fn drop_ack_unsent() {
             break heard;
         }
     };
-    assert_eq!(next.seq, answer.seq.wrapping_add(answer.len()));
+    assert_eq!(next.seq, response.seq.wrapping_add(response.len()));
     dialog.say(&mut world, flag::RST, b"");
     world.end();
 }
@@ -590,7 +590,7 @@ fn every_reason_has_its_test() {
     let (mut world, _) = self::world();
     let client = world.client();
     world.send(client, "GET /down/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(world.answer(client).body.len(), 1);
+    assert_eq!(world.response(client).body.len(), 1);
     world.finish(client);
     world.expect_phase(client, Phase::Finished);
     assert!(world.drops().is_empty(), "an ordinary exchange drops nothing: {:?}", world.drops());

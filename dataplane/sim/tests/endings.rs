@@ -26,8 +26,8 @@ fn a_client_that_half_closes_is_answered() {
     world.send(client, GET);
     world.send(client, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
     world.finish(client);
-    assert_eq!(world.answer(client).body.len(), 3);
-    assert_eq!(world.answer(client).status, 200);
+    assert_eq!(world.response(client).body.len(), 3);
+    assert_eq!(world.response(client).status, 200);
     world.expect_phase(client, Phase::Finished);
     // The client may delay its last acknowledgement.
     world.run_for(100 * MILLI);
@@ -42,7 +42,7 @@ fn a_half_closed_client_gets_a_long_answer_whole() {
     let client = world.client();
     world.send(client, b"GET /down/300000 HTTP/1.1\r\nHost: a\r\n\r\n");
     world.finish(client);
-    assert_eq!(world.answer(client).body.len(), 300_000);
+    assert_eq!(world.response(client).body.len(), 300_000);
     world.expect_phase(client, Phase::Finished);
     world.end();
 }
@@ -76,8 +76,8 @@ fn a_request_cut_off_by_fin_is_refused() {
         let client = world.client();
         world.send(client, cut);
         world.finish(client);
-        let answer = world.answer(client);
-        assert_eq!((answer.status, answer.closes()), (400, true));
+        let response = world.response(client);
+        assert_eq!((response.status, response.closes()), (400, true));
         world.expect_phase(client, Phase::Finished);
     }
     // The client may delay its last acknowledgement.
@@ -109,9 +109,9 @@ fn connection_close_is_fin_after_the_answer_never_reset() {
     }
     // Bytes that were under way are acknowledged, not reset.
     dialog.data(&mut world, GET);
-    let answer = dialog.hear(&mut world);
-    assert_eq!((answer.flags & flag::RST, answer.ack), (0, dialog.seq));
-    assert!(answer.payload.is_empty(), "nothing is answered after close");
+    let response = dialog.hear(&mut world);
+    assert_eq!((response.flags & flag::RST, response.ack), (0, dialog.seq));
+    assert!(response.payload.is_empty(), "nothing is answered after close");
     dialog.say(&mut world, flag::ACK | flag::FIN, b"");
     assert_eq!(dialog.hear(&mut world).ack, dialog.seq);
     world.run_for(100 * MILLI);
@@ -336,13 +336,13 @@ fn a_client_that_lost_its_memory_connects_again() {
         while world.overheard(raw).is_some() {}
         new.half_open(&mut world, &[]);
         new.data(&mut world, GET);
-        let answer = loop {
+        let response = loop {
             let heard = new.hear(&mut world);
             if !heard.payload.is_empty() {
                 break heard;
             }
         };
-        assert!(answer.payload.starts_with(b"HTTP/1.1 200"), "{name}");
+        assert!(response.payload.starts_with(b"HTTP/1.1 200"), "{name}");
         new.say(&mut world, flag::RST, b"");
         world.end();
     }
@@ -398,13 +398,13 @@ fn a_new_syn_on_a_tuple_in_time_wait_is_admitted() {
     let mut dialog = Dialog::new(raw, 4_000, old.seq.wrapping_add(100_000));
     dialog.half_open(&mut world, &[]);
     dialog.data(&mut world, GET);
-    let answer = loop {
+    let response = loop {
         let heard = dialog.hear(&mut world);
         if !heard.payload.is_empty() {
             break heard;
         }
     };
-    assert!(answer.payload.starts_with(b"HTTP/1.1 200"));
+    assert!(response.payload.starts_with(b"HTTP/1.1 200"));
     assert_eq!(world.count("time_wait_reused"), 1);
     world.run_for(100 * MILLI);
     assert_eq!(world.count("time_wait_open"), 0);

@@ -327,7 +327,7 @@ fn drop_exception_ring_full() {
     assert_eq!(world.wire().missed(), 0, "the port lost nothing");
     let conn = world.client();
     world.send(conn, "GET /down/5 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(world.answer(conn).status, 200);
+    assert_eq!(world.response(conn).status, 200);
     assert_eq!(world.kernel_frames().len(), MAX);
     // Those that came back make room.
     arrive(&mut world, raw, &frame);
@@ -359,7 +359,7 @@ fn turns_for(requests: usize, foreign: usize) -> (u64, u64) {
         let before = world.count("turns");
         (0..foreign).for_each(|_| world.inject(raw, &frame));
         world.send(conn, "GET /down/1000 HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(world.answer(conn).body.len(), 1_000);
+        assert_eq!(world.response(conn).body.len(), 1_000);
         turns += world.count("turns") - before;
         world.kernel_frames();
     }

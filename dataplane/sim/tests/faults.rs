@@ -20,9 +20,9 @@ fn exchange(world: &mut World, wire: &[u8], answers: usize) -> Vec<Vec<u8>> {
     world.send(conn, wire);
     let bodies = (0..answers)
         .map(|_| {
-            let answer = world.answer(conn);
-            assert_eq!(answer.status, 200);
-            answer.body
+            let response = world.response(conn);
+            assert_eq!(response.status, 200);
+            response.body
         })
         .collect();
     part(world, conn);
@@ -129,8 +129,8 @@ fn everything_at_once_on_two_workers() {
             world.send(*conn, wire);
         }
         for (conn, (_, wanted)) in conns.iter().zip(kinds.iter().cycle()) {
-            let answer = world.answer(*conn);
-            assert!(answer.status == 200 && answer.body == *wanted);
+            let response = world.response(*conn);
+            assert!(response.status == 200 && response.body == *wanted);
             part(&mut world, *conn);
         }
         let shares = world.count_each("requests");

@@ -36,8 +36,8 @@ fn a_handshake_opens_a_connection() {
     let counts = ["connections_opened", "connections_established"].map(|name| world.count(name));
     assert_eq!(counts, [1, 1]);
     dialog.data(&mut world, GET);
-    let answer = dialog.hear(&mut world);
-    assert_eq!(answer.payload.len(), 1_000, "segments are as large as the peer takes");
+    let response = dialog.hear(&mut world);
+    assert_eq!(response.payload.len(), 1_000, "segments are as large as the peer takes");
     dialog.say(&mut world, flag::RST, b"");
     world.end();
 }
@@ -49,13 +49,13 @@ fn data_on_the_completing_ack_is_served() {
     let mut dialog = Dialog::new(raw, 4_000, 1);
     dialog.half_open(&mut world, &[]);
     dialog.data(&mut world, b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = loop {
+    let response = loop {
         let heard = dialog.hear(&mut world);
         if !heard.payload.is_empty() {
             break heard;
         }
     };
-    assert!(answer.payload.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert!(response.payload.starts_with(b"HTTP/1.1 200 OK\r\n"));
     dialog.say(&mut world, flag::RST, b"");
     world.end();
 }
@@ -111,7 +111,7 @@ fn absurd_segment_sizes_do_no_harm() {
         }
         let client = world.client();
         world.send(client, GET);
-        assert_eq!(world.answer(client).body.len(), 3_000);
+        assert_eq!(world.response(client).body.len(), 3_000);
         world.finish(client);
         world.run_for(40 * SECOND);
         world.end();
@@ -284,7 +284,7 @@ fn a_flood_of_syns_leaves_room_for_those_who_are_in() {
     assert_eq!(world.count("connections_half_open"), 8);
     assert_eq!(world.count("drop_half_open_full"), 992);
     world.send(client, GET);
-    assert_eq!(world.answer(client).body.len(), 3_000);
+    assert_eq!(world.response(client).body.len(), 3_000);
     world.run_for(6 * SECOND);
     assert_eq!(world.count("connections_half_open"), 0);
     let mut late = Dialog::open(&mut world, raw, 4_000);

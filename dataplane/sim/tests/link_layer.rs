@@ -185,13 +185,13 @@ fn padding_is_no_data() {
         send(&mut world, &dialog.segment(flag::ACK, &[*byte]));
         dialog.seq += 1;
     }
-    let answer = loop {
+    let response = loop {
         let heard = dialog.hear(&mut world);
         if !heard.payload.is_empty() {
             break heard;
         }
     };
-    assert!(answer.payload.starts_with(b"HTTP/1.1 200"));
+    assert!(response.payload.starts_with(b"HTTP/1.1 200"));
     send(&mut world, &dialog.segment(flag::RST, b""));
     assert!(world.drops().is_empty());
     world.end();
@@ -244,13 +244,13 @@ fn a_service_address_is_served_through_the_last_hop() {
     (dialog.seq, dialog.ack) = (2, segment.seq.wrapping_add(1));
     let request = dialog.segment(flag::ACK, b"GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
     world.inject(raw, &request.frame(&client, &SERVICE));
-    let answer = loop {
+    let response = loop {
         let segment = world.hear(raw).segment();
         if !segment.payload.is_empty() {
             break segment;
         }
     };
-    assert!(answer.payload.starts_with(b"HTTP/1.1 200"));
+    assert!(response.payload.starts_with(b"HTTP/1.1 200"));
     dialog.seq += request.len();
     world.inject(raw, &dialog.segment(flag::RST, b"").frame(&client, &SERVICE));
     world.run_for(SECOND / 100);

@@ -138,7 +138,7 @@ fn rage(mut setup: Setup) {
     }
     let client = world.client();
     world.send(client, "GET /down/5000 HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(world.answer(client).body.len(), 5_000);
+    assert_eq!(world.response(client).body.len(), 5_000);
     world.finish(client);
     world.end();
 }

@@ -83,9 +83,9 @@ fn complete(shared: &Shared, id: OffloadId, bytes: u64) {
 
 #[track_caller]
 fn expect_download(world: &mut World, client: ConnId, len: usize) {
-    let answer = world.answer(client);
-    assert_eq!((answer.status, answer.body.len()), (200, len));
-    assert!(answer.body.iter().zip(0..).all(|(byte, at)| *byte == download_byte(at)));
+    let response = world.response(client);
+    assert_eq!((response.status, response.body.len()), (200, len));
+    assert!(response.body.iter().zip(0..).all(|(byte, at)| *byte == download_byte(at)));
 }
 
 #[test]
@@ -170,8 +170,8 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     world.send(client, get("/offload/1"));
     let (late, _) = submitted(&mut world, &shared);
     let began = world.elapsed();
-    let answer = world.answer(client);
-    assert_eq!((answer.status, answer.closes()), (504, false));
+    let response = world.response(client);
+    assert_eq!((response.status, response.closes()), (504, false));
     let took = (world.elapsed() - began) / MILLI;
     assert!((295..=400).contains(&took), "after {took} ms");
     assert_eq!(world.count("deadline_answer"), 1);
@@ -179,7 +179,7 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     let (id, _) = submitted(&mut world, &shared);
     complete(&shared, late, 1);
     world.run_for(50 * MILLI);
-    assert!(world.received(client).is_empty(), "the late answer is not for this request");
+    assert!(world.received(client).is_empty(), "the late response is not for this request");
     assert_eq!(world.count("offloads_late"), 1);
     complete(&shared, id, 2);
     expect_download(&mut world, client, 2);
@@ -196,8 +196,8 @@ fn a_full_ring_is_answered_503_and_counted() {
         world.send(*client, get("/offload/1"));
         world.run_for(5 * MILLI);
     }
-    let answer = world.answer(clients[2]);
-    assert_eq!((answer.status, answer.closes()), (503, false));
+    let response = world.response(clients[2]);
+    assert_eq!((response.status, response.closes()), (503, false));
     assert_eq!((world.count("offloads_submitted"), world.count("offloads_refused")), (2, 1));
     shared.borrow_mut().asleep = false;
     for client in &clients[..2] {
@@ -216,7 +216,7 @@ fn an_answer_may_be_a_refusal() {
     world.send(client, get("/offload/1"));
     let (id, _) = submitted(&mut world, &shared);
     shared.borrow_mut().completions.push_back((id, BulkReply::Bare(Status::S404)));
-    assert_eq!(world.answer(client).status, 404);
+    assert_eq!(world.response(client).status, 404);
 }
 
 #[test]
@@ -235,8 +235,8 @@ fn whoever_half_closes_or_drains_still_gets_the_answer() {
     world.drain();
     world.run_for(20 * MILLI);
     complete(&shared, id, 12);
-    let answer = world.answer(drained);
-    assert_eq!((answer.status, answer.closes(), answer.body.len()), (200, true, 12));
+    let response = world.response(drained);
+    assert_eq!((response.status, response.closes(), response.body.len()), (200, true, 12));
 }
 
 #[test]
@@ -257,11 +257,11 @@ fn a_body_under_way_ends_as_it_began_and_the_next_is_of_the_new_service() {
     assert_eq!(Arc::strong_count(&old), 2, "the body under way holds it");
     world.send(idle, get("/down/3"));
     let salted = |at: u64| download_byte(at) ^ 0x5a;
-    assert_eq!(world.answer(idle).body, [salted(0), salted(1), salted(2)]);
+    assert_eq!(world.response(idle).body, [salted(0), salted(1), salted(2)]);
     world.set_reading(slow, Reading::Eager);
     expect_download(&mut world, slow, LEN);
     // It was pipelined behind the long one, and begins after it has left.
-    assert_eq!(world.answer(slow).body, [0, 1, 2, 3].map(salted));
+    assert_eq!(world.response(slow).body, [0, 1, 2, 3].map(salted));
     world.run_for(10 * MILLI);
     assert_eq!(Arc::strong_count(&old), 1, "nobody holds the old one any more");
     assert_eq!(Arc::strong_count(&new), 2);
@@ -282,7 +282,7 @@ fn a_connection_that_ends_gives_back_what_it_held() {
     world.run_for(10 * MILLI);
     assert_eq!(Arc::strong_count(&old), 2);
     world.send(posting, "defghi");
-    assert_eq!(world.answer(posting).body, Digest::of(b"abcdefghi").content().into_bytes());
+    assert_eq!(world.response(posting).body, Digest::of(b"abcdefghi").content().into_bytes());
     world.run_for(10 * MILLI);
     assert_eq!(Arc::strong_count(&old), 1);
 }

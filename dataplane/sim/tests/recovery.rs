@@ -92,8 +92,8 @@ fn take_with_losses(world: &mut World, raw: RawId, len: usize, lost: &[usize]) -
         let whole: Vec<u8> = stream.iter().map_while(|place| *place).collect();
         dialog.ack = start.wrapping_add(u32::try_from(whole.len()).expect("short"));
         dialog.say(world, flag::ACK, b"");
-        if let Some((answer, _)) = sim::Answer::read(&whole, false) {
-            assert_eq!(answer.body, content(len as u64));
+        if let Some((response, _)) = sim::Response::read(&whole, false) {
+            assert_eq!(response.body, content(len as u64));
             let took = world.elapsed() - began;
             dialog.say(world, flag::RST, b"");
             return took;
@@ -153,8 +153,8 @@ fn acknowledgements_are_delayed_but_not_for_long() {
     assert_eq!((ack.flags, ack.ack, ack.payload.len()), (flag::ACK, dialog.seq, 0));
     assert!((20..=60).contains(&waited), "acknowledged after {waited} ms");
     dialog.data(&mut world, &GET[9..]);
-    let answer = dialog.hear(&mut world);
-    assert!(!answer.payload.is_empty() && answer.ack == dialog.seq, "the answer carries it");
+    let response = dialog.hear(&mut world);
+    assert!(!response.payload.is_empty() && response.ack == dialog.seq, "the response carries it");
     dialog.say(&mut world, flag::RST, b"");
     world.end();
 }
@@ -193,16 +193,16 @@ fn bytes_are_put_in_order_whatever_the_order_of_segments() {
         dialog.send(&mut world, &Segment { seq: segment.seq.wrapping_add(ahead), ..segment });
         world.run_for(MILLI);
     }
-    let answer = loop {
+    let response = loop {
         let heard = world.hear(raw).segment();
         if !heard.payload.is_empty() {
             break heard;
         }
     };
     let digest = sim::Digest::of(&body).content();
-    assert!(answer.payload.ends_with(digest.as_bytes()), "{:?}", answer.payload.escape_ascii());
+    assert!(response.payload.ends_with(digest.as_bytes()), "{:?}", response.payload.escape_ascii());
     let end = dialog.seq.wrapping_add(u32::try_from(stream.len()).expect("short"));
-    assert_eq!(answer.ack, end);
+    assert_eq!(response.ack, end);
     dialog.send(&mut world, &Segment { seq: end, ..dialog.segment(flag::RST, b"") });
     world.end();
 }
@@ -221,14 +221,14 @@ fn sequence_numbers_wrap_round() {
         for piece in stream.chunks(700) {
             dialog.data(&mut world, piece);
         }
-        let answer = loop {
+        let response = loop {
             let heard = dialog.hear(&mut world);
             if !heard.payload.is_empty() {
                 break heard;
             }
         };
         let digest = sim::Digest::of(&body).content();
-        assert!(answer.payload.ends_with(digest.as_bytes()), "wrapped after {before} bytes");
+        assert!(response.payload.ends_with(digest.as_bytes()), "wrapped after {before} bytes");
         dialog.say(&mut world, flag::ACK | flag::FIN, b"");
         while !dialog.hear(&mut world).has(flag::FIN) {}
         dialog.say(&mut world, flag::ACK, b"");
@@ -309,7 +309,7 @@ fn pipelined_requests_wait_while_nobody_reads() {
     assert!(world.acknowledged(client) < requests.len(), "backpressure reaches the sender");
     world.set_reading(client, Reading::Eager);
     for n in 0..2_000 {
-        assert_eq!(world.answer(client).body, content(n % 700), "answer {n}");
+        assert_eq!(world.response(client).body, content(n % 700), "response {n}");
     }
     world.finish(client);
     world.end();
@@ -324,7 +324,7 @@ fn a_slow_reader_gets_every_byte() {
         let client = world.connect(host);
         world.set_reading(client, Reading::Slow { bytes, micros });
         world.send(client, b"GET /down/20000 HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(world.answer(client).body, content(20_000));
+        assert_eq!(world.response(client).body, content(20_000));
         world.finish(client);
     }
     world.end();
@@ -344,9 +344,9 @@ fn an_upload_is_larger_than_any_buffer() {
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     world.send(client, head);
     world.send(client, &body);
-    assert_eq!(world.answer(client).body, sim::Digest::of(&body).content().as_bytes());
+    assert_eq!(world.response(client).body, sim::Digest::of(&body).content().as_bytes());
     world.send(client, b"GET /down/300000 HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(world.answer(client).body, content(300_000));
+    assert_eq!(world.response(client).body, content(300_000));
     world.finish(client);
     world.end();
 }
@@ -366,7 +366,7 @@ fn a_terrible_link_delivers_in_the_end() {
         if !world.run_until(1_200 * SECOND, whole) {
             world.fail("it does not arrive");
         }
-        assert_eq!(world.answer(client).body, content(20_000));
+        assert_eq!(world.response(client).body, content(20_000));
         world.network().set_faults(Faults::none(), Faults::none());
         world.finish(client);
         world.end();

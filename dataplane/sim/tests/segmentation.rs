@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{CorePlan, Nic as _};
 use sim::raw::{flag, option_mss};
-use sim::{Answer, Bulk, Dialog, NicPlan, RawId, Setup, World, download_byte, for_seeds};
+use sim::{Bulk, Dialog, NicPlan, RawId, Response, Setup, World, download_byte, for_seeds};
 
 const MILLI: u64 = 1_000;
 
@@ -40,7 +40,7 @@ fn get(len: u64) -> Vec<u8> {
 fn fetch(world: &mut World, len: u64) -> Vec<u8> {
     let conn = world.client();
     world.send(conn, get(len));
-    let body = world.answer(conn).body;
+    let body = world.response(conn).body;
     world.finish(conn);
     world.expect_phase(conn, sim::Phase::Finished);
     body
@@ -48,7 +48,7 @@ fn fetch(world: &mut World, len: u64) -> Vec<u8> {
 
 /// The body of the response in `stream`, once it is whole.
 fn body_of(stream: &[u8]) -> Option<Vec<u8>> {
-    Answer::read(stream, false).map(|(answer, _)| answer.body)
+    Response::read(stream, false).map(|(response, _)| response.body)
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn without_a_large_buffer_frames_of_mtu_size_leave() {
     world.run_for(20 * MILLI);
     world.wire().hold(false);
     for conn in conns {
-        assert!(world.answer(conn).body == content(60_000));
+        assert!(world.response(conn).body == content(60_000));
         world.finish(conn);
     }
     assert!(world.count("nic_tx_large_empty") > 0 && world.count("tx_large_packets") > 0);

@@ -7,7 +7,7 @@ mod plans;
 use std::sync::{Arc, LazyLock};
 
 use handlers::{Edition, FormPool, Site, sample};
-use sim::{Answer, ConnId, Phase, Setup, World, for_seeds};
+use sim::{ConnId, Phase, Response, Setup, World, for_seeds};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -23,9 +23,9 @@ fn world(setup: &Setup) -> World {
 }
 
 /// `answer` without what depends on the moment.
-fn timeless(mut answer: Answer) -> Answer {
-    answer.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
-    answer
+fn timeless(mut response: Response) -> Response {
+    response.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
+    response
 }
 
 /// A message and the statuses of its answers, in order; the last may close the connection.
@@ -63,17 +63,18 @@ const MESSAGES: &[(&str, &[u16])] = &[
 ];
 
 /// The answers to `pieces`, sent a millisecond apart on a connection of its own that then half-closes.
-fn answers(world: &mut World, pieces: &[&[u8]], statuses: &[u16]) -> Vec<Answer> {
+fn answers(world: &mut World, pieces: &[&[u8]], statuses: &[u16]) -> Vec<Response> {
     let client = world.client();
     for piece in pieces {
         world.send(client, piece);
         world.run_for(MILLI);
     }
     world.finish(client);
-    let answers: Vec<Answer> = statuses.iter().map(|_| timeless(world.answer(client))).collect();
+    let answers: Vec<Response> =
+        statuses.iter().map(|_| timeless(world.response(client))).collect();
     world.expect_phase(client, Phase::Finished);
     assert!(world.received(client).is_empty(), "nothing follows");
-    let got: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    let got: Vec<u16> = answers.iter().map(|response| response.status).collect();
     assert_eq!(got, statuses);
     answers
 }
@@ -105,10 +106,10 @@ fn an_expectation_is_met_before_the_body_is_sent() {
             client,
             "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
         );
-        assert_eq!(world.answer(client).status, 100);
+        assert_eq!(world.response(client).status, 100);
         world.send(client, "abcd");
-        let answer = world.answer(client);
-        assert_eq!((answer.status, &answer.body[..]), (200, &b"4"[..]));
+        let response = world.response(client);
+        assert_eq!((response.status, &response.body[..]), (200, &b"4"[..]));
     }
     world.finish(client);
     world.end();
@@ -120,9 +121,9 @@ fn head_has_the_fields_of_get_and_no_content() {
     let client = world.client();
     for path in ["/", "/pipeline", "/json", "/static/app.js", "/nothing"] {
         world.send(client, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        let full = timeless(world.answer(client));
+        let full = timeless(world.response(client));
         world.send(client, format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        let head = timeless(world.answer_to_head(client));
+        let head = timeless(world.response_to_head(client));
         assert_eq!((head.status, &head.fields), (full.status, &full.fields));
     }
     world.finish(client);
@@ -137,8 +138,8 @@ fn dates_follow_the_wall_clock() {
     let mut dates = Vec::new();
     for _ in 0..4 {
         world.send(client, "GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
-        let answer = world.answer(client);
-        let date = answer.field("date").expect("a Date").to_vec();
+        let response = world.response(client);
+        let date = response.field("date").expect("a Date").to_vec();
         let unix = http1::parse_http_date(&date).expect("an IMF-fixdate");
         assert_eq!(unix, sim::UNIX_START + world.elapsed() / SECOND, "{}", date.escape_ascii());
         dates.push(date);
@@ -165,7 +166,7 @@ fn heads_that_wrap_round_the_ring_are_parsed() {
     assert!(wire.len() > 5 * Setup::new(1).core.receive_buffer, "several times round");
     world.send(client, &wire);
     for n in 0..1_500 {
-        assert_eq!(world.answer(client).body, (n + 1).to_string().as_bytes());
+        assert_eq!(world.response(client).body, (n + 1).to_string().as_bytes());
     }
     assert_eq!(world.count("requests"), 1_500);
     world.finish(client);
@@ -213,8 +214,8 @@ fn clients_that_reset_after_ten_requests() {
                         world.send(*client, limited(round + n * number).0);
                     }
                     for (number, client) in clients.iter().enumerate() {
-                        let answer = world.answer(*client);
-                        assert_eq!(answer.body, limited(round + n * number).1.as_bytes());
+                        let response = world.response(*client);
+                        assert_eq!(response.body, limited(round + n * number).1.as_bytes());
                     }
                 }
                 for client in &clients {
@@ -244,24 +245,24 @@ fn noise_does_not_disturb_the_good() {
             match rng.u8(..3) {
                 0 => {
                     world.send(noisy, "GET /no/such/thing HTTP/1.1\r\nHost: a\r\n\r\n");
-                    assert_eq!(world.answer(noisy).status, 404);
+                    assert_eq!(world.response(noisy).status, 404);
                 }
                 1 => {
                     let wire = "POST /baseline11 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
                     world.send(noisy, wire);
                     world.finish(noisy);
-                    assert_eq!(world.answer(noisy).status, 400);
+                    assert_eq!(world.response(noisy).status, 400);
                 }
                 _ => {
                     let bytes: Vec<u8> = (0..256).map(|_| rng.u8(..)).collect();
                     world.send(noisy, bytes);
                     world.finish(noisy);
-                    assert!(world.answer(noisy).status >= 400);
+                    assert!(world.response(noisy).status >= 400);
                 }
             }
-            assert_eq!(world.answer(good).body, b"2");
+            assert_eq!(world.response(good).body, b"2");
             world.send(good, "GET /pipeline HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            assert_eq!(world.answer(good).body, b"ok");
+            assert_eq!(world.response(good).body, b"ok");
             world.finish(good);
             world.reset(noisy);
         }
@@ -290,11 +291,11 @@ fn files_arrive_whole_in_every_coding() {
                     client,
                     format!("GET /static/{path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n"),
                 );
-                let answer = world.answer(client);
-                let said = answer.field("content-encoding").unwrap_or(b"identity");
-                let smaller = said == coding.as_bytes() && answer.body == *content;
-                let plain = said == b"identity" && answer.body == file.bytes;
-                assert!(answer.status == 200 && (smaller || plain), "{path} as {coding}");
+                let response = world.response(client);
+                let said = response.field("content-encoding").unwrap_or(b"identity");
+                let smaller = said == coding.as_bytes() && response.body == *content;
+                let plain = said == b"identity" && response.body == file.bytes;
+                assert!(response.status == 200 && (smaller || plain), "{path} as {coding}");
             }
         }
         world.finish(client);

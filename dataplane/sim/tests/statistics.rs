@@ -105,13 +105,13 @@ fn every_response_is_measured_once_whatever_it_is() {
     let requests = [get("/down/3"), get("/nowhere"), get("/down/0"), get("/down/40000")].concat();
     world.send(client, requests);
     for _ in 0..4 {
-        world.answer(client);
+        world.response(client);
     }
     world.send(client, "HEAD /down/9 HTTP/1.1\r\nHost: a\r\n\r\n");
-    world.answer_to_head(client);
+    world.response_to_head(client);
     // Refused before it is a request of any class.
     world.send(client, "nonsense\r\n\r\n");
-    world.answer(client);
+    world.response(client);
     world.run_for(10 * MILLI);
     let measured: u64 = responses(&world).iter().map(|(_, count)| count).sum();
     assert_eq!((measured, world.count("requests"), world.count("rejects")), (5, 5, 1));
@@ -127,7 +127,7 @@ fn a_response_takes_as_long_as_its_offload_and_its_reader() {
     world.run_for(70 * MILLI);
     assert_eq!(responses(&world), [], "it has not ended");
     done.borrow_mut().append(&mut offloaded.borrow_mut());
-    world.answer(client);
+    world.response(client);
     world.run_for(10 * MILLI);
     for (part, measured) in [("offload", offloads(&world)), ("response", responses(&world))] {
         let [(micros, 1)] = measured[..] else { panic!("{part}: {measured:?}") };
@@ -139,7 +139,7 @@ fn a_response_takes_as_long_as_its_offload_and_its_reader() {
     world.run_for(300 * MILLI);
     assert_eq!(responses(&world).len(), 1, "its last byte has found no room yet");
     world.set_reading(slow, Reading::Eager);
-    assert_eq!(world.answer(slow).body.len(), 900_000);
+    assert_eq!(world.response(slow).body.len(), 900_000);
     world.run_for(10 * MILLI);
     let &[_, (micros, 1)] = &responses(&world)[..] else { panic!("{:?}", responses(&world)) };
     assert!(micros >= 300 * MILLI, "{micros} us");
@@ -155,7 +155,7 @@ fn a_request_whose_connection_ends_is_not_measured_nor_is_the_next_of_its_slot()
     world.run_for(50 * MILLI);
     let next: ConnId = world.client();
     world.send(next, "nonsense\r\n\r\n");
-    world.answer(next);
+    world.response(next);
     world.run_for(10 * MILLI);
     assert_eq!((responses(&world), offloads(&world)), (Vec::new(), Vec::new()));
 }
@@ -185,7 +185,7 @@ fn bursts_are_counted_by_the_turn() {
     let client = world.client();
     for _ in 0..10 {
         world.send(client, get("/down/3"));
-        world.answer(client);
+        world.response(client);
     }
     let (bursts, frames) = (world.count("turns_receiving"), world.count("rx_frames"));
     assert!(bursts > 0 && bursts <= frames, "{bursts} bursts, {frames} frames");
@@ -209,7 +209,7 @@ fn a_turn_that_only_steers_is_busy() {
     let (before, delivered) = (world.count_each("turns_busy"), world.count_each("rx_frames"));
     for _ in 0..20 {
         world.send(client, get("/down/3"));
-        world.answer(client);
+        world.response(client);
     }
     let (after, taken) = (world.count_each("turns_busy"), world.count_each("rx_frames"));
     assert_eq!(delivered[0], taken[0], "the first worker had no frame of its own");
@@ -271,7 +271,7 @@ fn rings_tell_how_many_wait_in_them() {
         world.run_for(10 * MILLI);
     }
     for client in clients {
-        assert_eq!(world.answer(client).body.len(), 5);
+        assert_eq!(world.response(client).body.len(), 5);
     }
     let mut seen = levels.borrow().clone();
     seen.dedup();

@@ -12,8 +12,8 @@ use engine::sleep::{self, SleepFlag, Waker};
 use engine::{Buffer, Nic, Now, Worker, steering};
 use sim::raw::Address;
 use sim::{
-    APPLIANCE, Answer, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Setup, UNIX_START,
-    Wire,
+    APPLIANCE, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Response, Setup,
+    UNIX_START, Wire,
 };
 
 /// Real time that a test may take.
@@ -168,8 +168,8 @@ fn two_threads_serve_drain_and_stop() {
     let mut answered = vec![0; lines.len()];
     bench.run_until(|host| {
         for (count, line) in answered.iter_mut().zip(&lines) {
-            while let Some((answer, len)) = Answer::read(host.received(*line), false) {
-                assert_eq!((answer.status, answer.body.len()), (200, lens(*count)));
+            while let Some((response, len)) = Response::read(host.received(*line), false) {
+                assert_eq!((response.status, response.body.len()), (200, lens(*count)));
                 host.take_received(*line, len);
                 *count += 1;
             }

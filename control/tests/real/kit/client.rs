@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
-use sim::Answer;
+use sim::Response;
 
 use super::rig::{APPLIANCE, PORT};
 
@@ -59,14 +59,14 @@ impl Client {
 
     /// Waits for the next answer.
     #[track_caller]
-    pub(crate) fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> Response {
         self.try_answer(false).unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
     /// Waits for the next answer; `to_head` if HEAD was asked.
-    pub(crate) fn try_answer(&mut self, to_head: bool) -> io::Result<Answer> {
+    pub(crate) fn try_answer(&mut self, to_head: bool) -> io::Result<Response> {
         loop {
-            if let Some((answer, len)) = Answer::read(&self.received, to_head) {
+            if let Some((answer, len)) = Response::read(&self.received, to_head) {
                 self.received.drain(..len);
                 return Ok(answer);
             }

@@ -1,6 +1,6 @@
 //! `curl` as the client.
 
-use sim::Answer;
+use sim::Response;
 
 use super::machine::Tool;
 use super::rig::{APPLIANCE, PORT};
@@ -19,7 +19,7 @@ pub(crate) struct Shown {
     /// The request.
     pub(crate) what: String,
     /// Its final answer.
-    pub(crate) answer: Answer,
+    pub(crate) answer: Response,
     /// Whether `100 Continue` came before it.
     pub(crate) interim: bool,
 }
@@ -63,7 +63,7 @@ impl Curl {
         let what = format!("curl {} {}", self.arguments.join(" "), self.path);
         let bytes = self.with(&["--include", "--raw"]).bytes();
         let read = |bytes: &[u8]| {
-            Answer::read(bytes, to_head).unwrap_or_else(|| panic!("no whole answer: {what}"))
+            Response::read(bytes, to_head).unwrap_or_else(|| panic!("no whole answer: {what}"))
         };
         let (first, len) = read(&bytes);
         let interim = first.status == 100;

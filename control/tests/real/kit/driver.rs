@@ -22,7 +22,7 @@ use nix::sys::socket::sockopt::Linger;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket,
 };
-use sim::Answer;
+use sim::Response;
 
 pub(crate) use exchange::{Exchange, Fault, Template};
 
@@ -404,7 +404,7 @@ impl<'a> Runner<'a> {
             return Err(Fault::with("more than was asked for", &lane.received));
         }
         if lane.extent.is_none() {
-            lane.extent = Answer::extent(&lane.received, false);
+            lane.extent = Response::extent(&lane.received, false);
         }
         if lane.extent.is_some_and(|extent| lane.received.len() >= extent) {
             return self.on_answer(index);
@@ -426,7 +426,7 @@ impl<'a> Runner<'a> {
         let lane = &mut self.lanes[index];
         let template = &self.drive.templates[lane.template];
         let exchange = &template.exchanges[lane.exchange];
-        let read = Answer::read(&lane.received, false);
+        let read = Response::read(&lane.received, false);
         let (answer, len) = read.expect("its extent is there");
         lane.received.drain(..len);
         let took = lane.since.elapsed();

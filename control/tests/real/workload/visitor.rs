@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sim::Answer;
+use sim::Response;
 
 use crate::kit::{APPLIANCE, Client, PORT, Shown};
 
@@ -151,7 +151,7 @@ impl Request {
 
     /// What holds for every answer, whatever was asked.
     #[track_caller]
-    fn check(&self, answer: Answer) -> Shown {
+    fn check(&self, answer: Response) -> Shown {
         let shown = Shown { what: format!("{self:?}"), answer, interim: false };
         let fields = &shown.answer.fields;
         let count = |name: &str| {

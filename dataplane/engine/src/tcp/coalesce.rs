@@ -29,7 +29,7 @@ pub(crate) struct Coalescer<B> {
 /// A packet that may grow.
 struct Open<B> {
     tx_buffer: B,
-    /// Bytes of the link header.
+    /// Bytes of the Ethernet header.
     l2_len: u8,
     /// Bytes of the IP packet so far; 0: nothing was written yet.
     len: usize,

@@ -33,13 +33,13 @@ impl<S: Service> Conns<S> {
     pub(crate) fn try_open(
         &mut self,
         syn: &Segment,
-        link: ReplyHeader,
+        header: ReplyHeader,
         port: u16,
         micros: u64,
     ) -> Option<u32> {
         let slot = self.free.pop()?;
         let conn = &mut self.slots[slot as usize];
-        conn.open(syn, link, port, micros);
+        conn.open(syn, header, port, micros);
         conn.counted = ConnState::HalfOpen;
         self.by_state[ConnState::HalfOpen as usize] += 1;
         Some(slot)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use sim::Answer;
+use sim::Response;
 
 /// One kind of request. Its exchanges are taken in turn.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ enum Body {
 }
 
 /// Says what is wrong with an answer.
-type Check = dyn Fn(&Answer) -> Result<(), String> + Send + Sync;
+type Check = dyn Fn(&Response) -> Result<(), String> + Send + Sync;
 
 impl Exchange {
     /// These bytes.
@@ -105,7 +105,7 @@ impl Exchange {
     /// The answer passes this check. An answer whose content has passed before is not checked again.
     pub(crate) fn passes(
         self,
-        check: impl Fn(&Answer) -> Result<(), String> + Send + Sync + 'static,
+        check: impl Fn(&Response) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         Self { body: Body::Passes(Box::new(check)), ..self }
     }
@@ -124,7 +124,7 @@ impl Exchange {
     /// that passed last.
     pub(crate) fn judge(
         &self,
-        answer: &Answer,
+        answer: &Response,
         took: Duration,
         known: &mut Option<Vec<u8>>,
     ) -> Result<(), Fault> {
@@ -148,7 +148,7 @@ impl Exchange {
         self.judge_body(answer, known)
     }
 
-    fn judge_body(&self, answer: &Answer, known: &mut Option<Vec<u8>>) -> Result<(), Fault> {
+    fn judge_body(&self, answer: &Response, known: &mut Option<Vec<u8>>) -> Result<(), Fault> {
         match &self.body {
             Body::Any => Ok(()),
             Body::Exact(body) if *body == answer.body => Ok(()),
@@ -197,7 +197,7 @@ impl Fault {
 }
 
 /// The beginning of an answer, for messages.
-fn shown(answer: &Answer) -> String {
+fn shown(answer: &Response) -> String {
     let fields = answer.fields.iter();
     let fields: Vec<_> =
         fields.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect();
