@@ -49,8 +49,8 @@ fn validate(
 ) -> Result<(Plan, Content, Vec<String>), ContentError> {
     let mut errors: Vec<ContentError> = errors.into_iter().map(Into::into).collect();
     let mut valid = None;
-    match Content::rehearse(&plan, sample) {
-        Ok(content) => match content::vet(&plan, &content.site) {
+    match Content::check(&plan, sample) {
+        Ok(content) => match content::validate(&plan, &content.site) {
             Ok(warnings) => valid = Some((content, warnings)),
             Err(error) => errors.extend(error.each()),
         },

@@ -4,7 +4,8 @@
 //! Holds no state of its own: whatever was built before, [`Content::load`] builds anew what the files
 //! say now.
 
-mod faults;
+mod error;
+mod route_errors;
 mod sample;
 
 use std::path::{Path, PathBuf};
@@ -17,65 +18,11 @@ use handlers::{BuildError, Bytes, Named, Site, SiteConfig};
 
 use crate::config::{ConfigError, Draft, Plan};
 use crate::data::{self, DataError};
-use crate::failure::Failure;
 use crate::offload;
 use crate::sample::SampleError;
 
+pub(crate) use error::ContentError;
 pub(crate) use sample::Sample;
-
-/// Why there is nothing to serve.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ContentError {
-    /// A route is wrong, or what it names is; with its line.
-    #[error(transparent)]
-    Route(#[from] ConfigError),
-    /// Data is not what it should be.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// The built-in sample cannot be written.
-    #[error(transparent)]
-    Sample(#[from] SampleError),
-    /// Several of these: one line each.
-    #[error("{}", lines(.0))]
-    Several(Vec<Self>),
-}
-
-impl From<ContentError> for Failure {
-    fn from(error: ContentError) -> Self {
-        Self::input(error)
-    }
-}
-
-impl ContentError {
-    /// All of `faults` as one, in the order of their lines.
-    ///
-    /// # Errors
-    /// There are some.
-    pub(crate) fn all(mut faults: Vec<Self>) -> Result<(), Self> {
-        // What is about no line is about more than one: it stands last.
-        faults.sort_by_key(|fault| fault.line().unwrap_or(usize::MAX));
-        match faults.len() {
-            0 => Ok(()),
-            1 => Err(faults.remove(0)),
-            _ => Err(Self::Several(faults)),
-        }
-    }
-
-    /// The single ones.
-    pub(crate) fn each(self) -> Vec<Self> {
-        match self {
-            Self::Several(faults) => faults,
-            one => vec![one],
-        }
-    }
-
-    fn line(&self) -> Option<usize> {
-        match self {
-            Self::Route(error) => error.line(),
-            Self::Build(_) | Self::Sample(_) | Self::Several(_) => None,
-        }
-    }
-}
 
 /// A site and what is to be said of it.
 #[derive(Debug)]
@@ -112,7 +59,7 @@ impl Content {
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub(crate) fn rehearse(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
+    pub(crate) fn check(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
         Self::build(plan, sample, |bytes| (false, Box::new(vec![0; bytes])))
     }
 
@@ -124,20 +71,20 @@ impl Content {
         let source = Source::of(plan, sample)?;
         let mut config = SiteConfig::default();
         let mut drafts = Vec::new();
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         for draft in &plan.routes.drafts {
             match fill(draft, &source) {
                 Ok(route) => {
                     config.routes.push(route);
                     drafts.push(draft);
                 }
-                Err(error) => faults.push(error.into()),
+                Err(error) => errors.push(error.into()),
             }
         }
         forget_left_out(&mut config);
         let mut bytes = 0;
         let mut huge = false;
-        let built = match faults.is_empty() {
+        let built = match errors.is_empty() {
             true => Site::build(&config, |len| {
                 bytes = len;
                 let (backing, bytes) = memory(len);
@@ -148,16 +95,16 @@ impl Content {
             false => Site::build(&config, |len| Box::new(vec![0; len])),
         };
         match built {
-            Ok(site) if faults.is_empty() => {
+            Ok(site) if errors.is_empty() => {
                 let (site, source) = (Arc::new(site), source.name);
                 let (routes, files) = (config.routes.len(), count_files(&config));
                 return Ok(Self { site, source, routes, files, bytes, huge });
             }
             Ok(_) => {}
-            Err(BuildError::Routes(errors)) => faults.extend(faults::explain(&drafts, &errors)),
-            Err(memory) => faults.push(memory.into()),
+            Err(BuildError::Routes(wrong)) => errors.extend(route_errors::explain(&drafts, &wrong)),
+            Err(memory) => errors.push(memory.into()),
         }
-        Err(ContentError::all(faults).expect_err("one led here"))
+        Err(ContentError::all(errors).expect_err("one led here"))
     }
 }
 
@@ -178,7 +125,7 @@ fn forget_left_out(config: &mut SiteConfig) {
 /// Data or databases are not what they should be.
 pub(crate) fn load_checked(plan: &Plan, sample: &Sample) -> Result<Content, ContentError> {
     let content = Content::load(plan, sample)?;
-    for warning in vet(plan, &content.site)? {
+    for warning in validate(plan, &content.site)? {
         tracing::warn!("{warning}");
     }
     Ok(content)
@@ -188,27 +135,27 @@ pub(crate) fn load_checked(plan: &Plan, sample: &Sample) -> Result<Content, Cont
 ///
 /// # Errors
 /// Statements that will not work, with their lines.
-pub(crate) fn vet(plan: &Plan, site: &Site) -> Result<Vec<String>, ContentError> {
-    vet_within(plan, site, offload::REACH_TIMEOUT)
+pub(crate) fn validate(plan: &Plan, site: &Site) -> Result<Vec<String>, ContentError> {
+    validate_within(plan, site, offload::REACH_TIMEOUT)
 }
 
-/// As [`vet`], with `timeout` for a PostgreSQL server to let us in.
+/// As [`validate`], with `timeout` for a PostgreSQL server to let us in.
 ///
 /// # Errors
-/// As [`vet`].
-pub(crate) fn vet_within(
+/// As [`validate`].
+pub(crate) fn validate_within(
     plan: &Plan,
     site: &Site,
     timeout: Duration,
 ) -> Result<Vec<String>, ContentError> {
     let fix = "mend the statement or what uses it, or name another database";
-    let refuse = |fault: &offload::StatementError| {
-        let draft = &plan.routes.drafts[fault.route];
-        draft.refuse("statement", fault.problem.clone(), fix).into()
+    let refuse = |error: &offload::StatementError| {
+        let draft = &plan.routes.drafts[error.route];
+        draft.refuse("statement", error.problem.clone(), fix).into()
     };
     offload::validate(plan, site, timeout).map_err(|error| {
-        let faults = error.errors().iter().map(refuse).collect();
-        ContentError::all(faults).expect_err("databases refuse with a fault")
+        let errors = error.errors().iter().map(refuse).collect();
+        ContentError::all(errors).expect_err("databases refuse with an error")
     })
 }
 
@@ -276,10 +223,6 @@ fn count_files(config: &SiteConfig) -> usize {
         _ => 0,
     };
     config.routes.iter().map(of).sum()
-}
-
-fn lines(faults: &[ContentError]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

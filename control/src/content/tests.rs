@@ -15,7 +15,7 @@ fn plan(text: &str, data: Option<&Path>) -> Plan {
 }
 
 fn rehearse(text: &str, data: &Path) -> Result<Content, ContentError> {
-    Content::rehearse(&plan(text, Some(data)), &Sample::default())
+    Content::check(&plan(text, Some(data)), &Sample::default())
 }
 
 fn refusals(text: &str, data: &Path) -> Vec<String> {
@@ -39,7 +39,7 @@ const FILES: &str = "[[route]]\nkind = \"files\"\npath = \"/\"\ndirectory = \".\
 #[test]
 fn without_anything_the_workload_is_served_from_the_sample() {
     let sample = Sample::default();
-    let content = Content::rehearse(&plan("", None), &sample).expect("is served");
+    let content = Content::check(&plan("", None), &sample).expect("is served");
     assert_eq!(content.source, "the built-in sample");
     assert_eq!((content.routes, content.files), (16, 21));
     assert!(content.bytes > 1 << 20, "{} bytes", content.bytes);
@@ -98,8 +98,7 @@ fn everything_that_is_missing_is_told_with_its_line() {
             ),
         ]
     );
-    let error =
-        Content::rehearse(&plan(&text.replace("static", "public"), None), &Sample::default());
+    let error = Content::check(&plan(&text.replace("static", "public"), None), &Sample::default());
     let error = error.expect_err("the sample has no such files").to_string();
     assert!(error.contains("without --data there is the built-in sample alone"), "{error}");
 }
@@ -148,7 +147,7 @@ fn routes_with_mistakes_are_not_missed_by_others() {
     let host = HostCores::of(vec![0]).expect("not empty");
     let (plan, mistakes) = Plan::survey(&config, &host);
     assert_eq!(mistakes.len(), 2, "no statement, no row: {mistakes:?}");
-    let content = Content::rehearse(&plan, &Sample::default());
+    let content = Content::check(&plan, &Sample::default());
     assert_eq!(content.expect("the other route is good").routes, 1);
 }
 

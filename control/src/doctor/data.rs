@@ -30,7 +30,7 @@ pub(super) fn configuration(mistakes: Vec<ConfigError>, origin: &str) -> Vec<Fin
 /// Reads what routes name, and asks the databases for what statements take.
 pub(super) fn examine(plan: &Plan) -> (Data, Vec<Finding>) {
     let sample = Sample::default();
-    let content = match Content::rehearse(plan, &sample) {
+    let content = match Content::check(plan, &sample) {
         Ok(content) => content,
         Err(error) => return (Data::default(), each(Check::Data, error)),
     };
@@ -39,7 +39,7 @@ pub(super) fn examine(plan: &Plan) -> (Data, Vec<Finding>) {
     let Content { source, routes, files: served, .. } = &content;
     let found = format!("{source}: {routes} routes, {served} files");
     let mut findings = vec![Finding::ok(Check::Data, found)];
-    match content::vet_within(plan, &content.site, REACH_TIMEOUT) {
+    match content::validate_within(plan, &content.site, REACH_TIMEOUT) {
         Err(error) => findings.extend(each(Check::Data, error)),
         Ok(warnings) => {
             findings.push(Finding::ok(

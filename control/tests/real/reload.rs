@@ -25,12 +25,12 @@ struct Operator {
 
 /// What is served at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SiteHandle {
+enum SiteVersion {
     Old,
     New,
 }
 
-impl SiteHandle {
+impl SiteVersion {
     fn word(self) -> &'static str {
         match self {
             Self::Old => "old",
@@ -64,17 +64,17 @@ impl Operator {
     /// With the old edition.
     fn new(rig: &Rig) -> Self {
         let operator = Self { scratch: rig.scratch.path().to_owned(), name: rig.name.clone() };
-        for edition in [SiteHandle::Old, SiteHandle::New] {
+        for edition in [SiteVersion::Old, SiteVersion::New] {
             let files = operator.data(edition).join("static");
             fs::create_dir_all(&files).expect("a directory of ours");
             fs::write(files.join("page.txt"), edition.page()).expect("writable");
             fs::write(files.join("large.bin"), edition.large()).expect("writable");
         }
-        operator.write(&operator.text(SiteHandle::Old, ""));
+        operator.write(&operator.text(SiteVersion::Old, ""));
         operator
     }
 
-    fn data(&self, edition: SiteHandle) -> PathBuf {
+    fn data(&self, edition: SiteVersion) -> PathBuf {
         self.scratch.join(edition.word())
     }
 
@@ -83,7 +83,7 @@ impl Operator {
     }
 
     /// A configuration that serves this edition, with more before its routes.
-    fn text(&self, edition: SiteHandle, more: &str) -> String {
+    fn text(&self, edition: SiteVersion, more: &str) -> String {
         let (data, word) = (self.data(edition), edition.word());
         format!(
             "[data]\ndirectory = \"{}\"\n{more}\n\
@@ -129,7 +129,7 @@ fn reloads_under_load_lose_nothing() {
     Rig::run(RigPlan::VETH, |rig| {
         let operator = Operator::new(rig);
         let server = operator.serve(rig);
-        let mut edition = SiteHandle::Old;
+        let mut edition = SiteVersion::Old;
         for _ in 0..WARMING {
             edition = edition.other();
             operator.write(&operator.text(edition, ""));
@@ -178,7 +178,7 @@ fn reloads_under_load_lose_nothing() {
 
 /// Changes the edition every 200 ms, by the command and by SIGHUP in turn; an open connection sees
 /// every change. Returns how many there were.
-fn keep_reloading(server: &Server, operator: &Operator, mut edition: SiteHandle) -> u64 {
+fn keep_reloading(server: &Server, operator: &Operator, mut edition: SiteVersion) -> u64 {
     let mut witness = Client::open();
     let start = Instant::now();
     let mut reloads = 0;
@@ -217,7 +217,7 @@ fn get(client: &mut Client, path: &str) -> Response {
 /// Some connections that look at what they get: one page or the other, whole.
 fn either_page() -> Drive {
     let either = |answer: &Response| {
-        let good = [SiteHandle::Old, SiteHandle::New].iter().any(|e| e.page() == answer.body);
+        let good = [SiteVersion::Old, SiteVersion::New].iter().any(|e| e.page() == answer.body);
         if good { Ok(()) } else { Err(format!("a page of {} bytes", answer.body.len())) }
     };
     let page = Exchange::get("/static/page.txt", "").passes(either);
@@ -245,7 +245,7 @@ impl SlowReader {
     }
 
     /// Takes the rest in step with the time that is left; it must be that of `edition`.
-    fn finish(mut self, edition: SiteHandle) {
+    fn finish(mut self, edition: SiteVersion) {
         let start = Instant::now();
         let extent = Response::extent(&self.received, false).expect("the head came first");
         while self.received.len() < extent {
@@ -283,15 +283,15 @@ fn an_answer_ends_as_it_began_and_the_next_is_new() {
         client.send("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
         // The answer is under way, and far from done.
         server.stats_when("an answer", |stats| stats.total("responses_2xx") == 1);
-        operator.write(&operator.text(SiteHandle::New, ""));
+        operator.write(&operator.text(SiteVersion::New, ""));
         operator.reload_well();
         assert_eq!(ask_edition(&mut Client::open()), "new");
         let held = server.stats_when("a reload", |stats| stats.reload("reloads") == 1);
         assert_eq!(held.reload("sites_retired"), 1, "somebody still has something of it");
         let answer = client.answer();
-        assert!(answer.body == SiteHandle::Old.large(), "what began old ends old");
+        assert!(answer.body == SiteVersion::Old.large(), "what began old ends old");
         assert_eq!(ask_edition(&mut client), "new");
-        assert!(get(&mut client, "/static/large.bin").body == SiteHandle::New.large());
+        assert!(get(&mut client, "/static/large.bin").body == SiteVersion::New.large());
         server.stats_when("that nothing old is left", |s| s.reload("sites_retired") == 0);
         server.stop(rig);
     });
@@ -303,13 +303,13 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         let operator = Operator::new(rig);
         let server = operator.serve(rig);
         let mut witness = Client::open();
-        let good = operator.text(SiteHandle::New, "");
+        let good = operator.text(SiteVersion::New, "");
         let missing = good.replace("directory = \"static\"", "directory = \"nowhere\"");
         let mistakes = [
             (good.replace("kind = \"fixed\"", "kind = \"fixd\""), "fixd"),
             (good.replace("[[route]]", "[[route"), "pollux.toml"),
             (format!("{good}\n[[route]]\npath = \"/edition\"\nkind = \"sum\"\n"), "/edition"),
-            (operator.text(SiteHandle::New, "[limits]\nhaed = \"1KiB\"\n"), "haed"),
+            (operator.text(SiteVersion::New, "[limits]\nhaed = \"1KiB\"\n"), "haed"),
             (missing, "nowhere"),
         ];
         for (text, named) in &mistakes {
@@ -342,7 +342,7 @@ fn what_takes_a_restart_is_named() {
         let operator = Operator::new(rig);
         let server = operator.serve(rig);
         let more = "[limits]\nbody = \"1MiB\"\n[deadlines]\nidle = \"33s\"\n";
-        operator.write(&operator.text(SiteHandle::New, more));
+        operator.write(&operator.text(SiteVersion::New, more));
         let said = operator.reload_well();
         let waiting = said.lines().find(|line| line.contains("takes effect at a restart"));
         let waiting = waiting.unwrap_or_else(|| panic!("nothing waits: {said}"));
@@ -351,7 +351,7 @@ fn what_takes_a_restart_is_named() {
         }
         assert!(!waiting.contains("data.directory"), "{waiting}");
         assert_eq!(ask_edition(&mut Client::open()), "new", "the rest takes effect at once");
-        operator.write(&operator.text(SiteHandle::Old, ""));
+        operator.write(&operator.text(SiteVersion::Old, ""));
         let said = operator.reload_well();
         assert!(!said.contains("restart"), "as it runs: {said}");
         server.stop(rig);

@@ -32,7 +32,7 @@ pub struct Progress {
 pub enum Next {
     /// Input beyond what was given, or its end.
     More,
-    /// More room: `out` is full, or has less than [`HEAD_OUT_MAX`] left and a head is due.
+    /// More room: `out` is full, or has less than [`HEAD_OUT_MAX`](crate::HEAD_OUT_MAX) left and a head is due.
     Flush,
     /// The completion of an offload: see [`Conn::take_offload`](crate::Conn::take_offload) and
     /// [`Conn::complete`](crate::Conn::complete).

@@ -29,7 +29,7 @@ pub enum BulkReply {
     /// What an upload came to.
     Upload(Digest),
     /// A status without content.
-    Bare(Status),
+    Empty(Status),
 }
 
 /// Length and digest (FNV-1a, 64 bits) of an upload.
@@ -104,9 +104,9 @@ impl Service for Bulk {
             }
             (Method::Get | Method::Head, _, Some(len)) => {
                 let reply = len.parse().map(BulkReply::Download);
-                Verdict::Reply(reply.unwrap_or(BulkReply::Bare(Status::S404)))
+                Verdict::Reply(reply.unwrap_or(BulkReply::Empty(Status::S404)))
             }
-            _ => Verdict::Reply(BulkReply::Bare(Status::S404)),
+            _ => Verdict::Reply(BulkReply::Empty(Status::S404)),
         }
     }
 
@@ -124,13 +124,13 @@ impl Service for Bulk {
     }
 
     fn refuse(&self, status: Status) -> BulkReply {
-        BulkReply::Bare(status)
+        BulkReply::Empty(status)
     }
 
     fn status(&self, reply: &BulkReply) -> Status {
         match reply {
             BulkReply::Download(_) | BulkReply::Upload(_) => Status::S200,
-            BulkReply::Bare(status) => *status,
+            BulkReply::Empty(status) => *status,
         }
     }
 
@@ -138,7 +138,7 @@ impl Service for Bulk {
         match reply {
             BulkReply::Download(len) => *len,
             BulkReply::Upload(_) => DIGEST_LEN as u64,
-            BulkReply::Bare(_) => 0,
+            BulkReply::Empty(_) => 0,
         }
     }
 
@@ -180,7 +180,7 @@ impl Service for Bulk {
                 out[..left].copy_from_slice(&rest[..left]);
                 left
             }
-            BulkReply::Bare(_) => 0,
+            BulkReply::Empty(_) => 0,
         }
     }
 }

@@ -215,7 +215,7 @@ fn an_answer_may_be_a_refusal() {
     let client = world.client();
     world.send(client, get("/offload/1"));
     let (id, _) = submitted(&mut world, &shared);
-    shared.borrow_mut().completions.push_back((id, BulkReply::Bare(Status::S404)));
+    shared.borrow_mut().completions.push_back((id, BulkReply::Empty(Status::S404)));
     assert_eq!(world.response(client).status, 404);
 }
 
@@ -287,7 +287,7 @@ fn a_connection_that_ends_gives_back_what_it_held() {
     assert_eq!(Arc::strong_count(&old), 1);
 }
 
-/// Asks and installs through every kind of fault: each request gets its one answer.
+/// Offloads and installs through every kind of fault: each request gets its one response.
 #[test]
 fn asks_and_installs_through_faults() {
     for_seeds(64, |seed| {

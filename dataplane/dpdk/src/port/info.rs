@@ -89,7 +89,7 @@ pub(crate) struct Offloads {
     pub(crate) tx: u64,
 }
 
-/// Asks the driver of port `id`.
+/// Queries the driver of port `id`.
 pub(crate) fn of_port(id: u16, kind: DeviceKind) -> Result<(PortInfo, Offloads), (Call, Errno)> {
     let mut raw = MaybeUninit::<dpdk_sys::shim_port_info>::uninit();
     // SAFETY: a place for one structure.

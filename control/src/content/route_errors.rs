@@ -3,7 +3,7 @@
 use handlers::config::Kind;
 use handlers::{RouteError, RouteErrorKind};
 
-use super::ContentError;
+use super::error::ContentError;
 use crate::config::Draft;
 
 /// The errors of a site with their lines; `drafts` are its routes. What is wrong with data that several
