@@ -181,15 +181,15 @@ fn check_captures(
 
 /// Methods that a kind can answer.
 fn check_methods(config: &RouteConfig, info: &KindInfo<'_>) -> Result<(), SettingError> {
-    let fault = |value: String, problem: String| {
+    let error = |value: String, problem: String| {
         let fix = format!("write some of {}", names(info.methods));
         Err(SettingError::new("methods", value, problem, fix))
     };
     if config.methods.is_empty() {
-        return fault("[]".into(), "no method is left".into());
+        return error("[]".into(), "no method is left".into());
     }
     match config.methods.iter().find(|&method| !info.methods.has(method)) {
-        Some(method) => fault(method.name().into(), format!("{} does not answer this", info.name)),
+        Some(method) => error(method.name().into(), format!("{} does not answer this", info.name)),
         None => Ok(()),
     }
 }
@@ -204,18 +204,18 @@ fn invalidated(routes: &[RouteConfig], config: &RouteConfig) -> Result<Box<[usiz
     let Kind::Query(query) = &config.kind else { return Ok(Box::default()) };
     let find = |name: &String| {
         let is_it = |route: &RouteConfig| route.name.as_ref() == Some(name);
-        let fault = |problem, fix: String| SettingError::new("invalidates", name, problem, fix);
+        let error = |problem, fix: String| SettingError::new("invalidates", name, problem, fix);
         let Some(at) = routes.iter().position(is_it) else {
             let names = routes.iter().filter_map(|route| route.name.as_deref());
             let fix = match nearest(name, names) {
                 Some(suggestion) => format!("did you mean {suggestion}?"),
                 None => format!("write name = \"{name}\" into the route that is meant"),
             };
-            return Err(fault("no route is called so", fix));
+            return Err(error("no route is called so", fix));
         };
         match &routes[at].kind {
             Kind::Query(target) if target.cache.is_some() => Ok(at),
-            _ => Err(fault("nothing of this route is kept", "give it a cache".into())),
+            _ => Err(error("nothing of this route is kept", "give it a cache".into())),
         }
     };
     query.invalidates.iter().map(find).collect()

@@ -11,20 +11,20 @@ impl Fields {
     /// The `headers` of a route. `own` are fields that its kind writes.
     pub(crate) fn check(config: &RouteConfig, own: &[&str]) -> Result<Self, SettingError> {
         for (name, value) in &config.headers {
-            let fault = |problem: &str, fix: &str| {
+            let error = |problem: &str, fix: &str| {
                 Err(SettingError::new(format!("headers.{name}"), value, problem, fix))
             };
             if !is_token(name) {
-                return fault(
+                return error(
                     "the name is no field name",
                     "use letters, digits and any of !#$%&'*+-.^_`|~",
                 );
             }
             if !is_field_value(value) {
-                return fault("the value is no field value", FIELD_VALUE_FIX);
+                return error("the value is no field value", FIELD_VALUE_FIX);
             }
             if OWN.iter().chain(own).any(|own| own.eq_ignore_ascii_case(name)) {
-                return fault("the server writes this field itself", "leave it out");
+                return error("the server writes this field itself", "leave it out");
             }
         }
         Ok(Self(config.headers.clone()))

@@ -245,15 +245,15 @@ impl Site {
         }))
     }
 
-    pub(crate) fn status(&self, reply: &Response) -> Status {
-        match &reply.0 {
+    pub(crate) fn status(&self, response: &Response) -> Status {
+        match &response.0 {
             Content::Rendered(rendered) => rendered.status(),
             stored => self.store.status(self.head_entry(stored)),
         }
     }
 
-    pub(crate) fn body_len(&self, reply: &Response) -> u64 {
-        match &reply.0 {
+    pub(crate) fn body_len(&self, response: &Response) -> u64 {
+        match &response.0 {
             Content::Stored(id) => self.store.body_len(*id),
             Content::Part { len, .. } => *len,
             Content::Number { value, .. } => itoa::Buffer::new().format(*value).len() as u64,
@@ -264,31 +264,31 @@ impl Site {
 
     pub(crate) fn head_into(
         &self,
-        reply: &Response,
+        response: &Response,
         context: &HeadContext<'_>,
         out: &mut [u8],
     ) -> usize {
-        if let Content::Rendered(rendered) = &reply.0 {
+        if let Content::Rendered(rendered) = &response.0 {
             return rendered.head_into(context, out);
         }
-        let id = self.head_entry(&reply.0);
+        let id = self.head_entry(&response.0);
         let (template, date_at) = self.store.head(id);
         let mut writer = HeadWriter::copy(template, date_at, context, out);
-        match reply.0 {
+        match response.0 {
             Content::Part { first, len, .. } => {
                 writer.range_lines(first, len, self.store.body_len(id));
             }
             Content::Number { .. } | Content::Rows { .. } => {
-                writer.number_line(self.body_len(reply));
+                writer.number_line(self.body_len(response));
             }
             Content::Stored(_) | Content::Rendered(_) => {}
         }
         writer.finish(context.connection)
     }
 
-    pub(crate) fn body_into(&self, reply: &Response, at: u64, out: &mut [u8]) -> usize {
+    pub(crate) fn body_into(&self, response: &Response, at: u64, out: &mut [u8]) -> usize {
         let at = usize::try_from(at).expect("an offset within memory");
-        match &reply.0 {
+        match &response.0 {
             Content::Stored(id) => copy(&self.store.body(*id)[at..], out),
             Content::Part { head, first, len } => {
                 let first = usize::try_from(*first).expect("an offset within memory");

@@ -71,19 +71,19 @@ impl Service for SiteHandle {
         self.site.refusal(status)
     }
 
-    fn status(&self, reply: &Response) -> Status {
-        self.site.status(reply)
+    fn status(&self, response: &Response) -> Status {
+        self.site.status(response)
     }
 
-    fn body_len(&self, reply: &Response) -> u64 {
-        self.site.body_len(reply)
+    fn body_len(&self, response: &Response) -> u64 {
+        self.site.body_len(response)
     }
 
-    fn head_into(&self, reply: &Response, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
-        self.site.head_into(reply, context, out)
+    fn head_into(&self, response: &Response, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+        self.site.head_into(response, context, out)
     }
 
-    fn body_into(&self, reply: &Response, at: u64, out: &mut [u8]) -> usize {
-        self.site.body_into(reply, at, out)
+    fn body_into(&self, response: &Response, at: u64, out: &mut [u8]) -> usize {
+        self.site.body_into(response, at, out)
     }
 }

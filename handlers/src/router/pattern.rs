@@ -39,35 +39,35 @@ pub(crate) struct PatternError {
 impl Pattern {
     /// Reads a path as an operator writes it.
     pub(crate) fn parse(path: &str, below: bool) -> Result<Self, PatternError> {
-        let fault = |problem, fix| Err(PatternError { problem, fix });
+        let error = |problem, fix| Err(PatternError { problem, fix });
         let Some(inner) = path.strip_prefix('/') else {
-            return fault("does not begin with a slash", "write /NAME");
+            return error("does not begin with a slash", "write /NAME");
         };
         if path.len() > PATH_LEN_MAX {
-            return fault("is longer than 1024 bytes", "shorten it");
+            return error("is longer than 1024 bytes", "shorten it");
         }
         if below && !path.ends_with('/') {
-            return fault("stands for what is below it", "let it end in a slash");
+            return error("stands for what is below it", "let it end in a slash");
         }
         if path.contains(['?', '#']) {
-            return fault("has a query or a fragment", "write the path alone");
+            return error("has a query or a fragment", "write the path alone");
         }
         match path::decode(path.as_bytes(), &mut [0; PATH_LEN_MAX]) {
             Ok(plain) if plain == path.as_bytes() => {}
             Err(PathError::DotSegment) => {
-                return fault("has a dot segment", "write the path that it leads to");
+                return error("has a dot segment", "write the path that it leads to");
             }
             Err(PathError::Forbidden) if !path.contains('%') => {
-                return fault("has a backslash or a control character", "leave it out");
+                return error("has a backslash or a control character", "leave it out");
             }
-            Ok(_) | Err(_) => return fault("has an escape", "write the byte that it stands for"),
+            Ok(_) | Err(_) => return error("has an escape", "write the byte that it stands for"),
         }
         let mut segments =
             inner.split('/').map(Segment::parse).collect::<Result<Vec<_>, PatternError>>()?;
         let last = segments.len() - 1;
         let is_empty = |segment: &Segment| *segment == Segment::Text(String::new());
         if segments[..last].iter().any(is_empty) {
-            return fault("has two slashes in a row", "write one");
+            return error("has two slashes in a row", "write one");
         }
         if below {
             segments.pop();
@@ -75,13 +75,13 @@ impl Pattern {
         let pattern = Self { segments, below };
         let names: Vec<_> = pattern.captures().collect();
         if names.len() > CAPTURES_MAX {
-            return fault("has more than 4 parameters", "leave some to the query");
+            return error("has more than 4 parameters", "leave some to the query");
         }
         if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
-            return fault("has one parameter twice", "give each its own name");
+            return error("has one parameter twice", "give each its own name");
         }
         if (pattern.below || !names.is_empty()) && pattern.segments.len() > SEGMENTS_MAX {
-            return fault("has more than 64 segments", "shorten it");
+            return error("has more than 64 segments", "shorten it");
         }
         Ok(pattern)
     }

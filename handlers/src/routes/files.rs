@@ -261,21 +261,21 @@ fn add_variant<'m>(
 /// The path of a file below `directory`, which ends in a slash; escapes decoded.
 fn path(directory: &str, source: &SourceFile) -> Result<String, RouteErrorKind> {
     let name = source.name.as_str();
-    let fault = |expected: &'static str, found: &str| {
+    let error = |expected: &'static str, found: &str| {
         Err(RouteErrorKind::FileName { name: name.into(), expected, found: found.into() })
     };
     let path = format!("{directory}{name}");
     if path.len() > PATH_LEN_MAX {
-        return fault("a path of at most 1024 bytes", &path.len().to_string());
+        return error("a path of at most 1024 bytes", &path.len().to_string());
     }
     if name.split('/').any(str::is_empty) {
-        return fault("segments separated by one slash each", "an empty one");
+        return error("segments separated by one slash each", "an empty one");
     }
     if name.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return fault("a path below the directory", "a dot segment");
+        return error("a path below the directory", "a dot segment");
     }
     if name.contains(|c: char| c.is_ascii_control() || c == '\\') {
-        return fault("no control character and no backslash", "one");
+        return error("no control character and no backslash", "one");
     }
     Ok(path)
 }

@@ -76,13 +76,13 @@ impl Rule {
         })?;
         if *outside == Outside::Clamp {
             let is_number = matches!(kind, ValueKind::Integer | ValueKind::Number);
-            let fault =
+            let error =
                 |problem, fix| Err(SettingError::new(key(".outside"), "clamp", problem, fix));
             if !is_number {
-                return fault("only integers and numbers are clamped", "take it away");
+                return error("only integers and numbers are clamped", "take it away");
             }
             if bounds.is_none() {
-                return fault("there are no bounds to clamp to", "give bounds = [least, greatest]");
+                return error("there are no bounds to clamp to", "give bounds = [least, greatest]");
             }
         }
         let default = match default {

@@ -201,7 +201,7 @@ pub(crate) struct TemplateError {
 }
 
 impl TemplateError {
-    /// The fault of the template under `key`.
+    /// The error of the template under `key`.
     pub(crate) fn under(self, key: &str) -> SettingError {
         let Self { line, column, found, problem, fix } = self;
         SettingError::new(key, found, format!("line {line}, column {column}: {problem}"), fix)

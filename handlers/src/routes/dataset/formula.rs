@@ -17,24 +17,24 @@ pub(crate) struct Computed {
 impl Computed {
     /// Reads the computed fields of a data set. A name that a parameter has is the parameter; any
     /// other is a key of the item.
-    pub(crate) fn read(plan: &DatasetConfig) -> Result<Vec<Self>, SettingError> {
+    pub(crate) fn read(config: &DatasetConfig) -> Result<Vec<Self>, SettingError> {
         let mut fields: Vec<Self> = Vec::new();
-        for (name, formula) in &plan.computed {
-            let fault = |problem: &str, fix: &str| {
+        for (name, formula) in &config.computed {
+            let error = |problem: &str, fix: &str| {
                 Err(SettingError::new(format!("computed.{name}"), formula, problem, fix))
             };
             if fields.iter().any(|field| field.name == *name) {
-                return fault("the field is computed twice", "leave one out");
+                return error("the field is computed twice", "leave one out");
             }
             let mut field = Self { name: name.clone(), keys: Vec::new(), factor: None };
             for term in formula.split('*').map(str::trim) {
                 if term.is_empty() || term.contains(is_foreign) || is_number(term) {
-                    return fault(PROBLEM, FIX);
+                    return error(PROBLEM, FIX);
                 }
-                match plan.parameters.iter().position(|parameter| parameter.name == term) {
+                match config.parameters.iter().position(|parameter| parameter.name == term) {
                     None => field.keys.push(term.into()),
                     Some(_) if field.factor.is_some() => {
-                        return fault("two parameters are multiplied", "multiply by one of them");
+                        return error("two parameters are multiplied", "multiply by one of them");
                     }
                     found => field.factor = found,
                 }
@@ -109,13 +109,13 @@ mod tests {
             "a b",
             "-1",
         ] {
-            let fault = read(&[("total", formula)]).expect_err(formula);
-            assert_eq!((&*fault.key, &*fault.value), ("computed.total", formula));
-            assert_eq!(fault.problem, PROBLEM, "{formula}");
+            let error = read(&[("total", formula)]).expect_err(formula);
+            assert_eq!((&*error.key, &*error.value), ("computed.total", formula));
+            assert_eq!(error.problem, PROBLEM, "{formula}");
         }
-        let fault = read(&[("total", "m * price * k")]).expect_err("two parameters");
-        assert_eq!(fault.problem, "two parameters are multiplied");
-        let fault = read(&[("a", "price"), ("a", "price")]).expect_err("twice");
-        assert_eq!(fault.problem, "the field is computed twice");
+        let error = read(&[("total", "m * price * k")]).expect_err("two parameters");
+        assert_eq!(error.problem, "two parameters are multiplied");
+        let error = read(&[("a", "price"), ("a", "price")]).expect_err("twice");
+        assert_eq!(error.problem, "the field is computed twice");
     }
 }

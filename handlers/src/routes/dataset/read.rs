@@ -71,7 +71,7 @@ fn read_item(
         return Err(RouteErrorKind::NotObject { file: file.into(), index, found: shown(text) });
     }
     let Fields(fields) = parse(file, text.as_bytes())?;
-    let fault = |key: &str, expected: &'static str, found: String| RouteErrorKind::Key {
+    let error = |key: &str, expected: &'static str, found: String| RouteErrorKind::Key {
         file: file.into(),
         index,
         key: key.into(),
@@ -80,25 +80,25 @@ fn read_item(
     };
     for (at, (key, _)) in fields.iter().enumerate() {
         if fields[..at].iter().any(|(earlier, _)| earlier == key) {
-            return Err(fault(key, "each key once", "it twice".into()));
+            return Err(error(key, "each key once", "it twice".into()));
         }
     }
     let find = |key: &str| fields.iter().find(|(name, _)| name == key).map(|(_, raw)| raw.get());
     let number = |key: &String| {
-        let found = find(key).ok_or_else(|| fault(key, NUMBER, "nothing".into()))?;
+        let found = find(key).ok_or_else(|| error(key, NUMBER, "nothing".into()))?;
         if !found.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-            return Err(fault(key, NUMBER, shown(found)));
+            return Err(error(key, NUMBER, shown(found)));
         }
-        Plain::read(found).map_err(|_| fault(key, PLAIN, shown(found)))
+        Plain::read(found).map_err(|_| error(key, PLAIN, shown(found)))
     };
     let unit = |field: &Computed| {
         if let Some(found) = find(&field.name) {
-            return Err(fault(&field.name, "no such key, it is computed", shown(found)));
+            return Err(error(&field.name, "no such key, it is computed", shown(found)));
         }
         let factors = field.keys.iter().map(number).collect::<Result<Vec<_>, _>>()?;
         Unit::product(factors).ok_or_else(|| {
             let texts: Vec<_> = field.keys.iter().filter_map(|key| find(key)).collect();
-            fault(&field.name, SMALL, texts.join(" * "))
+            error(&field.name, SMALL, texts.join(" * "))
         })
     };
     let units = computed.iter().map(unit).collect::<Result<_, _>>()?;

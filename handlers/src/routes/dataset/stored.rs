@@ -29,21 +29,21 @@ pub(crate) struct Axis {
 impl Axis {
     /// The axes of a data set of `len` items: all counts, and the multipliers 1 to 8.
     pub(crate) fn all(
-        plan: &DatasetConfig,
+        config: &DatasetConfig,
         count: Option<usize>,
         len: usize,
     ) -> Result<Vec<Self>, SettingError> {
-        let fault = |problem: &str| {
+        let error = |problem: &str| {
             Err(SettingError::new("compress", "precomputed", problem, "write per-request"))
         };
-        let mut others = (0..plan.parameters.len()).filter(|&at| Some(at) != count);
+        let mut others = (0..config.parameters.len()).filter(|&at| Some(at) != count);
         let multiplier = others.next();
         if others.next().is_some() {
-            return fault("more than a count and one other parameter: too many bodies to make");
+            return error("more than a count and one other parameter: too many bodies to make");
         }
         let mut axes = Vec::new();
         for at in multiplier.into_iter().chain(count) {
-            let (least, greatest) = plan.parameters[at].bounds.unwrap_or((f64::MIN, f64::MAX));
+            let (least, greatest) = config.parameters[at].bounds.unwrap_or((f64::MIN, f64::MAX));
             let (first, last) = match Some(at) == count {
                 true => (0, i64::try_from(len).expect("items fit memory")),
                 false => (*STORED_K.start(), *STORED_K.end()),
@@ -51,7 +51,7 @@ impl Axis {
             #[expect(clippy::cast_possible_truncation, reason = "whole, and `as` saturates")]
             let values = first.max(least as i64)..=last.min(greatest as i64);
             if values.is_empty() {
-                return fault("no multiplier from 1 to 8 is within the bounds");
+                return error("no multiplier from 1 to 8 is within the bounds");
             }
             axes.push(Self { parameter: at, values });
         }
