@@ -105,8 +105,6 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     set_modified(&file)
 }
 
-/// Gives a file that was written the date of the sample.
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};

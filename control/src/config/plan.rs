@@ -183,7 +183,7 @@ impl Plan {
             let text = error.to_string();
             let named = Key::ALL.iter().copied().filter(|key| text.contains(key.path()));
             let (seen, new): (Vec<Key>, Vec<Key>) = named.partition(|key| reset.contains(key));
-            let key = error.key().filter(|key| new.contains(key)).or(new.first().copied());
+            let key = error.key().filter(|key| new.contains(key)).or_else(|| new.first().copied());
             let key = key.expect("defaults are right, and do not contradict each other");
             // With the default in place of a wrong value, a contradiction is none of the operator's.
             if seen.is_empty() {
