@@ -105,7 +105,7 @@ fn polling_time(server: &Server) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs").flatten();
     let polls = |task: &Path| {
         let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
-        name.starts_with("worker-") || name.trim() == "clerk"
+        name.starts_with("worker-") || name.trim() == "dispatcher"
     };
     // Nanoseconds: a tick of /proc/PID/stat would be half a per cent.
     let nanos = |task: &Path| -> u64 {
@@ -113,7 +113,7 @@ fn polling_time(server: &Server) -> Duration {
         text.split(' ').next().and_then(|first| first.parse().ok()).expect("nanoseconds")
     };
     let polling: Vec<_> = tasks.map(|task| task.path()).filter(|task| polls(task)).collect();
-    assert!(polling.len() >= 2, "there are workers, and the other one");
+    assert!(polling.len() >= 2, "there are workers, and the dispatcher");
     Duration::from_nanos(polling.iter().map(|task| nanos(task)).sum())
 }
 

@@ -97,14 +97,14 @@ pub(crate) fn one(site: &SiteHandle, input: &[u8], is_head: bool) -> Answer {
     asking(site, input, is_head, &mut |ask| panic!("nobody was to be asked {ask:?}"))
 }
 
-/// The answer to the one request in `input`, with what the site asks answered by `clerk`.
+/// The answer to the one request in `input`, with what the site asks answered by `complete`.
 pub(crate) fn asking(
     site: &SiteHandle,
     input: &[u8],
     is_head: bool,
-    clerk: &mut dyn FnMut(Offload) -> Response,
+    complete: &mut dyn FnMut(Offload) -> Response,
 ) -> Answer {
-    let bytes = exchange_asking(site, input, 64 * 1024, clerk);
+    let bytes = exchange_asking(site, input, 64 * 1024, complete);
     let (answer, rest) = split(&bytes, is_head);
     assert!(rest.is_empty(), "one answer, not more: {}", rest.escape_ascii());
     answer
@@ -115,12 +115,12 @@ pub(crate) fn exchange<S: Service>(service: &S, input: &[u8], room: usize) -> Ve
     exchange_asking(service, input, room, &mut |_| panic!("nobody was to be asked"))
 }
 
-/// The same, with what the service asks answered by `clerk`.
+/// The same, with what the service asks answered by `complete`.
 pub(crate) fn exchange_asking<S: Service>(
     service: &S,
     input: &[u8],
     room: usize,
-    clerk: &mut dyn FnMut(S::Offload) -> S::Reply,
+    complete: &mut dyn FnMut(S::Offload) -> S::Reply,
 ) -> Vec<u8> {
     let mut conn = Conn::new();
     let date = HttpDate::from_unix(NOW);
@@ -145,7 +145,7 @@ pub(crate) fn exchange_asking<S: Service>(
             Next::Flush => assert!(written > 0, "no progress"),
             Next::Park => {
                 let ask = conn.take_offload().expect("something is asked");
-                let reply = clerk(ask);
+                let reply = complete(ask);
                 assert!(conn.complete(reply).is_ok(), "the answer is waited for");
             }
             Next::More => {
