@@ -69,7 +69,7 @@ fn read_plan(options: &Options, report: &mut Report) -> Option<Plan> {
         Ok(config) => {
             let (plan, errors) = Plan::survey(&config, &cores);
             // With the default of a key that is wrong, another server would be examined than is wanted.
-            let is_wanted = errors.iter().all(|error| error.key().is_none());
+            let is_wanted = errors.iter().all(|error| error.keys().next().is_none());
             let origin = config.routes().origin.clone();
             report.add(data::configuration(errors, &origin));
             is_wanted.then_some(plan)

@@ -87,6 +87,14 @@ const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[];
 /// Imports that are not looked at when circles are looked for: each is one half of a circle still to be broken.
 const CIRCLES: &[(&str, &str)] = &[];
 
+/// Imports that must be found for the look at circles to mean anything: by name, by path, through a re-export.
+const FOUND: &[(&str, &str)] = &[
+    ("control/src/serve.rs", "control/src/launch.rs"),
+    ("control/src/serve.rs", "control/src/config/plan.rs"),
+    ("dataplane/engine/src/worker.rs", "dataplane/engine/src/wire/filter.rs"),
+    ("handlers/src/site.rs", "handlers/src/response/mod.rs"),
+];
+
 /// Lines of a file, its tests aside.
 const FILE_LINES_MAX: usize = 600;
 
@@ -212,6 +220,9 @@ fn functions_stay_short() {
 #[test]
 fn files_of_a_crate_form_no_circles() {
     let mut arrows = imports::arrows(&sources());
+    for (from, to) in FOUND {
+        assert!(arrows.contains(&((*from).to_owned(), (*to).to_owned())), "{from} -> {to}");
+    }
     for (from, to) in CIRCLES {
         let listed = arrows.remove(&((*from).to_owned(), (*to).to_owned()));
         assert!(listed, "{from} no longer takes anything from {to}: take the line out of CIRCLES");

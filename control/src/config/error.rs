@@ -102,6 +102,8 @@ pub(crate) enum ConfigError {
         problem: String,
         /// What to do.
         fix: String,
+        /// The key whose value it contradicts, where it is not wrong by itself.
+        other: Option<Key>,
     },
     /// Something of a route or a statement.
     #[error("{place}: {what}: {problem}; {fix}")]
@@ -139,12 +141,21 @@ impl ConfigError {
         }
     }
 
-    /// The key whose value is wrong, if it is that of one.
-    pub(crate) fn key(&self) -> Option<Key> {
-        match self {
-            Self::Value { key, .. } => Some(*key),
-            _ => None,
+    /// The key whose value is wrong, and the one that it contradicts.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + use<> {
+        let keys = match self {
+            Self::Value { key, other, .. } => [Some(*key), *other],
+            _ => [None, None],
+        };
+        keys.into_iter().flatten()
+    }
+
+    /// This error, where the value contradicts that of `other`.
+    pub(crate) fn against(mut self, contradicted: Key) -> Self {
+        if let Self::Value { other, .. } = &mut self {
+            *other = Some(contradicted);
         }
+        self
     }
 
     /// The line it is about; of none, it is about more than a line.

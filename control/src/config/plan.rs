@@ -179,14 +179,10 @@ impl Plan {
                 Ok(plan) => return (plan, errors),
                 Err(error) => error,
             };
-            // The key that is wrong, and the one it contradicts if there is one.
-            let text = error.to_string();
-            let named = Key::ALL.iter().copied().filter(|key| text.contains(key.path()));
-            let (seen, new): (Vec<Key>, Vec<Key>) = named.partition(|key| reset.contains(key));
-            let key = error.key().filter(|key| new.contains(key)).or_else(|| new.first().copied());
+            let key = error.keys().find(|key| !reset.contains(key));
             let key = key.expect("defaults are right, and do not contradict each other");
-            // With the default in place of a wrong value, a contradiction is none of the operator's.
-            if seen.is_empty() {
+            // That a value contradicts the default in place of a wrong one is none of the operator's errors.
+            if !error.keys().any(|key| reset.contains(&key)) {
                 errors.push(error);
             }
             left.reset(key);
@@ -261,11 +257,8 @@ impl Reader<'_> {
                 "the socket {} would have a path of {len} bytes, and Linux takes {SOCKET_PATH_LEN_MAX}",
                 path.display()
             );
-            return Err(self.refuse(
-                Key::AdminDirectory,
-                problem,
-                "shorten admin.name or admin.directory",
-            ));
+            let fix = "shorten admin.name or admin.directory";
+            return Err(self.refuse(Key::AdminDirectory, problem, fix).against(Key::AdminName));
         }
         Ok(directory)
     }
@@ -278,12 +271,13 @@ impl Reader<'_> {
         let (on_link, prefix) = self.with(Key::LinkAddress, address)?;
         if on_link == listen.0 {
             let fix = "leave link.address empty, or write listen.address = \"ADDRESS/32\" with another one";
-            return Err(self.refuse(Key::LinkAddress, "the same as listen.address", fix));
+            let error = self.refuse(Key::LinkAddress, "the same as listen.address", fix);
+            return Err(error.against(Key::ListenAddress));
         }
         if listen.1 != 32 {
             let problem = "beside link.address it is a service address, which has no network";
             let fix = format!("write {}/32, or leave link.address empty", listen.0);
-            return Err(self.refuse(Key::ListenAddress, problem, fix));
+            return Err(self.refuse(Key::ListenAddress, problem, fix).against(Key::LinkAddress));
         }
         Ok(Some((on_link, prefix)))
     }
@@ -301,12 +295,12 @@ impl Reader<'_> {
         if device.is_some_and(|device| exception::is_shared(device.kind())) {
             let problem = format!("link.device {link} {}", exception::SHARED);
             let fix = "use af_xdp:IFACE or pci:ADDRESS, or no exception interface";
-            return Err(self.refuse(Key::LinkException, problem, fix));
+            return Err(self.refuse(Key::LinkException, problem, fix).against(Key::LinkDevice));
         }
         if device.and_then(|device| device.interface()) == Some(&name) {
             let problem = "the interface of link.device itself, which carries HTTP too";
             let fix = "write a name that no interface has: it is made at start";
-            return Err(self.refuse(Key::LinkException, problem, fix));
+            return Err(self.refuse(Key::LinkException, problem, fix).against(Key::LinkDevice));
         }
         if exception::is_interface_name(&name) {
             Ok(Some(name))
@@ -357,7 +351,9 @@ impl Reader<'_> {
         if limits.head_len_max > receive_buffer {
             let problem = format!("smaller than {}", self.spell(Key::LimitsHead));
             let fix = "a full head must fit: raise limits.receive_buffer or lower limits.head";
-            return Err(self.refuse(Key::LimitsReceiveBuffer, problem, fix));
+            return Err(self
+                .refuse(Key::LimitsReceiveBuffer, problem, fix)
+                .against(Key::LimitsHead));
         }
         Ok(CoreTally {
             connections: share(connections, cores),
@@ -383,7 +379,8 @@ impl Reader<'_> {
         let form = self.size(Key::LimitsForm, units::bytes, FORM)?;
         if parked * form > FORMS_LEN_MAX {
             let problem = format!("with {} more than 1 GiB of memory", self.spell(Key::LimitsForm));
-            return Err(self.refuse(Key::LimitsParked, problem, "lower one of the two"));
+            let error = self.refuse(Key::LimitsParked, problem, "lower one of the two");
+            return Err(error.against(Key::LimitsForm));
         }
         Ok((parked, form))
     }

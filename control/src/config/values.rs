@@ -200,6 +200,7 @@ fn no_scalar(place: Place, key: Key, value: String) -> ConfigError {
         value: quote(key, &value),
         problem: "neither text, number, switch nor list of those".into(),
         fix: format!("write it as in {} = {:?}", key.path(), key.default_text()),
+        other: None,
     }
 }
 

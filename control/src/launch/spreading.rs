@@ -66,9 +66,9 @@ impl Spreading {
 
     /// In words, with `cores` in the order of the workers.
     pub(crate) fn spell(self, cores: &[usize]) -> String {
-        let steering_queue = cores.first().copied().unwrap_or_default();
+        let first = cores.first().copied().unwrap_or_default();
         match self {
-            Self::Alone => format!("one queue, one worker on core {steering_queue}"),
+            Self::Alone => format!("one queue, one worker on core {first}"),
             Self::Rss { queues } => {
                 format!("RSS of the NIC, {queues} queues, a worker each on cores {}", list(cores))
             }
@@ -80,7 +80,7 @@ impl Spreading {
             }
             Self::Software { worker_queues } => {
                 format!(
-                    "software steering on core {steering_queue}, {} workers on cores {}",
+                    "software steering on core {first}, {} workers on cores {}",
                     worker_queues + 1,
                     list(cores)
                 )

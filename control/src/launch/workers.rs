@@ -108,7 +108,7 @@ impl Spawner<'_> {
         site_handles: &[Arc<SiteHandle>],
         queues: Vec<QueuePair>,
     ) -> Result<(), LaunchError> {
-        assert_eq!(site_handles.len(), self.plan.cores.len(), "each worker has an site_handle");
+        assert_eq!(site_handles.len(), self.plan.cores.len(), "each worker has a site handle");
         let mut assignments = self.plan.cores.iter().copied().zip(site_handles);
         for queue in queues {
             let Some(assignment) = assignments.next() else { break };
@@ -232,7 +232,7 @@ fn log_memory(plan: &Plan, need: &MemoryRequirement, backing: Backing) {
 /// A million connections are laid out in a few seconds.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests of one worker that may wait for an answer of control: each has a form.
+/// Requests of one worker that may wait for an answer of control: each has a request buffer.
 pub(super) fn parked(plan: &Plan) -> usize {
     (plan.parked / plan.cores.len()).max(1)
 }

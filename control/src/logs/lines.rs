@@ -35,22 +35,28 @@ pub(super) fn layer(
 ) -> Box<dyn Layer<Filtered> + Send + Sync> {
     let lines = log::layer().with_writer(writer).with_ansi(false).with_target(false);
     match (format, for_journal) {
-        (LogFormat::Text, false) => lines.map_event_format(Indented).boxed(),
+        (LogFormat::Text, false) => {
+            lines.map_event_format(|format| Entry { format, is_text: true, for_journal }).boxed()
+        }
         (LogFormat::Text, true) => {
-            let lines = lines.without_time().map_event_format(Indented);
-            lines.map_event_format(Prioritized).boxed()
+            let lines = lines.without_time();
+            lines.map_event_format(|format| Entry { format, is_text: true, for_journal }).boxed()
         }
-        (LogFormat::Json, false) => lines.json().flatten_event(true).boxed(),
-        (LogFormat::Json, true) => {
-            lines.json().flatten_event(true).map_event_format(Prioritized).boxed()
+        (LogFormat::Json, _) => {
+            let lines = lines.json().flatten_event(true);
+            lines.map_event_format(|format| Entry { format, is_text: false, for_journal }).boxed()
         }
     }
 }
 
-/// The same format with the priority of the event before each line.
-struct Prioritized<F>(F);
+/// `format` with the lines of an event as their reader takes them.
+struct Entry<F> {
+    format: F,
+    is_text: bool,
+    for_journal: bool,
+}
 
-impl<S, N, F> FormatEvent<S, N> for Prioritized<F>
+impl<S, N, F> FormatEvent<S, N> for Entry<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -63,41 +69,32 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut text = String::new();
-        self.0.format_event(context, Writer::new(&mut text), event)?;
-        writer.write_str(&journal::entries(*event.metadata().level(), &text))
+        self.format.format_event(context, Writer::new(&mut text), event)?;
+        if self.is_text {
+            text = indented(&text);
+        }
+        if self.for_journal {
+            text = journal::entries(*event.metadata().level(), &text);
+        }
+        writer.write_str(&text)
     }
 }
 
-/// The same format with all lines of an event but the first indented, and without control characters.
-struct Indented<F>(F);
-
-impl<S, N, F> FormatEvent<S, N> for Indented<F>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut text = String::new();
-        self.0.format_event(context, Writer::new(&mut text), event)?;
-        for (number, line) in text.trim_end_matches('\n').split('\n').enumerate() {
-            writer.write_str(if number == 0 { "" } else { INDENT })?;
-            for c in line.chars() {
-                if c.is_control() && c != '\t' {
-                    write!(writer, "{}", c.escape_default())?;
-                } else {
-                    writer.write_char(c)?;
-                }
+/// `text` with all lines but the first indented, and control characters escaped.
+fn indented(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (number, line) in text.trim_end_matches('\n').split('\n').enumerate() {
+        out.push_str(if number == 0 { "" } else { INDENT });
+        for c in line.chars() {
+            if c.is_control() && c != '\t' {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
             }
-            writer.write_char('\n')?;
         }
-        Ok(())
+        out.push('\n');
     }
+    out
 }
 
 const INDENT: &str = "  ";

@@ -13,7 +13,7 @@
 //! - a read that began after the write was answered finds the new epoch, and new data.
 //!
 //! Indices of routes mean something in one site only. Tokens and entries belong to the site they
-//! were made for; asks of an earlier site pass by ([`Found::Stranger`]). Everything about a stripe
+//! were made for; offloads of an earlier site pass by ([`Found::Stranger`]). Everything about a stripe
 //! is under the lock of its shard, so none of this depends on the order of atomics.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
@@ -33,7 +33,7 @@ pub(crate) enum Found {
     Hit(Arc<RenderedResponse>),
     /// None: run the statement, and bring the answer with this.
     Miss(Token),
-    /// The ask was made to an earlier site: run the statement, store nothing.
+    /// The offload is of an earlier site: run the statement, store nothing.
     Stranger,
 }
 
@@ -531,7 +531,7 @@ mod tests {
                                 let hit: u64 = text.parse().expect("a number");
                                 assert!(hit >= floor, "{hit} after {floor} was answered");
                             }
-                            Found::Stranger => panic!("there is one site_handle"),
+                            Found::Stranger => panic!("there is one site"),
                         }
                     }
                 });

@@ -84,7 +84,7 @@ impl Crate {
             };
             file.children =
                 modules.iter().filter(is_child).filter_map(|child| child.last().cloned()).collect();
-            file.bound = bound(&file.code);
+            file.bound = imports(&file.code).into_iter().collect();
             file.uses = without_exports(&file.code);
         }
         let for_tests = files.iter().flat_map(|(module, file)| test_modules(module, &file.code));
@@ -97,7 +97,7 @@ impl Crate {
     fn arrows(&self) -> BTreeSet<Arrow> {
         let mut found = BTreeSet::new();
         for (module, file) in &self.0 {
-            let imported = bound(&file.uses).into_values();
+            let imported = imports(&file.uses).into_iter().map(|(_, path)| path);
             let named = imported.chain(paths(&without_declarations(&file.uses)));
             for path in named {
                 if let Some(to) = self.defined_in(module, &path, 0).filter(|to| *to != file.path) {
@@ -189,9 +189,9 @@ fn without(code: &str, unwanted: impl Fn(&str) -> bool) -> String {
     left
 }
 
-/// What the `use` declarations of `code` bind.
-fn bound(code: &str) -> BTreeMap<String, Vec<String>> {
-    let mut found = BTreeMap::new();
+/// The names that the `use` declarations of `code` bind, and what each stands for.
+fn imports(code: &str) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
     for (at, _) in code.match_indices("use ") {
         let starts = code[..at].chars().next_back().is_none_or(char::is_whitespace);
         if let Some(end) = code[at..].find(';').filter(|_| starts) {
@@ -204,7 +204,7 @@ fn bound(code: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Takes a `use` tree apart: `a::{b, c as d}` binds `b` and `d`.
-fn expand(tree: &str, before: &[String], found: &mut BTreeMap<String, Vec<String>>) {
+fn expand(tree: &str, before: &[String], found: &mut Vec<(String, Vec<String>)>) {
     let tree = tree.trim();
     if let Some((prefix, list)) = tree.split_once('{') {
         let before: Vec<String> = before.iter().cloned().chain(segments(prefix)).collect();
@@ -221,7 +221,7 @@ fn expand(tree: &str, before: &[String], found: &mut BTreeMap<String, Vec<String
     }
     let name = if alias.is_empty() || alias == "_" { path.last() } else { Some(&alias.to_owned()) };
     if let Some(name) = name.cloned() {
-        found.insert(name, path);
+        found.push((name, path));
     }
 }
 

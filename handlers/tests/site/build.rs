@@ -33,7 +33,7 @@ fn faults(config: &SiteConfig) -> Vec<RouteError> {
 }
 
 /// Key, value and problem of the last of these routes.
-fn told(configs: impl IntoIterator<Item = RouteConfig>) -> (String, String, String) {
+fn setting_error(configs: impl IntoIterator<Item = RouteConfig>) -> (String, String, String) {
     let config = routes(configs);
     let RouteError { route, kind } = fault(&config);
     match kind {
@@ -47,7 +47,7 @@ fn told(configs: impl IntoIterator<Item = RouteConfig>) -> (String, String, Stri
 }
 
 fn check(plan: RouteConfig, key: &str, value: &str, problem: &str) {
-    let (found_key, found_value, found) = told([plan]);
+    let (found_key, found_value, found) = setting_error([plan]);
     assert_eq!((&*found_key, &*found_value, &*found), (key, value, problem));
 }
 
@@ -88,7 +88,7 @@ fn a_file_name_must_be_a_path() {
         assert_eq!(message(vec![file(name, "")]), format!("file \"{name}\": {problem}"));
     }
     let twice = vec![file("a", ""), file("b", ""), file("a", "")];
-    let (key, value, problem) = told([route("/static/", files(twice))]);
+    let (key, value, problem) = setting_error([route("/static/", files(twice))]);
     assert_eq!((&*key, &*value, &*problem), ("path", "/static/", "/static/a is there twice"));
 }
 
@@ -211,7 +211,7 @@ fn paths_do_not_collide() {
             "GET /s/ is answered by another route already (number 1)",
         ),
     ] {
-        let (key, value, found) = told([one, other.clone()]);
+        let (key, value, found) = setting_error([one, other.clone()]);
         assert_eq!((&*key, &*value, &*found), ("path", &*other.path, problem));
     }
     let sound = routes([
@@ -233,7 +233,7 @@ fn methods_are_those_of_the_kind() {
     check(route("/u", Kind::Count), "methods", "GET", problem);
     let post = Methods::POST;
     for kind in [files(vec![]), Kind::Dataset(all_items(data(ONE)))] {
-        let (key, value, _) = told([with(route("/x/", kind), post)]);
+        let (key, value, _) = setting_error([with(route("/x/", kind), post)]);
         assert_eq!((&*key, &*value), ("methods", "POST"));
     }
     check(
@@ -277,7 +277,7 @@ fn extra_fields_are_fields_and_not_our_own() {
         ("Transfer-Encoding", "chunked", own),
         ("Content-Type", "text/css", own),
     ] {
-        let (key, found, told) = told([with(fixed("ok"), name, value)]);
+        let (key, found, told) = setting_error([with(fixed("ok"), name, value)]);
         assert_eq!((&*key, &*found, &*told), (&*format!("headers.{name}"), value, problem));
     }
     let location = Kind::Redirect(RedirectConfig { status: Status::S301, location: "/".into() });
@@ -287,11 +287,11 @@ fn extra_fields_are_fields_and_not_our_own() {
         (files(vec![]), "X-Content-Type-Options"),
         (location, "Location"),
     ] {
-        assert_eq!(told([with(kind, name, "v")]).2, own, "{name}");
+        assert_eq!(setting_error([with(kind, name, "v")]).2, own, "{name}");
     }
     Site::build(&routes([with(fixed("ok"), "Cache-Control", "no-store")]), vec_of).expect("sound");
     Site::build(&routes([with(fixed("ok"), "X-Empty", "")]), vec_of).expect("sound");
-    let (key, _, problem) = told([with(fixed("ok"), "X-Long", &"x".repeat(1000))]);
+    let (key, _, problem) = setting_error([with(fixed("ok"), "X-Long", &"x".repeat(1000))]);
     assert_eq!(key, "headers");
     assert!(problem.ends_with(" bytes, 1024 at most fit"), "{problem}");
 }
@@ -364,16 +364,16 @@ fn codings_are_for_bodies_that_have_them() {
 fn names_are_given_once_and_lead_somewhere() {
     let named = |name: &str, plan| RouteConfig { name: Some(name.into()), ..plan };
     let (key, value, problem) =
-        told([named("a", route("/a", fixed(""))), named("a", route("/b", fixed("")))]);
+        setting_error([named("a", route("/a", fixed(""))), named("a", route("/b", fixed("")))]);
     assert_eq!((&*key, &*value, &*problem), ("name", "a", "another route is called so"));
     let drops = |name: &str| {
         let plan = QueryConfig { invalidates: vec![name.into()], ..one_row(vec![]) };
         route("/drop", Kind::Query(Box::new(plan)))
     };
     let cached = named("item", route("/kept", fixed("")));
-    let (key, value, problem) = told([cached.clone(), drops("itme")]);
+    let (key, value, problem) = setting_error([cached.clone(), drops("itme")]);
     assert_eq!((&*key, &*value, &*problem), ("invalidates", "itme", "no route is called so"));
-    let (.., problem) = told([cached, drops("item")]);
+    let (.., problem) = setting_error([cached, drops("item")]);
     assert_eq!(problem, "nothing of this route is kept");
 }
 
@@ -381,7 +381,7 @@ fn names_are_given_once_and_lead_somewhere() {
 fn parameters_of_a_path_are_declared_where_a_kind_has_parameters() {
     let query = Kind::Query(Box::new(one_row(vec![integer("id", Source::Path)])));
     let check = |plan: RouteConfig, problem: &str| {
-        let (key, value, found) = told([plan.clone()]);
+        let (key, value, found) = setting_error([plan.clone()]);
         assert_eq!((&*key, &*value, &*found), ("path", &*plan.path, problem));
     };
     check(route("/{id}/{part}", query), "{part} is no parameter");
@@ -401,7 +401,7 @@ fn some(change: impl FnOnce(&mut DatasetConfig)) -> RouteConfig {
 fn parameters_of_a_data_set_are_integers_that_matter() {
     let query = |name: &str| integer(name, Source::Query);
     let check = |plan: RouteConfig, key: &str, problem: &str| {
-        let (found, _, told) = told([plan]);
+        let (found, _, told) = setting_error([plan]);
         assert_eq!((&*found, &*told), (key, problem));
     };
     check(some(|plan| plan.count = Some("n".into())), "count", "no parameter has this name");
@@ -460,7 +460,7 @@ fn parameters_of_a_data_set_are_integers_that_matter() {
         "computed.total",
         "two parameters are multiplied",
     );
-    let (key, _, problem) = told([some(|plan| plan.body = "{\"items\": row}".into())]);
+    let (key, _, problem) = setting_error([some(|plan| plan.body = "{\"items\": row}".into())]);
     assert_eq!(key, "body");
     assert!(problem.contains("row"), "{problem}");
 }
@@ -483,7 +483,7 @@ fn a_stale_sibling_hides_no_other_error() {
 fn too_many_bodies_are_not_made() {
     let many: Vec<_> = (0..3000).map(|_| r#"{"price":1,"quantity":1}"#).collect();
     let many = data(&format!("[{}]", many.join(",")));
-    let (key, _, problem) = told([some(|plan| {
+    let (key, _, problem) = setting_error([some(|plan| {
         plan.items = many;
         plan.parameters[0].bounds = None;
     })]);

@@ -158,9 +158,9 @@ pub(crate) fn exchange_asking<S: Service>(
 }
 
 /// Renders and codes what is asked for, as control does.
-pub(crate) fn press(ask: Offload) -> Response {
-    let JobKind::Compress(press) = ask.job_kind() else { panic!("no statement: {ask:?}") };
-    lend(press.run())
+pub(crate) fn compress(ask: Offload) -> Response {
+    let JobKind::Compress(compression) = ask.job_kind() else { panic!("no statement: {ask:?}") };
+    lend(compression.run())
 }
 
 /// Does what a core does, and fails if that allocated or freed.

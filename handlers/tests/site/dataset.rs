@@ -6,7 +6,7 @@ use http1::Service;
 use http1::coding::Coding;
 use serde_json::{Value, json};
 
-use crate::client::{Spy, asking, build, get, press, request, site};
+use crate::client::{Spy, asking, build, compress, get, request, site};
 use crate::configs::{all_items, bounded, data, integer, route, routes, some_items};
 
 fn items() -> Vec<Value> {
@@ -120,7 +120,7 @@ fn an_unusual_multiplier_is_coded_beside_the_core() {
         assert_eq!(plain.field("Vary"), Some("Accept-Encoding"));
         for coding in ["gzip", "br"] {
             let input = request("GET", &path, &format!("Accept-Encoding: {coding}\r\n"));
-            let answer = asking(site(), input.as_bytes(), false, &mut press);
+            let answer = asking(site(), input.as_bytes(), false, &mut compress);
             assert_eq!((answer.status, answer.field("Content-Encoding")), (200, Some(coding)));
             assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
             assert!(answer.plain() == plain.body, "{path} {coding}");

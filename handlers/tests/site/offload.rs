@@ -12,7 +12,7 @@ use http1::coding::{Accepted, Coding};
 use http1::{Conn, Context, HEAD_OUT_MAX, HttpDate, Limits, Method, Next, Out, Status};
 
 use crate::client::{
-    asking, build, exchange_asking, get, lend, one, press, request, sealed, send, site, split,
+    asking, build, compress, exchange_asking, get, lend, one, request, sealed, send, site, split,
 };
 use crate::configs::{all_items, integer, one_row, route, routes, some_items};
 
@@ -183,7 +183,7 @@ fn a_body_is_coded_for_each_request_beside_the_core() {
     let mut pressings = 0;
     let mut counted = |ask: Offload| {
         pressings += 1;
-        press(ask)
+        compress(ask)
     };
     for path in ["/json/5?m=3", "/json/50?m=1000", "/json/7", "/compression"] {
         let plain = get(&reference, path, "").body;

@@ -91,7 +91,7 @@ impl Reader<'_> {
         }
         let problem = format!("more than {}", self.spell(bound));
         let fix = format!("lower {} or raise {}", key.path(), bound.path());
-        Err(self.refuse(key, problem, fix))
+        Err(self.refuse(key, problem, fix).against(bound))
     }
 
     /// `section.key = "value"`.
@@ -122,7 +122,7 @@ pub(super) fn refuse(
     if value != given.text && !given.text.is_empty() {
         problem = problem.replace(&given.text, HIDDEN);
     }
-    ConfigError::Value { place: given.place, key, value, problem, fix: fix.into() }
+    ConfigError::Value { place: given.place, key, value, problem, fix: fix.into(), other: None }
 }
 
 /// What a deadline may be.

@@ -58,6 +58,24 @@ fn a_value_is_not_compared_with_one_that_is_wrong() {
 }
 
 #[test]
+fn wrong_values_are_told_beside_keys_of_similar_names() {
+    let message = message("cores.idle = \"maybe\"\ncores.idle_after = \"soon\"");
+    assert_eq!(message.lines().count(), 2, "{message}");
+    let message =
+        self::message("limits.form = \"x\"\ndata.directory = \"limits.form\"\nlisten.port = 0");
+    assert_eq!(message.lines().count(), 2, "{message}");
+}
+
+/// Values that contradict each other are one error, and hide no other.
+#[test]
+fn a_contradiction_is_told_once() {
+    let service = "listen.address = \"10.0.0.2/24\"\nlink.address = \"10.0.0.3/24\"\n";
+    let memory = "limits.parked = 8192\nlimits.form = \"1MiB\"\n";
+    let message = message(&format!("{service}{memory}listen.port = 0"));
+    assert_eq!(message.lines().count(), 3, "{message}");
+}
+
+#[test]
 fn a_wrong_environment_and_a_wrong_file_are_told_together() {
     let error = check_with("listen.port = 0", None, Some("many")).expect_err("both are wrong");
     assert_eq!(error.to_string().lines().count(), 2, "{error}");

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio_postgres::Error;
 
-/// Whose fault it is, and what can be done.
+/// Who can mend it, and what can be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorClass {
     /// The connection is gone; what became of the statement is not known.
@@ -73,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_says_whose_fault_it_is() {
-        for (state, fault) in [
+    fn a_state_says_who_can_mend_it() {
+        for (state, class) in [
             ("23505", ErrorClass::Conflict),
             ("23503", ErrorClass::Conflict),
             ("23514", ErrorClass::BadData),
@@ -90,7 +90,7 @@ mod tests {
             ("42501", ErrorClass::Statement),
             ("XX000", ErrorClass::Statement),
         ] {
-            assert_eq!(ErrorClass::of_state(state), fault, "{state}");
+            assert_eq!(ErrorClass::of_state(state), class, "{state}");
         }
     }
 }

@@ -121,7 +121,7 @@ impl Bench {
         let now = Now { cycles: 0, micros: 1_000_000 };
         let nic = MemoryNic::new(&wire);
         let buffers = &mut |len| Buffer::Owned(vec![0; len]);
-        let worker = Worker::new(plan, nic, site::edition(), end, buffers, now);
+        let worker = Worker::new(plan, nic, site::site_handle(), end, buffers, now);
         let request = format!("GET {} HTTP/1.1\r\nHost: 198.18.0.2:8080\r\n\r\n", profile.path);
         let requests = request.repeat(profile.depth).into_bytes();
         let per_connection = profile.requests_per_connection;

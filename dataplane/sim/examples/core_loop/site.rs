@@ -10,15 +10,15 @@ use handlers::{Methods, RequestBufferPool, Site, SiteConfig, SiteHandle, SourceF
 use http1::Status;
 
 /// The workload's smallest response, a list of items made per request, and a file of 16 KiB.
-pub(crate) fn edition() -> Arc<SiteHandle> {
-    let blueprint = SiteConfig {
+pub(crate) fn site_handle() -> Arc<SiteHandle> {
+    let config = SiteConfig {
         routes: vec![
             route("/pipeline", pipeline()),
             route("/json/{count}", Kind::Dataset(items())),
             RouteConfig { below: true, ..route("/static/", file()) },
         ],
     };
-    let site = Site::build(&blueprint, |len| Box::new(vec![0; len])).expect("all routes differ");
+    let site = Site::build(&config, |len| Box::new(vec![0; len])).expect("all routes differ");
     Arc::new(SiteHandle::new(Arc::new(site), Arc::new(RequestBufferPool::new(1, 64))))
 }
 
