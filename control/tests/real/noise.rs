@@ -361,6 +361,7 @@ fn account(noisy: &Driven, good: &Driven, before: &Stats, after: &Stats) {
         ("deadline_head", answers(&|_, counter| counter == Counter::SlowHead)),
         ("deadline_body", answers(&|_, counter| counter == Counter::SlowBody)),
         ("connections_opened", noisy.connections + good.connections),
+        ("connections_established", noisy.connections + good.connections),
     ];
     for (name, count) in expected {
         assert_eq!(grown(after, before, name), count, "{name}: {:?}", after.nonzero(""));

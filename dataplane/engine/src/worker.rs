@@ -434,8 +434,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let Self { deadlines, timers, run_queue, .. } = self;
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
-        let established = matches!(conn.tcp.state(), State::Established | State::CloseWait);
-        if conn.stage == Stage::HalfOpen && established {
+        if conn.has_completed_handshake() {
             admission.leave();
             stats.connections_established.add(1);
             conn.enter(Stage::Open, now.micros);
@@ -505,6 +504,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let conn = self.conns.conn(slot);
         if conn.stage == Stage::HalfOpen {
             self.admission.leave();
+            // The handshake and a reset may arrive in one turn.
+            let established = u64::from(conn.has_completed_handshake());
+            self.control.end.stats.connections_established.add(established);
         }
         self.control.parked -= u64::from(conn.stage == Stage::Open && conn.is_parked());
         self.flows.close(conn.tuple);

@@ -266,6 +266,20 @@ fn a_reset_ends_a_half_open_connection_at_once() {
     world.end();
 }
 
+/// Both arrive in one turn, as from a client that connects and leaves: it was connected all the same.
+#[test]
+fn a_reset_right_after_the_handshake_leaves_it_counted() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::new(raw, 4_000, 9);
+    dialog.half_open(&mut world, &[]);
+    dialog.say(&mut world, flag::ACK, b"");
+    dialog.say(&mut world, flag::RST, b"");
+    world.expect_silence(raw, SECOND);
+    let counters = ["connections_opened", "connections_established", "connections_reset_by_peer"];
+    assert_eq!(counters.map(|name| world.count(name)), [1; 3]);
+    world.end();
+}
+
 /// A flood of SYNs takes the half-open share and no more; who is connected stays so, and when the
 /// flood is over others come in.
 #[test]

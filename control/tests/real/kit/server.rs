@@ -1,9 +1,10 @@
 //! The process under test.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use super::machine::{binary, script};
 use super::rig::Rig;
@@ -22,14 +24,13 @@ pub(crate) struct ServerPlan {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     before: Vec<String>,
-    stats_every: &'static str,
 }
 
 impl ServerPlan {
     /// On this link, with workers on these cores.
     pub(crate) fn new(link: &str, cores: &str) -> Self {
         let arguments = ["--link", link, "--cores", cores].map(str::to_owned).into();
-        Self { arguments, environment: Vec::new(), before: Vec::new(), stats_every: "100ms" }
+        Self { arguments, environment: Vec::new(), before: Vec::new() }
     }
 
     /// AF_XDP with one worker on core 1, which leaves core 0 to the clients.
@@ -97,7 +98,7 @@ impl ServerPlan {
         command.args(["--set", &format!("limits.connections={}", rig.connections)]);
         command.args(&self.arguments);
         command.arg("--stats").arg(&stats);
-        command.args(["--set", &format!("stats.every={}", self.stats_every)]);
+        command.args(["--set", "stats.every=100ms"]);
         // Its own, beside whatever else runs on the machine.
         command.args(["--set", &format!("admin.name={}", rig.name)]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -163,15 +164,23 @@ impl Server {
         }
     }
 
-    /// The counters as last written; waits for the first time.
+    /// The counters as they are now, or, of a server that has ended, as it last wrote them. The file of a
+    /// running one may show what was before the last thing that a test did.
     #[track_caller]
     pub(crate) fn stats(&self) -> Stats {
+        if self.ended.is_some() {
+            let text = fs::read_to_string(&self.stats);
+            return Stats::parse(&text.unwrap_or_else(|e| panic!("{}: {e}", self.stats.display())));
+        }
         let start = Instant::now();
         loop {
-            match fs::read_to_string(&self.stats) {
-                Ok(text) => return Stats::parse(&text),
+            match ask(&self.socket) {
+                Ok(mut reply) => {
+                    assert_eq!(reply["ok"], true, "{reply}");
+                    return Stats::new(reply["result"].take());
+                }
                 Err(error) if start.elapsed() > SETTLE_MAX => {
-                    panic!("{}: {error}", self.stats.display())
+                    panic!("{}: {error}\n{}", self.socket.display(), self.log())
                 }
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
@@ -301,6 +310,16 @@ impl Log {
     fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Asks the admin socket for the counters.
+fn ask(socket: &Path) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(SETTLE_MAX))?;
+    stream.write_all(b"{\"v\":1,\"command\":\"stats\"}\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
 }
 
 /// In the line that says that requests are answered.

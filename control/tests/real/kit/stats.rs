@@ -9,7 +9,12 @@ pub(crate) struct Stats(Value);
 impl Stats {
     /// Reads the document.
     pub(crate) fn parse(text: &str) -> Self {
-        let stats = Self(serde_json::from_str(text).expect("the counters are JSON"));
+        Self::new(serde_json::from_str(text).expect("the counters are JSON"))
+    }
+
+    /// Takes the document.
+    pub(crate) fn new(document: Value) -> Self {
+        let stats = Self(document);
         for section in ["total", "offload", "reload"] {
             let counters = stats.0[section].as_object().expect("counters by name");
             let value = |value: &Value| value.as_u64().unwrap_or_default();

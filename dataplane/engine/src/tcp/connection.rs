@@ -9,7 +9,7 @@ use crate::control_queue::ConnId;
 use crate::latency::Exchange;
 use crate::plan::Deadlines;
 use crate::tcp::recovery::Recovery;
-use crate::tcp::stack::Tcp;
+use crate::tcp::stack::{State, Tcp};
 use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::segment::{ACK, FIN, RST, SYN, Segment, is_after};
@@ -230,6 +230,12 @@ impl<S: Service> Conn<S> {
     /// Whether this connection waits for the completion of `id`.
     pub(crate) fn awaits(&self, id: ConnId) -> bool {
         self.stage == Stage::Open && self.generation == id.generation
+    }
+
+    /// Whether it is still held as half-open although the last segment completed its handshake.
+    pub(crate) fn has_completed_handshake(&self) -> bool {
+        self.stage == Stage::HalfOpen
+            && matches!(self.tcp.state(), State::Established | State::CloseWait)
     }
 
     /// Whether it waited for control when it was served last.
