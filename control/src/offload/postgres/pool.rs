@@ -3,8 +3,9 @@
 //! A job goes to the least loaded connection; each takes as many as are pipelined. Where all have that
 //! many, or what runs on the least loaded takes its time, the pool wants one more, up to its bound: few
 //! connections with full pipelines run short queries fastest. [`tend`](Pool::tend) makes what is wanted,
-//! one at a time, and makes it again when it is lost. While there is no connection at all, jobs are answered as
-//! unavailable at once; only a first attempt after a loss is waited for, for [`FIRST_TIMEOUT`].
+//! one at a time, and makes it again when it is lost. While there is no connection at all, new jobs are answered as
+//! unavailable at once; only a first attempt after a loss lets them wait, for [`FIRST_TIMEOUT`]. An attempt that takes longer
+//! has not failed: a job that waits by then, or was sent before, waits for its end, for as long as it has time.
 //!
 //! A job whose time is up is answered, and the server is asked to stop working on it. It keeps its
 //! place on the connection until the server has, and no new job goes behind it. A connection on which
@@ -73,9 +74,9 @@ struct State {
     backlog: VecDeque<Job>,
     /// Connections that should be there.
     wanted: usize,
-    /// While there are no connections: whether jobs wait for the attempt that is under way.
+    /// While there are no connections: whether new jobs wait for the attempt that is under way.
     is_connecting: bool,
-    /// The attempt that is under way takes long.
+    /// The attempt that is under way takes longer than [`FIRST_TIMEOUT`].
     is_late: bool,
     /// Until when the server is not asked for more connections than it gave.
     full_until: Option<Instant>,
@@ -88,6 +89,12 @@ struct State {
 }
 
 impl State {
+    /// Whether `job` has a connection, or an attempt at one to wait for.
+    fn can_wait(&self, job: &Job) -> bool {
+        let was_sent = job.failures > 0;
+        !self.connections.is_empty() || self.is_connecting || was_sent && self.is_late
+    }
+
     fn pop_expired(&mut self, now: Instant) -> Option<Job> {
         let expired = self.backlog.front()?.deadline <= now;
         expired.then(|| self.backlog.pop_front()).flatten()
@@ -139,7 +146,7 @@ impl Pool {
     /// Takes a job: it is run, waits, or is answered as unavailable.
     pub(super) fn place(self: &Arc<Self>, job: Job) {
         let mut state = lock(&self.state);
-        if state.connections.is_empty() && !state.is_connecting {
+        if !state.can_wait(&job) {
             drop(state);
             return self.unavailable(job);
         }
@@ -338,8 +345,7 @@ impl Pool {
         let made = match timeout(FIRST_TIMEOUT, attempt.as_mut()).await {
             Ok(made) => made,
             Err(_) => {
-                lock(&self.state).is_late = true;
-                self.fail_waiting("it does not answer");
+                self.on_late();
                 let made = attempt.await;
                 lock(&self.state).is_late = false;
                 made
@@ -374,6 +380,12 @@ impl Pool {
         Ok(())
     }
 
+    fn on_late(&self) {
+        let mut state = lock(&self.state);
+        state.is_late = true;
+        self.begin_outage(&mut state, "it does not answer");
+    }
+
     fn on_refused(&self, Refusal { problem, has_no_room }: &Refusal) {
         let mut state = lock(&self.state);
         let up = state.connections.len();
@@ -393,17 +405,22 @@ impl Pool {
         self.completer.counters.postgres_connect_failures.up();
     }
 
-    /// There is no connection, and none to be had soon: nothing waits any more.
-    fn fail_waiting(&self, problem: &str) {
-        let mut state = lock(&self.state);
+    /// If there is no connection, new jobs are not taken any more.
+    fn begin_outage(&self, state: &mut State, problem: &str) {
         if !state.connections.is_empty() {
             return;
         }
         state.is_connecting = false;
-        self.publish_availability(&state);
+        self.publish_availability(state);
         if !std::mem::replace(&mut state.is_down, true) {
             self.outage.begin(problem);
         }
+    }
+
+    /// There is no connection, and an attempt at one has failed: nothing waits any more.
+    fn fail_waiting(&self, problem: &str) {
+        let mut state = lock(&self.state);
+        self.begin_outage(&mut state, problem);
         let waiting = std::mem::take(&mut state.backlog);
         drop(state);
         waiting.into_iter().for_each(|job| self.unavailable(job));
@@ -419,15 +436,14 @@ impl Pool {
             .retain(|connection| !std::ptr::eq(Arc::as_ptr(connection), gone.as_ptr()));
         state.is_connecting = !state.is_late;
         self.publish_availability(&state);
-        let is_late = state.is_late;
-        drop(state);
         self.completer.counters.postgres_connections_up.down();
         self.completer.counters.postgres_connections_lost.up();
         let problem = problem.unwrap_or("the server has closed it");
         self.outage.lost(problem);
-        if is_late {
-            self.fail_waiting(problem);
+        if state.is_late {
+            self.begin_outage(&mut state, problem);
         }
+        drop(state);
         self.more_wanted.notify_one();
     }
 
@@ -466,7 +482,7 @@ impl Refusal {
 
 /// A job that failed so often is not sent again.
 const FAILURES_MAX: u8 = 3;
-/// How long jobs wait for the first attempt after a loss.
+/// How long the first attempt after a loss may take before new jobs do not wait for it.
 const FIRST_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long one attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

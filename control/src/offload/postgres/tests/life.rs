@@ -1,10 +1,13 @@
 //! A server that goes, comes back, hangs, is slow or has no room.
 
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use handlers::Methods;
 use handlers::config::{Source, ValueKind};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::{ONE, Postgres, QueryRoute, one, parts, sleeping, start, start_with};
 use crate::offload::testkit::TestWorker;
@@ -24,6 +27,18 @@ fn returns(stage: &TestWorker) -> Duration {
         thread::sleep(Duration::from_millis(10));
     }
     since.elapsed()
+}
+
+/// Ends our sessions; who connects from then on is not answered until the server is thawed.
+fn lose_sessions(server: &Postgres) {
+    let kill = |pid: &str, signal: Signal| {
+        kill(Pid::from_raw(pid.parse().expect("a process id")), signal).expect("it runs");
+    };
+    let ours = server.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'pollux'");
+    let file = fs::read_to_string(server.directory().join("data/postmaster.pid"));
+    let first = file.expect("the server is up").lines().next().map(str::to_owned);
+    kill(&first.expect("it holds a process id"), Signal::SIGSTOP);
+    ours.lines().for_each(|pid| kill(pid, Signal::SIGTERM));
 }
 
 #[test]
@@ -146,11 +161,14 @@ fn reads_outlive_the_end_of_all_connections() {
     parts.postgres.timeout = Duration::from_secs(10);
     parts.postgres.connections = 16;
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(200))]);
+    stage.wait_for("postgres_connections_up", |up| up > 0);
     let ask = || -> Vec<_> { (0..64).map(|_| stage.begin_get("/sleep")).collect() };
-    for waiting in ask() {
-        assert_eq!(stage.end(waiting).status, 200);
+    // They are made one by one, while there is load.
+    while stage.reading("postgres_connections_up") < 12 {
+        for waiting in ask() {
+            assert_eq!(stage.end(waiting).status, 200);
+        }
     }
-    stage.wait_for("postgres_connections_up", |up| up >= 12);
     for _ in 0..3 {
         let reads = ask();
         thread::sleep(Duration::from_millis(50));
@@ -162,6 +180,35 @@ fn reads_outlive_the_end_of_all_connections() {
         }
     }
     assert!(stage.reading("postgres_connections_lost") >= 12);
+}
+
+/// A connection that takes its time is not an outage for whoever is waiting for it. New requests are spared the wait.
+#[test]
+fn what_waits_outlives_an_attempt_to_connect_that_takes_long() {
+    let server = Postgres::start_new();
+    let mut parts = parts(&server);
+    parts.postgres.connections = 1;
+    parts.postgres.timeout = Duration::from_secs(10);
+    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(200)), one()]);
+    assert_eq!(stage.get("/one").text(), ONE);
+    let sent = stage.begin_get("/sleep");
+    stage.wait_for("postgres_under_way", |level| level == 1);
+    lose_sessions(&server);
+    stage.wait_for("postgres_connections_lost", |lost| lost == 1);
+    let refused = loop {
+        let answer = stage.begin_get("/one");
+        thread::sleep(Duration::from_millis(20));
+        if stage.has_answer(&answer) {
+            break stage.end(answer);
+        }
+    };
+    assert_eq!(refused.status, 503);
+    server.thaw();
+    let answer = stage.end(sent);
+    assert_eq!((answer.status, answer.text()), (200, ONE));
+    returns(&stage);
+    assert_eq!(stage.reading("postgres_connect_failures"), 0);
+    assert_eq!(stage.reading("postgres_timed_out"), 0);
 }
 
 #[test]
