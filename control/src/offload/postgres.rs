@@ -17,11 +17,11 @@ mod prepared;
 mod tests;
 mod validate;
 mod worker;
+mod workers;
 
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ use crate::config::PostgresPlan;
 pub(super) use self::validate::problems;
 
 use self::outage::Outage;
-use self::pool::{Pool, PoolPlan};
-use self::worker::PgWorker;
+use self::pool::{Pool, PoolPlan, Shared};
+use self::workers::Workers;
 use super::completer::Completer;
 use super::job::Job;
 use super::statement_log::StatementLog;
@@ -43,13 +43,10 @@ use super::threads::Threads;
 /// All workers; none where no server is configured.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    workers: Vec<PgWorker>,
+    shared: Shared,
     threads: Threads,
-    /// Jobs so far: each goes to the next worker.
-    jobs: AtomicUsize,
     queue: u64,
     completer: Arc<Completer>,
-    log: Arc<StatementLog>,
 }
 
 impl Postgres {
@@ -68,8 +65,12 @@ impl Postgres {
             None => 0,
             Some(_) => cores.min(plan.connections / WORKER_CONNECTIONS_MIN).max(1),
         };
-        let (outage, threads) = (Arc::new(Outage::new()), Threads::default());
-        let log = Arc::new(StatementLog::new("PostgreSQL"));
+        let threads = Threads::default();
+        let shared = Shared {
+            log: Arc::new(StatementLog::new("PostgreSQL")),
+            outage: Arc::new(Outage::new()),
+            workers: Arc::new(Workers::default()),
+        };
         let worker = |(number, server): (usize, Config)| {
             let share = plan.connections / count + usize::from(number < plan.connections % count);
             let plan = PoolPlan {
@@ -78,25 +79,19 @@ impl Postgres {
                 pipeline: plan.pipeline,
                 timeout: plan.timeout,
             };
-            PgWorker::start(number, &threads, Pool::new(plan, site, completer, (&log, &outage)))
+            worker::start(number, &threads, Pool::new(plan, site, completer, &shared))
         };
         let servers = std::iter::repeat_n(plan.server.clone(), count).flatten();
-        let workers = servers.enumerate().map(worker).collect::<io::Result<_>>()?;
+        let handles = servers.enumerate().map(worker).collect::<io::Result<_>>()?;
+        shared.workers.set(handles);
         let queue = u64::try_from(plan.queue).expect("a queue is shorter than 2^64");
-        Ok(Self {
-            workers,
-            threads,
-            jobs: AtomicUsize::new(0),
-            queue,
-            completer: Arc::clone(completer),
-            log,
-        })
+        Ok(Self { shared, threads, queue, completer: Arc::clone(completer) })
     }
 
     /// Runs a job, or answers it at once: without a server as unavailable, with a full queue as busy.
     pub(crate) fn run(&self, job: Job) {
         let counters = &self.completer.counters;
-        if self.workers.is_empty() {
+        if self.shared.workers.is_empty() {
             counters.postgres_unavailable.up();
             let answer = job.query().unavailable();
             return self.completer.answer_other(job, answer);
@@ -107,26 +102,18 @@ impl Postgres {
             let answer = job.query().busy();
             return self.completer.answer_other(job, answer);
         }
-        self.next_available().run(job);
-    }
-
-    /// The next one in turn that is able. The server may have had room for one of them only.
-    fn next_available(&self) -> &PgWorker {
-        let turn = self.jobs.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        let (before, after) = self.workers.split_at(turn);
-        let able = after.iter().chain(before).find(|worker| worker.is_available());
-        able.unwrap_or(&self.workers[turn])
+        self.shared.workers.run(job);
     }
 
     /// Another site is served.
     pub(crate) fn renew(&self, site: &Arc<Site>) {
-        self.log.renew();
-        self.workers.iter().for_each(|worker| worker.renew(site));
+        self.shared.log.renew();
+        self.shared.workers.renew(site);
     }
 
     /// Ends all connections and threads. What is under way is not answered.
     pub(crate) fn stop(&self) {
-        self.workers.iter().for_each(PgWorker::stop);
+        self.shared.workers.stop();
         self.threads.join();
     }
 }

@@ -5,7 +5,8 @@
 //! connections with full pipelines run short queries fastest. [`tend`](Pool::tend) makes what is wanted,
 //! one at a time, and makes it again when it is lost. While there is no connection at all, new jobs are answered as
 //! unavailable at once; only a first attempt after a loss lets them wait, for [`FIRST_TIMEOUT`]. An attempt that takes longer
-//! has not failed: a job that waits by then, or was sent before, waits for its end, for as long as it has time.
+//! has not failed: a job that waits by then, or was sent before, waits for its end, for as long as it has time. A job that
+//! cannot wait here is handed to a worker where it can, if there is one.
 //!
 //! A job whose time is up is answered, and the server is asked to stop working on it. It keeps its
 //! place on the connection until the server has, and no new job goes behind it. A connection on which
@@ -35,6 +36,7 @@ use tokio_postgres::{Config, Error, NoTls};
 use super::connection::{Connection, RunResult};
 use super::error_class::spell;
 use super::outage::Outage;
+use super::workers::Workers;
 use crate::offload::cache::lock;
 use crate::offload::completer::Completer;
 use crate::offload::job::Job;
@@ -53,16 +55,26 @@ pub(super) struct PoolPlan {
     pub(super) timeout: Duration,
 }
 
+/// What all pools share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    /// What went wrong with statements.
+    pub(super) log: Arc<StatementLog>,
+    /// Whether the server can be reached.
+    pub(super) outage: Arc<Outage>,
+    /// Who else runs jobs.
+    pub(super) workers: Arc<Workers>,
+}
+
 /// The connections of one thread.
 #[derive(Debug)]
 pub(super) struct Pool {
     plan: PoolPlan,
     completer: Arc<Completer>,
-    log: Arc<StatementLog>,
-    outage: Arc<Outage>,
+    shared: Shared,
     state: Mutex<State>,
-    /// What [`is_available`](Self::is_available) tells other threads.
-    is_available: AtomicBool,
+    /// Whether a job has a connection, or an attempt at one to wait for; for other threads.
+    is_available: Arc<AtomicBool>,
     /// A connection is wanted.
     more_wanted: Notify,
 }
@@ -107,7 +119,7 @@ impl Pool {
         plan: PoolPlan,
         site: &Arc<Site>,
         completer: &Arc<Completer>,
-        (log, outage): (&Arc<StatementLog>, &Arc<Outage>),
+        shared: &Shared,
     ) -> Arc<Self> {
         completer.counters.postgres_connections_wanted.up();
         let state = State {
@@ -125,17 +137,16 @@ impl Pool {
         Arc::new(Self {
             plan,
             completer: Arc::clone(completer),
-            log: Arc::clone(log),
-            outage: Arc::clone(outage),
+            shared: shared.clone(),
             state: Mutex::new(state),
-            is_available: AtomicBool::new(true),
+            is_available: Arc::new(AtomicBool::new(true)),
             more_wanted: Notify::new(),
         })
     }
 
-    /// Whether a job has a connection, or one to hope for.
-    pub(super) fn is_available(&self) -> bool {
-        self.is_available.load(Ordering::Relaxed)
+    /// Whether a job has a connection, or an attempt at one to wait for.
+    pub(super) fn availability(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_available)
     }
 
     fn publish_availability(&self, state: &State) {
@@ -143,12 +154,12 @@ impl Pool {
         self.is_available.store(is_available, Ordering::Relaxed);
     }
 
-    /// Takes a job: it is run, waits, or is answered as unavailable.
+    /// Takes a job: it is run, waits, goes to another worker, or is answered as unavailable.
     pub(super) fn place(self: &Arc<Self>, job: Job) {
         let mut state = lock(&self.state);
         if !state.can_wait(&job) {
             drop(state);
-            return self.unavailable(job);
+            return self.hand_over(job);
         }
         // Before jobs that have not failed yet: it has less time left.
         if job.failures > 0 {
@@ -267,6 +278,13 @@ impl Pool {
         None
     }
 
+    /// There is no connection for a job here.
+    fn hand_over(&self, job: Job) {
+        if let Err(job) = self.shared.workers.hand_over(job) {
+            self.unavailable(*job);
+        }
+    }
+
     /// A job that was never sent is not going to be.
     fn unavailable(&self, job: Job) {
         self.completer.counters.postgres_waiting.down();
@@ -358,7 +376,7 @@ impl Pool {
         }
         let ending = Arc::new(Notify::new());
         let connection =
-            Arc::new(Connection::new(client, &ending, &self.completer.counters, &self.log));
+            Arc::new(Connection::new(client, &ending, &self.completer.counters, &self.shared.log));
         let (pool, gone) = (Arc::clone(self), Arc::downgrade(&connection));
         while state.drivers.try_join_next().is_some() {}
         state.drivers.spawn(async move {
@@ -374,7 +392,7 @@ impl Pool {
         state.connections.push(connection);
         self.publish_availability(&state);
         if std::mem::take(&mut state.is_down) {
-            self.outage.end();
+            self.shared.outage.end();
         }
         self.assign(&mut state);
         Ok(())
@@ -400,7 +418,7 @@ impl Pool {
                 tracing::warn!("PostgreSQL has no more connections for us: going on with {up}");
             }
         } else {
-            self.outage.lost(problem);
+            self.shared.outage.lost(problem);
         }
         self.completer.counters.postgres_connect_failures.up();
     }
@@ -413,17 +431,17 @@ impl Pool {
         state.is_connecting = false;
         self.publish_availability(state);
         if !std::mem::replace(&mut state.is_down, true) {
-            self.outage.begin(problem);
+            self.shared.outage.begin(problem);
         }
     }
 
-    /// There is no connection, and an attempt at one has failed: nothing waits any more.
+    /// There is no connection, and an attempt at one has failed: nothing waits here any more.
     fn fail_waiting(&self, problem: &str) {
         let mut state = lock(&self.state);
         self.begin_outage(&mut state, problem);
         let waiting = std::mem::take(&mut state.backlog);
         drop(state);
-        waiting.into_iter().for_each(|job| self.unavailable(job));
+        waiting.into_iter().for_each(|job| self.hand_over(job));
     }
 
     fn on_ended(&self, gone: &Weak<Connection>, problem: Option<&str>) {
@@ -439,7 +457,7 @@ impl Pool {
         self.completer.counters.postgres_connections_up.down();
         self.completer.counters.postgres_connections_lost.up();
         let problem = problem.unwrap_or("the server has closed it");
-        self.outage.lost(problem);
+        self.shared.outage.lost(problem);
         if state.is_late {
             self.begin_outage(&mut state, problem);
         }

@@ -263,7 +263,10 @@ fn a_server_with_room_for_one_is_asked_through_that() {
     let mut config: tokio_postgres::Config = server.url().parse().expect("a URL");
     config.user("one");
     parts.postgres.server = Some(config);
-    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(1))]);
+    let stage =
+        TestWorker::start(&parts, vec![sleeping("/sleep", Duration::from_millis(1)).route()]);
+    // While both threads connect: those of the one that is refused go over to the other.
+    forty_are_answered(&stage);
     if thread::available_parallelism().map_or(1, usize::from) > 1 {
         stage.wait_for("postgres_connect_failures", |failures| failures > 0);
     }
