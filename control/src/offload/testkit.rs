@@ -206,16 +206,11 @@ fn advance(
 
 /// Small, without a server.
 pub(super) fn parts() -> Parts {
-    let second = Duration::from_secs(1);
+    // Nobody waits that long, unless a test says so.
+    let timeout = Duration::from_secs(10);
     Parts {
-        postgres: PostgresPlan {
-            server: None,
-            connections: 4,
-            pipeline: 4,
-            timeout: second,
-            queue: 100,
-        },
-        sqlite: SqlitePlan { threads: 2, mmap: 1 << 30, timeout: second, queue: 100 },
+        postgres: PostgresPlan { server: None, connections: 4, pipeline: 4, timeout, queue: 100 },
+        sqlite: SqlitePlan { threads: 2, mmap: 1 << 30, timeout, queue: 100 },
         compute: ComputePlan { threads: 1, queue: 2 },
         cache_entries: 100,
     }

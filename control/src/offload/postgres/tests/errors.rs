@@ -149,7 +149,6 @@ fn a_full_queue_is_refused_at_once() {
     let server = Postgres::start_new();
     let mut parts = parts(&server);
     (parts.postgres.connections, parts.postgres.pipeline, parts.postgres.queue) = (1, 1, 2);
-    parts.postgres.timeout = Duration::from_secs(10);
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(800))]);
     let first = stage.begin_get("/sleep");
     stage.wait_for("postgres_under_way", |level| level == 1);

@@ -104,9 +104,7 @@ fn several_that_take_too_long_are_all_stopped() {
 #[test]
 fn a_server_that_is_killed_is_missed_at_once_and_found_again() {
     let mut server = Postgres::start_new();
-    let mut parts = parts(&server);
-    parts.postgres.timeout = Duration::from_secs(10);
-    let stage = start_with(&parts, [one(), sleeping("/sleep", Duration::from_secs(5))]);
+    let stage = start(&server, [one(), sleeping("/sleep", Duration::from_secs(5))]);
     assert_eq!(stage.get("/one").text(), ONE);
     let under_way = stage.begin_get("/sleep");
     stage.wait_for("postgres_under_way", |level| level == 1);
@@ -158,10 +156,8 @@ fn a_read_whose_connection_is_lost_is_sent_again_and_a_write_is_not() {
 fn reads_outlive_the_end_of_all_connections() {
     let server = Postgres::start_new();
     let mut parts = parts(&server);
-    parts.postgres.timeout = Duration::from_secs(10);
     parts.postgres.connections = 16;
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(200))]);
-    stage.wait_for("postgres_connections_up", |up| up > 0);
     let ask = || -> Vec<_> { (0..64).map(|_| stage.begin_get("/sleep")).collect() };
     // They are made one by one, while there is load.
     while stage.reading("postgres_connections_up") < 12 {
@@ -188,7 +184,6 @@ fn what_waits_outlives_an_attempt_to_connect_that_takes_long() {
     let server = Postgres::start_new();
     let mut parts = parts(&server);
     parts.postgres.connections = 1;
-    parts.postgres.timeout = Duration::from_secs(10);
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(200)), one()]);
     assert_eq!(stage.get("/one").text(), ONE);
     let sent = stage.begin_get("/sleep");
@@ -239,7 +234,7 @@ fn a_server_without_room_is_asked_through_what_it_gave() {
     let server = Postgres::start_new();
     server.query("CREATE ROLE few LOGIN CONNECTION LIMIT 2");
     let mut parts = parts(&server);
-    (parts.postgres.connections, parts.postgres.timeout) = (8, Duration::from_secs(10));
+    parts.postgres.connections = 8;
     let mut config: tokio_postgres::Config = server.url().parse().expect("a URL");
     config.user("few");
     parts.postgres.server = Some(config);
@@ -259,7 +254,7 @@ fn a_server_with_room_for_one_is_asked_through_that() {
     let server = Postgres::start_new();
     server.query("CREATE ROLE one LOGIN CONNECTION LIMIT 1");
     let mut parts = parts(&server);
-    (parts.postgres.connections, parts.postgres.timeout) = (8, Duration::from_secs(10));
+    parts.postgres.connections = 8;
     let mut config: tokio_postgres::Config = server.url().parse().expect("a URL");
     config.user("one");
     parts.postgres.server = Some(config);
