@@ -12,8 +12,8 @@ use crate::offload::job::Job;
 #[derive(Debug, Default)]
 pub(super) struct Workers {
     handles: OnceLock<Vec<WorkerHandle>>,
-    /// Jobs so far: each goes to the next worker.
-    jobs: AtomicUsize,
+    /// Each job goes to the next worker.
+    turn: AtomicUsize,
 }
 
 /// The way to one worker.
@@ -47,10 +47,9 @@ impl Workers {
         self.handles().is_empty()
     }
 
-    /// Gives `job` to the next worker in turn that is available, or else to the next.
+    /// Gives `job` to the next worker that is available, or else to one that answers it as unavailable.
     pub(super) fn run(&self, job: Job) {
-        let turn = self.jobs.fetch_add(1, Ordering::Relaxed) % self.handles().len();
-        let handle = self.available_from(turn).unwrap_or_else(|| &self.handles()[turn]);
+        let handle = self.next_available().unwrap_or_else(|| &self.handles()[0]);
         handle.send(Order::Run(job));
     }
 
@@ -60,7 +59,7 @@ impl Workers {
     /// # Errors
     /// No worker is: the job.
     pub(super) fn hand_over(&self, job: Job) -> Result<(), Box<Job>> {
-        match self.available_from(0) {
+        match self.next_available() {
             Some(handle) => {
                 handle.send(Order::Run(job));
                 Ok(())
@@ -79,10 +78,11 @@ impl Workers {
         self.handles().iter().for_each(|handle| handle.send(Order::Stop));
     }
 
-    fn available_from(&self, turn: usize) -> Option<&WorkerHandle> {
-        let (before, after) = self.handles().split_at(turn.min(self.handles().len()));
-        let mut handles = after.iter().chain(before);
-        handles.find(|handle| handle.is_available.load(Ordering::Relaxed))
+    fn next_available(&self) -> Option<&WorkerHandle> {
+        let handles = self.handles();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % handles.len().max(1);
+        let (before, after) = handles.split_at(turn);
+        after.iter().chain(before).find(|handle| handle.is_available.load(Ordering::Relaxed))
     }
 
     fn handles(&self) -> &[WorkerHandle] {

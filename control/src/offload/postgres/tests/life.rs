@@ -160,7 +160,9 @@ fn reads_outlive_the_end_of_all_connections() {
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(200))]);
     let ask = || -> Vec<_> { (0..64).map(|_| stage.begin_get("/sleep")).collect() };
     // They are made one by one, while there is load.
+    let since = Instant::now();
     while stage.reading("postgres_connections_up") < 12 {
+        assert!(since.elapsed() < Duration::from_secs(60), "load makes no connections");
         for waiting in ask() {
             assert_eq!(stage.end(waiting).status, 200);
         }
@@ -190,7 +192,9 @@ fn what_waits_outlives_an_attempt_to_connect_that_takes_long() {
     stage.wait_for("postgres_under_way", |level| level == 1);
     lose_sessions(&server);
     stage.wait_for("postgres_connections_lost", |lost| lost == 1);
+    let since = Instant::now();
     let refused = loop {
+        assert!(since.elapsed() < Duration::from_secs(5), "new requests wait as well");
         let answer = stage.begin_get("/one");
         thread::sleep(Duration::from_millis(20));
         if stage.has_answer(&answer) {
