@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deploy/rehearse.sh: binds, serves from and gives back the NICs of a virtual machine, as root.
 #
-#   rehearse.sh [MODEL...]
+#   rehearse.sh [--short] [MODEL...]
 #   rehearse.sh --fetch     only fetch the packages and the kernel, for a rehearsal without a network
 #
 # MODEL is virtio-net, e1000e, vmxnet3 or vhost (default: all). Each machine boots Debian's kernel under QEMU's own
@@ -9,6 +9,8 @@
 # other ends are taps in a network namespace of this run, from which files are fetched. Inside, the commands
 # of deploy/README.md, "Bare metal, step by step", are run as they stand there. The machine vhost has no NIC to
 # bind: Pollux serves its kernel over the vhost link.
+#
+# --short is for CI: the page's commands run on the first MODEL alone, and on the others binds are killed 3 times, not 10.
 #
 # Prints "ok MODEL: what" or "FAILED MODEL: what" for each test and ends with "N passed, N failed"; status 1
 # where one failed. The machine's console is kept as target/rehearsal/MODEL.console; of a failure its end is
@@ -33,17 +35,26 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/rehearse/client.sh"
 
 CONSOLE_LINES=80
+# Binds that are killed at random moments on each model.
+KILLS=10
+KILLS_SHORT=3
 
 main() {
-    local model
+    local argument short='' fetch_only='' page=yes kills=$KILLS
     local -a models=()
-    for model in "$@"; do
-        case $model in
+    for argument in "$@"; do
+        case $argument in
             -h | --help) show_help && exit ;;
-            --fetch) [[ $# -eq 1 ]] || misuse "--fetch stands alone" ;;
-            *) read_model "$model" || misuse "'$model' is no model: say $(model_names | paste -sd ' ')" ;;
+            --fetch)
+                [[ $# -eq 1 ]] || misuse "--fetch stands alone"
+                fetch_only=yes
+                ;;
+            --short) short=yes ;;
+            *)
+                read_model "$argument" || misuse "'$argument' is no model: say $(model_names | paste -sd ' ')"
+                models+=("$argument")
+                ;;
         esac
-        models+=("$model")
     done
     [[ ${#models[@]} -gt 0 ]] || mapfile -t models < <(model_names)
     need_root
@@ -51,11 +62,14 @@ main() {
     provide_packages "${BUILD_PACKAGES[@]}" "${REHEARSAL_PACKAGES[@]}"
     work=${CARGO_TARGET_DIR:-$root/target}/rehearsal
     provide_kernel
-    [[ ${1-} != --fetch ]] || exit 0
+    [[ -z $fetch_only ]] || exit 0
     provide_pollux dev
     begin
     make_image
-    for model in "${models[@]}"; do rehearse "$model"; done
+    for model in "${models[@]}"; do
+        rehearse "$model" "$page" "$kills"
+        [[ -z $short ]] || page=no kills=$KILLS_SHORT
+    done
     printf '%d passed, %d failed\n' "$passed" "$failed"
     [[ $failed -eq 0 && $passed -gt 0 ]]
 }
@@ -77,7 +91,7 @@ leave() {
     rm -rf "$scratch"
 }
 
-# rehearse MODEL: one machine from boot to end.
+# rehearse MODEL yes|no KILLS: one machine from boot to end, with or without the page's commands.
 rehearse() {
     local failed_before=$failed began=$SECONDS seed=${REHEARSAL_SEED:-$RANDOM}
     model=$1
@@ -85,7 +99,7 @@ rehearse() {
     read_model "$model"
     say "$model: seed $seed, console in $console"
     make_link
-    start_machine "$model" "$seed"
+    start_machine "rehearsal=$model seed=$seed page=$2 kills=$3"
     attend
     remove_machine
     if [[ $failed -gt $failed_before ]]; then

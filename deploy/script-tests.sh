@@ -644,7 +644,7 @@ test_rehearse_arguments() {
     expect_fails 2 "'--fast' is no model" "$REHEARSE" virtio-net --fast || return 1
     expect_fails 2 '--fetch stands alone' "$REHEARSE" --fetch virtio-net || return 1
     expect_fails 2 '--fetch stands alone' "$REHEARSE" virtio-net --fetch || return 1
-    expect_says 'rehearse.sh [MODEL...]' "$REHEARSE" --help
+    expect_says 'rehearse.sh [--short] [MODEL...]' "$REHEARSE" --help
 }
 
 # Killed while its machine boots; run_tests sees to links, namespaces and mounts.

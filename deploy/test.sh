@@ -159,7 +159,7 @@ command_of() {
         tests) command=(env "POLLUX_COUNTERS=$counters" cargo test --workspace --locked --no-fail-fast) ;;
         counters) command=(deploy/counters.sh "$counters") ;;
         instructions) command=(deploy/bench/instructions.sh) ;;
-        rehearsal) command=(deploy/rehearse.sh) ;;
+        rehearsal) command=(deploy/rehearse.sh --short) ;;
         package) command=(deploy/package-tests.sh) ;;
         container) command=(deploy/docker-tests.sh) ;;
         bench) command=(deploy/bench.sh --quick) ;;
@@ -168,7 +168,7 @@ command_of() {
 
 # run_lane stream|gather STEP...: one after the other, in what is left of the time.
 run_lane() {
-    local how=$1 name began left output command_pid='' ended
+    local how=$1 lane=$BASHPID name began cpu_before left output command_pid='' ended
     local -a command
     shift
     trap - EXIT
@@ -176,6 +176,7 @@ run_lane() {
     for name in "$@"; do
         command_of "$name"
         began=$SECONDS
+        cpu_before=$(children_seconds "$lane")
         left=$((LIMIT_SECONDS > SECONDS ? LIMIT_SECONDS - SECONDS : 1))
         output=/dev/fd/1
         [[ $how == stream ]] || output=$scratch/$name.output
@@ -190,8 +191,15 @@ run_lane() {
         fi
         command_pid=''
         [[ $how == stream ]] || show cat "$output"
-        show say "--- $name: $ended after $((SECONDS - began)) s"
+        show say "--- $name: $ended after $((SECONDS - began)) s, $(($(children_seconds "$lane") - cpu_before)) s of CPU time"
     done
+}
+
+# children_seconds PID: CPU time of what that shell has run and waited for (cutime and cstime of proc_pid_stat(5)).
+children_seconds() {
+    local -a stat
+    read -r -a stat <"/proc/$1/stat"
+    echo $(((stat[15] + stat[16]) / $(getconf CLK_TCK)))
 }
 
 # show COMMAND...: what it prints stays in one piece.

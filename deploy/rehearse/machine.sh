@@ -39,7 +39,8 @@ make_link() {
     for name in port kernel bridge wire client; do inside ip link set "$name" up; done
 }
 
-# start_machine MODEL SEED: sets `machine`, its process, and the descriptors `heard` and `spoken`.
+# start_machine SETTINGS: boots `model` with them on the kernel's command line; sets `machine`, its process, and the
+# descriptors `heard` and `spoken`.
 start_machine() {
     local queues=1 vmlinuz
     [[ $device != *mq=on* ]] || queues=2
@@ -52,7 +53,7 @@ start_machine() {
         -machine q35,kernel-irqchip=split -accel "$ACCELERATOR" -cpu max -smp 2 -m "$MEMORY_MIB"
         -device intel-iommu,intremap=on
         -kernel "$vmlinuz" -initrd "$image"
-        -append "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on rehearsal=$1 seed=$2 workers=$workers spread_over=$spread_over kernel_driver=$kernel_driver"
+        -append "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on $1 workers=$workers spread_over=$spread_over kernel_driver=$kernel_driver"
         -chardev "file,id=console,path=$console" -serial chardev:console
         -chardev "pipe,id=line,path=$scratch/line" -serial chardev:line
         -netdev tap,id=kernel,ifname=kernel,script=no,downscript=no

@@ -2,17 +2,17 @@
 # Sourced in the virtual machine: bind and serve are killed at random moments, and the port comes back.
 # shellcheck disable=SC2034,SC2154 # set or used by steps.sh and the files it sources
 
-KILLS=10
 UNBIND_SECONDS=30
 
 # kill_rounds LIMIT_MS: each round kills between the first moment of the bind and LIMIT_MS later; the last one when
 # the server serves, which not every device forgets.
 kill_rounds() {
-    local round delay moment
-    for ((round = 1; round <= KILLS; round++)); do
+    local round delay moment kills
+    kills=$(setting kills)
+    for ((round = 1; round <= kills; round++)); do
         delay=$((RANDOM % $1))
         moment="$delay ms after the bind began"
-        [[ $round -lt $KILLS ]] || delay=ready moment='when it serves'
+        [[ $round -lt $kills ]] || delay=ready moment='when it serves'
         kill_after "$delay"
         check "kill $round, $moment, port $state: unbind" timeout "$UNBIND_SECONDS" pollux nic unbind "$PORT"
         check_back "kill $round" "$PORT_ADDRESS"

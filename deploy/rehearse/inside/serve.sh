@@ -4,6 +4,7 @@
 
 READY_SECONDS=60
 LOG=/tmp/serve.log
+STATISTICS=/tmp/statistics
 SPREAD_FETCHES=32
 # The kernel's interface beside Pollux, and where a server of the kernel's answers on it.
 EXCEPTION=kernel0
@@ -36,21 +37,27 @@ handed_over() {
     fi
 }
 
-# counter NAME: its value, added up over the workers.
-counter() { pollux stats --json | tr ',{}' '\n' | sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p" | sort -n | tail -n 1; }
+# take_statistics: for `counter`, until they are taken again. A run of pollux costs seconds in here.
+take_statistics() {
+    pollux stats --json | tr ',{}' '\n' >"$STATISTICS"
+    pollux stats >/tmp/stats
+    cat /tmp/stats
+}
+
+# counter NAME: its value at the last `take_statistics`, added up over the workers.
+counter() { sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p" "$STATISTICS" | sort -n | tail -n 1; }
 
 serve_and_stop() {
     check "modprobe tun" modprobe tun
     check "serve on pci:$PORT with $WORKERS workers" start_server --exception "$EXCEPTION"
     ask fetch "$POLLUX_ADDRESS"
     ask capture "$POLLUX_ADDRESS" "$(handed_over)"
+    ask spread "$POLLUX_ADDRESS" "$SPREAD_FETCHES"
+    take_statistics
     if [[ $(handed_over) == segmented ]]; then
         check "stats: large packets are left to the NIC" test "$(counter tx_large_packets)" -gt 0
         check "stats: no large packet was refused" test "$(counter nic_tx_segmentation_refused)" -eq 0
     fi
-    ask spread "$POLLUX_ADDRESS" "$SPREAD_FETCHES"
-    pollux stats >/tmp/stats
-    cat /tmp/stats
     check "stats: frames of the NIC are counted" nic_counts
     check "stats: no frame was lost for want of room" loses_nothing
     check_spread
@@ -69,6 +76,7 @@ reach_kernel() {
     httpd -p "$POLLUX_ADDRESS:$KERNEL_PORT_NUMBER" -h /srv/www
     ask reach_kernel "$POLLUX_ADDRESS" "$KERNEL_PORT_NUMBER"
     check "exception: the kernel reaches out" ping -c 1 -w 10 -q "$CLIENT_ADDRESS"
+    take_statistics
     check "stats: frames went to the kernel" test "$(counter exception_rx_frames)" -gt 0
     check "stats: frames of the kernel went out" test "$(counter exception_tx_frames)" -gt 0
     pkill httpd

@@ -34,8 +34,10 @@ bind_and_give_back() {
     check "the machine has its addresses" give_addresses
     ask ping "$KERNEL_ADDRESS"
     look_and_be_refused
-    run_page
-    check_back page ''
+    if [[ $(setting page) == yes ]]; then
+        run_page
+        check_back page ''
+    fi
     bind_serve_unbind
     leave_unconfirmed
     kill_rounds "$bind_and_serve_ms"
