@@ -31,11 +31,11 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let sample = Sample::default();
     let (plan, content, warnings) = validate(plan, errors, &sample)?;
     let pool = HugepagePool::read();
-    let need = MemoryRequirement::of(&plan, content.bytes, pool);
+    let requirement = MemoryRequirement::of(&plan, content.bytes, pool);
     let text = if sizing {
         sizing::table(&plan, content.bytes, pool)
     } else {
-        let found = report(&plan, &content, &warnings, need, &host, &HostLinks::read());
+        let found = report(&plan, &content, &warnings, requirement, &host, &HostLinks::read());
         found + &from_environment(&config, &plan)
     };
     io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
@@ -65,7 +65,7 @@ fn report(
     plan: &Plan,
     content: &Content,
     warnings: &[String],
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
     host: &HostCores,
     links: &HostLinks,
 ) -> String {
@@ -96,15 +96,15 @@ fn report(
     line("admin", admin::path(&plan.admin_directory, &plan.admin_name).display().to_string());
     line("stop", stop(plan));
     match plan.pages {
-        Pages::Huge => line("memory", need.to_string()),
+        Pages::Huge => line("memory", requirement.to_string()),
         Pages::Ordinary => line("memory", "ordinary pages for frames".into()),
     }
     for (name, value) in databases(plan) {
         line(name, value);
     }
-    let Routes { origin, drafts, idle_statements } = &*plan.routes;
-    line("routes", format!("{} of {origin}", drafts.len()));
-    for row in table::of(drafts) {
+    let Routes { origin, entries, idle_statements } = &*plan.routes;
+    line("routes", format!("{} of {origin}", entries.len()));
+    for row in table::of(entries) {
         line("", row);
     }
     if !idle_statements.is_empty() {
@@ -141,7 +141,7 @@ fn limits(plan: &Plan) -> String {
         plan.limits.head_len_max,
         plan.limits.body_len_max,
         plan.parked,
-        plan.form
+        plan.request_buffer
     )
 }
 
@@ -158,7 +158,7 @@ fn stop(plan: &Plan) -> String {
 
 /// What is said of the databases that routes ask.
 fn databases(plan: &Plan) -> Vec<(&'static str, String)> {
-    let asked = |kind: &str| plan.routes.drafts.iter().any(|draft| draft.kind() == kind);
+    let asked = |kind: &str| plan.routes.entries.iter().any(|entry| entry.kind() == kind);
     let mut lines = Vec::new();
     if asked("postgres") {
         let postgres = &plan.postgres;

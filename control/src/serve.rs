@@ -103,9 +103,9 @@ async fn run(
     };
     drop(extended);
     tell(&content);
-    let need = MemoryRequirement::of(&plan, content.bytes, HugepagePool::read());
+    let requirement = MemoryRequirement::of(&plan, content.bytes, HugepagePool::read());
     let snapshot = Snapshot::new(content, &launch::forms(&plan));
-    let (plan, appliance) = launch(plan, &snapshot, need).await?;
+    let (plan, appliance) = launch(plan, &snapshot, requirement).await?;
     let offload =
         match OffloadService::start(&plan, appliance.workers.lines(), &snapshot.content.site) {
             Ok(offload) => Arc::new(offload),
@@ -147,13 +147,13 @@ async fn take_socket(plan: &Plan) -> Result<Option<Socket>, SocketError> {
 async fn launch(
     plan: Plan,
     snapshot: &Snapshot,
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
 ) -> Result<(Plan, Appliance), Failure> {
     let wall = WallClock::new(unix_now());
     task::spawn(keep_time(Arc::clone(&wall)));
     let site_handles = snapshot.site_handles.clone();
     task::spawn_blocking(move || {
-        let appliance = launch::launch(&plan, &site_handles, need, &wall)?;
+        let appliance = launch::launch(&plan, &site_handles, requirement, &wall)?;
         Ok((plan, appliance))
     })
     .await

@@ -151,7 +151,7 @@ pub(crate) struct Supervisor {
     since: u64,
     /// What is to come before the drain, while it is not over.
     withdrawal: Option<Withdrawal>,
-    flows_told: bool,
+    flows_logged: bool,
     stats_failed: bool,
 }
 
@@ -180,7 +180,7 @@ impl Supervisor {
             state: State::Serving,
             since: unix_now(),
             withdrawal: None,
-            flows_told: false,
+            flows_logged: false,
             stats_failed: false,
         }
     }
@@ -235,9 +235,9 @@ impl Supervisor {
         if let Some(core) = self.appliance.workers.lost() {
             return Err(RunError::Lost { core });
         }
-        if !self.flows_told {
+        if !self.flows_logged {
             let opened = self.appliance.workers.connections_opened();
-            self.flows_told = tell_flows(&opened);
+            self.flows_logged = log_flows(&opened);
         }
         self.withdraw_further();
         self.look_for_drained();
@@ -304,7 +304,7 @@ impl Supervisor {
 
     /// Accepts connections again, once all workers do.
     async fn resume(&mut self) -> Result<(), LifecycleError> {
-        let told = self.appliance.workers.resume();
+        let sent = self.appliance.workers.resume();
         let deadline = Instant::now() + RESUME_TIMEOUT;
         while !self.appliance.workers.poll_resumed() {
             if Instant::now() > deadline {
@@ -312,7 +312,7 @@ impl Supervisor {
             }
             time::sleep(RESUME_LOOK_EVERY).await;
         }
-        told.map_err(|cores| LifecycleError::NotTaken { cores })?;
+        sent.map_err(|cores| LifecycleError::NotTaken { cores })?;
         self.withdrawal = None;
         self.enter(State::Serving);
         Ok(())
@@ -329,7 +329,7 @@ impl Supervisor {
 
     fn withdraw_further(&mut self) {
         let Some(withdrawal) = &mut self.withdrawal else { return };
-        let told = match withdrawal.due(Instant::now()) {
+        let sent = match withdrawal.due(Instant::now()) {
             Some(Step::Retire) => self.appliance.workers.retire(),
             Some(Step::Drain) => {
                 self.withdrawal = None;
@@ -337,7 +337,7 @@ impl Supervisor {
             }
             None => Ok(()),
         };
-        if let Err(cores) = told {
+        if let Err(cores) = sent {
             tracing::warn!("cores {cores:?}: their workers take no commands");
         }
     }
@@ -466,7 +466,7 @@ pub(crate) fn give_back(
 }
 
 /// Says, once enough connections were opened to tell, on how many cores they arrived.
-fn tell_flows(opened: &[(usize, u64)]) -> bool {
+fn log_flows(opened: &[(usize, u64)]) -> bool {
     let total: u64 = opened.iter().map(|(_, opened)| opened).sum();
     if opened.len() < 2 || total < FLOWS_TO_TELL * opened.len() as u64 {
         return false;
@@ -506,10 +506,10 @@ mod tests {
 
     #[test]
     fn flows_are_told_once_there_are_enough() {
-        assert!(!tell_flows(&[(1, 1_000)]), "one core has nothing to spread");
-        assert!(!tell_flows(&[(0, 31), (1, 0)]));
-        assert!(tell_flows(&[(0, 16), (1, 16)]));
-        assert!(tell_flows(&[(0, 32), (1, 0)]), "that is a warning");
+        assert!(!log_flows(&[(1, 1_000)]), "one core has nothing to spread");
+        assert!(!log_flows(&[(0, 31), (1, 0)]));
+        assert!(log_flows(&[(0, 16), (1, 16)]));
+        assert!(log_flows(&[(0, 32), (1, 0)]), "that is a warning");
     }
 
     #[test]

@@ -19,12 +19,12 @@ pub(super) struct Data {
 }
 
 /// What is wrong with the configuration; that nothing is, where nothing is.
-pub(super) fn configuration(mistakes: Vec<ConfigError>, origin: &str) -> Vec<Finding> {
+pub(super) fn configuration(errors: Vec<ConfigError>, origin: &str) -> Vec<Finding> {
     let check = Check::Configuration;
-    if mistakes.is_empty() {
+    if errors.is_empty() {
         return vec![Finding::ok(check, format!("routes of {origin}"))];
     }
-    mistakes.iter().flat_map(|mistake| failures(check, &mistake.to_string())).collect()
+    errors.iter().flat_map(|error| failures(check, &error.to_string())).collect()
 }
 
 /// Reads what routes name, and asks the databases for what statements take.
@@ -57,8 +57,8 @@ pub(super) fn examine(plan: &Plan) -> (Data, Vec<Finding>) {
 
 /// Files as routes name them, below the data directory where there is one.
 fn sqlite_files(plan: &Plan) -> BTreeSet<String> {
-    let drafts = plan.routes.drafts.iter().filter(|draft| draft.kind() == "sqlite");
-    let reads = drafts.filter_map(|draft| draft.reads.as_ref());
+    let entries = plan.routes.entries.iter().filter(|entry| entry.kind() == "sqlite");
+    let reads = entries.filter_map(|entry| entry.reads.as_ref());
     let directory = plan.data.clone().unwrap_or_default();
     reads.map(|reads| directory.join(&reads.path).display().to_string()).collect()
 }

@@ -73,10 +73,10 @@ impl WorkerSet {
 
     /// Each as reloads see it.
     pub(crate) fn handles(&self) -> Vec<WorkerHandle> {
-        let recipient = |m: &Member| {
+        let handle = |m: &Member| {
             WorkerHandle::new(m.core, Arc::clone(&m.end), Arc::clone(&m.request_buffers))
         };
-        self.0.iter().map(recipient).collect()
+        self.0.iter().map(handle).collect()
     }
 
     /// A core whose thread has ended by itself, if there is one.
@@ -185,9 +185,9 @@ impl Member {
     /// Whether the thread has ended.
     fn stop(&self) -> bool {
         let deadline = Instant::now() + STOP_TIMEOUT;
-        let mut told = false;
+        let mut sent = false;
         while !self.thread.is_finished() && Instant::now() < deadline {
-            told = told || self.end.send(Command::Stop).is_ok();
+            sent = sent || self.end.send(Command::Stop).is_ok();
             std::thread::sleep(STOP_LOOK_EVERY);
         }
         self.thread.is_finished()

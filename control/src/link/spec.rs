@@ -94,7 +94,7 @@ fn memif(text: &str) -> Result<Device, DeviceError> {
     };
     match socket {
         Some(socket) => Device::memif(role, Path::new(socket)),
-        None => Err(DeviceError::Form(format!("memif:{text}"))),
+        None => Err(DeviceError::Syntax(format!("memif:{text}"))),
     }
 }
 

@@ -103,7 +103,7 @@ impl Cache {
         if let Some(entry) = shard.entries.to_back(&key) {
             if entry.generation == generation && now < entry.until {
                 self.counters.cache_hits.up();
-                return Found::Hit(Arc::clone(&entry.answer));
+                return Found::Hit(Arc::clone(&entry.response));
             }
             self.remove(&mut shard, &key);
         }
@@ -112,10 +112,10 @@ impl Cache {
         Found::Miss(Token { site: address(site), key, epoch, generation })
     }
 
-    /// Stores `answer` until `until`, unless a write or a reload has overtaken it.
-    pub(crate) fn fill(&self, token: Token, answer: Arc<RenderedResponse>, until: Instant) {
+    /// Stores `response` until `until`, unless a write or a reload has overtaken it.
+    pub(crate) fn fill(&self, token: Token, response: Arc<RenderedResponse>, until: Instant) {
         let Token { site, key, epoch, generation } = token;
-        let bytes = answer.body().len() + key.text.len() + ENTRY_BYTES;
+        let bytes = response.body().len() + key.text.len() + ENTRY_BYTES;
         let mut shard = self.shard(&key);
         let overtaken = shard.site != site
             || shard.epochs[self.stripe(&key)] != epoch
@@ -128,7 +128,7 @@ impl Cache {
                 &self.counters.cache_too_large
             };
             why.up();
-            return self.retire_list.keep(answer);
+            return self.retire_list.keep(response);
         }
         // It is there where two reads of one key were under way.
         self.remove(&mut shard, &key);
@@ -137,7 +137,7 @@ impl Cache {
             self.gone(&mut shard, oldest);
             self.counters.cache_evicted.up();
         }
-        shard.entries.insert(key, Entry { answer, until, generation, bytes });
+        shard.entries.insert(key, Entry { response, until, generation, bytes });
         shard.bytes += bytes;
         self.counters.cache_stored.up();
         self.counters.cache_entries.up();
@@ -215,7 +215,7 @@ impl Cache {
         shard.bytes -= entry.bytes;
         self.counters.cache_entries.down();
         self.counters.cache_bytes.sub(entry.bytes as u64);
-        self.retire_list.keep(entry.answer);
+        self.retire_list.keep(entry.response);
     }
 
     fn key(&self, route: usize, text: Vec<u8>) -> Key {
@@ -296,7 +296,7 @@ impl Hasher for Hashed {
 
 #[derive(Debug)]
 struct Entry {
-    answer: Arc<RenderedResponse>,
+    response: Arc<RenderedResponse>,
     until: Instant,
     generation: u64,
     bytes: usize,
@@ -364,13 +364,13 @@ mod tests {
 
         fn hit(&self, route: usize, key: &str) -> String {
             match self.lookup(route, key) {
-                Found::Hit(answer) => String::from_utf8(answer.body().to_vec()).expect("text"),
+                Found::Hit(response) => String::from_utf8(response.body().to_vec()).expect("text"),
                 other => panic!("{key}: {other:?}"),
             }
         }
 
         fn fill(&self, token: Token, body: &str) {
-            self.cache.fill(token, answer(body), self.now + LIFETIME);
+            self.cache.fill(token, response(body), self.now + LIFETIME);
         }
 
         fn write(&self, route: usize, key: Option<&str>) {
@@ -386,7 +386,7 @@ mod tests {
         Arc::new(Site::build(&SiteConfig::default(), memory).expect("an empty site"))
     }
 
-    fn answer(body: &str) -> Arc<RenderedResponse> {
+    fn response(body: &str) -> Arc<RenderedResponse> {
         let body = body.as_bytes().to_vec();
         Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
@@ -526,8 +526,8 @@ mod tests {
                                 std::thread::yield_now();
                                 bench.fill(token, &read.to_string());
                             }
-                            Found::Hit(answer) => {
-                                let text = str::from_utf8(answer.body()).expect("text");
+                            Found::Hit(response) => {
+                                let text = str::from_utf8(response.body()).expect("text");
                                 let hit: u64 = text.parse().expect("a number");
                                 assert!(hit >= floor, "{hit} after {floor} was answered");
                             }

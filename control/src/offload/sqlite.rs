@@ -63,8 +63,8 @@ impl Sqlite {
         {
             counters.sqlite_waiting.down();
             counters.sqlite_refused.up();
-            let answer = job.query().busy();
-            self.completer.answer_other(job, answer);
+            let response = job.query().busy();
+            self.completer.complete_uncached(job, response);
         }
     }
 

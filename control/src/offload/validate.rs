@@ -120,8 +120,8 @@ fn validate_postgres(
     let queries: Vec<_> = asked().map(|(_, query)| query).collect();
     match postgres::problems(server, &queries, timeout) {
         Ok(problems) => {
-            let told = asked().zip(problems);
-            errors.extend(told.filter_map(|((route, query), problem)| {
+            let found = asked().zip(problems);
+            errors.extend(found.filter_map(|((route, query), problem)| {
                 problem.map(|problem| error(route, query, problem))
             }));
         }

@@ -81,15 +81,15 @@ mod tests {
     #[test]
     fn a_snapshot_stays_as_long_as_anybody_has_something_of_it() {
         let snapshot = snapshot(2);
-        let lent: Vec<_> = snapshot.site_handles.iter().map(Arc::clone).collect();
+        let held: Vec<_> = snapshot.site_handles.iter().map(Arc::clone).collect();
         let site = Arc::clone(&snapshot.content.site);
         let mut retired_snapshots = RetiredSnapshots::default();
         retired_snapshots.put(snapshot);
         assert_eq!(retired_snapshots.sweep().len(), 0, "both workers have theirs");
-        let mut lent = lent.into_iter();
-        drop(lent.next());
+        let mut held = held.into_iter();
+        drop(held.next());
         assert_eq!(retired_snapshots.sweep().len(), 0, "one worker has its own");
-        drop(lent);
+        drop(held);
         assert_eq!(retired_snapshots.sweep().len(), 0, "an ask of the site is under way");
         assert_eq!(retired_snapshots.len(), 1);
         drop(site);

@@ -71,7 +71,7 @@ fn a_nic_in_use_is_refused_with_every_reason() {
     let list = nic(&["list", "--json"], &state).stdout;
     let list: Value = serde_json::from_str(&list).expect("one JSON object");
     let nics = list["nics"].as_array().expect("a list");
-    let Some(used) = nics.iter().find(|nic| nic["verdict"] == "in use") else {
+    let Some(used) = nics.iter().find(|nic| nic["availability"] == "in use") else {
         eprintln!("skipped: no NIC of this machine is in use");
         return;
     };

@@ -108,7 +108,7 @@ impl Reader<'_> {
             self.refuse(key, problem, format!("write {URL_FORM}"))
         };
         let server: tokio_postgres::Config = given.text.parse().map_err(not_understood)?;
-        if has_bare_at(&given.text) {
+        if has_unescaped_at(&given.text) {
             let problem =
                 "has more than one `@`, so that where the password ends is anybody's guess";
             return Err(self.refuse(key, problem, format!("write {URL_FORM}; `@` is %40")));
@@ -140,10 +140,10 @@ impl Reader<'_> {
         }
     }
 
-    /// The worker answers 504 at `deadlines.answer`: a longer wait would be in vain.
+    /// The worker answers 504 at `deadlines.response`: a longer wait would be in vain.
     fn timeout(&self, key: Key) -> Result<Duration, ConfigError> {
-        let answer = self.time(Key::DeadlinesAnswer, DEADLINE)?;
-        self.at_most(key, self.time(key, DEADLINE)?, Key::DeadlinesAnswer, answer)
+        let response = self.time(Key::DeadlinesResponse, DEADLINE)?;
+        self.at_most(key, self.time(key, DEADLINE)?, Key::DeadlinesResponse, response)
     }
 
     fn threads(&self, key: Key, beside: usize) -> Result<usize, ConfigError> {
@@ -165,7 +165,7 @@ fn explain(error: &tokio_postgres::Error) -> String {
 
 /// Whether there is an `@` in the host, port or database of a URL: then it is most likely a password that
 /// ends later than the driver takes it to, and the rest of it would be shown as the host.
-fn has_bare_at(text: &str) -> bool {
+fn has_unescaped_at(text: &str) -> bool {
     let after = text.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
     after.is_some_and(|(_, place)| place.split('?').next().is_some_and(|p| p.contains('@')))
 }

@@ -76,8 +76,8 @@ impl Reader {
             let result = self.decide(&job);
             // Before the answer: who has it finds no thread busy with it any more.
             self.completer.counters.sqlite_under_way.down();
-            self.answer(job, result);
-            self.completer.submissions.help();
+            self.response(job, result);
+            self.completer.submissions.poll_if_due();
         }
     }
 
@@ -90,14 +90,14 @@ impl Reader {
         self.run(job, now)
     }
 
-    fn answer(&self, job: Job, result: RunResult) {
+    fn response(&self, job: Job, result: RunResult) {
         match result {
-            RunResult::Rows(answer) => self.completer.answer_rows(job, answer),
-            RunResult::Other(answer) => self.completer.answer_other(job, answer),
+            RunResult::Rows(response) => self.completer.complete_rows(job, response),
+            RunResult::Other(response) => self.completer.complete_uncached(job, response),
             RunResult::Unavailable => {
                 self.completer.counters.sqlite_unavailable.up();
-                let answer = job.query().unavailable();
-                self.completer.answer_other(job, answer);
+                let response = job.query().unavailable();
+                self.completer.complete_uncached(job, response);
             }
         }
     }
@@ -107,7 +107,7 @@ impl Reader {
         let site_handle = self.orders.site_handle.load(Ordering::Relaxed);
         if site_handle != self.site_handle {
             self.site_handle = site_handle;
-            let site = job.ask.site();
+            let site = job.offload.site();
             self.files.renew(|path| site.queries().any(|(_, query)| path_of(query) == Some(path)));
         }
     }

@@ -1,7 +1,7 @@
 //! From a configured query to one that is known to work, or to what an operator must change.
 
 use http1::coding::Coding;
-use http1::{HEAD_OUT_MAX, Method, Status, Verdict};
+use http1::{HEAD_OUT_MAX, HeadAction, Method, Status};
 
 use crate::config::{CacheConfig, Compress, Database, Parameter, QueryConfig, RouteConfig, Source};
 use crate::error::{RouteErrorKind, SettingError};
@@ -44,7 +44,7 @@ impl RouteHandler for Box<Query> {
         Ok(Self::new(compile(route.config, config, route.fields)?))
     }
 
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
         request.offload()
     }
 }

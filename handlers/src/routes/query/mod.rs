@@ -17,7 +17,7 @@ mod placeholder;
 mod rows;
 
 pub use crate::values::json::{self, ColumnError};
-pub use crate::values::template::{Column, ColumnForm};
+pub use crate::values::template::{Column, ColumnConversion};
 pub use bound::Bound;
 pub use compiled::Query;
 pub use rows::{Row, Rows};

@@ -16,7 +16,7 @@ use crate::methods::Methods;
 use crate::request::Inputs;
 use crate::response::RenderedResponse;
 
-use super::{Bound, ColumnError, ColumnForm, Query, Row, compile, json};
+use super::{Bound, ColumnConversion, ColumnError, Query, Row, compile, json};
 use crate::error::SettingError;
 
 const PLAIN: Accepted = Accepted::IDENTITY_ONLY;
@@ -132,7 +132,12 @@ fn text(answer: &RenderedResponse) -> &str {
 struct Texts<'t>(&'t [&'t str]);
 
 impl Row for Texts<'_> {
-    fn write(&self, column: usize, _: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
+    fn write(
+        &self,
+        column: usize,
+        _: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError> {
         json::write_json(self.0[column], out)
     }
 }
@@ -595,7 +600,12 @@ impl Cell {
 }
 
 impl Row for Vec<Cell> {
-    fn write(&self, column: usize, _: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
+    fn write(
+        &self,
+        column: usize,
+        _: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError> {
         match &self[column] {
             Cell::Null => json::write_null(out),
             Cell::Integer(value) => json::write_i64(*value, out),
