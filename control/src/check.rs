@@ -80,9 +80,10 @@ fn report(
     line("serve", format!("http://{address}:{port}/ ({role} {on_link}/{prefix})"));
     line("link", plan.link.to_string());
     if plan.link == LinkSpec::Auto {
-        let verdicts = choose(links).map_or_else(|none| none.verdicts, |choice| choice.verdicts);
-        for verdict in verdicts {
-            line("", format!("here: {verdict}"));
+        let assessments =
+            choose(links).map_or_else(|none| none.assessments, |choice| choice.assessments);
+        for assessment in assessments {
+            line("", format!("here: {assessment}"));
         }
     }
     if let Some(name) = &plan.exception {

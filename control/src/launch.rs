@@ -46,8 +46,8 @@ pub(crate) struct Appliance {
     pub(crate) tsc_hz: u64,
 }
 
-/// Forms for each worker of `plan`, in their order.
-pub(crate) fn forms(plan: &Plan) -> Vec<Arc<RequestBufferPool>> {
+/// Request buffers for each worker of `plan`, in their order.
+pub(crate) fn request_buffers(plan: &Plan) -> Vec<Arc<RequestBufferPool>> {
     let pool =
         |_: &usize| Arc::new(RequestBufferPool::new(workers::parked(plan), plan.request_buffer));
     plan.cores.iter().map(pool).collect()
@@ -143,8 +143,8 @@ fn candidates(spec: &LinkSpec, host: &HostLinks) -> Result<Vec<Link>, LaunchErro
         LinkSpec::Named(link) => Ok(vec![link.clone()]),
         LinkSpec::Auto => {
             let choice = choose(host)?;
-            for verdict in choice.verdicts {
-                tracing::info!("link auto: {verdict}");
+            for assessment in choice.assessments {
+                tracing::info!("link auto: {assessment}");
             }
             Ok(choice.links)
         }

@@ -40,7 +40,7 @@ pub(crate) struct LogLevel(Handle<LevelFilter, Registry>);
 
 impl LogLevel {
     /// What [`parse`](Self::parse) accepts, in words.
-    pub(crate) const FORMS: &str = "error, warn, info, debug or trace";
+    pub(crate) const FORMATS: &str = "error, warn, info, debug or trace";
 
     /// The level with this name, in capitals or not.
     pub(crate) fn parse(text: &str) -> Option<Level> {

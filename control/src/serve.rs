@@ -102,9 +102,9 @@ async fn run(
         }
     };
     drop(extended);
-    tell(&content);
+    log_content(&content);
     let requirement = MemoryRequirement::of(&plan, content.bytes, HugepagePool::read());
-    let snapshot = Snapshot::new(content, &launch::forms(&plan));
+    let snapshot = Snapshot::new(content, &launch::request_buffers(&plan));
     let (plan, appliance) = launch(plan, &snapshot, requirement).await?;
     let offload =
         match OffloadService::start(&plan, appliance.workers.lines(), &snapshot.content.site) {
@@ -160,7 +160,7 @@ async fn launch(
     .map_err(|_| ServeError::Panicked)?
 }
 
-fn tell(content: &Content) {
+fn log_content(content: &Content) {
     let Content { source, routes, files, bytes, huge, .. } = content;
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
     let bytes = mebibytes(*bytes as u64);

@@ -224,7 +224,7 @@ impl Supervisor {
                     }
                 }
                 _ = stats.tick() => self.write_stats(),
-                Some(query) = self.services.queries.recv() => self.answer(query),
+                Some(query) = self.services.queries.recv() => self.report_stats(query),
                 _ = look.tick() => self.look()?,
                 _ = feed.tick() => self.feed(),
             }
@@ -242,7 +242,7 @@ impl Supervisor {
         self.withdraw_further();
         self.look_for_drained();
         if self.state == State::Draining {
-            self.tell_state();
+            self.notify_state();
         }
         Ok(())
     }
@@ -260,7 +260,7 @@ impl Supervisor {
     }
 
     /// Tells the service manager what the server does.
-    fn tell_state(&self) {
+    fn notify_state(&self) {
         let connections = self.appliance.workers.connections_open();
         self.services.manager.state(self.state, &self.facts.url, connections);
     }
@@ -290,7 +290,7 @@ impl Supervisor {
         self.look_for_drained();
         let Self { state, since, .. } = *self;
         let connections = self.appliance.workers.connections_open();
-        request.answer(changed.map(|()| Status { state, since, connections }));
+        request.complete(changed.map(|()| Status { state, since, connections }));
     }
 
     /// Accepts no more connections, now or after `deadlines.withdraw`, and goes on running.
@@ -324,7 +324,7 @@ impl Supervisor {
             self.withdrawal = Withdrawal::begin(self.plan.withdraw, Instant::now());
         }
         (self.state, self.since) = (state, unix_now());
-        self.tell_state();
+        self.notify_state();
     }
 
     fn withdraw_further(&mut self) {
@@ -369,9 +369,9 @@ impl Supervisor {
                     }
                 }
                 _ = stats.tick() => self.write_stats(),
-                _ = state.tick() => self.tell_state(),
+                _ = state.tick() => self.notify_state(),
                 _ = feed.tick() => self.feed(),
-                Some(query) = self.services.queries.recv() => self.answer(query),
+                Some(query) = self.services.queries.recv() => self.report_stats(query),
                 Some(request) = self.services.requests.recv() => self.carry_out(request).await,
                 () = &mut overdue => {
                     let open = self.appliance.workers.connections_open();
@@ -412,7 +412,7 @@ impl Supervisor {
         }
     }
 
-    fn answer(&self, query: StatsQuery) {
+    fn report_stats(&self, query: StatsQuery) {
         let workers = self.appliance.workers.readings();
         let report = match query.core {
             None => Ok(self.report(None)),
@@ -424,7 +424,7 @@ impl Supervisor {
                 }
             },
         };
-        query.answer(report);
+        query.complete(report);
     }
 
     /// Of all workers, or of the one with this index.
@@ -468,7 +468,7 @@ pub(crate) fn give_back(
 /// Says, once enough connections were opened to tell, on how many cores they arrived.
 fn log_flows(opened: &[(usize, u64)]) -> bool {
     let total: u64 = opened.iter().map(|(_, opened)| opened).sum();
-    if opened.len() < 2 || total < FLOWS_TO_TELL * opened.len() as u64 {
+    if opened.len() < 2 || total < FLOWS_TO_LOG * opened.len() as u64 {
         return false;
     }
     let seen = opened.iter().filter(|(_, opened)| *opened > 0).count();
@@ -498,7 +498,7 @@ const RESUME_TIMEOUT: Duration = Duration::from_secs(1);
 const RESUME_LOOK_EVERY: Duration = Duration::from_millis(1);
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Connections a core, on average, before it is said how they are spread.
-const FLOWS_TO_TELL: u64 = 16;
+const FLOWS_TO_LOG: u64 = 16;
 
 #[cfg(test)]
 mod tests {

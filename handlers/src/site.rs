@@ -316,8 +316,8 @@ impl Site {
     }
 
     /// The entry whose head template goes with a choice.
-    fn head_entry(&self, choice: &Content) -> EntryId {
-        match choice {
+    fn head_entry(&self, response: &Content) -> EntryId {
+        match response {
             Content::Stored(id) | Content::Part { head: id, .. } => *id,
             Content::Number { head, .. } => *head,
             Content::Rows { route, .. } => self.dataset(*route).rendered(),

@@ -231,7 +231,7 @@ impl Plan {
             stats_every: read.time(Key::StatsEvery, STATS_EVERY)?,
             metrics: read.with(Key::MetricsListen, metrics_listen)?,
             log_level: read.with(Key::LogLevel, |text| {
-                LogLevel::parse(text).ok_or(Expected(LogLevel::FORMS))
+                LogLevel::parse(text).ok_or(Expected(LogLevel::FORMATS))
             })?,
             log_format: read.with(Key::LogFormat, log_format)?,
             admin_name: read.with(Key::AdminName, admin_name)?,
@@ -243,7 +243,7 @@ impl Plan {
 impl Reader<'_> {
     fn link(&self) -> Result<LinkSpec, ConfigError> {
         LinkSpec::parse(&self.0.given(Key::LinkDevice).text).map_err(|error| {
-            self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMS))
+            self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMATS))
         })
     }
 

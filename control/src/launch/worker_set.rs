@@ -89,7 +89,7 @@ impl WorkerSet {
     /// # Errors
     /// As for [`drain`](Self::drain).
     pub(crate) fn retire(&self) -> Result<(), Vec<usize>> {
-        self.tell(|| Command::Retire)
+        self.send_all(|| Command::Retire)
     }
 
     /// Tells everyone to accept no new connections and to finish those they have.
@@ -97,10 +97,10 @@ impl WorkerSet {
     /// # Errors
     /// The cores whose workers do not turn: their rings are full.
     pub(crate) fn drain(&self) -> Result<(), Vec<usize>> {
-        self.tell(|| Command::Drain)
+        self.send_all(|| Command::Drain)
     }
 
-    fn tell(&self, command: impl Fn() -> Command<SiteHandle>) -> Result<(), Vec<usize>> {
+    fn send_all(&self, command: impl Fn() -> Command<SiteHandle>) -> Result<(), Vec<usize>> {
         let full = |member: &&Member| member.end.send(command()).is_err();
         let stuck: Vec<_> = self.0.iter().filter(full).map(|member| member.core).collect();
         if stuck.is_empty() { Ok(()) } else { Err(stuck) }

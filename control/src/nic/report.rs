@@ -31,7 +31,7 @@ pub(crate) enum Availability {
 }
 
 impl Availability {
-    /// Judges `device`.
+    /// Assesses `device`.
     pub(crate) fn of(snapshot: &Snapshot, device: &PciDevice) -> Self {
         match device.driver.as_deref() {
             Some(driver) if USER_DRIVERS.contains(&driver) => {

@@ -13,7 +13,7 @@
 //! - a read that began after the write was answered finds the new epoch, and new data.
 //!
 //! Indices of routes mean something in one site only. Tokens and entries belong to the site they
-//! were made for; offloads of an earlier site pass by ([`Found::Stranger`]). Everything about a stripe
+//! were made for; offloads of an earlier site pass by ([`Found::OtherSite`]). Everything about a stripe
 //! is under the lock of its shard, so none of this depends on the order of atomics.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
@@ -34,7 +34,7 @@ pub(crate) enum Found {
     /// None: run the statement, and bring the answer with this.
     Miss(Token),
     /// The offload is of an earlier site: run the statement, store nothing.
-    Stranger,
+    OtherSite,
 }
 
 /// The right to store one answer, unless something happens to its key meanwhile.
@@ -97,7 +97,7 @@ impl Cache {
         let key = self.key(route, text);
         let mut shard = self.shard(&key);
         if shard.site != address(site) {
-            return Found::Stranger;
+            return Found::OtherSite;
         }
         let generation = *shard.generation(route);
         if let Some(entry) = shard.entries.to_back(&key) {
@@ -461,7 +461,7 @@ mod tests {
         let (old, new) = (Arc::clone(&bench.site), site());
         bench.cache.renew(&new);
         bench.fill(late, "old");
-        assert!(matches!(bench.lookup(1, "a"), Found::Stranger));
+        assert!(matches!(bench.lookup(1, "a"), Found::OtherSite));
         bench.site = new;
         bench.miss(1, "a");
         bench.fill(bench.miss(1, "b"), "new");
@@ -531,7 +531,7 @@ mod tests {
                                 let hit: u64 = text.parse().expect("a number");
                                 assert!(hit >= floor, "{hit} after {floor} was answered");
                             }
-                            Found::Stranger => panic!("there is one site"),
+                            Found::OtherSite => panic!("there is one site"),
                         }
                     }
                 });

@@ -250,7 +250,7 @@ impl Dispatcher {
         match cache.lookup(offload.site(), offload.route(), key, now) {
             Found::Hit(response) => Next::Cached(response),
             Found::Miss(token) => Next::Run(kind, bound, Some(token)),
-            Found::Stranger => Next::Run(kind, bound, None),
+            Found::OtherSite => Next::Run(kind, bound, None),
         }
     }
 }

@@ -37,9 +37,11 @@ impl Watchdog {
     /// core that sleeps because nothing comes turns, too: no sleep is longer than some milliseconds.
     pub(crate) fn look(&mut self, turns: Vec<(usize, u64)>) {
         match self.cores.look(turns) {
-            Progress::Turning => self.manager.tell(|socket| socket.send(&[NotifyState::Watchdog])),
+            Progress::Turning => {
+                self.manager.notify(|socket| socket.send(&[NotifyState::Watchdog]))
+            }
             Progress::TurningAgain(stood) => {
-                self.manager.tell(|socket| socket.send(&[NotifyState::Watchdog]));
+                self.manager.notify(|socket| socket.send(&[NotifyState::Watchdog]));
                 tracing::info!("cores {}: their workers turn again", cores::list(&stood));
             }
             Progress::Stalled(still) => tracing::error!(

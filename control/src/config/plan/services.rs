@@ -105,17 +105,17 @@ impl Reader<'_> {
         }
         let not_understood = |error| {
             let problem = explain(&error);
-            self.refuse(key, problem, format!("write {URL_FORM}"))
+            self.refuse(key, problem, format!("write {URL_SYNTAX}"))
         };
         let server: tokio_postgres::Config = given.text.parse().map_err(not_understood)?;
         if has_unescaped_at(&given.text) {
             let problem =
                 "has more than one `@`, so that where the password ends is anybody's guess";
-            return Err(self.refuse(key, problem, format!("write {URL_FORM}; `@` is %40")));
+            return Err(self.refuse(key, problem, format!("write {URL_SYNTAX}; `@` is %40")));
         }
         let nowhere = server.get_hosts().is_empty() && server.get_hostaddrs().is_empty();
         if nowhere {
-            return Err(self.refuse(key, "names no host", format!("write {URL_FORM}")));
+            return Err(self.refuse(key, "names no host", format!("write {URL_SYNTAX}")));
         }
         if server.get_ssl_mode() == SslMode::Require
             || server.get_channel_binding() == ChannelBinding::Require
@@ -170,7 +170,7 @@ fn has_unescaped_at(text: &str) -> bool {
     after.is_some_and(|(_, place)| place.split('?').next().is_some_and(|p| p.contains('@')))
 }
 
-const URL_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE (special characters \
+const URL_SYNTAX: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE (special characters \
                         percent-encoded) or \"host=HOST user=USER dbname=DATABASE\"";
 /// How the driver says that the value of one of its own options is wrong.
 const NAMES_ITS_OPTION: &str = "invalid value for option";

@@ -274,7 +274,7 @@ impl Pool {
         if may_repeat && job.failures < FAILURES_MAX && now < job.deadline {
             return Some(job);
         }
-        self.answer_unavailable(job);
+        self.complete_unavailable(job);
         None
     }
 
@@ -288,10 +288,10 @@ impl Pool {
     /// A job that was never sent is not going to be.
     fn unavailable(&self, job: Job) {
         self.completer.counters.postgres_waiting.down();
-        self.answer_unavailable(job);
+        self.complete_unavailable(job);
     }
 
-    fn answer_unavailable(&self, job: Job) {
+    fn complete_unavailable(&self, job: Job) {
         self.completer.counters.postgres_unavailable.up();
         let response = job.query().unavailable();
         self.completer.complete_uncached(job, response);

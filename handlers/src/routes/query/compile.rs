@@ -118,23 +118,23 @@ fn arguments(query: &QueryConfig, names: &[&str]) -> Result<Box<[usize]>, Settin
 
 /// The placeholders of the statement are numbered from 1 to the number of arguments.
 fn placeholders(query: &QueryConfig) -> Result<(), SettingError> {
-    let fault = |problem: String, fix: String| {
+    let refuse = |problem: String, fix: String| {
         Err(SettingError::new("statement", &*query.statement, problem, fix))
     };
     let found = match placeholder::numbers(&query.sql, &query.database) {
         Ok(found) => found,
-        Err(error) => return fault(error.problem, error.fix.into()),
+        Err(error) => return refuse(error.problem, error.fix.into()),
     };
     let arguments = query.arguments.len();
     if let Some(number) = found.last().filter(|number| **number > arguments) {
         let problem = format!("it has a placeholder {number}, but {arguments} arguments");
-        return fault(problem, "name a parameter in arguments for each placeholder".into());
+        return refuse(problem, "name a parameter in arguments for each placeholder".into());
     }
     match (1..=arguments).find(|number| !found.contains(number)) {
         Some(number) => {
             let argument = &query.arguments[number - 1];
             let problem = format!("it has no placeholder {number} for the argument {argument}");
-            fault(problem, "use it, or take it from arguments".into())
+            refuse(problem, "use it, or take it from arguments".into())
         }
         None => Ok(()),
     }
@@ -181,17 +181,17 @@ fn cacheable(
     route: &RouteConfig,
     query: &QueryConfig,
 ) -> Result<(), SettingError> {
-    let fault = |problem: &str, fix: &str| {
+    let refuse = |problem: &str, fix: &str| {
         Err(SettingError::new("cache", format!("{:?}", cache.lifetime), problem, fix))
     };
     if route.methods != Methods::GET {
-        return fault("the route answers more than GET", "keep answers of GET only");
+        return refuse("the route answers more than GET", "keep answers of GET only");
     }
     if query.parameters.iter().any(|parameter| parameter.from == Source::Body) {
-        return fault("an answer depends on the body", "take parameters from path and query");
+        return refuse("an answer depends on the body", "take parameters from path and query");
     }
     if cache.lifetime.is_zero() {
-        return fault("nothing is kept for no time", "give it some, or take cache away");
+        return refuse("nothing is kept for no time", "give it some, or take cache away");
     }
     if !is_token(&cache.header) {
         let fix = "use letters, digits and hyphens: X-Cache";
