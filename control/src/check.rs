@@ -92,7 +92,7 @@ fn report(
     let beside = cores::list(&host.beside(&plan.cores));
     line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
     let bytes = mebibytes(content.bytes as u64);
-    line("content", format!("{}: {} files, {bytes} of answers", content.source, content.files));
+    line("content", format!("{}: {} files, {bytes} of responses", content.source, content.files));
     line("limits", limits(plan));
     line("admin", admin::path(&plan.admin_directory, &plan.admin_name).display().to_string());
     line("stop", stop(plan));
@@ -157,7 +157,7 @@ fn stop(plan: &Plan) -> String {
     text
 }
 
-/// What is said of the databases that routes ask.
+/// What is said of the databases that routes query.
 fn databases(plan: &Plan) -> Vec<(&'static str, String)> {
     let asked = |kind: &str| plan.routes.entries.iter().any(|entry| entry.kind() == kind);
     let mut lines = Vec::new();

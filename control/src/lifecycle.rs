@@ -89,7 +89,7 @@ pub(crate) struct Request {
 impl Request {
     /// Sends the outcome to whoever asked.
     pub(crate) fn complete(self, outcome: Outcome) {
-        // A client that has gone away needs no answer.
+        // A client that has gone away needs no reply.
         let _ = self.reply.send(outcome);
     }
 }

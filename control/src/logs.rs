@@ -86,7 +86,7 @@ impl LogLevel {
     }
 }
 
-/// Says why the program fails, a line for each mistake: in the log if it is open, else on standard error.
+/// Says why the program fails, a line for each error: in the log if it is open, else on standard error.
 pub(crate) fn last_word(failure: &Failure) {
     for line in failure.to_string().lines() {
         if tracing::dispatcher::has_been_set() {

@@ -58,7 +58,9 @@ pub(crate) fn nic(command: NicCommand) -> Result<(), Failure> {
 fn list(machine: &impl Machine, args: &LookArgs) -> Result<(), Failure> {
     let snapshot = machine.snapshot(&Store::new(&args.state.state))?;
     if !namespaces::may_enter_others() {
-        eprintln!("only root sees what other network namespaces hold: a verdict may be too good");
+        eprintln!(
+            "only root sees what other network namespaces hold: an assessment may be too good"
+        );
     }
     if args.json {
         print(&format!("{}\n", report::list_json(&snapshot)))

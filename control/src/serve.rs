@@ -165,7 +165,7 @@ fn log_content(content: &Content) {
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
     let bytes = mebibytes(*bytes as u64);
     tracing::info!(
-        "content is {source}: {routes} routes, {files} files, {bytes} of answers in {pages}"
+        "content is {source}: {routes} routes, {files} files, {bytes} of responses in {pages}"
     );
 }
 

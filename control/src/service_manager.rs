@@ -1,4 +1,4 @@
-//! What the service manager is told: the notification protocol of systemd, sd_notify(3).
+//! Notifications to the service manager: the notification protocol of systemd, sd_notify(3).
 //!
 //! `NOTIFY_SOCKET` names its socket; without the variable nothing is sent. Only `pollux serve` reads it, and it
 //! starts no other programs that could inherit it. The protocol is datagrams of `KEY=VALUE` lines:
@@ -44,7 +44,7 @@ impl ServiceManager {
             Ok(socket) => Self::notifying(socket),
             Err(error) => {
                 tracing::warn!(
-                    "{NOTIFY_SOCKET}={}: {error}; the service manager is told nothing. It must be the path of \
+                    "{NOTIFY_SOCKET}={}: {error}; the service manager is not notified. It must be the path of \
                      a datagram socket, or an abstract one as @NAME",
                     address.display()
                 );

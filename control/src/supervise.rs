@@ -34,7 +34,7 @@ pub(crate) enum RunError {
         /// The core.
         core: usize,
     },
-    /// Workers did not stop when they were told.
+    /// Workers did not stop when they were commanded to.
     #[error(
         "cores {cores:?}: their workers do not stop; the port is released when the process ends"
     )]
@@ -122,11 +122,11 @@ pub(crate) fn unix_now() -> u64 {
 /// What runs beside the workers.
 #[derive(Debug)]
 pub(crate) struct Services {
-    /// Answers what the cores ask.
+    /// Completes what the cores offload.
     pub(crate) offload: Arc<OffloadService>,
     /// Where reloads are asked for.
     pub(crate) reload: ReloadHandle,
-    /// Keeps what the workers were lent.
+    /// Keeps what the workers hold.
     pub(crate) reloader: JoinHandle<()>,
     /// Has the admin socket, if there is one.
     pub(crate) admin: Option<JoinHandle<()>>,
@@ -134,7 +134,7 @@ pub(crate) struct Services {
     pub(crate) requests: mpsc::Receiver<Request>,
     /// Reports that are asked for.
     pub(crate) queries: mpsc::Receiver<StatsQuery>,
-    /// Is told how the server does.
+    /// Is notified of the state of the server.
     pub(crate) manager: ServiceManager,
 }
 
@@ -384,7 +384,7 @@ impl Supervisor {
         }
     }
 
-    /// The way down: workers, then who answers them, the port, what was lent, and last the name.
+    /// The way down: workers, then who answers them, the port, what they held, and last the name.
     async fn release(mut self) -> Result<(), RunError> {
         let stopped = self.appliance.workers.stop();
         self.services.offload.stop();
@@ -448,7 +448,7 @@ impl Supervisor {
     }
 }
 
-/// Gives back the ports of `appliance`, whose workers were told to stop, with this outcome.
+/// Gives back the ports of `appliance`, whose workers were commanded to stop, with this outcome.
 ///
 /// # Errors
 /// Workers did not stop, or a port was not released as it should be.

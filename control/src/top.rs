@@ -31,7 +31,7 @@ use poll::Poller;
 use screen::Palette;
 use terminal::Terminal;
 
-/// Why `top` ended otherwise than by being told to.
+/// Why `top` ended otherwise than by a key or a signal.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TopError {
     /// Standard output is a file or a pipe.

@@ -1,4 +1,4 @@
-"""What a server answers, in a form that two servers can be compared by.
+"""What a server answers, in a format that two servers can be compared by.
 
     responses.py fetch arena|postgres URL [FILE...]    asks every request of the profile; FILEs are of /static/
     responses.py rows REQUEST                          the rows of a database, as JSON on standard input

@@ -87,12 +87,12 @@ pub(crate) struct HeadTooLong(pub(crate) usize);
 
 impl From<HeadTooLong> for RouteErrorKind {
     fn from(HeadTooLong(found): HeadTooLong) -> Self {
-        let problem = format!("an answer has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
+        let problem = format!("a response has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
         SettingError::new("headers", "", problem, "shorten or leave out some fields").into()
     }
 }
 
-/// Completes one head in the room lent for it.
+/// Completes one head in the room given to it.
 #[derive(Debug)]
 pub(crate) struct HeadWriter<'o> {
     out: &'o mut [u8],

@@ -85,9 +85,11 @@ impl RouteContext<'_, '_> {
     pub(crate) fn refuse_compression(&self) -> Result<(), SettingError> {
         match self.config.compress {
             Compress::Off => Ok(()),
-            _ => {
-                Err(compress_error("", "answers of this kind are too short for it", "leave it out"))
-            }
+            _ => Err(compress_error(
+                "",
+                "responses of this kind are too short for it",
+                "leave it out",
+            )),
         }
     }
 

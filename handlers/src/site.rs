@@ -315,7 +315,7 @@ impl Site {
         }
     }
 
-    /// The entry whose head template goes with a choice.
+    /// The entry whose head template goes with a response.
     fn head_entry(&self, response: &Content) -> EntryId {
         match response {
             Content::Stored(id) | Content::Part { head: id, .. } => *id,

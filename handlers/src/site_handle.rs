@@ -1,4 +1,4 @@
-//! What one worker serves with: a site, and the buffers for what control answers.
+//! What one worker serves with: a site, and the buffers for requests that control completes.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::traffic::Traffic;
 use crate::work::Work;
 
 /// A site as a worker has it. Control makes one for each worker and each reload, and keeps a clone
-/// of the `Arc` it lends, so that the worker never frees it.
+/// of the `Arc`, so that the worker never frees it.
 #[derive(Debug)]
 pub struct SiteHandle {
     site: Arc<Site>,

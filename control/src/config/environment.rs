@@ -144,7 +144,7 @@ pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 pub(super) const DATABASE_MAX_CONN: &str = "DATABASE_MAX_CONN";
 /// How the variable of every key begins.
 const PREFIX: &str = "POLLUX_";
-/// What our scripts and tests are told by variables that begin like those of keys.
+/// Variables of our scripts and tests that begin like those of keys.
 const RESERVED: &[&str] = &[
     "POLLUX_BIN",
     "POLLUX_COUNTERS",

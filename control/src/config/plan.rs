@@ -60,7 +60,7 @@ pub(crate) struct Plan {
     pub(crate) tally: CoreTally,
     /// What a request may be.
     pub(crate) limits: Limits,
-    /// Requests that wait for an answer of the control plane, of all cores together.
+    /// Requests that wait for a completion from the control plane, of all cores together.
     pub(crate) parked: usize,
     /// Bytes of what such a request brings: captures, query and body.
     pub(crate) request_buffer: usize,
@@ -76,7 +76,7 @@ pub(crate) struct Plan {
     pub(crate) sqlite: SqlitePlan,
     /// What is computed beside the workers.
     pub(crate) compute: ComputePlan,
-    /// Answers that are kept, of all routes together.
+    /// Cached responses, of all routes together.
     pub(crate) cache_entries: usize,
     /// What memory to serve from.
     pub(crate) pages: Pages,
@@ -88,7 +88,7 @@ pub(crate) struct Plan {
     pub(crate) metrics: Option<SocketAddr>,
     /// Least severe level that is logged.
     pub(crate) log_level: tracing::Level,
-    /// Form of the log.
+    /// Format of the log.
     pub(crate) log_format: LogFormat,
     /// Name of the admin socket, without its ending.
     pub(crate) admin_name: String,
@@ -371,7 +371,7 @@ impl Reader<'_> {
         })
     }
 
-    /// How many may wait, and how large the form of each is. A request that waits has a connection.
+    /// How many may wait, and how large the request buffer of each is. A request that waits has a connection.
     fn parked(&self, connections: usize) -> Result<(usize, usize), ConfigError> {
         let parked = self.size(Key::LimitsParked, units::count, PARKED)?;
         let parked =
@@ -500,7 +500,7 @@ const BUFFER: RangeInclusive<u64> = 4 * KIB..=16 * MIB;
 const BODY_RATE: RangeInclusive<u64> = 0..=1 << 40;
 const PARKED: RangeInclusive<u64> = 1..=1 << 20;
 const REQUEST_BUFFER: RangeInclusive<u64> = 256..=MIB;
-/// All forms are made at start.
+/// All request buffers are allocated at start.
 const REQUEST_BUFFERS_LEN_MAX: usize = 1 << 30;
 const CACHE_ENTRIES: RangeInclusive<u64> = 1..=1 << 24;
 const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;

@@ -25,7 +25,7 @@ pub(crate) struct Given {
 }
 
 /// The values that were given; what is missing has its default. What was not understood is kept as
-/// well, and fails when the configuration is made into a plan: so all of it can be told at once.
+/// well, and fails when the configuration is made into a plan: so all errors are reported at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     values: BTreeMap<Key, Given>,

@@ -9,7 +9,7 @@ use super::report::{Check, Finding};
 use super::server::Server;
 use crate::config::Plan;
 
-/// Judges the address of `plan`; `answered` if somebody answers there.
+/// Assesses the address of `plan`; `answered` if somebody answers there.
 pub(super) fn examine(
     plan: &Plan,
     interfaces: &[Interface],
@@ -57,7 +57,7 @@ pub(super) fn is_answered(plan: &Plan, interfaces: &[Interface]) -> bool {
     }
 }
 
-/// On a link of this machine an answer takes far less.
+/// On a link of this machine a reply takes far less.
 const TIMEOUT: Duration = Duration::from_millis(300);
 
 #[cfg(test)]

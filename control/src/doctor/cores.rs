@@ -28,7 +28,7 @@ impl NodeCores {
     }
 }
 
-/// Judges all but nearness.
+/// Assesses all but nearness.
 pub(super) fn examine(host: &Host, workers: &[usize]) -> Vec<Finding> {
     let mut findings = isolation(host, workers);
     findings.push(governor(host, workers));
@@ -117,7 +117,7 @@ fn siblings(host: &Host, workers: &[usize]) -> Finding {
     Finding::warn(Check::Smt, shared.join(", "), fix)
 }
 
-/// Judges the way from the workers to the device whose directory below `/sys` is `device`.
+/// Assesses the way from the workers to the device whose directory below `/sys` is `device`.
 pub(super) fn nearness(host: &Host, workers: &[usize], device: &str) -> Finding {
     let check = Check::Numa;
     let nodes = NodeCores::read(host);

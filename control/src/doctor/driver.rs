@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::link::{HostLinks, Link};
 use crate::nic::pci;
 
-/// Judges all of it for `link`.
+/// Assesses all of it for `link`.
 pub(super) fn examine(host: &Host, link: &Link, links: &HostLinks) -> Vec<Finding> {
     let kind = link.device().kind();
     let mut findings = vec![capabilities(links, kind)];
@@ -162,7 +162,7 @@ pub(super) fn iommu(host: &Host, kind: Option<DeviceKind>) -> Finding {
     match kind {
         Some(DeviceKind::Pci) if !without => {
             let fix = format!("{fix}; in a VM without one: echo Y >/{unsafe_mode}");
-            Finding::fail(check, "no IOMMU group, and vfio is not told to do without", fix)
+            Finding::fail(check, "no IOMMU group, and vfio is not allowed to do without", fix)
         }
         Some(DeviceKind::Pci) => {
             let found = "no IOMMU group: vfio does without, and the NIC may write to any memory";

@@ -9,7 +9,7 @@ use crate::human;
 use crate::launch::MemoryRequirement;
 use crate::scripts::Script;
 
-/// Judges the pool. `requirement` is that of the whole plan, worked out with the pool's page size.
+/// Assesses the pool. `requirement` is that of the whole plan, worked out with the pool's page size.
 pub(super) fn examine(
     host: &Host,
     plan: &Plan,

@@ -9,7 +9,7 @@ use super::report::{Check, Finding};
 use crate::host::{Host, field, quoted};
 use crate::scripts::Script;
 
-/// Judges all of it.
+/// Assesses all of it.
 pub(super) fn examine(host: &Host) -> Vec<Finding> {
     vec![records(host), hugepage_files(host), runtime_directories(host)]
 }

@@ -36,7 +36,7 @@ pub(super) fn chosen(
     }
 }
 
-/// Judges the interface or the device behind `link`.
+/// Assesses the interface or the device behind `link`.
 pub(super) fn examine(
     host: &Host,
     link: &Link,

@@ -5,7 +5,7 @@ use super::interfaces::Interface;
 use super::report::{Check, Finding};
 use crate::host::Host;
 
-/// Judges both ends of a link; the other one where it is seen.
+/// Assesses both ends of a link; the other one where it is seen.
 pub(super) fn examine(host: &Host, ends: &[&Interface]) -> Vec<Finding> {
     ends.iter().map(|interface| assess(host, interface)).collect()
 }

@@ -5,7 +5,7 @@ use super::report::{Check, Finding};
 use super::server::Server;
 use crate::host::{Host, field};
 
-/// Judges the program on `ours`, the link's interface, and what is left on others.
+/// Assesses the program on `ours`, the link's interface, and what is left on others.
 pub(super) fn examine(
     host: &Host,
     ours: Option<&str>,

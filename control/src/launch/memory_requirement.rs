@@ -21,7 +21,7 @@ pub(crate) struct MemoryRequirement {
     pub(crate) frames: u64,
     /// Socket buffers of all cores.
     pub(crate) buffers: u64,
-    /// Answers.
+    /// Responses.
     pub(crate) responses: u64,
     /// The host's hugepages when this was worked out.
     pub(crate) pool: HugepagePool,
@@ -59,7 +59,7 @@ impl Display for MemoryRequirement {
         write!(
             f,
             "This plan takes about {pages} hugepages of {} ({} for frames, {} for socket buffers, {} \
-             for answers) and {} are free: `{} reserve {pages}`",
+             for responses) and {} are free: `{} reserve {pages}`",
             mebibytes(self.pool.page),
             mebibytes(self.frames),
             mebibytes(self.buffers),
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(
             requirement.to_string(),
             "This plan takes about 268 hugepages of 2.0 MiB (20.0 MiB for frames, 512.0 MiB for \
-             socket buffers, 3.0 MiB for answers) and 64 are free: `./hugepages.sh reserve 268`"
+             socket buffers, 3.0 MiB for responses) and 64 are free: `./hugepages.sh reserve 268`"
         );
     }
 

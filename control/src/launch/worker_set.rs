@@ -1,5 +1,5 @@
 //! The workers as a group: one member for each core, in the order of the cores. Where software spreads
-//! the flows, the first member is the hub that the others send through.
+//! the flows, the first member owns the steering queue that the others send through.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -28,7 +28,7 @@ pub(crate) struct Member {
 }
 
 impl WorkerSet {
-    /// Adds the worker on `core`, after all that are there. It takes its forms from `forms`.
+    /// Adds the worker on `core`, after all that are there. It takes its request buffers from `forms`.
     pub(crate) fn add(
         &mut self,
         core: usize,
@@ -66,7 +66,7 @@ impl WorkerSet {
             .collect()
     }
 
-    /// What each asks, and the way of its answers.
+    /// The submissions and completions of each.
     pub(crate) fn lines(&self) -> Vec<(Submissions<SiteHandle>, Completions<SiteHandle>)> {
         self.0.iter().map(|member| (member.end.submissions(), member.end.completions())).collect()
     }
@@ -84,7 +84,7 @@ impl WorkerSet {
         self.0.iter().find(|member| member.thread.is_finished()).map(|member| member.core)
     }
 
-    /// Tells everyone to say `Connection: close` in all answers, and to serve on.
+    /// Commands every worker to say `Connection: close` in all responses, and to serve on.
     ///
     /// # Errors
     /// As for [`drain`](Self::drain).
@@ -92,7 +92,7 @@ impl WorkerSet {
         self.send_all(|| Command::Retire)
     }
 
-    /// Tells everyone to accept no new connections and to finish those they have.
+    /// Commands every worker to accept no new connections and to finish those they have.
     ///
     /// # Errors
     /// The cores whose workers do not turn: their rings are full.
@@ -123,7 +123,7 @@ impl WorkerSet {
         if stuck.is_empty() { Ok(()) } else { Err(stuck) }
     }
 
-    /// Whether all accept connections again that were told to.
+    /// Whether all accept connections again that were commanded to.
     pub(crate) fn poll_resumed(&mut self) -> bool {
         self.poll_events();
         self.0.iter().all(|member| !member.resuming)
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// A thread that lives until `release` is dropped, whatever it is told.
+    /// A thread that lives until `release` is dropped, whatever it is sent.
     fn deaf() -> (JoinHandle<()>, mpsc::Sender<()>) {
         let (release, released) = mpsc::channel();
         let thread = thread::spawn(move || {

@@ -232,7 +232,7 @@ fn log_memory(plan: &Plan, requirement: &MemoryRequirement, backing: Backing) {
 /// A million connections are laid out in a few seconds.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests of one worker that may wait for an answer of control: each has a request buffer.
+/// Requests of one worker that may wait for a completion: each has a request buffer.
 pub(super) fn parked(plan: &Plan) -> usize {
     (plan.parked / plan.cores.len()).max(1)
 }

@@ -9,7 +9,7 @@ use super::encode::{MEDIA_TYPE, exposition};
 use super::readiness::{self, NotReady, Started};
 use crate::stats::StatsHandle;
 
-/// What answers are made from.
+/// What responses are made from.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoints {
     /// Takes reports.

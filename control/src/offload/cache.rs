@@ -1,11 +1,11 @@
-//! Answers that may be given again for a while: by route and key, bounded in number and bytes.
+//! Cached responses: sent again for a while: by route and key, bounded in number and bytes.
 //!
-//! Owns an `Arc` of each answer, as it is given again (`X-Cache: HIT`). While an answer is here it is
+//! Owns an `Arc` of each response, as it is sent again (`X-Cache: HIT`). While a response is here it is
 //! not registered with the [`RetireList`]; when it goes, it is.
 //!
 //! A read that was under way while somebody wrote must not leave old data behind. Keys fall into
 //! [`STRIPES`] stripes, and each stripe has an epoch. A read carries the epoch it began with in its
-//! [`Token`]; its answer is stored only if the epoch is still the same. A write moves the epoch on
+//! [`Token`]; its response is stored only if the epoch is still the same. A write moves the epoch on
 //! after the database has answered it and before its client is answered. So:
 //!
 //! - a read that began before and ends after the write is not stored: the epoch has moved;
@@ -29,18 +29,18 @@ use super::retire_list::RetireList;
 /// What the cache has for a key.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// An answer; the cache keeps it alive.
+    /// A response; the cache keeps it alive.
     Hit(Arc<RenderedResponse>),
-    /// None: run the statement, and bring the answer with this.
+    /// None: run the statement, and bring the response with this.
     Miss(Token),
     /// The offload is of an earlier site: run the statement, store nothing.
     OtherSite,
 }
 
-/// The right to store one answer, unless something happens to its key meanwhile.
+/// The right to store one response, unless something happens to its key meanwhile.
 #[derive(Debug)]
 pub(crate) struct Token {
-    /// Address of the site. The ask keeps the site alive, so nobody else can be there.
+    /// Address of the site. The offload keeps the site alive, so nobody else can be there.
     site: usize,
     key: Key,
     epoch: u64,
@@ -63,14 +63,14 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// A cache of at most `entries_max` answers for `site`.
+    /// A cache of at most `entries_max` responses for `site`.
     pub(crate) fn new(
         entries_max: usize,
         site: &Arc<Site>,
         retire_list: &Arc<RetireList>,
         counters: &Arc<Counters>,
     ) -> Self {
-        // A power of two, so that stripes divide evenly; few where each would hold few answers.
+        // A power of two, so that stripes divide evenly; few where each would hold few responses.
         let shards = (entries_max / SHARD_ENTRIES_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << shards.ilog2();
         let shard =
@@ -86,7 +86,7 @@ impl Cache {
         }
     }
 
-    /// What there is for `text`, the key of an ask for `route` of `site`.
+    /// What there is for `text`, the key of an offload for `route` of `site`.
     pub(crate) fn lookup(
         &self,
         site: &Arc<Site>,
@@ -180,7 +180,7 @@ impl Cache {
     }
 
     /// Whether `site` is the one the cache is for. The entries stay until they are looked up or have
-    /// to make room: going through all of them would hold up every core's asks.
+    /// to make room: going through all of them would hold up every core's offloads.
     fn drop_route(&self, site: &Arc<Site>, route: usize) -> bool {
         self.shards.iter().all(|shard| {
             let mut shard = lock(shard);
@@ -315,7 +315,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const STRIPES: usize = 1024;
 const SHARDS_MAX: usize = 16;
 const SHARD_ENTRIES_MIN: usize = 64;
-/// Bodies and keys of all entries: a list route must not fill the memory with 65,536 long answers.
+/// Bodies and keys of all entries: a list route must not fill the memory with 65,536 long responses.
 const BYTES_MAX: usize = 256 << 20;
 /// What an entry takes besides its body and key: two heads, the map's node.
 const ENTRY_BYTES: usize = 512;

@@ -53,7 +53,7 @@ pub(crate) struct Dispatcher {
     pub(crate) completer: Arc<Completer>,
     /// Responses that workers may still be sending.
     pub(crate) retire_list: Arc<RetireList>,
-    /// How long a statement may take, from here to its answer.
+    /// How long a statement may take, from here to its completion.
     pub(crate) timeouts: Timeouts,
     /// Set when no worker submits any more.
     pub(crate) stopping: Arc<AtomicBool>,

@@ -35,7 +35,7 @@ pub(crate) struct Responder {
     counters: Arc<Counters>,
 }
 
-/// An answer that found its ring full.
+/// A response that found its ring full.
 #[derive(Debug)]
 pub(crate) struct Delayed {
     requester: Requester,

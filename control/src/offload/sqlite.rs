@@ -24,7 +24,7 @@ use super::threads::Threads;
 
 pub(super) use self::file::{Clock, File, spell};
 
-/// All threads that ask SQLite.
+/// All threads that query SQLite.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     /// `None` once they are stopping.

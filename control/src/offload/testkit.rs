@@ -1,5 +1,5 @@
-//! A worker, played by a test: requests as text in, answers as text out, and behind it everything that
-//! answers asks, running.
+//! A worker, played by a test: requests as text in, responses as text out, and behind it everything that
+//! completes offloads, running.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ pub(super) struct Waiting {
     sent: Vec<u8>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Received {
     pub(super) status: u16,
@@ -105,14 +105,14 @@ impl TestWorker {
         self.begin(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
     }
 
-    /// Whether the answer is there.
+    /// Whether the response is there.
     pub(super) fn is_complete(&self, waiting: &Waiting) -> bool {
         let mut completions = self.completions.borrow_mut();
         completions.extend(std::iter::from_fn(|| self.worker.poll_completion()));
         !waiting.sent.is_empty() || completions.contains_key(&waiting.id)
     }
 
-    /// Waits for the answer.
+    /// Waits for the response.
     #[track_caller]
     pub(super) fn end(&self, mut waiting: Waiting) -> Received {
         while !self.is_complete(&waiting) {
@@ -274,7 +274,7 @@ impl QueryRoute {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// The answer is the first row.
+    /// The response is the first row.
     pub(super) fn first(mut self) -> Self {
         self.plan.body = None;
         self

@@ -1,4 +1,4 @@
-//! Sets of CPUs in the three forms the kernel's files have them in.
+//! Sets of CPUs in the three formats of the kernel's files.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ impl Format {
         }
     }
 
-    /// `cpus` (ascending) in this form, which is not [`Word`](Self::Word).
+    /// `cpus` (ascending) in this format, which is not [`Word`](Self::Word).
     pub(super) fn spell(self, cpus: &[usize]) -> String {
         match self {
             Self::Mask => spell_mask(cpus),

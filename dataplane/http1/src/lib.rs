@@ -1,6 +1,6 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as a function of bytes.
 //!
-//! Bytes of one connection go in, bytes and a verdict come out. The crate does no I/O, reads no
+//! Bytes of one connection go in, bytes and what to do next come out. The crate does no I/O, reads no
 //! clock, takes no lock and never allocates: the caller owns the buffers and passes the time in.
 //!
 //! Read [`Conn::advance`] first, then [`Service`]; `README.md` has the states on one page.

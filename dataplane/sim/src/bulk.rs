@@ -9,7 +9,7 @@ use core::fmt::Write;
 
 use http1::{Class, HeadAction, HeadContext, Method, Request, RequestAction, Service, Status};
 
-/// The service. Its edition shows in every byte of a download that it begins.
+/// The service. Its salt shows in every byte of a download that it begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Bulk {
     /// Laid over every byte of a download by exclusive or.
@@ -21,7 +21,7 @@ impl Bulk {
     pub const PLAIN: Self = Self { salt: 0 };
 }
 
-/// An answer of [`Bulk`].
+/// A response of [`Bulk`].
 #[derive(Clone, Copy, Debug)]
 pub enum BulkResponse {
     /// That many bytes of the formula.

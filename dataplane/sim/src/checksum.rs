@@ -1,4 +1,4 @@
-//! What a NIC does about checksums: finish those of a frame that leaves, judge those of one that
+//! What a NIC does about checksums: finish those of a frame that leaves, check those of one that
 //! arrives. RFC 1071 arithmetic, written apart from the engine's so that one tests the other.
 
 use engine::RxChecksums;

@@ -113,7 +113,7 @@ fn check_status(status: Status) -> Result<(), SettingError> {
 
 fn check_content(status: Status, media_type: &str, body: &[u8]) -> Result<(), SettingError> {
     if !has_content(status) && !body.is_empty() {
-        let problem = "an answer of this status has no body";
+        let problem = "a response of this status has no body";
         return Err(SettingError::new(
             "status",
             "204",
@@ -131,7 +131,7 @@ fn check_content(status: Status, media_type: &str, body: &[u8]) -> Result<(), Se
 fn check_tag(status: Status, etag: Option<&str>) -> Result<(), SettingError> {
     let Some(tag) = etag else { return Ok(()) };
     if status != Status::S200 {
-        let problem = "only answers of status 200 have an entity-tag here";
+        let problem = "only responses of status 200 have an entity-tag here";
         return Err(SettingError::new(
             "etag",
             tag,

@@ -24,7 +24,7 @@ pub(crate) enum Piece<H> {
 pub(crate) struct Row {
     /// Holes are indices into `columns`.
     pub(crate) pieces: Box<[Piece<usize>]>,
-    /// The columns that are used, each form of one once, in the order of the template.
+    /// The columns that are used, each conversion of one once, in the order of the template.
     pub(crate) columns: Box<[Column]>,
 }
 
@@ -37,7 +37,7 @@ pub struct Column {
     pub conversion: ColumnConversion,
 }
 
-/// How a column is written. NULL is `null` in every form.
+/// How a column is written. NULL is `null` in every conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnConversion {
     /// As its type says.
@@ -53,7 +53,7 @@ pub enum ColumnConversion {
 }
 
 impl ColumnConversion {
-    /// The forms that have a name in templates.
+    /// The conversions that have a name in templates.
     const NAMED: &[(&str, Self)] = &[
         ("bool", Self::Bool),
         ("json", Self::Json),

@@ -19,7 +19,7 @@ pub(crate) struct PostgresPlan {
     pub(crate) connections: usize,
     /// Queries under way on one connection.
     pub(crate) pipeline: usize,
-    /// From a request's question to its answer.
+    /// From a request to its response.
     pub(crate) timeout: Duration,
     /// Questions that wait for a connection.
     pub(crate) queue: usize,
@@ -51,18 +51,18 @@ pub(crate) struct SqlitePlan {
     pub(crate) threads: usize,
     /// Bytes of a file that each connection maps into memory.
     pub(crate) mmap: u64,
-    /// From a request's question to its answer.
+    /// From a request to its response.
     pub(crate) timeout: Duration,
     /// Questions that wait for a thread.
     pub(crate) queue: usize,
 }
 
-/// What is computed beside the workers: compression of answers.
+/// What is computed beside the workers: compression of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ComputePlan {
     /// Threads.
     pub(crate) threads: usize,
-    /// Answers that wait for a thread.
+    /// Responses that wait for a thread.
     pub(crate) queue: usize,
 }
 

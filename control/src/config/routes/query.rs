@@ -92,7 +92,7 @@ fn lifetime(field: &Field<'_>) -> Result<Duration, Reported> {
     Err(field.refuse(side, format!("write {least} to {most}")))
 }
 
-/// Names of routes that keep answers.
+/// Names of routes that cache responses.
 fn invalidates(table: &Table<'_>, references: &References<'_>) -> Result<Vec<String>, Reported> {
     let Some(field) = table.field("invalidates") else { return Ok(Vec::new()) };
     let names: Vec<Result<_, Reported>> =

@@ -1,4 +1,4 @@
-//! Kinds that answer without asking (fixed, files, redirect), and keys that several kinds have.
+//! Kinds without a query or a data set (fixed, files, redirect), and keys that several kinds have.
 
 use std::path::{Component, PathBuf};
 
@@ -67,7 +67,7 @@ pub(super) fn reads(
     Ok(ContentPath { key, path })
 }
 
-/// Type and bytes of a fixed answer, or where these are read from.
+/// Type and bytes of a fixed response, or where these are read from.
 fn content(
     table: &Table<'_>,
     status: Option<Status>,

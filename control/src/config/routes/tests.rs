@@ -224,7 +224,7 @@ fn names_that_nobody_has_are_refused_with_the_nearest() {
     assert_eq!(
         messages(&format!("{}{other}", query("invalidates = [\"item\", \"items\"]\n"))),
         "p.toml:8: route.invalidates = \"item\": no route of this name; did you mean \"items\"?\n\
-         p.toml:8: route.invalidates = \"items\": the route of p.toml:12 keeps no answers; add cache \
+         p.toml:8: route.invalidates = \"items\": the route of p.toml:12 caches no responses; add cache \
          = \"1s\", say, there"
     );
     assert_eq!(

@@ -14,7 +14,7 @@ use tokio_postgres::types::{FromSql, Kind as Shape, Type};
 
 use super::calendar;
 
-/// A type that has a JSON form.
+/// A type that has a JSON representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Bool,
@@ -37,7 +37,7 @@ impl Kind {
     /// What a column of this type is written as.
     ///
     /// # Errors
-    /// It has no JSON form, or not this one: what to write into the statement instead of the column,
+    /// It has no JSON representation, or not this one: what to write into the statement instead of the column,
     /// with `{}` where the column stands.
     pub(super) fn of(ty: &Type, conversion: ColumnConversion) -> Result<Self, &'static str> {
         let kind = match *ty {

@@ -298,7 +298,7 @@ impl Connection {
     }
 }
 
-/// What `site` asks of PostgreSQL.
+/// The statements that `site` has for PostgreSQL.
 pub(super) fn of_postgres(site: &Site) -> impl Iterator<Item = &Query> {
     let all = site.queries().map(|(_, query)| query);
     all.filter(|query| *query.database() == Database::Postgres)

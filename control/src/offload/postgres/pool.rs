@@ -14,7 +14,7 @@
 //!
 //! A job whose connection is lost is sent again if it is a plain read and has time left; of a write
 //! nobody knows whether it was done, so it is answered as unavailable. What the server says it has
-//! undone (cancelled by mistake, a deadlock, a plan that an altered table made invalid) is sent again
+//! undone (cancelled in error, a deadlock, a plan that an altered table made invalid) is sent again
 //! whatever it is. A job that has failed [`FAILURES_MAX`] times is not; connections that end together, as at a
 //! restart of the server, are one failure.
 //!

@@ -1,4 +1,4 @@
-//! Columns of SQLite as JSON. SQLite types values, not columns: what a form cannot take is found as it
+//! Columns of SQLite as JSON. SQLite types values, not columns: what a conversion cannot take is found as it
 //! is written.
 
 use handlers::query::json::{
@@ -70,7 +70,7 @@ fn write(
         (ValueRef::Text(text), ColumnConversion::Number) => write_number(utf8(text)?, out)?,
         (ValueRef::Blob(_), _) => {
             return Err(ColumnError::new(
-                "a blob has no JSON form: write hex(..) in the statement",
+                "a blob has no JSON representation: write hex(..) in the statement",
             ));
         }
         (value, ColumnConversion::Bool) => return Err(other("the integer 0 or 1", value)),

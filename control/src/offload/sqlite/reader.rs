@@ -1,4 +1,4 @@
-//! One thread that asks SQLite, with connections of its own.
+//! One thread that queries SQLite, with connections of its own.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::offload::counters::Counters;
 use crate::offload::job::{FAILED, Job, RESPONSE_BYTES_MAX};
 use crate::offload::statement_log::StatementLog;
 
-/// What all readers are told.
+/// What all readers share.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     /// Grows with each site.
@@ -74,7 +74,7 @@ impl Reader {
             self.completer.counters.sqlite_waiting.down();
             self.completer.counters.sqlite_under_way.up();
             let result = self.decide(&job);
-            // Before the answer: who has it finds no thread busy with it any more.
+            // Before the response: who has it finds no thread busy with it any more.
             self.completer.counters.sqlite_under_way.down();
             self.response(job, result);
             self.completer.submissions.poll_if_due();
@@ -192,7 +192,7 @@ fn run_on(
     })
 }
 
-/// The file that `query` asks; `None` if it asks something else.
+/// The file that `query` reads; `None` if it is of another database.
 fn path_of(query: &Query) -> Option<&Path> {
     match query.database() {
         Database::Sqlite(path) => Some(path),

@@ -159,7 +159,7 @@ fn all_are_used(
 /// What is answered is a response.
 fn answerable(query: &QueryConfig) -> Result<(), SettingError> {
     if query.status.class() != 2 || matches!(query.status, Status::S204 | Status::S206) {
-        let problem = "an answer with rows does not have this status";
+        let problem = "a response with rows does not have this status";
         return Err(SettingError::new(
             "status",
             query.status.code().to_string(),
@@ -185,10 +185,10 @@ fn cacheable(
         Err(SettingError::new("cache", format!("{:?}", cache.lifetime), problem, fix))
     };
     if route.methods != Methods::GET {
-        return refuse("the route answers more than GET", "keep answers of GET only");
+        return refuse("the route answers more than GET", "cache responses to GET only");
     }
     if query.parameters.iter().any(|parameter| parameter.from == Source::Body) {
-        return refuse("an answer depends on the body", "take parameters from path and query");
+        return refuse("a response depends on the body", "take parameters from path and query");
     }
     if cache.lifetime.is_zero() {
         return refuse("nothing is kept for no time", "give it some, or take cache away");
@@ -212,7 +212,7 @@ fn heads(headers: &Fields, cache: Option<&CacheConfig>) -> Result<(), SettingErr
     let len = |&status: &Status| RenderedResponse::head_len_max(status, JSON, all());
     match Status::ALL.iter().map(len).max() {
         Some(len) if len > HEAD_OUT_MAX => {
-            let problem = format!("the head of an answer may have {len} bytes");
+            let problem = format!("the head of a response may have {len} bytes");
             let fix = format!("at most {HEAD_OUT_MAX} are sent: shorten the fields");
             Err(SettingError::new(
                 "headers",

@@ -13,7 +13,7 @@ use super::compiled::{JSON, Query};
 use crate::values::json::{self, ColumnError};
 use crate::values::template::{ColumnConversion, Hole, Piece};
 
-/// One row as a database gives it. Implemented by whoever asks the database.
+/// One row as a database gives it. Implemented by whoever queries the database.
 pub trait Row {
     /// Writes the JSON of one column. `column` is an index into [`Query::columns`].
     fn write(

@@ -529,11 +529,11 @@ fn mistakes_in_answers_are_told() {
         ),
         (
             |_, plan| plan.status = Status::S204,
-            "status = 204: an answer with rows does not have this status; write 200",
+            "status = 204: a response with rows does not have this status; write 200",
         ),
         (
             |_, plan| plan.status = Status::S404,
-            "status = 404: an answer with rows does not have this status; write 200",
+            "status = 404: a response with rows does not have this status; write 200",
         ),
         (
             |_, plan| plan.unavailable = Some("{items:[]}".into()),
@@ -546,7 +546,7 @@ fn mistakes_in_answers_are_told() {
         ),
         (
             |route, _| route.headers = vec![("X-Long".into(), "x".repeat(1000))],
-            "headers = 1 fields: the head of an answer may have 1268 bytes; \
+            "headers = 1 fields: the head of a response may have 1268 bytes; \
              at most 1024 are sent: shorten the fields",
         ),
     ];
@@ -558,7 +558,7 @@ fn mistakes_in_caching_are_told() {
     let rows: &[(Change, &str)] = &[
         (
             |route, _| route.methods = Methods::GET.union(Methods::POST),
-            "cache = 200ms: the route answers more than GET; keep answers of GET only",
+            "cache = 200ms: the route answers more than GET; cache responses to GET only",
         ),
         (
             |_, plan| plan.cache.as_mut().expect("cached").lifetime = Duration::ZERO,
@@ -570,7 +570,7 @@ fn mistakes_in_caching_are_told() {
         ),
         (
             |_, plan| plan.cache.as_mut().expect("cached").header = "x".repeat(1024),
-            "headers = 0 fields: the head of an answer may have 1290 bytes; \
+            "headers = 0 fields: the head of a response may have 1290 bytes; \
              at most 1024 are sent: shorten the fields",
         ),
     ];
