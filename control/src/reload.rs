@@ -269,7 +269,7 @@ pub(crate) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// The worker on `core`, reached through `end`, whose request buffers are `forms`.
+    /// The worker on `core`, reached through `end`, whose request buffers are `request_buffers`.
     pub(crate) fn new(
         core: usize,
         end: Arc<ControlEnd<SiteHandle>>,

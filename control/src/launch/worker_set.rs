@@ -28,7 +28,7 @@ pub(crate) struct Member {
 }
 
 impl WorkerSet {
-    /// Adds the worker on `core`, after all that are there. It takes its request buffers from `forms`.
+    /// Adds the worker on `core`, after all that are there. It takes its request buffers from `request_buffers`.
     pub(crate) fn add(
         &mut self,
         core: usize,
