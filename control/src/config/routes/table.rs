@@ -41,7 +41,7 @@ pub(super) fn list<'a>(
     let wrong = |value: &Spanned<DeValue<'_>>| {
         diagnostics.report(ConfigError::Unknown {
             place: diagnostics.place(value.span().start.max(key.span().start)),
-            what: format!("syntax of {name}"),
+            what: format!("form of {name}"),
             fix: format!("write [[{name}]], in two brackets, above the keys of each"),
         });
     };
