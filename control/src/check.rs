@@ -31,11 +31,11 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
     let sample = Sample::default();
     let (plan, content, warnings) = validate(plan, errors, &sample)?;
     let pool = HugepagePool::read();
-    let need = MemoryRequirement::of(&plan, content.bytes, pool);
+    let requirement = MemoryRequirement::of(&plan, content.bytes, pool);
     let text = if sizing {
         sizing::table(&plan, content.bytes, pool)
     } else {
-        let found = report(&plan, &content, &warnings, need, &host, &HostLinks::read());
+        let found = report(&plan, &content, &warnings, requirement, &host, &HostLinks::read());
         found + &from_environment(&config, &plan)
     };
     io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
@@ -65,7 +65,7 @@ fn report(
     plan: &Plan,
     content: &Content,
     warnings: &[String],
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
     host: &HostCores,
     links: &HostLinks,
 ) -> String {
@@ -80,9 +80,10 @@ fn report(
     line("serve", format!("http://{address}:{port}/ ({role} {on_link}/{prefix})"));
     line("link", plan.link.to_string());
     if plan.link == LinkSpec::Auto {
-        let verdicts = choose(links).map_or_else(|none| none.verdicts, |choice| choice.verdicts);
-        for verdict in verdicts {
-            line("", format!("here: {verdict}"));
+        let assessments =
+            choose(links).map_or_else(|none| none.assessments, |choice| choice.assessments);
+        for assessment in assessments {
+            line("", format!("here: {assessment}"));
         }
     }
     if let Some(name) = &plan.exception {
@@ -91,20 +92,20 @@ fn report(
     let beside = cores::list(&host.beside(&plan.cores));
     line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
     let bytes = mebibytes(content.bytes as u64);
-    line("content", format!("{}: {} files, {bytes} of answers", content.source, content.files));
+    line("content", format!("{}: {} files, {bytes} of responses", content.source, content.files));
     line("limits", limits(plan));
     line("admin", admin::path(&plan.admin_directory, &plan.admin_name).display().to_string());
     line("stop", stop(plan));
     match plan.pages {
-        Pages::Huge => line("memory", need.to_string()),
+        Pages::Huge => line("memory", requirement.to_string()),
         Pages::Ordinary => line("memory", "ordinary pages for frames".into()),
     }
     for (name, value) in databases(plan) {
         line(name, value);
     }
-    let Routes { origin, drafts, idle_statements } = &*plan.routes;
-    line("routes", format!("{} of {origin}", drafts.len()));
-    for row in table::of(drafts) {
+    let Routes { origin, entries, idle_statements } = &*plan.routes;
+    line("routes", format!("{} of {origin}", entries.len()));
+    for row in table::of(entries) {
         line("", row);
     }
     if !idle_statements.is_empty() {
@@ -141,7 +142,7 @@ fn limits(plan: &Plan) -> String {
         plan.limits.head_len_max,
         plan.limits.body_len_max,
         plan.parked,
-        plan.form
+        plan.request_buffer
     )
 }
 
@@ -156,9 +157,9 @@ fn stop(plan: &Plan) -> String {
     text
 }
 
-/// What is said of the databases that routes ask.
+/// What is said of the databases that routes query.
 fn databases(plan: &Plan) -> Vec<(&'static str, String)> {
-    let asked = |kind: &str| plan.routes.drafts.iter().any(|draft| draft.kind() == kind);
+    let asked = |kind: &str| plan.routes.entries.iter().any(|entry| entry.kind() == kind);
     let mut lines = Vec::new();
     if asked("postgres") {
         let postgres = &plan.postgres;

@@ -154,7 +154,7 @@ mod tests {
     fn every_level_of_the_log_may_be_named() {
         for level in ["error", "warn", "info", "debug", "trace"] {
             assert!(LogLevel::parse(level).is_some(), "{level}");
-            assert!(LogLevel::FORMS.contains(level), "{level}");
+            assert!(LogLevel::FORMATS.contains(level), "{level}");
             assert!(Cli::try_parse_from(["pollux", "log", level]).is_ok(), "{level}");
         }
         assert!(Cli::try_parse_from(["pollux", "log", "loud"]).is_err());

@@ -23,7 +23,7 @@ pub(crate) use key::Key;
 pub(crate) use plan::{
     ComputePlan, CoreTally, Idling, Offloads, Pages, Pause, Plan, PostgresPlan, SqlitePlan,
 };
-pub(crate) use routes::{Draft, Routes, method_names};
+pub(crate) use routes::{RouteEntry, Routes, method_names};
 pub(crate) use secret::conceal;
 pub(crate) use units::{duration as parse_time, spell as spell_time};
 pub(crate) use values::Config;

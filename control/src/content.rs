@@ -16,7 +16,7 @@ use dpdk::{Backing, HugeBytes};
 use handlers::config::{Database, Kind, RouteConfig};
 use handlers::{BuildError, Bytes, Named, Site, SiteConfig};
 
-use crate::config::{ConfigError, Draft, Plan};
+use crate::config::{ConfigError, Plan, RouteEntry};
 use crate::data::{self, DataError};
 use crate::offload;
 use crate::sample::SampleError;
@@ -70,13 +70,13 @@ impl Content {
     ) -> Result<Self, ContentError> {
         let source = Source::of(plan, sample)?;
         let mut config = SiteConfig::default();
-        let mut drafts = Vec::new();
+        let mut entries = Vec::new();
         let mut errors = Vec::new();
-        for draft in &plan.routes.drafts {
-            match fill(draft, &source) {
+        for entry in &plan.routes.entries {
+            match fill(entry, &source) {
                 Ok(route) => {
                     config.routes.push(route);
-                    drafts.push(draft);
+                    entries.push(entry);
                 }
                 Err(error) => errors.push(error.into()),
             }
@@ -101,7 +101,9 @@ impl Content {
                 return Ok(Self { site, source, routes, files, bytes, huge });
             }
             Ok(_) => {}
-            Err(BuildError::Routes(wrong)) => errors.extend(route_errors::explain(&drafts, &wrong)),
+            Err(BuildError::Routes(wrong)) => {
+                errors.extend(route_errors::explain(&entries, &wrong))
+            }
             Err(memory) => errors.push(memory.into()),
         }
         Err(ContentError::all(errors).expect_err("one led here"))
@@ -150,8 +152,8 @@ pub(crate) fn validate_within(
 ) -> Result<Vec<String>, ContentError> {
     let fix = "mend the statement or what uses it, or name another database";
     let refuse = |error: &offload::StatementError| {
-        let draft = &plan.routes.drafts[error.route];
-        draft.refuse("statement", error.problem.clone(), fix).into()
+        let entry = &plan.routes.entries[error.route];
+        entry.refuse("statement", error.problem.clone(), fix).into()
     };
     offload::validate(plan, site, timeout).map_err(|error| {
         let errors = error.errors().iter().map(refuse).collect();
@@ -175,7 +177,7 @@ impl Source {
             let fix = "`pollux sample DIR` writes an example";
             return Ok(Self { directory: directory.clone(), name, fix });
         }
-        let mut reads = plan.routes.drafts.iter().filter_map(|draft| draft.reads.as_ref());
+        let mut reads = plan.routes.entries.iter().filter_map(|entry| entry.reads.as_ref());
         let with_database = reads.any(|reads| sample::is_database(&reads.path));
         let directory = sample.directory(with_database)?;
         let name = "the built-in sample".into();
@@ -190,13 +192,13 @@ impl Source {
 }
 
 /// A route with everything it is made of.
-fn fill(draft: &Draft, source: &Source) -> Result<RouteConfig, ConfigError> {
-    let mut plan = draft.plan.clone();
-    let Some(reads) = &draft.reads else { return Ok(plan) };
+fn fill(entry: &RouteEntry, source: &Source) -> Result<RouteConfig, ConfigError> {
+    let mut plan = entry.plan.clone();
+    let Some(reads) = &entry.reads else { return Ok(plan) };
     let path = source.path(&reads.path);
     let filled = read_into(&mut plan.kind, path);
     filled.map(|()| plan).map_err(|error| {
-        draft.refuse(reads.key, error.to_string(), format!("{}; {}", error.fix(), source.fix))
+        entry.refuse(reads.key, error.to_string(), format!("{}; {}", error.fix(), source.fix))
     })
 }
 

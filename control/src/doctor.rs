@@ -86,9 +86,9 @@ fn with_plan(host: &Host, plan: &Plan, report: &mut Report) -> Option<DeviceKind
     let (data, findings) = data::examine(plan);
     report.add(findings);
     let server = Server::find(host, &plan.admin_directory, &plan.admin_name);
-    report.add([server.judge(host, &plan.admin_directory, &plan.admin_name)]);
-    let need = MemoryRequirement::of(plan, data.store, pool(host));
-    report.add(hugepages::examine(host, plan, need, &server));
+    report.add([server.assess(host, &plan.admin_directory, &plan.admin_name)]);
+    let requirement = MemoryRequirement::of(plan, data.store, pool(host));
+    report.add(hugepages::examine(host, plan, requirement, &server));
     report.add([limits::open_files(host, plan, data.sqlite_files)]);
     report.add(cores::examine(host, &plan.cores));
     let interfaces = Interface::read(host).unwrap_or_else(|why| {
@@ -96,7 +96,7 @@ fn with_plan(host: &Host, plan: &Plan, report: &mut Report) -> Option<DeviceKind
         report.add([Finding::warn(Check::Link, found, "apt-get install iproute2")]);
         Vec::new()
     });
-    let answered = !server.is_live() && address::answers(plan, &interfaces);
+    let answered = !server.is_live() && address::is_answered(plan, &interfaces);
     report.add([address::examine(plan, &interfaces, &server, answered)]);
     let links = HostLinks::read();
     report.add(exception::examine(host, plan, &interfaces, &links, &server));
@@ -104,7 +104,7 @@ fn with_plan(host: &Host, plan: &Plan, report: &mut Report) -> Option<DeviceKind
         Ok((link, said)) => {
             report.add(said);
             let checks = LinkChecks { host, plan, interfaces: &interfaces, server: &server };
-            report.add(checks.examine(&link, &links, need));
+            report.add(checks.examine(&link, &links, requirement));
             Some(link.device().kind())
         }
         Err(finding) => {
@@ -123,7 +123,12 @@ struct LinkChecks<'a> {
 }
 
 impl LinkChecks<'_> {
-    fn examine(&self, link: &Link, links: &HostLinks, need: MemoryRequirement) -> Vec<Finding> {
+    fn examine(
+        &self,
+        link: &Link,
+        links: &HostLinks,
+        requirement: MemoryRequirement,
+    ) -> Vec<Finding> {
         let Self { host, plan, .. } = *self;
         let kind = link.device().kind();
         let mut findings = self.interface(link);
@@ -133,7 +138,7 @@ impl LinkChecks<'_> {
             findings.push(Finding::fail(Check::Link, mismatch.to_string(), fix));
         }
         let may_lock = links.rights.may_lock_memory();
-        findings.push(limits::memlock(host, need, kind, may_lock));
+        findings.push(limits::memlock(host, requirement, kind, may_lock));
         findings.extend(driver::examine(host, link, links));
         let device = match (kind, link.device().interface()) {
             (DeviceKind::Pci, _) => format!("sys/bus/pci/devices/{}", link.device().name()),

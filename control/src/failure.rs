@@ -18,7 +18,7 @@ impl Failure {
         Self { error: Box::new(error), exit_code: 2 }
     }
 
-    /// A running server was told something and has not finished it in time.
+    /// A running server has not finished a command in time.
     pub(crate) fn timeout(error: impl Error + Send + Sync + 'static) -> Self {
         Self { error: Box::new(error), exit_code: 3 }
     }

@@ -6,7 +6,7 @@ mod idle;
 mod memory_requirement;
 mod port;
 mod probe;
-mod spreading;
+mod steering;
 mod vhost;
 mod worker;
 mod worker_set;
@@ -46,9 +46,10 @@ pub(crate) struct Appliance {
     pub(crate) tsc_hz: u64,
 }
 
-/// Forms for each worker of `plan`, in their order.
-pub(crate) fn forms(plan: &Plan) -> Vec<Arc<RequestBufferPool>> {
-    let pool = |_: &usize| Arc::new(RequestBufferPool::new(workers::parked(plan), plan.form));
+/// Request buffers for each worker of `plan`, in their order.
+pub(crate) fn request_buffers(plan: &Plan) -> Vec<Arc<RequestBufferPool>> {
+    let pool =
+        |_: &usize| Arc::new(RequestBufferPool::new(workers::parked(plan), plan.request_buffer));
     plan.cores.iter().map(pool).collect()
 }
 
@@ -59,7 +60,7 @@ pub(crate) fn forms(plan: &Plan) -> Vec<Arc<RequestBufferPool>> {
 pub(crate) fn launch(
     plan: &Plan,
     site_handles: &[Arc<SiteHandle>],
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
     wall: &Arc<WallClock>,
 ) -> Result<Appliance, LaunchError> {
     let host = HostLinks::read();
@@ -67,9 +68,9 @@ pub(crate) fn launch(
         exception::preflight(name, plan, &host)?;
     }
     let links = candidates(&plan.link, &host)?;
-    let eal = start_dpdk(plan, &links, need)?;
+    let eal = start_dpdk(plan, &links, requirement)?;
     tracing::info!("{} with {}", eal.version(), spell(plan.pages));
-    let mut taken = port::take(&eal, &links, &host, plan, need)?;
+    let mut taken = port::take(&eal, &links, &host, plan, requirement)?;
     tracing::info!(
         driver = taken.info.driver,
         mac = error::spell_mac(&taken.info.mac),
@@ -78,14 +79,14 @@ pub(crate) fn launch(
         tx_segmentation_max = taken.info.tx_segmentation_max,
         "took {}: {}",
         taken.link,
-        taken.spreading.spell(&plan.cores)
+        taken.steering.spell(&plan.cores)
     );
     for line in eal.take_log().lines() {
         tracing::debug!("DPDK: {line}");
     }
     let checked = check_wire(plan, &mut taken);
-    let Taken { link, kind, info, ports, spreading, queues } = taken;
-    let port_setup = workers::PortSetup { mac: info.mac, spreading, need, kind };
+    let Taken { link, kind, info, ports, steering, queues } = taken;
+    let port_setup = workers::PortSetup { mac: info.mac, steering, requirement, kind };
     match checked.and_then(|()| start_workers(plan, site_handles, wall, &port_setup, queues)) {
         Ok((workers, exception, tsc_hz)) => {
             Ok(Appliance { workers, exception, ports, link, tsc_hz })
@@ -142,19 +143,25 @@ fn candidates(spec: &LinkSpec, host: &HostLinks) -> Result<Vec<Link>, LaunchErro
         LinkSpec::Named(link) => Ok(vec![link.clone()]),
         LinkSpec::Auto => {
             let choice = choose(host)?;
-            for verdict in choice.verdicts {
-                tracing::info!("link auto: {verdict}");
+            for assessment in choice.assessments {
+                tracing::info!("link auto: {assessment}");
             }
             Ok(choice.links)
         }
     }
 }
 
-fn start_dpdk(plan: &Plan, links: &[Link], need: MemoryRequirement) -> Result<Eal, LaunchError> {
+fn start_dpdk(
+    plan: &Plan,
+    links: &[Link],
+    requirement: MemoryRequirement,
+) -> Result<Eal, LaunchError> {
     let memory = match plan.pages {
         Pages::Huge => Memory::Hugepages { limit_mib: None },
         Pages::Ordinary => Memory::Ordinary {
-            mib: u32::try_from(need.frames >> 20).unwrap_or(u32::MAX).saturating_add(DPDK_MIB),
+            mib: u32::try_from(requirement.frames >> 20)
+                .unwrap_or(u32::MAX)
+                .saturating_add(DPDK_MIB),
         },
     };
     let eal = EalPlan {
@@ -165,7 +172,7 @@ fn start_dpdk(plan: &Plan, links: &[Link], need: MemoryRequirement) -> Result<Ea
     };
     Eal::init(&eal).map_err(|error| match error {
         EalError::NoHugepages => {
-            LaunchError::Hugepages { cause: "no hugepage is free".into(), need }
+            LaunchError::Hugepages { cause: "no hugepage is free".into(), requirement }
         }
         error => LaunchError::Eal(error),
     })

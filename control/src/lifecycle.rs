@@ -88,8 +88,8 @@ pub(crate) struct Request {
 
 impl Request {
     /// Sends the outcome to whoever asked.
-    pub(crate) fn answer(self, outcome: Outcome) {
-        // A client that has gone away needs no answer.
+    pub(crate) fn complete(self, outcome: Outcome) {
+        // A client that has gone away needs no reply.
         let _ = self.reply.send(outcome);
     }
 }
@@ -124,7 +124,7 @@ impl Lifecycle {
         tokio::spawn(async move {
             while let Some(request) = requests.recv().await {
                 let outcome = outcome(request.action);
-                request.answer(outcome);
+                request.complete(outcome);
             }
         });
         lifecycle

@@ -40,7 +40,7 @@ pub(crate) struct LogLevel(Handle<LevelFilter, Registry>);
 
 impl LogLevel {
     /// What [`parse`](Self::parse) accepts, in words.
-    pub(crate) const FORMS: &str = "error, warn, info, debug or trace";
+    pub(crate) const FORMATS: &str = "error, warn, info, debug or trace";
 
     /// The level with this name, in capitals or not.
     pub(crate) fn parse(text: &str) -> Option<Level> {
@@ -86,7 +86,7 @@ impl LogLevel {
     }
 }
 
-/// Says why the program fails, a line for each mistake: in the log if it is open, else on standard error.
+/// Says why the program fails, a line for each error: in the log if it is open, else on standard error.
 pub(crate) fn last_word(failure: &Failure) {
     for line in failure.to_string().lines() {
         if tracing::dispatcher::has_been_set() {

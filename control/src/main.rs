@@ -2,8 +2,8 @@
 //! keeps out of their way.
 //!
 //! Start with [`serve`]: configuration ([`config`]) and data ([`content`]) become a running server
-//! ([`launch`]), which is then watched over ([`supervise`]). Beside it run whoever answers what a core
-//! cannot ([`asks`]), new snapshots ([`reload`]) and the operator's socket ([`admin`]). The commands for
+//! ([`launch`]), which is then watched over ([`supervise`]). Beside it run the back ends for what a core
+//! cannot answer ([`offload`]), new snapshots ([`reload`]) and the operator's socket ([`admin`]). The commands for
 //! a running server are in [`remote`].
 #![forbid(unsafe_code)]
 

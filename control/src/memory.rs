@@ -12,7 +12,7 @@ pub(crate) struct MemoryUse {
 }
 
 impl MemoryUse {
-    /// Asks the kernel. What it does not tell counts as zero.
+    /// Asks the kernel. What it does not report counts as zero.
     pub(crate) fn read() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
@@ -34,12 +34,12 @@ pub(crate) struct HugepagePool {
 }
 
 impl HugepagePool {
-    /// Asks the kernel. What it does not tell counts as zero.
+    /// Asks the kernel. What it does not report counts as zero.
     pub(crate) fn read() -> Self {
         Self::parse(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
     }
 
-    /// Of the content of `/proc/meminfo`. What it does not tell counts as zero.
+    /// Of the content of `/proc/meminfo`. What it does not report counts as zero.
     pub(crate) fn parse(meminfo: &str) -> Self {
         let pages = |name| field(meminfo, name).unwrap_or(0);
         Self {

@@ -30,7 +30,7 @@ pub(crate) use readiness::Started;
 pub(crate) use server::CONNECTIONS_MAX;
 
 /// Listens on `listen`, if there is an address, until the runtime ends. Readiness is `starting` until the
-/// value returned is told otherwise. An address that cannot be bound is a warning: the server serves without.
+/// value returned is set otherwise. An address that cannot be bound is a warning: the server serves without.
 pub(crate) async fn start(listen: Option<SocketAddr>, stats: StatsHandle) -> Started {
     let started = Started::default();
     let Some(address) = listen else { return started };

@@ -51,14 +51,16 @@ pub(crate) fn nic(command: NicCommand) -> Result<(), Failure> {
         NicCommand::Bind(args) => bind_port(&machine, &args),
         NicCommand::Confirm(args) => confirm(&machine, &args),
         NicCommand::Unbind(args) => unbind_port(&machine, &args),
-        NicCommand::Watch(args) => watchdog::watch(&machine, &args).map_err(Failure::from),
+        NicCommand::Watchdog(args) => watchdog::run(&machine, &args).map_err(Failure::from),
     }
 }
 
 fn list(machine: &impl Machine, args: &LookArgs) -> Result<(), Failure> {
     let snapshot = machine.snapshot(&Store::new(&args.state.state))?;
     if !namespaces::may_enter_others() {
-        eprintln!("only root sees what other network namespaces hold: a verdict may be too good");
+        eprintln!(
+            "only root sees what other network namespaces hold: an assessment may be too good"
+        );
     }
     if args.json {
         print(&format!("{}\n", report::list_json(&snapshot)))
@@ -89,7 +91,7 @@ fn bind_port(machine: &impl Machine, args: &BindArgs) -> Result<(), Failure> {
         };
         return print(&text);
     }
-    need_root("nic bind")?;
+    require_root("nic bind")?;
     let _lock = store.lock()?;
     let snapshot = machine.snapshot(&store)?;
     let device = find(&snapshot, &store, &args.port.port)?;
@@ -197,7 +199,7 @@ fn plan(
 }
 
 fn confirm(machine: &impl Machine, args: &PortArgs) -> Result<(), Failure> {
-    need_root("nic confirm")?;
+    require_root("nic confirm")?;
     let store = Store::new(&args.state.state);
     let _lock = store.lock()?;
     let snapshot = machine.snapshot(&store)?;
@@ -214,7 +216,7 @@ fn confirm(machine: &impl Machine, args: &PortArgs) -> Result<(), Failure> {
 }
 
 fn unbind_port(machine: &impl Machine, args: &PortArgs) -> Result<(), Failure> {
-    need_root("nic unbind")?;
+    require_root("nic unbind")?;
     let store = Store::new(&args.state.state);
     let _lock = store.lock()?;
     let snapshot = machine.snapshot(&store)?;
@@ -292,7 +294,7 @@ fn address_of(snapshot: &Snapshot, store: &Store, port: &str) -> Result<String, 
     Err(unknown())
 }
 
-fn need_root(command: &'static str) -> Result<(), NicError> {
+fn require_root(command: &'static str) -> Result<(), NicError> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(NicError::NotRoot { command }) }
 }
 

@@ -45,9 +45,9 @@ pub(crate) struct Reloaded {
     pub(crate) routes: usize,
     /// Routes before.
     pub(crate) routes_before: usize,
-    /// Bytes of stored answers now.
+    /// Bytes of stored responses now.
     pub(crate) bytes: usize,
-    /// Bytes of stored answers before.
+    /// Bytes of stored responses before.
     pub(crate) bytes_before: usize,
     /// Whether those bytes are in hugepages.
     pub(crate) hugepages: bool,
@@ -69,7 +69,7 @@ impl Reloaded {
         let pages = if *hugepages { "hugepages" } else { "ordinary pages" };
         format!(
             "reloaded in {ms} ms: {routes} routes ({routes_before} before), {bytes} bytes of \
-             answers ({bytes_before} before) in {pages}, from {source}"
+             responses ({bytes_before} before) in {pages}, from {source}"
         )
     }
 }
@@ -269,7 +269,7 @@ pub(crate) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// The worker on `core`, reached through `end`, whose forms are `forms`.
+    /// The worker on `core`, reached through `end`, whose request buffers are `request_buffers`.
     pub(crate) fn new(
         core: usize,
         end: Arc<ControlEnd<SiteHandle>>,
@@ -304,9 +304,9 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Starts the task. It ends when it is aborted: after the workers, since it keeps what they were
-    /// lent. `serving` is what they have. New content comes from `source`, and is read in `loader`.
-    /// `manager` is told of every reload.
+    /// Starts the task. It ends when it is aborted: after the workers, since it keeps what they
+    /// hold. `serving` is what they have. New content comes from `source`, and is read in `loader`.
+    /// `manager` is notified of every reload.
     pub(crate) fn start(
         (source, loader): (Source, LoaderThread),
         workers: Vec<WorkerHandle>,
@@ -445,7 +445,7 @@ impl Reloader {
         self.retired_snapshots.put(mem::replace(&mut self.serving, fresh));
     }
 
-    /// Waits until every worker has taken what it was lent last.
+    /// Waits until every worker has taken what it was handed last.
     async fn settle(&mut self, timeout: Duration) -> Result<(), ReloadError> {
         let deadline = Instant::now() + timeout;
         loop {

@@ -108,12 +108,12 @@ fn await_drained(
     start: Instant,
 ) -> Result<ServerStatus, Failure> {
     let mut progress = Progress::new(args.json);
-    let drained = watch_drain(client, first, args.timeout, start, &mut progress);
+    let drained = follow_drain(client, first, args.timeout, start, &mut progress);
     progress.end()?;
     drained
 }
 
-fn watch_drain(
+fn follow_drain(
     client: &mut Client,
     mut status: ServerStatus,
     timeout: Option<Duration>,

@@ -102,10 +102,10 @@ async fn run(
         }
     };
     drop(extended);
-    tell(&content);
-    let need = MemoryRequirement::of(&plan, content.bytes, HugepagePool::read());
-    let snapshot = Snapshot::new(content, &launch::forms(&plan));
-    let (plan, appliance) = launch(plan, &snapshot, need).await?;
+    log_content(&content);
+    let requirement = MemoryRequirement::of(&plan, content.bytes, HugepagePool::read());
+    let snapshot = Snapshot::new(content, &launch::request_buffers(&plan));
+    let (plan, appliance) = launch(plan, &snapshot, requirement).await?;
     let offload =
         match OffloadService::start(&plan, appliance.workers.lines(), &snapshot.content.site) {
             Ok(offload) => Arc::new(offload),
@@ -147,25 +147,25 @@ async fn take_socket(plan: &Plan) -> Result<Option<Socket>, SocketError> {
 async fn launch(
     plan: Plan,
     snapshot: &Snapshot,
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
 ) -> Result<(Plan, Appliance), Failure> {
     let wall = WallClock::new(unix_now());
     task::spawn(keep_time(Arc::clone(&wall)));
     let site_handles = snapshot.site_handles.clone();
     task::spawn_blocking(move || {
-        let appliance = launch::launch(&plan, &site_handles, need, &wall)?;
+        let appliance = launch::launch(&plan, &site_handles, requirement, &wall)?;
         Ok((plan, appliance))
     })
     .await
     .map_err(|_| ServeError::Panicked)?
 }
 
-fn tell(content: &Content) {
+fn log_content(content: &Content) {
     let Content { source, routes, files, bytes, huge, .. } = content;
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
     let bytes = mebibytes(*bytes as u64);
     tracing::info!(
-        "content is {source}: {routes} routes, {files} files, {bytes} of answers in {pages}"
+        "content is {source}: {routes} routes, {files} files, {bytes} of responses in {pages}"
     );
 }
 

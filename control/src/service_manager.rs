@@ -1,4 +1,4 @@
-//! What the service manager is told: the notification protocol of systemd, sd_notify(3).
+//! Notifications to the service manager: the notification protocol of systemd, sd_notify(3).
 //!
 //! `NOTIFY_SOCKET` names its socket; without the variable nothing is sent. Only `pollux serve` reads it, and it
 //! starts no other programs that could inherit it. The protocol is datagrams of `KEY=VALUE` lines:
@@ -41,10 +41,10 @@ impl ServiceManager {
             return Self::default();
         };
         match NotifySocket::open(&address) {
-            Ok(socket) => Self::telling(socket),
+            Ok(socket) => Self::notifying(socket),
             Err(error) => {
                 tracing::warn!(
-                    "{NOTIFY_SOCKET}={}: {error}; the service manager is told nothing. It must be the path of \
+                    "{NOTIFY_SOCKET}={}: {error}; the service manager is not notified. It must be the path of \
                      a datagram socket, or an abstract one as @NAME",
                     address.display()
                 );
@@ -53,7 +53,7 @@ impl ServiceManager {
         }
     }
 
-    fn telling(socket: NotifySocket) -> Self {
+    fn notifying(socket: NotifySocket) -> Self {
         Self(Some(Arc::new(Notifications::through(socket))))
     }
 
@@ -74,31 +74,31 @@ impl ServiceManager {
 
     /// The port answers, and `status` says where.
     pub(crate) fn ready(&self, status: &str) {
-        self.tell(|notifications| notifications.ready(status));
+        self.notify(|notifications| notifications.ready(status));
     }
 
     /// A reload begins. What is returned says, when it is dropped, that it is over.
     pub(crate) fn reloading(&self) -> Reloading {
-        self.tell(Notifications::reloading);
+        self.notify(Notifications::reloading);
         Reloading(self.clone())
     }
 
     /// The state of the server, with its open connections.
     pub(crate) fn state(&self, state: State, url: &str, connections: u64) {
-        self.tell(|notifications| notifications.status(&describe(state, url, connections)));
+        self.notify(|notifications| notifications.status(&describe(state, url, connections)));
     }
 
     /// The way down begins, and takes up to `limit`.
     pub(crate) fn stopping(&self, limit: Duration) {
-        self.tell(|notifications| notifications.stopping(limit.saturating_add(RELEASE_MAX)));
+        self.notify(|notifications| notifications.stopping(limit.saturating_add(RELEASE_MAX)));
     }
 
     /// The process ends because of `failure`.
     pub(crate) fn failed(&self, failure: &Failure) {
-        self.tell(|notifications| notifications.status(&format!("failed: {failure}")));
+        self.notify(|notifications| notifications.status(&format!("failed: {failure}")));
     }
 
-    fn tell(&self, message: impl FnOnce(&Notifications)) {
+    fn notify(&self, message: impl FnOnce(&Notifications)) {
         if let Some(notifications) = &self.0 {
             message(notifications);
         }
@@ -123,7 +123,7 @@ pub(crate) struct Reloading(ServiceManager);
 
 impl Drop for Reloading {
     fn drop(&mut self) {
-        self.0.tell(Notifications::reloaded);
+        self.0.notify(Notifications::reloaded);
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum RunError {
         /// The core.
         core: usize,
     },
-    /// Workers did not stop when they were told.
+    /// Workers did not stop when they were commanded to.
     #[error(
         "cores {cores:?}: their workers do not stop; the port is released when the process ends"
     )]
@@ -122,11 +122,11 @@ pub(crate) fn unix_now() -> u64 {
 /// What runs beside the workers.
 #[derive(Debug)]
 pub(crate) struct Services {
-    /// Answers what the cores ask.
+    /// Completes what the cores offload.
     pub(crate) offload: Arc<OffloadService>,
     /// Where reloads are asked for.
     pub(crate) reload: ReloadHandle,
-    /// Keeps what the workers were lent.
+    /// Keeps what the workers hold.
     pub(crate) reloader: JoinHandle<()>,
     /// Has the admin socket, if there is one.
     pub(crate) admin: Option<JoinHandle<()>>,
@@ -134,7 +134,7 @@ pub(crate) struct Services {
     pub(crate) requests: mpsc::Receiver<Request>,
     /// Reports that are asked for.
     pub(crate) queries: mpsc::Receiver<StatsQuery>,
-    /// Is told how the server does.
+    /// Is notified of the state of the server.
     pub(crate) manager: ServiceManager,
 }
 
@@ -151,7 +151,7 @@ pub(crate) struct Supervisor {
     since: u64,
     /// What is to come before the drain, while it is not over.
     withdrawal: Option<Withdrawal>,
-    flows_told: bool,
+    flows_logged: bool,
     stats_failed: bool,
 }
 
@@ -180,7 +180,7 @@ impl Supervisor {
             state: State::Serving,
             since: unix_now(),
             withdrawal: None,
-            flows_told: false,
+            flows_logged: false,
             stats_failed: false,
         }
     }
@@ -224,7 +224,7 @@ impl Supervisor {
                     }
                 }
                 _ = stats.tick() => self.write_stats(),
-                Some(query) = self.services.queries.recv() => self.answer(query),
+                Some(query) = self.services.queries.recv() => self.report_stats(query),
                 _ = look.tick() => self.look()?,
                 _ = feed.tick() => self.feed(),
             }
@@ -235,14 +235,14 @@ impl Supervisor {
         if let Some(core) = self.appliance.workers.lost() {
             return Err(RunError::Lost { core });
         }
-        if !self.flows_told {
+        if !self.flows_logged {
             let opened = self.appliance.workers.connections_opened();
-            self.flows_told = tell_flows(&opened);
+            self.flows_logged = log_flows(&opened);
         }
         self.withdraw_further();
         self.look_for_drained();
         if self.state == State::Draining {
-            self.tell_state();
+            self.notify_state();
         }
         Ok(())
     }
@@ -260,7 +260,7 @@ impl Supervisor {
     }
 
     /// Tells the service manager what the server does.
-    fn tell_state(&self) {
+    fn notify_state(&self) {
         let connections = self.appliance.workers.connections_open();
         self.services.manager.state(self.state, &self.facts.url, connections);
     }
@@ -290,7 +290,7 @@ impl Supervisor {
         self.look_for_drained();
         let Self { state, since, .. } = *self;
         let connections = self.appliance.workers.connections_open();
-        request.answer(changed.map(|()| Status { state, since, connections }));
+        request.complete(changed.map(|()| Status { state, since, connections }));
     }
 
     /// Accepts no more connections, now or after `deadlines.withdraw`, and goes on running.
@@ -304,7 +304,7 @@ impl Supervisor {
 
     /// Accepts connections again, once all workers do.
     async fn resume(&mut self) -> Result<(), LifecycleError> {
-        let told = self.appliance.workers.resume();
+        let sent = self.appliance.workers.resume();
         let deadline = Instant::now() + RESUME_TIMEOUT;
         while !self.appliance.workers.poll_resumed() {
             if Instant::now() > deadline {
@@ -312,7 +312,7 @@ impl Supervisor {
             }
             time::sleep(RESUME_LOOK_EVERY).await;
         }
-        told.map_err(|cores| LifecycleError::NotTaken { cores })?;
+        sent.map_err(|cores| LifecycleError::NotTaken { cores })?;
         self.withdrawal = None;
         self.enter(State::Serving);
         Ok(())
@@ -324,12 +324,12 @@ impl Supervisor {
             self.withdrawal = Withdrawal::begin(self.plan.withdraw, Instant::now());
         }
         (self.state, self.since) = (state, unix_now());
-        self.tell_state();
+        self.notify_state();
     }
 
     fn withdraw_further(&mut self) {
         let Some(withdrawal) = &mut self.withdrawal else { return };
-        let told = match withdrawal.due(Instant::now()) {
+        let sent = match withdrawal.due(Instant::now()) {
             Some(Step::Retire) => self.appliance.workers.retire(),
             Some(Step::Drain) => {
                 self.withdrawal = None;
@@ -337,7 +337,7 @@ impl Supervisor {
             }
             None => Ok(()),
         };
-        if let Err(cores) = told {
+        if let Err(cores) = sent {
             tracing::warn!("cores {cores:?}: their workers take no commands");
         }
     }
@@ -369,9 +369,9 @@ impl Supervisor {
                     }
                 }
                 _ = stats.tick() => self.write_stats(),
-                _ = state.tick() => self.tell_state(),
+                _ = state.tick() => self.notify_state(),
                 _ = feed.tick() => self.feed(),
-                Some(query) = self.services.queries.recv() => self.answer(query),
+                Some(query) = self.services.queries.recv() => self.report_stats(query),
                 Some(request) = self.services.requests.recv() => self.carry_out(request).await,
                 () = &mut overdue => {
                     let open = self.appliance.workers.connections_open();
@@ -384,7 +384,7 @@ impl Supervisor {
         }
     }
 
-    /// The way down: workers, then who answers them, the port, what was lent, and last the name.
+    /// The way down: workers, then who answers them, the port, what they held, and last the name.
     async fn release(mut self) -> Result<(), RunError> {
         let stopped = self.appliance.workers.stop();
         self.services.offload.stop();
@@ -412,7 +412,7 @@ impl Supervisor {
         }
     }
 
-    fn answer(&self, query: StatsQuery) {
+    fn report_stats(&self, query: StatsQuery) {
         let workers = self.appliance.workers.readings();
         let report = match query.core {
             None => Ok(self.report(None)),
@@ -424,7 +424,7 @@ impl Supervisor {
                 }
             },
         };
-        query.answer(report);
+        query.complete(report);
     }
 
     /// Of all workers, or of the one with this index.
@@ -448,7 +448,7 @@ impl Supervisor {
     }
 }
 
-/// Gives back the ports of `appliance`, whose workers were told to stop, with this outcome.
+/// Gives back the ports of `appliance`, whose workers were commanded to stop, with this outcome.
 ///
 /// # Errors
 /// Workers did not stop, or a port was not released as it should be.
@@ -466,9 +466,9 @@ pub(crate) fn give_back(
 }
 
 /// Says, once enough connections were opened to tell, on how many cores they arrived.
-fn tell_flows(opened: &[(usize, u64)]) -> bool {
+fn log_flows(opened: &[(usize, u64)]) -> bool {
     let total: u64 = opened.iter().map(|(_, opened)| opened).sum();
-    if opened.len() < 2 || total < FLOWS_TO_TELL * opened.len() as u64 {
+    if opened.len() < 2 || total < FLOWS_TO_LOG * opened.len() as u64 {
         return false;
     }
     let seen = opened.iter().filter(|(_, opened)| *opened > 0).count();
@@ -498,7 +498,7 @@ const RESUME_TIMEOUT: Duration = Duration::from_secs(1);
 const RESUME_LOOK_EVERY: Duration = Duration::from_millis(1);
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Connections a core, on average, before it is said how they are spread.
-const FLOWS_TO_TELL: u64 = 16;
+const FLOWS_TO_LOG: u64 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -506,10 +506,10 @@ mod tests {
 
     #[test]
     fn flows_are_told_once_there_are_enough() {
-        assert!(!tell_flows(&[(1, 1_000)]), "one core has nothing to spread");
-        assert!(!tell_flows(&[(0, 31), (1, 0)]));
-        assert!(tell_flows(&[(0, 16), (1, 16)]));
-        assert!(tell_flows(&[(0, 32), (1, 0)]), "that is a warning");
+        assert!(!log_flows(&[(1, 1_000)]), "one core has nothing to spread");
+        assert!(!log_flows(&[(0, 31), (1, 0)]));
+        assert!(log_flows(&[(0, 16), (1, 16)]));
+        assert!(log_flows(&[(0, 32), (1, 0)]), "that is a warning");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! that. Only [`terminal`] touches the terminal.
 
 mod controls;
+mod errors;
 mod event;
-mod faults;
 mod input;
 mod keys;
 mod model;
@@ -31,7 +31,7 @@ use poll::Poller;
 use screen::Palette;
 use terminal::Terminal;
 
-/// Why `top` ended otherwise than by being told to.
+/// Why `top` ended otherwise than by a key or a signal.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TopError {
     /// Standard output is a file or a pipe.
@@ -74,7 +74,7 @@ pub(crate) fn top(args: &TopArgs) -> Result<(), TopError> {
     }
     let palette = Palette::from_environment();
     let (events, arrived) = mpsc::channel();
-    input::watch_signals(events.clone())?;
+    input::signal_stream(events.clone())?;
     let mut terminal = Terminal::enter()?;
     input::read_keys(events.clone())?;
     let poller = Poller::start(&args.server, args.interval, events)?;
@@ -97,7 +97,7 @@ pub(crate) fn top(args: &TopArgs) -> Result<(), TopError> {
                 let Some(action) = keys::action(key, controls.is_help) else { continue };
                 match controls.apply(action, &model.cores()) {
                     Effect::Quit => return Ok(()),
-                    Effect::Ask => poller.set(&controls),
+                    Effect::Poll => poller.set(&controls),
                     Effect::Show => {
                         frozen = controls.is_paused.then(|| frozen.unwrap_or_else(|| model.clone()))
                     }

@@ -64,14 +64,14 @@ fn apply(args: ApplyArgs) -> Result<(), Failure> {
     let store = Store::new(&args.state.state);
     let outcomes = change::apply(&machine, &store, &plan)?;
     print(&report::outcomes_text(&outcomes))?;
-    Ok(change::judge(&outcomes)?)
+    Ok(change::assess(&outcomes)?)
 }
 
 fn revert(args: &RevertArgs) -> Result<(), Failure> {
     let store = Store::new(&args.state.state);
     let outcomes = change::revert(&Machine::here(), &store)?;
     print(&report::outcomes_text(&outcomes))?;
-    Ok(change::judge(&outcomes)?)
+    Ok(change::assess(&outcomes)?)
 }
 
 fn plan(machine: &Machine, args: CoreArgs) -> Result<TunePlan, Failure> {

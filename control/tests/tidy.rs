@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use toml::{Table, Value};
-use tree::imports;
-use tree::{Source, code_only, functions, root, sources, words};
+use tree::{Source, code_only, functions, root, shipped_paths, sources, words};
+use tree::{imports, vocabulary};
 
 /// Allowed arrows between our crates: what each may have in `[dependencies]`.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -297,6 +297,24 @@ fn the_data_path_writes_no_log() {
         })
         .collect();
     assert!(faults.is_empty(), "count it, or send an Event: {faults:#?}");
+}
+
+#[test]
+fn names_have_the_words_of_the_field() {
+    let shipped: Vec<Source> = sources()
+        .into_iter()
+        .filter(|source| source.path.contains("/src/") && !source.is_test())
+        .collect();
+    let example = fs::read_to_string(root().join("control/pollux.example.toml")).expect("readable");
+    let example: Table = example.parse().expect("is TOML");
+    let keys: Vec<String> = example
+        .iter()
+        .filter_map(|(section, keys)| Some((section, keys.as_table()?)))
+        .flat_map(|(section, keys)| keys.keys().map(move |key| format!("{section}.{key}")))
+        .collect();
+    assert!(keys.iter().any(|key| key == "deadlines.response"), "the example has the keys");
+    let refused = vocabulary::refusals(&shipped, &shipped_paths(), &keys);
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ compare_answers() {
 # fetch_answers NAMESPACE
 fetch_answers() {
     # shellcheck disable=SC2086 # names of files
-    ip netns exec "$1" "$python" "$here/bench/answers.py" fetch arena "$URL" $BENCH_FILES
+    ip netns exec "$1" "$python" "$here/bench/responses.py" fetch arena "$URL" $BENCH_FILES
 }
 
 print_notes() {

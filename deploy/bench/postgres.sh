@@ -29,14 +29,14 @@ write_pgbench_script() {
 
 compare_answers() {
     local limit
-    ip netns exec "$pollux_side" python3 "$here/bench/answers.py" fetch postgres "$URL" >"$scratch/ours"
+    ip netns exec "$pollux_side" python3 "$here/bench/responses.py" fetch postgres "$URL" >"$scratch/ours"
     while IFS=$'\t' read -r name _; do
         limit=${name##*=}
         ask_postgres --command "SELECT json_build_object('items', coalesce(json_agg(json_build_object('id', id,
             'name', name, 'category', category, 'price', price, 'quantity', quantity, 'active', active, 'tags', tags,
             'rating', json_build_object('score', rating_score, 'count', rating_count))), '[]'), 'count', count(*))
             FROM (SELECT $COLUMNS FROM items WHERE price BETWEEN 10 AND 50 LIMIT $limit) AS chosen" </dev/null |
-            python3 "$here/bench/answers.py" rows "$name"
+            python3 "$here/bench/responses.py" rows "$name"
     done <"$scratch/ours" >"$scratch/theirs"
     compare
 }

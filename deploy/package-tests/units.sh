@@ -115,7 +115,7 @@ test_boot_the_watchdog_restarts_what_is_stuck() {
 has_other_pid() { [[ $(value pollux@pollux MainPID) != "$1" && $(value pollux@pollux MainPID) != 0 ]]; }
 is_active() { [[ $(value pollux@pollux ActiveState) == active ]]; }
 
-# A mistake in the configuration is said once; trying again mends nothing.
+# An error in the configuration is logged once; trying again mends nothing.
 test_boot_a_wrong_configuration_is_not_tried_again() {
     with_root
     with_boot
@@ -208,7 +208,7 @@ test_boot_the_announcement_follows_the_server() {
     ! is_announced || fail "$(ip address show dev lo)"
     # It was withdrawn since the server said so, not since it had ended.
     expect_says 'readyz says 503' inside journalctl --no-pager -u pollux-announce@pollux
-    # A mistake is said once.
+    # An error is logged once.
     echo SERVICE=192.0.2.10 >"$tree/etc/pollux/wrong.announce"
     expect_fails 1 '' inside systemctl start pollux-announce@wrong --wait
     equal "$(value pollux-announce@wrong ActiveState) $(value pollux-announce@wrong NRestarts)" 'failed 0'

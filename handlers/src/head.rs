@@ -27,7 +27,7 @@ impl HeadTemplate {
     pub(crate) fn new(status: Status) -> Self {
         let mut text = format!("HTTP/1.1 {} {}\r\nDate: ", status.code(), status.reason());
         let date_at = text.len();
-        text.push_str(DATE_BLANK);
+        text.push_str(DATE_PLACEHOLDER);
         text.push_str("\r\nServer: Pollux\r\n");
         Self { status, text, date_at, open_len_max: 0 }
     }
@@ -87,12 +87,12 @@ pub(crate) struct HeadTooLong(pub(crate) usize);
 
 impl From<HeadTooLong> for RouteErrorKind {
     fn from(HeadTooLong(found): HeadTooLong) -> Self {
-        let problem = format!("an answer has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
+        let problem = format!("a response has a head of {found} bytes, {HEAD_OUT_MAX} at most fit");
         SettingError::new("headers", "", problem, "shorten or leave out some fields").into()
     }
 }
 
-/// Completes one head in the room lent for it.
+/// Completes one head in the room given to it.
 #[derive(Debug)]
 pub(crate) struct HeadWriter<'o> {
     out: &'o mut [u8],
@@ -108,7 +108,7 @@ impl<'o> HeadWriter<'o> {
         out: &'o mut [u8],
     ) -> Self {
         out[..template.len()].copy_from_slice(template);
-        out[date_at..date_at + DATE_BLANK.len()].copy_from_slice(context.date.as_bytes());
+        out[date_at..date_at + DATE_PLACEHOLDER.len()].copy_from_slice(context.date.as_bytes());
         Self { out, len: template.len() }
     }
 
@@ -145,8 +145,8 @@ impl<'o> HeadWriter<'o> {
 }
 
 /// What stands in the slot until a response is written.
-const DATE_BLANK: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
-const _: () = assert!(DATE_BLANK.len() == HttpDate::LEN, "the slot must fit every date");
+const DATE_PLACEHOLDER: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
+const _: () = assert!(DATE_PLACEHOLDER.len() == HttpDate::LEN, "the slot must fit every date");
 const CRLF: &[u8; 2] = b"\r\n";
 const CONTENT_LENGTH: &[u8; 16] = b"Content-Length: ";
 const U64_LEN_MAX: usize = 20;

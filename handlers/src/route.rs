@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http1::coding::{Accepted, Coding};
-use http1::{Method, Request, Status, Verdict};
+use http1::{HeadAction, Method, Request, Status};
 
 use crate::coding::chosen;
 use crate::config::{Compress, Parameter, RouteConfig};
@@ -35,7 +35,7 @@ pub(crate) trait RouteHandler: Sized {
     ) -> Result<Self, RouteErrorKind>;
 
     /// The response to a request, or how its body is to be read.
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response>;
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response>;
 }
 
 /// What is known of a route before it is compiled.
@@ -85,9 +85,11 @@ impl RouteContext<'_, '_> {
     pub(crate) fn refuse_compression(&self) -> Result<(), SettingError> {
         match self.config.compress {
             Compress::Off => Ok(()),
-            _ => {
-                Err(compress_error("", "answers of this kind are too short for it", "leave it out"))
-            }
+            _ => Err(compress_error(
+                "",
+                "responses of this kind are too short for it",
+                "leave it out",
+            )),
         }
     }
 
@@ -139,12 +141,12 @@ impl<'a> RouteRequest<'a> {
 
     /// The response that says `status`, an error.
     #[inline]
-    pub(crate) fn refuse(&self, status: Status) -> Verdict<Work, Response> {
-        Verdict::Reply(Response::stored(self.errors.of(status)))
+    pub(crate) fn refuse(&self, status: Status) -> HeadAction<Work, Response> {
+        HeadAction::Respond(Response::stored(self.errors.of(status)))
     }
 
     /// Control is to make the response: fills a buffer for it.
-    pub(crate) fn offload(&self) -> Verdict<Work, Response> {
+    pub(crate) fn offload(&self) -> HeadAction<Work, Response> {
         if self.captures().any(|capture| str::from_utf8(capture).is_err()) {
             return self.refuse(Status::S404);
         }
@@ -155,6 +157,9 @@ impl<'a> RouteRequest<'a> {
         guard.buffer_mut().begin(self.route as usize, self.captures(), self.query, accepted);
         //= RFC 9110 9.3.1: content received in a GET request has no generally defined semantics.
         let is_read = matches!(self.request.method(), Method::Get | Method::Head);
-        Verdict::Read(Work(BodyState::Buffer { guard, takes_body: self.takes_body && !is_read }))
+        HeadAction::ReadBody(Work(BodyState::Buffer {
+            guard,
+            takes_body: self.takes_body && !is_read,
+        }))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http1::{HeadContext, Method, Request, Status, Target as RequestTarget, Verdict};
+use http1::{HeadAction, HeadContext, Method, Request, Status, Target as RequestTarget};
 
 use crate::head::HeadWriter;
 use crate::paths::Target;
@@ -165,11 +165,13 @@ impl Site {
         request: &Request<'_>,
         buffers: &Arc<RequestBufferPool>,
         matched: &mut Matched,
-    ) -> Verdict<Work, Response> {
+    ) -> HeadAction<Work, Response> {
         let (path, query) = match request.target() {
             RequestTarget::Path { path, query } => (path, query.unwrap_or_default()),
             RequestTarget::Asterisk => {
-                return Verdict::Reply(Response::stored(self.server.other_method(Method::Options)));
+                return HeadAction::Respond(Response::stored(
+                    self.server.other_method(Method::Options),
+                ));
             }
         };
         if path.contains(&b'%') {
@@ -177,7 +179,7 @@ impl Site {
         }
         match self.router.find(path) {
             Ok(hit) => self.choose(&hit, path, query, request, buffers, matched),
-            Err(status) => Verdict::Reply(self.refusal(status)),
+            Err(status) => HeadAction::Respond(self.refusal(status)),
         }
     }
 
@@ -190,11 +192,11 @@ impl Site {
         request: &Request<'_>,
         buffers: &Arc<RequestBufferPool>,
         matched: &mut Matched,
-    ) -> Verdict<Work, Response> {
+    ) -> HeadAction<Work, Response> {
         let mut room = [0; PATH_LEN_MAX];
         match self.router.find_escaped(path, &mut room) {
             Ok((hit, plain)) => self.choose(&hit, plain, query, request, buffers, matched),
-            Err(status) => Verdict::Reply(self.refusal(status)),
+            Err(status) => HeadAction::Respond(self.refusal(status)),
         }
     }
 
@@ -207,11 +209,11 @@ impl Site {
         request: &Request<'_>,
         buffers: &Arc<RequestBufferPool>,
         matched: &mut Matched,
-    ) -> Verdict<Work, Response> {
+    ) -> HeadAction<Work, Response> {
         let resource = &self.resources[hit.target as usize];
         let method = request.method();
         let Some(Target { route: at, item }) = resource.target(method) else {
-            return Verdict::Reply(match resource.allowed {
+            return HeadAction::Respond(match resource.allowed {
                 Some(allowed) => Response::stored(allowed.other_method(method)),
                 None => self.refusal(Status::S404),
             });
@@ -313,9 +315,9 @@ impl Site {
         }
     }
 
-    /// The entry whose head template goes with a choice.
-    fn head_entry(&self, choice: &Content) -> EntryId {
-        match choice {
+    /// The entry whose head template goes with a response.
+    fn head_entry(&self, response: &Content) -> EntryId {
+        match response {
             Content::Stored(id) | Content::Part { head: id, .. } => *id,
             Content::Number { head, .. } => *head,
             Content::Rows { route, .. } => self.dataset(*route).rendered(),

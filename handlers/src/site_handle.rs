@@ -1,8 +1,8 @@
-//! What one worker serves with: a site, and the buffers for what control answers.
+//! What one worker serves with: a site, and the buffers for requests that control completes.
 
 use std::sync::Arc;
 
-use http1::{Class, HeadContext, Outcome, Request, Service, Status, Verdict};
+use http1::{Class, HeadAction, HeadContext, Request, RequestAction, Service, Status};
 
 use crate::offload::Offload;
 use crate::request::RequestBufferPool;
@@ -12,7 +12,7 @@ use crate::traffic::Traffic;
 use crate::work::Work;
 
 /// A site as a worker has it. Control makes one for each worker and each reload, and keeps a clone
-/// of the `Arc` it lends, so that the worker never frees it.
+/// of the `Arc`, so that the worker never frees it.
 #[derive(Debug)]
 pub struct SiteHandle {
     site: Arc<Site>,
@@ -45,25 +45,25 @@ impl SiteHandle {
 
 impl Service for SiteHandle {
     type Work = Work;
-    type Reply = Response;
+    type Response = Response;
     type Offload = Offload;
 
-    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Response> {
+    fn accept(&self, request: &Request<'_>, class: &mut Class) -> HeadAction<Work, Response> {
         let mut matched = self.site.unmatched();
-        let verdict = self.site.accept(request, &self.buffers, &mut matched);
+        let action = self.site.accept(request, &self.buffers, &mut matched);
         self.traffic.count(matched.route);
         *class = matched.kind.class();
-        verdict
+        action
     }
 
     fn on_body(&self, work: &mut Work, piece: &[u8]) {
         work.on_body(piece);
     }
 
-    fn finish(&self, work: Work) -> Outcome<Response, Offload> {
+    fn finish(&self, work: Work) -> RequestAction<Response, Offload> {
         match self.site.finish(work) {
-            Ok(response) => Outcome::Reply(response),
-            Err(guard) => Outcome::Offload(Offload::new(Arc::clone(&self.site), guard)),
+            Ok(response) => RequestAction::Respond(response),
+            Err(guard) => RequestAction::Offload(Offload::new(Arc::clone(&self.site), guard)),
         }
     }
 

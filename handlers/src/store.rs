@@ -47,7 +47,7 @@ impl<'m> StoreBuilder<'m> {
         body: Body<'m>,
     ) -> Result<EntryId, HeadTooLong> {
         head.check()?;
-        let id = u32::try_from(self.entries.len()).expect("fewer than 2^32 answers");
+        let id = u32::try_from(self.entries.len()).expect("fewer than 2^32 responses");
         self.entries.push((head, body));
         Ok(EntryId(id))
     }
@@ -98,7 +98,7 @@ impl<'m> StoreBuilder<'m> {
     }
 }
 
-/// Answers, laid down.
+/// Responses, stored.
 pub(crate) struct Store {
     memory: Box<dyn Bytes>,
     entries: Box<[Entry]>,

@@ -1,5 +1,5 @@
 //! The commands that a running server carries out. A new command is a name in [`name`], an entry in
-//! [`name::ALL`] and an arm of [`CommandHandler::answer`].
+//! [`name::ALL`] and an arm of [`CommandHandler::execute`].
 
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ pub(crate) mod name {
 
 impl CommandHandler {
     /// Carries out what `line` asks for. The text of an error is for whoever wrote the line.
-    pub(crate) async fn answer(&self, line: &[u8]) -> Result<Value, String> {
+    pub(crate) async fn execute(&self, line: &[u8]) -> Result<Value, String> {
         let request = Request::parse(line).map_err(|error| format!("{error}; {}", list()))?;
         match request.command.as_str() {
             name::RELOAD => {
@@ -100,7 +100,7 @@ impl CommandHandler {
         if let Some(level) = request.arguments.get("level") {
             let known = level.as_str().and_then(LogLevel::parse);
             let known = known
-                .ok_or_else(|| format!("\"level\" is {level}, expected {}", LogLevel::FORMS))?;
+                .ok_or_else(|| format!("\"level\" is {level}, expected {}", LogLevel::FORMATS))?;
             self.log.set(known).map_err(|error| error.to_string())?;
         }
         let level = self.log.get().map_err(|error| error.to_string())?;
@@ -146,15 +146,15 @@ mod tests {
     use crate::lifecycle::{LifecycleError, State, Status};
     use crate::reload::{ReloadError, Reloaded};
 
-    async fn answer(handler: &CommandHandler, line: &str) -> Result<Value, String> {
-        handler.answer(line.as_bytes()).await
+    async fn execute(handler: &CommandHandler, line: &str) -> Result<Value, String> {
+        handler.execute(line.as_bytes()).await
     }
 
     #[tokio::test]
     async fn a_reload_is_answered_with_what_it_did() {
         let reload = ReloadHandle::for_tests(|| Ok(Reloaded { ms: 7, ..Reloaded::default() }));
         let handler = CommandHandler { reload, ..CommandHandler::for_tests() };
-        let result = answer(&handler, "{\"v\":1,\"command\":\"reload\"}").await.expect("is done");
+        let result = execute(&handler, "{\"v\":1,\"command\":\"reload\"}").await.expect("is done");
         assert_eq!(result["ms"], 7);
     }
 
@@ -163,7 +163,7 @@ mod tests {
         let reload = ReloadHandle::for_tests(|| Err(ReloadError::Draining));
         let handler = CommandHandler { reload, ..CommandHandler::for_tests() };
         let error =
-            answer(&handler, "{\"v\":1,\"command\":\"reload\"}").await.expect_err("refused");
+            execute(&handler, "{\"v\":1,\"command\":\"reload\"}").await.expect_err("refused");
         assert_eq!(error, ReloadError::Draining.to_string());
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let expected = [("status", "serving"), ("drain", "draining"), ("stop", "stopping")];
         for (command, state) in expected {
             let line = Request::new(command).line();
-            let result = answer(&handler, &line).await.expect("is done");
+            let result = execute(&handler, &line).await.expect("is done");
             assert_eq!((&result["state"], &result["since"]), (&json!(state), &json!(7)));
             assert_eq!(result["connections"], 5);
             assert_eq!(result["pid"], std::process::id());
@@ -190,7 +190,7 @@ mod tests {
             assert!(result["dpdk"].as_str().is_some_and(|text| text.starts_with("DPDK ")));
             assert!(result["uptime_seconds"].is_u64());
         }
-        let error = answer(&handler, &Request::new("resume").line()).await.expect_err("refused");
+        let error = execute(&handler, &Request::new("resume").line()).await.expect_err("refused");
         assert!(error.starts_with("cores [3]: "), "{error}");
     }
 
@@ -200,7 +200,7 @@ mod tests {
         for line in
             ["{\"v\":1,\"command\":\"stats\"}", "{\"v\":1,\"command\":\"stats\",\"core\":1}"]
         {
-            let result = answer(&handler, line).await.expect("is taken");
+            let result = execute(&handler, line).await.expect("is taken");
             assert!(result["total"].is_object(), "{result}");
         }
         for (argument, expected) in [
@@ -209,14 +209,14 @@ mod tests {
             ("\"cpu\":1", "unknown member \"cpu\"; the command stats takes \"core\""),
         ] {
             let line = format!("{{\"v\":1,\"command\":\"stats\",{argument}}}");
-            assert_eq!(answer(&handler, &line).await.expect_err("is refused"), expected);
+            assert_eq!(execute(&handler, &line).await.expect_err("is refused"), expected);
         }
     }
 
     #[tokio::test]
     async fn the_level_of_the_log_is_told_and_changed() {
         let handler = CommandHandler::for_tests();
-        let told = |line: &'static str| answer(&handler, line);
+        let told = |line: &'static str| execute(&handler, line);
         assert_eq!(told("{\"v\":1,\"command\":\"log\"}").await.expect("told")["level"], "info");
         let set = told("{\"v\":1,\"command\":\"log\",\"level\":\"debug\"}").await.expect("is set");
         assert_eq!(set["level"], "debug");
@@ -230,10 +230,10 @@ mod tests {
     #[tokio::test]
     async fn the_configuration_has_the_level_that_holds() {
         let handler = CommandHandler::for_tests();
-        answer(&handler, "{\"v\":1,\"command\":\"log\",\"level\":\"trace\"}")
+        execute(&handler, "{\"v\":1,\"command\":\"log\",\"level\":\"trace\"}")
             .await
             .expect("is set");
-        let result = answer(&handler, "{\"v\":1,\"command\":\"config\"}").await.expect("is shown");
+        let result = execute(&handler, "{\"v\":1,\"command\":\"config\"}").await.expect("is shown");
         let settings = result["settings"].as_array().expect("a list");
         let level = settings.iter().find(|s| s["key"] == "log.level").expect("every key is there");
         assert_eq!((&level["value"], &level["source"]), (&json!("trace"), &json!("command")));
@@ -243,7 +243,7 @@ mod tests {
     async fn every_name_is_a_command() {
         let handler = CommandHandler::for_tests();
         for name in name::ALL {
-            answer(&handler, &Request::new(name).line()).await.expect("is carried out");
+            execute(&handler, &Request::new(name).line()).await.expect("is carried out");
         }
     }
 
@@ -255,13 +255,13 @@ mod tests {
             ("{\"v\":9,\"command\":\"reload\"}", "\"v\" is 9"),
             ("nonsense", "expected a JSON object"),
         ] {
-            let error = answer(&handler, line).await.expect_err("is refused");
+            let error = execute(&handler, line).await.expect_err("is refused");
             assert!(error.contains(expected), "{error}");
             let all = "the commands reload, status, stats, drain, resume, stop, config, log";
             assert!(error.ends_with(&format!("version 1 has {all}")), "{error}");
         }
         let line = "{\"v\":1,\"command\":\"reload\",\"force\":true}";
-        let error = answer(&handler, line).await.expect_err("is refused");
+        let error = execute(&handler, line).await.expect_err("is refused");
         assert_eq!(error, "unknown member \"force\"; the command reload takes none");
     }
 }

@@ -1,11 +1,11 @@
-//! Requests and replies as lines of JSON. Knows their form, not what they mean.
+//! Requests and replies as lines of JSON. Knows their syntax, not what they mean.
 //!
 //! A request is `{"v":1,"command":"reload"}`; other members are the command's own. A reply is
 //! `{"v":1,"ok":true,"result":{..}}` or `{"v":1,"ok":false,"error":".."}`.
 
 use serde_json::{Map, Value, json};
 
-/// A request whose form is right.
+/// A request whose syntax is right.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
     /// What is wanted.

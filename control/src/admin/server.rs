@@ -71,7 +71,7 @@ async fn converse(
             return send(&mut write, &reply_line(&Err(long))).await;
         }
         place.set_busy();
-        let outcome = handler.answer(&line).await;
+        let outcome = handler.execute(&line).await;
         place.set_idle();
         send(&mut write, &reply_line(&outcome)).await?;
         place.set_idle();

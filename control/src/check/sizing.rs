@@ -23,13 +23,13 @@ pub(super) fn table(plan: &Plan, store: usize, pool: HugepagePool) -> String {
     );
     text.push_str(&row(["CONNECTIONS", "MBUFS", "FRAMES", "SOCKET BUFFERS", "HUGEPAGES"]));
     for connections in all {
-        let need = MemoryRequirement::of(&plan.with_connections(connections), store, pool);
+        let requirement = MemoryRequirement::of(&plan.with_connections(connections), store, pool);
         let cells = [
             connections.to_string(),
-            need.mbufs.to_string(),
-            mebibytes(need.frames),
-            mebibytes(need.buffers),
-            need.pages().to_string(),
+            requirement.mbufs.to_string(),
+            mebibytes(requirement.frames),
+            mebibytes(requirement.buffers),
+            requirement.pages().to_string(),
         ];
         text.push_str(&row(cells.each_ref().map(String::as_str)));
     }
@@ -67,9 +67,10 @@ mod tests {
             .collect();
         assert_eq!(numbers, ["1024", "3000", "4096", "16384", "65536", "262144"]);
         let own = table.lines().find(|line| line.trim_start().starts_with("3000 "));
-        let need = MemoryRequirement::of(&plan, 5 << 20, HugepagePool { page: PAGE, ..pool });
+        let requirement =
+            MemoryRequirement::of(&plan, 5 << 20, HugepagePool { page: PAGE, ..pool });
         let pages = own.and_then(|line| line.split_whitespace().last());
-        assert_eq!(pages, Some(need.pages().to_string().as_str()), "{table}");
+        assert_eq!(pages, Some(requirement.pages().to_string().as_str()), "{table}");
         assert!(table.starts_with("3 cores, "), "{table}");
     }
 }

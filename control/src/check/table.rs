@@ -3,12 +3,12 @@
 use handlers::config::{Compress, FilesConfig, Kind};
 use http1::coding::Coding;
 
-use crate::config::{Draft, method_names, spell_time};
+use crate::config::{RouteEntry, method_names, spell_time};
 
 /// One line for each route, below a line of titles.
-pub(super) fn of(drafts: &[Draft]) -> Vec<String> {
+pub(super) fn of(entries: &[RouteEntry]) -> Vec<String> {
     let titles = ["METHODS", "PATH", "KIND", "CODINGS", "CACHE"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(titles).chain(drafts.iter().map(row)).collect();
+    let rows: Vec<_> = std::iter::once(titles).chain(entries.iter().map(row)).collect();
     let widths: [usize; 5] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     });
@@ -19,12 +19,12 @@ pub(super) fn of(drafts: &[Draft]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-fn row(draft: &Draft) -> [String; 5] {
-    let plan = &draft.plan;
+fn row(entry: &RouteEntry) -> [String; 5] {
+    let plan = &entry.plan;
     [
         method_names(plan.methods),
         plan.path.clone(),
-        draft.kind().into(),
+        entry.kind().into(),
         codings(&plan.compress, &plan.kind),
         cache(&plan.kind),
     ]

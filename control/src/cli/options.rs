@@ -81,5 +81,5 @@ impl Options {
 }
 
 fn link_help() -> String {
-    format!("Port to take: {} [default: auto]", LinkSpec::FORMS)
+    format!("Port to take: {} [default: auto]", LinkSpec::FORMATS)
 }

@@ -7,14 +7,14 @@ pub(crate) fn nearest<'a>(
 ) -> Option<&'a str> {
     let measured =
         candidates.into_iter().map(|candidate| (strsim::levenshtein(name, candidate), candidate));
-    let (distance, candidate) = measured.min_by_key(|near| near.0)?;
+    let (distance, candidate) = measured.min_by_key(|nearest| nearest.0)?;
     // Of a short name, a slip leaves more than a half: `to` is no slip for `id`.
-    let close = distance <= NEAR_MAX && distance * 2 <= candidate.chars().count().max(1);
+    let close = distance <= DISTANCE_MAX && distance * 2 <= candidate.chars().count().max(1);
     close.then_some(candidate)
 }
 
 /// How far from a name another may be to still be taken for a slip of the pen.
-const NEAR_MAX: usize = 3;
+const DISTANCE_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests {

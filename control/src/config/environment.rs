@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 
 use super::did_you_mean::nearest;
+use super::key::RENAMED;
 use super::{ConfigError, Key, Place, routes};
 
 /// Variables that are heeded; an empty one counts as absent.
@@ -112,13 +113,16 @@ fn fix_of(name: &str) -> String {
     if let Some(table) = in_file.into_iter().find(|table| section(table)) {
         return format!("{table} is written in a file: name one with --config, and unset it");
     }
+    if let Some((_, key)) = RENAMED.iter().find(|(former, _)| in_capitals(former) == wanted) {
+        return format!("its name is now {}", key.variable());
+    }
     let variables: Vec<String> = Key::ALL.iter().map(|key| key.variable()).collect();
     let names = || variables.iter().map(String::as_str);
     // POLLUX_PORT: the section was forgotten.
     let end = format!("_{wanted}");
     let ends: Vec<_> = names().filter(|variable| variable.ends_with(&end)).collect();
-    if let Some(near) = nearest(&capitals, names()) {
-        return format!("did you mean {near}?");
+    if let Some(nearest) = nearest(&capitals, names()) {
+        return format!("did you mean {nearest}?");
     } else if !ends.is_empty() {
         return format!("did you mean {}?", ends.join(" or "));
     }
@@ -140,7 +144,7 @@ pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 pub(super) const DATABASE_MAX_CONN: &str = "DATABASE_MAX_CONN";
 /// How the variable of every key begins.
 const PREFIX: &str = "POLLUX_";
-/// What our scripts and tests are told by variables that begin like those of keys.
+/// Variables of our scripts and tests that begin like those of keys.
 const RESERVED: &[&str] = &[
     "POLLUX_BIN",
     "POLLUX_COUNTERS",

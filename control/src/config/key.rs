@@ -50,14 +50,14 @@ keys! {
     LimitsBody = "limits.body", "32MiB";
     LimitsChunkExtensions = "limits.chunk_extensions", "16KiB";
     LimitsParked = "limits.parked", "4096";
-    LimitsForm = "limits.form", "4KiB";
+    LimitsRequestBuffer = "limits.request_buffer", "4KiB";
     DeadlinesHandshake = "deadlines.handshake", "5s";
     DeadlinesHead = "deadlines.head", "10s";
     DeadlinesBodyGrace = "deadlines.body_grace", "10s";
     DeadlinesBodyRate = "deadlines.body_rate", "1KiB/s";
     DeadlinesIdle = "deadlines.idle", "60s";
     DeadlinesStall = "deadlines.stall", "30s";
-    DeadlinesAnswer = "deadlines.answer", "10s";
+    DeadlinesResponse = "deadlines.response", "10s";
     DeadlinesClose = "deadlines.close", "10s";
     DeadlinesWithdraw = "deadlines.withdraw", "0s";
     DeadlinesDrain = "deadlines.drain", "8s";
@@ -89,13 +89,18 @@ impl Key {
         Self::ALL.iter().copied().find(|key| key.path() == path)
     }
 
+    /// The key whose former path this is, if there is one.
+    pub(crate) fn renamed(path: &str) -> Option<Self> {
+        RENAMED.iter().find(|(old, _)| *old == path).map(|(_, key)| *key)
+    }
+
     /// Whether a section of this name exists.
     pub(crate) fn is_section(name: &str) -> bool {
         Self::ALL.iter().any(|key| key.section() == name)
     }
 
     /// The key somebody who wrote `path` probably meant.
-    pub(crate) fn near(path: &str) -> Option<Self> {
+    pub(crate) fn nearest(path: &str) -> Option<Self> {
         nearest(path, Self::ALL.iter().map(|key| key.path())).and_then(Self::find)
     }
 
@@ -122,15 +127,27 @@ impl Key {
     }
 }
 
+/// Former paths of keys. They are refused, with the new path in the message.
+pub(super) const RENAMED: &[(&str, Key)] =
+    &[("deadlines.answer", Key::DeadlinesResponse), ("limits.form", Key::LimitsRequestBuffer)];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_slip_finds_its_key_and_a_stranger_none() {
-        assert_eq!(Key::near("limits.haed"), Some(Key::LimitsHead));
-        assert_eq!(Key::near("listen.prot"), Some(Key::ListenPort));
-        assert_eq!(Key::near("colour.of.the.sea"), None);
+        assert_eq!(Key::nearest("limits.haed"), Some(Key::LimitsHead));
+        assert_eq!(Key::nearest("listen.prot"), Some(Key::ListenPort));
+        assert_eq!(Key::nearest("colour.of.the.sea"), None);
+    }
+
+    #[test]
+    fn a_former_path_is_no_path_and_finds_its_key() {
+        for (former, key) in RENAMED {
+            assert_eq!((Key::find(former), Key::renamed(former)), (None, Some(*key)), "{former}");
+        }
+        assert_eq!(Key::renamed("limits.head"), None);
     }
 
     #[test]

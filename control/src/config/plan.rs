@@ -60,10 +60,10 @@ pub(crate) struct Plan {
     pub(crate) tally: CoreTally,
     /// What a request may be.
     pub(crate) limits: Limits,
-    /// Requests that wait for an answer of the control plane, of all cores together.
+    /// Requests that wait for a completion from the control plane, of all cores together.
     pub(crate) parked: usize,
     /// Bytes of what such a request brings: captures, query and body.
-    pub(crate) form: usize,
+    pub(crate) request_buffer: usize,
     /// How long a peer may take.
     pub(crate) deadlines: Deadlines,
     /// How long connections are accepted though the server does not call itself ready any more.
@@ -76,7 +76,7 @@ pub(crate) struct Plan {
     pub(crate) sqlite: SqlitePlan,
     /// What is computed beside the workers.
     pub(crate) compute: ComputePlan,
-    /// Answers that are kept, of all routes together.
+    /// Cached responses, of all routes together.
     pub(crate) cache_entries: usize,
     /// What memory to serve from.
     pub(crate) pages: Pages,
@@ -88,7 +88,7 @@ pub(crate) struct Plan {
     pub(crate) metrics: Option<SocketAddr>,
     /// Least severe level that is logged.
     pub(crate) log_level: tracing::Level,
-    /// Form of the log.
+    /// Format of the log.
     pub(crate) log_format: LogFormat,
     /// Name of the admin socket, without its ending.
     pub(crate) admin_name: String,
@@ -198,7 +198,7 @@ impl Plan {
         let connections = read.size(Key::LimitsConnections, units::count, CONNECTIONS)?;
         let limits = read.limits()?;
         let tally = read.tally(cores.len(), connections, &limits)?;
-        let (parked, form) = read.parked(connections)?;
+        let (parked, request_buffer) = read.parked(connections)?;
         let link = read.link()?;
         Ok(Self {
             exception: read.exception(&link)?,
@@ -218,7 +218,7 @@ impl Plan {
             tally,
             limits,
             parked,
-            form,
+            request_buffer,
             deadlines: read.deadlines()?,
             withdraw: read.time(Key::DeadlinesWithdraw, WITHDRAW)?,
             drain: read.time(Key::DeadlinesDrain, DEADLINE)?,
@@ -231,7 +231,7 @@ impl Plan {
             stats_every: read.time(Key::StatsEvery, STATS_EVERY)?,
             metrics: read.with(Key::MetricsListen, metrics_listen)?,
             log_level: read.with(Key::LogLevel, |text| {
-                LogLevel::parse(text).ok_or(Expected(LogLevel::FORMS))
+                LogLevel::parse(text).ok_or(Expected(LogLevel::FORMATS))
             })?,
             log_format: read.with(Key::LogFormat, log_format)?,
             admin_name: read.with(Key::AdminName, admin_name)?,
@@ -243,7 +243,7 @@ impl Plan {
 impl Reader<'_> {
     fn link(&self) -> Result<LinkSpec, ConfigError> {
         LinkSpec::parse(&self.0.given(Key::LinkDevice).text).map_err(|error| {
-            self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMS))
+            self.refuse(Key::LinkDevice, error.to_string(), format!("write {}", LinkSpec::FORMATS))
         })
     }
 
@@ -371,18 +371,19 @@ impl Reader<'_> {
         })
     }
 
-    /// How many may wait, and how large the form of each is. A request that waits has a connection.
+    /// How many may wait, and how large the request buffer of each is. A request that waits has a connection.
     fn parked(&self, connections: usize) -> Result<(usize, usize), ConfigError> {
         let parked = self.size(Key::LimitsParked, units::count, PARKED)?;
         let parked =
             self.at_most(Key::LimitsParked, parked, Key::LimitsConnections, connections)?;
-        let form = self.size(Key::LimitsForm, units::bytes, FORM)?;
-        if parked * form > FORMS_LEN_MAX {
-            let problem = format!("with {} more than 1 GiB of memory", self.spell(Key::LimitsForm));
+        let request_buffer = self.size(Key::LimitsRequestBuffer, units::bytes, REQUEST_BUFFER)?;
+        if parked * request_buffer > REQUEST_BUFFERS_LEN_MAX {
+            let problem =
+                format!("with {} more than 1 GiB of memory", self.spell(Key::LimitsRequestBuffer));
             let error = self.refuse(Key::LimitsParked, problem, "lower one of the two");
-            return Err(error.against(Key::LimitsForm));
+            return Err(error.against(Key::LimitsRequestBuffer));
         }
-        Ok((parked, form))
+        Ok((parked, request_buffer))
     }
 
     fn deadlines(&self) -> Result<Deadlines, ConfigError> {
@@ -394,7 +395,7 @@ impl Reader<'_> {
             idle_ms: self.millis(Key::DeadlinesIdle)?,
             stall_ms: self.millis(Key::DeadlinesStall)?,
             close_ms: self.millis(Key::DeadlinesClose)?,
-            answer_ms: self.millis(Key::DeadlinesAnswer)?,
+            response_ms: self.millis(Key::DeadlinesResponse)?,
         })
     }
 }
@@ -498,9 +499,9 @@ const CHUNK_EXTENSIONS: RangeInclusive<u64> = 0..=MIB;
 const BUFFER: RangeInclusive<u64> = 4 * KIB..=16 * MIB;
 const BODY_RATE: RangeInclusive<u64> = 0..=1 << 40;
 const PARKED: RangeInclusive<u64> = 1..=1 << 20;
-const FORM: RangeInclusive<u64> = 256..=MIB;
-/// All forms are made at start.
-const FORMS_LEN_MAX: usize = 1 << 30;
+const REQUEST_BUFFER: RangeInclusive<u64> = 256..=MIB;
+/// All request buffers are allocated at start.
+const REQUEST_BUFFERS_LEN_MAX: usize = 1 << 30;
 const CACHE_ENTRIES: RangeInclusive<u64> = 1..=1 << 24;
 const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;
 const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(10);

@@ -1,10 +1,9 @@
 //! What is served: the `[[route]]` entries of a configuration and the `[statements]` they name.
 //!
-//! A [`Draft`] is a route that is checked as far as it can be without looking at files: what lacks in
+//! A [`RouteEntry`] is a route that is checked as far as it can be without looking at files: what lacks in
 //! its [`RouteConfig`] is content, which [`crate::content`] reads. Every error of a file is found in
 //! one reading; a route with an error yields no draft, and a file with an error no [`Routes`].
 
-mod answer;
 mod compress;
 mod content_path;
 mod dataset;
@@ -13,6 +12,7 @@ mod methods;
 mod parameters;
 mod query;
 mod references;
+mod static_kinds;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,14 +41,14 @@ pub(crate) struct Routes {
     /// Where they are written.
     pub(crate) origin: String,
     /// The routes.
-    pub(crate) drafts: Vec<Draft>,
+    pub(crate) entries: Vec<RouteEntry>,
     /// Statements that no route names.
     pub(crate) idle_statements: Vec<String>,
 }
 
 /// A route whose files are not read yet.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Draft {
+pub(crate) struct RouteEntry {
     /// The route, without the content that `reads` names.
     pub(crate) plan: RouteConfig,
     /// What is still to be read.
@@ -75,14 +75,14 @@ impl Routes {
         if tables.is_empty() {
             return None;
         }
-        let drafts: Vec<Draft> =
-            tables.iter().filter_map(|table| Draft::read(table, &references).ok()).collect();
-        for error in doubled(&drafts) {
+        let entries: Vec<RouteEntry> =
+            tables.iter().filter_map(|table| RouteEntry::read(table, &references).ok()).collect();
+        for error in doubled(&entries) {
             diagnostics.report(error);
         }
-        let used: BTreeSet<&str> = drafts.iter().filter_map(Draft::statement).collect();
+        let used: BTreeSet<&str> = entries.iter().filter_map(RouteEntry::statement).collect();
         let idle = references.statements().filter(|name| !used.contains(name)).map(str::to_owned);
-        Some(Self { origin: diagnostics.origin(), idle_statements: idle.collect(), drafts })
+        Some(Self { origin: diagnostics.origin(), idle_statements: idle.collect(), entries })
     }
 
     /// What is served where the configuration has no route: the workload of HttpArena.
@@ -98,7 +98,7 @@ impl Routes {
     }
 }
 
-impl Draft {
+impl RouteEntry {
     /// The word for its kind.
     pub(crate) fn kind(&self) -> &'static str {
         self.kind.name()
@@ -129,10 +129,11 @@ impl Draft {
         problem: &str,
         fix: impl Into<String>,
     ) -> ConfigError {
-        let bare =
+        let unquoted =
             |text: &str| text.replace(|c: char| c.is_whitespace() || matches!(c, '"' | '\''), "");
         let part = part.escape_debug().to_string();
-        let is_whole = self.spots.get(key).is_some_and(|spot| bare(&spot.written) == bare(&part));
+        let is_whole =
+            self.spots.get(key).is_some_and(|spot| unquoted(&spot.written) == unquoted(&part));
         match is_whole || part.is_empty() {
             true => self.refuse(key, problem, fix),
             false => self.refuse(key, format!("{part}: {problem}"), fix),
@@ -143,22 +144,22 @@ impl Draft {
         let name = table.text("name");
         let kind = kinds::read(table);
         let keys = kinds::refuse_others(table, kind.ok());
-        let path = table.need("path", "\"/..\"").and_then(Field::text);
+        let path = table.require("path", "\"/..\"").and_then(Field::text);
         let methods = methods::read(table, kind.ok());
         let headers = headers(table);
         let compress = compress::read(table);
         let kind = kind?;
         let content = match kind {
-            KindName::Fixed => answer::fixed(table),
-            KindName::Files => answer::files(table),
+            KindName::Fixed => static_kinds::fixed(table),
+            KindName::Files => static_kinds::files(table),
             KindName::Dataset => dataset::read(table),
             KindName::Sum => Ok((Kind::Sum, None)),
             KindName::Count => Ok((Kind::Count, None)),
             KindName::Sqlite => query::sqlite(table, references),
             KindName::Postgres => query::postgres(table, references),
-            KindName::Redirect => answer::redirect(table),
+            KindName::Redirect => static_kinds::redirect(table),
         };
-        let (answer, reads) = content?;
+        let (static_kinds, reads) = content?;
         keys?;
         let plan = RouteConfig {
             name: name?,
@@ -167,7 +168,7 @@ impl Draft {
             methods: methods?,
             headers: headers?,
             compress: compress?,
-            kind: answer,
+            kind: static_kinds,
         };
         let spots = table.spots().map(|(key, place, written)| (key, Spot { place, written }));
         Ok(Self { plan, reads, kind, place: table.place().clone(), spots: spots.collect() })
@@ -195,22 +196,22 @@ fn headers(table: &Table<'_>) -> Result<Vec<(String, String)>, Reported> {
 }
 
 /// Routes that another one has taken the requests of.
-fn doubled(drafts: &[Draft]) -> Vec<ConfigError> {
-    let mut taken: BTreeMap<(String, bool), Vec<&Draft>> = BTreeMap::new();
+fn doubled(entries: &[RouteEntry]) -> Vec<ConfigError> {
+    let mut taken: BTreeMap<(String, bool), Vec<&RouteEntry>> = BTreeMap::new();
     let mut errors = Vec::new();
-    for draft in drafts {
-        let plan = &draft.plan;
+    for entry in entries {
+        let plan = &entry.plan;
         let others = taken.entry((shape(&plan.path), plan.below)).or_default();
-        let both = |other: &&&Draft| !other.plan.methods.intersection(plan.methods).is_empty();
+        let both = |other: &&&RouteEntry| !other.plan.methods.intersection(plan.methods).is_empty();
         if let Some(first) = others.iter().find(both) {
             let common = first.plan.methods.intersection(plan.methods);
-            errors.push(draft.refuse(
+            errors.push(entry.refuse(
                 "path",
                 format!("{} is answered by the route of {}", methods::names(common), first.place),
                 "take one of the two out, or give them different methods",
             ));
         }
-        others.push(draft);
+        others.push(entry);
     }
     errors
 }

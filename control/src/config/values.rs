@@ -25,7 +25,7 @@ pub(crate) struct Given {
 }
 
 /// The values that were given; what is missing has its default. What was not understood is kept as
-/// well, and fails when the configuration is made into a plan: so all of it can be told at once.
+/// well, and fails when the configuration is made into a plan: so all errors are reported at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     values: BTreeMap<Key, Given>,
@@ -206,8 +206,10 @@ fn no_scalar(place: Place, key: Key, value: String) -> ConfigError {
 
 fn unknown_key(place: Place, path: &str) -> ConfigError {
     let section = path.split_once('.').map_or(path, |(section, _)| section);
-    let fix = match Key::near(path) {
-        Some(key) => format!("did you mean {}?", key.path()),
+    let renamed = Key::renamed(path).map(|key| format!("its name is now {}", key.path()));
+    let meant = || Key::nearest(path).map(|key| format!("did you mean {}?", key.path()));
+    let fix = match renamed.or_else(meant) {
+        Some(fix) => fix,
         None if Key::is_section(section) => {
             format!("[{section}] has {}", Key::names_in(section).join(", "))
         }
@@ -223,7 +225,7 @@ fn unknown_section(place: Place, section: &str) -> ConfigError {
     let sections = Key::sections();
     let fix = match nearest(section, sections.iter().copied().chain(routes::SECTIONS)) {
         Some(routes::ROUTE) => format!("did you mean [[{}]]?", routes::ROUTE),
-        Some(near) => format!("did you mean [{near}]?"),
+        Some(nearest) => format!("did you mean [{nearest}]?"),
         None => format!(
             "there are the sections {}, {}, and routes in [[{}]]",
             sections.join(", "),
@@ -277,6 +279,14 @@ mod tests {
         assert_eq!(
             message("[limits]\nhaed = 1\n"),
             "p.toml:2: unknown key limits.haed; did you mean limits.head?"
+        );
+        assert_eq!(
+            message("[deadlines]\nanswer = \"5s\"\n"),
+            "p.toml:2: unknown key deadlines.answer; its name is now deadlines.response"
+        );
+        assert_eq!(
+            message("[limits]\nform = \"8KiB\"\n"),
+            "p.toml:2: unknown key limits.form; its name is now limits.request_buffer"
         );
         assert_eq!(
             message("[limit]\nhead = 1\n"),

@@ -4,43 +4,43 @@ use handlers::config::Kind;
 use handlers::{RouteError, RouteErrorKind};
 
 use super::error::ContentError;
-use crate::config::Draft;
+use crate::config::RouteEntry;
 
-/// The errors of a site with their lines; `drafts` are its routes. What is wrong with data that several
+/// The errors of a site with their lines; `entries` are its routes. What is wrong with data that several
 /// routes share is said once, of the first of them.
-pub(super) fn explain(drafts: &[&Draft], errors: &[RouteError]) -> Vec<ContentError> {
+pub(super) fn explain(entries: &[&RouteEntry], errors: &[RouteError]) -> Vec<ContentError> {
     let is_repeated = |at: usize, error: &RouteError| {
         !matches!(error.kind, RouteErrorKind::Setting(_))
             && errors[..at].iter().any(|earlier| earlier.kind == error.kind)
     };
     let first = errors.iter().enumerate().filter(|(at, error)| !is_repeated(*at, error));
-    first.map(|(_, error)| explain_one(drafts[error.route], &error.kind)).collect()
+    first.map(|(_, error)| explain_one(entries[error.route], &error.kind)).collect()
 }
 
-fn explain_one(draft: &Draft, error: &RouteErrorKind) -> ContentError {
+fn explain_one(entry: &RouteEntry, error: &RouteErrorKind) -> ContentError {
     let problem = error.to_string();
     match error {
         RouteErrorKind::Setting(error) => {
-            draft.refuse_part(written(&error.key), &error.value, &error.problem, error.fix.clone())
+            entry.refuse_part(written(&error.key), &error.value, &error.problem, error.fix.clone())
         }
         RouteErrorKind::Syntax { .. }
         | RouteErrorKind::NotItems { .. }
         | RouteErrorKind::NotObject { .. } => {
-            draft.refuse("file", problem, "mend the file, or name another")
+            entry.refuse("file", problem, "mend the file, or name another")
         }
         RouteErrorKind::Key { key, .. } => {
-            draft.refuse(&formula(draft, key), problem, "mend the formula, or the file")
+            entry.refuse(&formula(entry, key), problem, "mend the formula, or the file")
         }
         RouteErrorKind::FileName { .. } | RouteErrorKind::Sibling { .. } => {
-            draft.refuse("directory", problem, "mend that file, or take it away")
+            entry.refuse("directory", problem, "mend that file, or take it away")
         }
     }
     .into()
 }
 
 /// The formula that names a key of the items.
-fn formula(draft: &Draft, key: &str) -> String {
-    let Kind::Dataset(dataset) = &draft.plan.kind else { return "computed".into() };
+fn formula(entry: &RouteEntry, key: &str) -> String {
+    let Kind::Dataset(dataset) = &entry.plan.kind else { return "computed".into() };
     let names = |formula: &str| formula.split('*').any(|name| name.trim() == key);
     let found = dataset.computed.iter().find(|(_, formula)| names(formula));
     found.map_or_else(|| "computed".into(), |(name, _)| format!("computed.{name}"))

@@ -9,7 +9,7 @@ use super::report::{Check, Finding};
 use super::server::Server;
 use crate::config::Plan;
 
-/// Judges the address of `plan`; `answered` if somebody answers there.
+/// Assesses the address of `plan`; `answered` if somebody answers there.
 pub(super) fn examine(
     plan: &Plan,
     interfaces: &[Interface],
@@ -45,7 +45,7 @@ pub(super) fn examine(
 
 /// Asks for a connection, where the address is in a network of this machine: behind a router, others may
 /// answer in its name. Nor is anybody asked for a service address, which others may serve, too.
-pub(super) fn answers(plan: &Plan, interfaces: &[Interface]) -> bool {
+pub(super) fn is_answered(plan: &Plan, interfaces: &[Interface]) -> bool {
     let is_service = plan.link_address.is_some();
     if is_service || !interfaces.iter().any(|interface| interface.reaches(plan.address)) {
         return false;
@@ -57,7 +57,7 @@ pub(super) fn answers(plan: &Plan, interfaces: &[Interface]) -> bool {
     }
 }
 
-/// On a link of this machine an answer takes far less.
+/// On a link of this machine a reply takes far less.
 const TIMEOUT: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
@@ -105,7 +105,7 @@ mod tests {
         let service = ("listen.address", "198.18.0.1/32");
         let all = interfaces(VETH);
         let good = plan(&[service, ("link.address", "198.18.0.2/24")]);
-        assert!(!answers(&good, &all), "nobody is asked");
+        assert!(!is_answered(&good, &all), "nobody is asked");
         let finding = examine(&good, &all, &Server::Absent, false);
         expect_one(&[finding], State::Ok, &["198.18.0.2 is free"], None);
         let taken = plan(&[("listen.address", "192.0.2.10/32"), ("link.address", "198.18.0.1/24")]);
@@ -117,6 +117,6 @@ mod tests {
     #[test]
     fn nobody_is_asked_behind_a_router() {
         let plan = plan(&[("listen.address", "203.0.113.9/24")]);
-        assert!(!answers(&plan, &interfaces(VETH)));
+        assert!(!is_answered(&plan, &interfaces(VETH)));
     }
 }

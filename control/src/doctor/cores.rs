@@ -28,7 +28,7 @@ impl NodeCores {
     }
 }
 
-/// Judges all but nearness.
+/// Assesses all but nearness.
 pub(super) fn examine(host: &Host, workers: &[usize]) -> Vec<Finding> {
     let mut findings = isolation(host, workers);
     findings.push(governor(host, workers));
@@ -45,7 +45,7 @@ fn isolation(host: &Host, workers: &[usize]) -> Vec<Finding> {
         (Check::TicklessCores, "nohz_full", host.text(nohz_full)),
         (Check::RcuCores, "rcu_nocbs", Ok(None)),
     ];
-    let judge = |(check, option, cores): (Check, &str, Result<Option<String>, String>)| {
+    let assess = |(check, option, cores): (Check, &str, Result<Option<String>, String>)| {
         let said = match cores {
             Ok(text) => text.unwrap_or_default(),
             Err(why) => return Finding::unknown(check, why),
@@ -67,7 +67,7 @@ fn isolation(host: &Host, workers: &[usize]) -> Vec<Finding> {
             format!("add {option}={all} to the kernel's command line and restart the machine");
         Finding::warn(check, found, fix)
     };
-    kinds.into_iter().map(judge).collect()
+    kinds.into_iter().map(assess).collect()
 }
 
 fn governor(host: &Host, workers: &[usize]) -> Finding {
@@ -117,7 +117,7 @@ fn siblings(host: &Host, workers: &[usize]) -> Finding {
     Finding::warn(Check::Smt, shared.join(", "), fix)
 }
 
-/// Judges the way from the workers to the device whose directory below `/sys` is `device`.
+/// Assesses the way from the workers to the device whose directory below `/sys` is `device`.
 pub(super) fn nearness(host: &Host, workers: &[usize], device: &str) -> Finding {
     let check = Check::Numa;
     let nodes = NodeCores::read(host);
@@ -126,15 +126,15 @@ pub(super) fn nearness(host: &Host, workers: &[usize], device: &str) -> Finding 
     let Some(node) = node.filter(|_| nodes.len() > 1) else {
         return Finding::ok(check, "the link belongs to no node, or there is only one");
     };
-    let near = nodes.iter().find(|cores| cores.node == node);
-    let near = near.map(|cores| cores.cores.clone()).unwrap_or_default();
-    let far: Vec<usize> = workers.iter().copied().filter(|core| !near.contains(core)).collect();
-    if far.is_empty() {
+    let local = nodes.iter().find(|cores| cores.node == node);
+    let local = local.map(|cores| cores.cores.clone()).unwrap_or_default();
+    let remote: Vec<usize> = workers.iter().copied().filter(|core| !local.contains(core)).collect();
+    if remote.is_empty() {
         return Finding::ok(check, "workers are on the node of the NIC").on_node(Some(node));
     }
-    let mut better: Vec<usize> = near.iter().rev().take(workers.len()).copied().collect();
+    let mut better: Vec<usize> = local.iter().rev().take(workers.len()).copied().collect();
     better.sort_unstable();
-    let found = format!("the NIC is on this node, worker cores {} are not", list(&far));
+    let found = format!("the NIC is on this node, worker cores {} are not", list(&remote));
     Finding::warn(check, found, format!("--cores {}", list(&better))).on_node(Some(node))
 }
 
@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn workers_belong_on_the_node_of_the_nic() {
         let captured = two_nodes().file("sys/class/net/eth1/device/numa_node", "1\n");
-        let far = nearness(&captured.host(), &[1], "sys/class/net/eth1/device");
-        assert_eq!(far.node, Some(1));
-        expect_one(&[far], State::Warn, &["worker cores 1 are not"], Some("--cores 3"));
-        let near = nearness(&captured.host(), &[2, 3], "sys/class/net/eth1/device");
-        expect_one(&[near], State::Ok, &[], None);
+        let remote = nearness(&captured.host(), &[1], "sys/class/net/eth1/device");
+        assert_eq!(remote.node, Some(1));
+        expect_one(&[remote], State::Warn, &["worker cores 1 are not"], Some("--cores 3"));
+        let local = nearness(&captured.host(), &[2, 3], "sys/class/net/eth1/device");
+        expect_one(&[local], State::Ok, &[], None);
         let captured = two_nodes().file("sys/class/net/eth1/device/numa_node", "-1\n");
         let none = nearness(&captured.host(), &[1], "sys/class/net/eth1/device");
         expect_one(&[none], State::Ok, &["no node"], None);

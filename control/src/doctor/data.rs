@@ -14,17 +14,17 @@ use crate::content::{self, Content, ContentError, Sample};
 pub(super) struct Data {
     /// Bytes of the response store.
     pub(super) store: usize,
-    /// SQLite files that routes ask.
+    /// SQLite files that routes query.
     pub(super) sqlite_files: usize,
 }
 
 /// What is wrong with the configuration; that nothing is, where nothing is.
-pub(super) fn configuration(mistakes: Vec<ConfigError>, origin: &str) -> Vec<Finding> {
+pub(super) fn configuration(errors: Vec<ConfigError>, origin: &str) -> Vec<Finding> {
     let check = Check::Configuration;
-    if mistakes.is_empty() {
+    if errors.is_empty() {
         return vec![Finding::ok(check, format!("routes of {origin}"))];
     }
-    mistakes.iter().flat_map(|mistake| failures(check, &mistake.to_string())).collect()
+    errors.iter().flat_map(|error| failures(check, &error.to_string())).collect()
 }
 
 /// Reads what routes name, and asks the databases for what statements take.
@@ -45,7 +45,7 @@ pub(super) fn examine(plan: &Plan) -> (Data, Vec<Finding>) {
             findings.push(Finding::ok(
                 Check::Sqlite,
                 match files.len() {
-                    0 => "no route asks a file".into(),
+                    0 => "no route queries a file".into(),
                     _ => format!("readable: {}", files.into_iter().collect::<Vec<_>>().join(", ")),
                 },
             ));
@@ -57,19 +57,19 @@ pub(super) fn examine(plan: &Plan) -> (Data, Vec<Finding>) {
 
 /// Files as routes name them, below the data directory where there is one.
 fn sqlite_files(plan: &Plan) -> BTreeSet<String> {
-    let drafts = plan.routes.drafts.iter().filter(|draft| draft.kind() == "sqlite");
-    let reads = drafts.filter_map(|draft| draft.reads.as_ref());
+    let entries = plan.routes.entries.iter().filter(|entry| entry.kind() == "sqlite");
+    let reads = entries.filter_map(|entry| entry.reads.as_ref());
     let directory = plan.data.clone().unwrap_or_default();
     reads.map(|reads| directory.join(&reads.path).display().to_string()).collect()
 }
 
-/// A server that cannot be reached is a warning: the routes that ask it answer as unavailable.
+/// A server that cannot be reached is a warning: the routes that query it answer as unavailable.
 fn postgres(plan: &Plan, content: &Content, warnings: &[String]) -> Vec<Finding> {
     let check = Check::Postgres;
     let asked = content.site.queries().any(|(_, query)| *query.database() == Database::Postgres);
     let fix = "export DATABASE_URL=postgres://USER@HOST:5432/NAME with a server that answers";
     match (plan.postgres.server_name(), warnings) {
-        (_, []) if !asked => vec![Finding::ok(check, "no route asks it")],
+        (_, []) if !asked => vec![Finding::ok(check, "no route queries it")],
         (Some(server), []) => vec![Finding::ok(check, format!("{server} answers, statements fit"))],
         (server, warnings) => {
             let server = server.map(|server| format!("{server}: ")).unwrap_or_default();

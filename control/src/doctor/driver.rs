@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::link::{HostLinks, Link};
 use crate::nic::pci;
 
-/// Judges all of it for `link`.
+/// Assesses all of it for `link`.
 pub(super) fn examine(host: &Host, link: &Link, links: &HostLinks) -> Vec<Finding> {
     let kind = link.device().kind();
     let mut findings = vec![capabilities(links, kind)];
@@ -162,7 +162,7 @@ pub(super) fn iommu(host: &Host, kind: Option<DeviceKind>) -> Finding {
     match kind {
         Some(DeviceKind::Pci) if !without => {
             let fix = format!("{fix}; in a VM without one: echo Y >/{unsafe_mode}");
-            Finding::fail(check, "no IOMMU group, and vfio is not told to do without", fix)
+            Finding::fail(check, "no IOMMU group, and vfio is not allowed to do without", fix)
         }
         Some(DeviceKind::Pci) => {
             let found = "no IOMMU group: vfio does without, and the NIC may write to any memory";
@@ -197,21 +197,21 @@ mod tests {
 
     #[test]
     fn each_step_to_vfio_has_its_command() {
-        let judge = |captured: &Captured| [nic(&captured.host(), "0000:01:00.0")];
+        let assess = |captured: &Captured| [nic(&captured.host(), "0000:01:00.0")];
         let fix = Some("pollux nic list (shows what is there)");
-        expect_one(&judge(&Captured::new()), State::Fail, &["no PCI device"], fix);
+        expect_one(&assess(&Captured::new()), State::Fail, &["no PCI device"], fix);
         let captured = on_driver("igb");
-        expect_one(&judge(&captured), State::Fail, &["not loaded"], Some("modprobe vfio-pci"));
+        expect_one(&assess(&captured), State::Fail, &["not loaded"], Some("modprobe vfio-pci"));
         let captured = captured.folder("sys/bus/pci/drivers/vfio-pci");
         let fix = Some("pollux nic bind 0000:01:00.0 --yes");
-        expect_one(&judge(&captured), State::Fail, &["is on igb"], fix);
+        expect_one(&assess(&captured), State::Fail, &["is on igb"], fix);
         let captured = on_driver("vfio-pci")
             .folder("sys/bus/pci/drivers/vfio-pci")
             .symlink(&format!("{NIC}/iommu_group"), "../../groups/7");
         let fix = Some("modprobe vfio-pci (in a container: --device /dev/vfio)");
-        expect_one(&judge(&captured), State::Fail, &["/dev/vfio/noiommu-7"], fix);
+        expect_one(&assess(&captured), State::Fail, &["/dev/vfio/noiommu-7"], fix);
         let captured = captured.file("dev/vfio/7", "");
-        expect_one(&judge(&captured), State::Ok, &["as /dev/vfio/7"], None);
+        expect_one(&assess(&captured), State::Ok, &["as /dev/vfio/7"], None);
     }
 
     #[test]
@@ -233,13 +233,13 @@ mod tests {
     fn plugins_are_found_below_any_triplet() {
         let af_xdp = link("af_xdp:pollux0");
         let fix = Some("apt-get install librte-net-af-xdp23");
-        let judge = |captured: &Captured| [plugin(&captured.host(), &af_xdp)];
-        expect_one(&judge(&Captured::new()), State::Warn, &["unknown: "], fix);
+        let assess = |captured: &Captured| [plugin(&captured.host(), &af_xdp)];
+        expect_one(&assess(&Captured::new()), State::Warn, &["unknown: "], fix);
         let directory = "usr/lib/aarch64-linux-gnu/dpdk/pmds-23.0";
         let captured = Captured::new().file(&format!("{directory}/librte_net_tap.so.23"), "");
-        expect_one(&judge(&captured), State::Fail, &["lacks librte_net_af_xdp.so"], fix);
+        expect_one(&assess(&captured), State::Fail, &["lacks librte_net_af_xdp.so"], fix);
         let captured = captured.file(&format!("{directory}/librte_net_af_xdp.so.23"), "");
-        expect_one(&judge(&captured), State::Ok, &["aarch64"], None);
+        expect_one(&assess(&captured), State::Ok, &["aarch64"], None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::exception::unreserved;
 use crate::host::Host;
 use crate::link::HostLinks;
 
-/// Judges `link.exception` of `plan`; nothing where there is none.
+/// Assesses `link.exception` of `plan`; nothing where there is none.
 pub(super) fn examine(
     host: &Host,
     plan: &Plan,

@@ -9,36 +9,41 @@ use crate::human;
 use crate::launch::MemoryRequirement;
 use crate::scripts::Script;
 
-/// Judges the pool. `need` is that of the whole plan, worked out with the pool's page size.
+/// Assesses the pool. `requirement` is that of the whole plan, worked out with the pool's page size.
 pub(super) fn examine(
     host: &Host,
     plan: &Plan,
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
     server: &Server,
 ) -> Vec<Finding> {
     let mut findings = match plan.pages {
         Pages::Ordinary => vec![Finding::ok(CHECK, "not used: memory.pages is \"ordinary\"")],
-        Pages::Huge if need.pool.page == 0 => {
+        Pages::Huge if requirement.pool.page == 0 => {
             let fix = "boot a kernel with CONFIG_HUGETLBFS, or --set memory.pages=ordinary";
             return vec![Finding::fail(CHECK, "this kernel has no hugepages", fix)];
         }
-        Pages::Huge => each_node(host, plan, need, server),
+        Pages::Huge => each_node(host, plan, requirement, server),
     };
-    findings.extend(other_sizes(host, need.pool.page));
+    findings.extend(other_sizes(host, requirement.pool.page));
     findings
 }
 
-fn each_node(host: &Host, plan: &Plan, need: MemoryRequirement, server: &Server) -> Vec<Finding> {
-    let holders = holders(host, need.pool.page);
+fn each_node(
+    host: &Host,
+    plan: &Plan,
+    requirement: MemoryRequirement,
+    server: &Server,
+) -> Vec<Finding> {
+    let holders = holders(host, requirement.pool.page);
     let held = holders.iter().find(|holder| Some(holder.process) == server.process());
     if let Some(Holder { process, pages }) = held {
-        let free = need.pool.free;
+        let free = requirement.pool.free;
         let found = format!("{pages} held by the server (process {process}); {free} more are free");
         return vec![Finding::ok(CHECK, found)];
     }
-    let nodes = nodes(host, plan, need);
+    let nodes = nodes(host, plan, requirement);
     let several = nodes.len() > 1;
-    nodes.iter().map(|node| judge(host, node, several, need, &holders)).collect()
+    nodes.iter().map(|node| assess(host, node, several, requirement, &holders)).collect()
 }
 
 /// The pool of one node, and the workers that use it.
@@ -52,9 +57,9 @@ struct Node {
 }
 
 /// Nodes with workers; the machine as a whole where it tells of none.
-fn nodes(host: &Host, plan: &Plan, need: MemoryRequirement) -> Vec<Node> {
+fn nodes(host: &Host, plan: &Plan, requirement: MemoryRequirement) -> Vec<Node> {
     let of = (plan.cores.len() as u64).max(1);
-    let size = need.pool.page >> 10;
+    let size = requirement.pool.page >> 10;
     let global = format!("sys/kernel/mm/hugepages/hugepages-{size}kB/resv_hugepages");
     let reserved = host.number(&global).unwrap_or(0);
     let mut nodes = Vec::new();
@@ -67,7 +72,7 @@ fn nodes(host: &Host, plan: &Plan, need: MemoryRequirement) -> Vec<Node> {
         }
     }
     if nodes.iter().map(|node| node.workers).sum::<u64>() != of {
-        let pool = need.pool;
+        let pool = requirement.pool;
         return vec![Node {
             number: None,
             total: pool.total,
@@ -80,21 +85,22 @@ fn nodes(host: &Host, plan: &Plan, need: MemoryRequirement) -> Vec<Node> {
     nodes
 }
 
-fn judge(
+fn assess(
     host: &Host,
     node: &Node,
     several: bool,
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
     holders: &[Holder],
 ) -> Finding {
     let Node { number, total, free, reserved, workers, of } = *node;
     let share = |pages: u64| (pages * workers).div_ceil(of);
     let usable = free.saturating_sub(reserved);
-    let (wanted, frames) = (share(need.pages()), share(need.pool.pages_for(need.frames)));
+    let (wanted, frames) =
+        (share(requirement.pages()), share(requirement.pool.pages_for(requirement.frames)));
     let mut found = format!(
         "{total} pages of {}, {free} free, {reserved} reserved; {usable} count and the plan needs \
          {wanted}",
-        human::exact_bytes(need.pool.page)
+        human::exact_bytes(requirement.pool.page)
     );
     if usable < wanted {
         let names: Vec<_> = holders.iter().map(|holder| holder.spell(host)).collect();
@@ -105,9 +111,9 @@ fn judge(
     // The script takes the total of what is ours, and keeps a number for each node.
     let pages = ours(host, number) + wanted.saturating_sub(usable);
     let on_node = number.filter(|_| several).map(|node| format!(" --node {node}"));
-    let wish = format!("{pages}{}", on_node.unwrap_or_default());
+    let amount = format!("{pages}{}", on_node.unwrap_or_default());
     let script = Script::Hugepages;
-    let fix = format!("{script} reserve {wish}; {script} persist {wish} does it at every boot");
+    let fix = format!("{script} reserve {amount}; {script} persist {amount} does it at every boot");
     let finding = if usable >= wanted {
         Finding::ok(CHECK, found)
     } else if usable >= frames {
@@ -198,19 +204,19 @@ mod tests {
     }
 
     /// 10 pages of frames, 90 of buffers.
-    fn need() -> MemoryRequirement {
+    fn requirement() -> MemoryRequirement {
         let pool = HugepagePool { page: 2 << 20, total: 0, free: 0 };
         MemoryRequirement {
             mbufs: 8_000,
             frames: 20 << 20,
             buffers: 170 << 20,
-            answers: 10 << 20,
+            responses: 10 << 20,
             pool,
         }
     }
 
     fn found(captured: &Captured, cores: &str, server: &Server) -> Vec<Finding> {
-        examine(&captured.host(), &plan(&[("cores.workers", cores)]), need(), server)
+        examine(&captured.host(), &plan(&[("cores.workers", cores)]), requirement(), server)
     }
 
     #[test]

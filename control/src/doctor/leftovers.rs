@@ -9,7 +9,7 @@ use super::report::{Check, Finding};
 use crate::host::{Host, field, quoted};
 use crate::scripts::Script;
 
-/// Judges all of it.
+/// Assesses all of it.
 pub(super) fn examine(host: &Host) -> Vec<Finding> {
     vec![records(host), hugepage_files(host), runtime_directories(host)]
 }
@@ -99,17 +99,17 @@ fn hugepage_files(host: &Host) -> Finding {
         let names = host.names(mount).into_iter().filter(|name| is_of_dead(host, name));
         files.extend(names.map(|name| host.path(mount).join(name)));
     }
-    judge(check, "hugepage files", "rm", &files)
+    assess(check, "hugepage files", "rm", &files)
 }
 
 /// Directories that DPDK makes for each process.
 fn runtime_directories(host: &Host) -> Finding {
     let names = host.names("run/dpdk").into_iter().filter(|name| is_of_dead(host, name));
     let paths: Vec<_> = names.map(|name| host.path("run/dpdk").join(name)).collect();
-    judge(Check::RuntimeDirectories, "runtime directories of DPDK", "rm -r", &paths)
+    assess(Check::RuntimeDirectories, "runtime directories of DPDK", "rm -r", &paths)
 }
 
-fn judge(check: Check, what: &str, remove: &str, paths: &[PathBuf]) -> Finding {
+fn assess(check: Check, what: &str, remove: &str, paths: &[PathBuf]) -> Finding {
     if paths.is_empty() {
         return Finding::ok(check, "none of a process that has ended");
     }

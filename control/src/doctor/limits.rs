@@ -13,7 +13,7 @@ use crate::metrics;
 /// Memory that the kernel or a NIC holds in place: RLIMIT_MEMLOCK.
 pub(super) fn memlock(
     host: &Host,
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
     kind: DeviceKind,
     may_exceed: bool,
 ) -> Finding {
@@ -24,10 +24,10 @@ pub(super) fn memlock(
     if may_exceed {
         return Finding::ok(check, "no limit: this process has CAP_IPC_LOCK");
     }
-    let bytes = human::exact_bytes(need.frames);
+    let bytes = human::exact_bytes(requirement.frames);
     match soft_limit(host, "Max locked memory") {
         Err(why) => Finding::unknown(check, why),
-        Ok(limit) if limit >= need.frames => Finding::ok(check, format!("at least {bytes}")),
+        Ok(limit) if limit >= requirement.frames => Finding::ok(check, format!("at least {bytes}")),
         Ok(limit) => {
             let limit = human::exact_bytes(limit);
             let found = format!("{limit} may be locked, frames take {bytes}");
@@ -94,7 +94,7 @@ mod tests {
         mbufs: 8_000,
         frames: 26 << 20,
         buffers: 0,
-        answers: 0,
+        responses: 0,
         pool: HugepagePool { page: 0, total: 0, free: 0 },
     };
 

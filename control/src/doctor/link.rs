@@ -24,19 +24,19 @@ pub(super) fn chosen(
         LinkSpec::Named(link) => Ok((link.clone(), None)),
         LinkSpec::Auto => match choose(links) {
             Ok(mut choice) => {
-                let said = format!("auto: {}", choice.verdicts.join("; "));
+                let said = format!("auto: {}", choice.assessments.join("; "));
                 Ok((choice.links.remove(0), Some(Finding::ok(check, said))))
             }
             Err(_) if server.is_live() => Err(Finding::ok(check, "held by the server")),
             Err(none) => {
-                let found = format!("auto finds none: {}", none.verdicts.join("; "));
+                let found = format!("auto finds none: {}", none.assessments.join("; "));
                 Err(Finding::fail(check, found, format!("{} up", Script::Link)))
             }
         },
     }
 }
 
-/// Judges the interface or the device behind `link`.
+/// Assesses the interface or the device behind `link`.
 pub(super) fn examine(
     host: &Host,
     link: &Link,

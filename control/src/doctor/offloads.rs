@@ -5,12 +5,12 @@ use super::interfaces::Interface;
 use super::report::{Check, Finding};
 use crate::host::Host;
 
-/// Judges both ends of a link; the other one where it is seen.
+/// Assesses both ends of a link; the other one where it is seen.
 pub(super) fn examine(host: &Host, ends: &[&Interface]) -> Vec<Finding> {
-    ends.iter().map(|interface| judge(host, interface)).collect()
+    ends.iter().map(|interface| assess(host, interface)).collect()
 }
 
-fn judge(host: &Host, interface: &Interface) -> Finding {
+fn assess(host: &Host, interface: &Interface) -> Finding {
     let Interface { name, .. } = interface;
     let text = match host.run("ethtool", &["-k", name]) {
         Ok(text) => text,

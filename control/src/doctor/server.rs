@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// What there is to say of it.
-    pub(super) fn judge(&self, host: &Host, directory: &Path, name: &str) -> Finding {
+    pub(super) fn assess(&self, host: &Host, directory: &Path, name: &str) -> Finding {
         let check = Check::Server;
         let path = socket(host, directory, name);
         match self {
@@ -132,13 +132,13 @@ mod tests {
         let linked = Server::find(&host, Path::new("/run/pollux"), "linked");
         assert_eq!(linked, live);
         let words = ["a server called a runs", "(process "];
-        expect_one(&[live.judge(&host, Path::new("/run/pollux"), "a")], State::Ok, &words, None);
+        expect_one(&[live.assess(&host, Path::new("/run/pollux"), "a")], State::Ok, &words, None);
         drop(listener);
         let dead = Server::find(&host, Path::new("/run/pollux"), "a");
         assert_eq!(dead, Server::Dead);
         let fix = format!("rm {}", path.display());
         expect_one(
-            &[dead.judge(&host, Path::new("/run/pollux"), "a")],
+            &[dead.assess(&host, Path::new("/run/pollux"), "a")],
             State::Warn,
             &["has ended"],
             Some(&fix),
@@ -151,7 +151,7 @@ mod tests {
         let server = Server::find(&captured.host(), Path::new("/run/pollux"), "a");
         let words = ["unknown: ", "is not a socket"];
         expect_one(
-            &[server.judge(&captured.host(), Path::new("/run/pollux"), "a")],
+            &[server.assess(&captured.host(), Path::new("/run/pollux"), "a")],
             State::Warn,
             &words,
             None,

@@ -5,7 +5,7 @@ use super::report::{Check, Finding};
 use super::server::Server;
 use crate::host::{Host, field};
 
-/// Judges the program on `ours`, the link's interface, and what is left on others.
+/// Assesses the program on `ours`, the link's interface, and what is left on others.
 pub(super) fn examine(
     host: &Host,
     ours: Option<&str>,
@@ -16,7 +16,7 @@ pub(super) fn examine(
     for interface in interfaces {
         let is_ours = ours == Some(&*interface.name);
         match interface.program() {
-            Some(program) => findings.extend(judge(host, interface, program, is_ours, server)),
+            Some(program) => findings.extend(assess(host, interface, program, is_ours, server)),
             None if is_ours => {
                 findings.push(Finding::ok(CHECK, format!("no program on {}", interface.name)));
             }
@@ -28,7 +28,7 @@ pub(super) fn examine(
 }
 
 /// Programs of others on other interfaces are their business.
-fn judge(
+fn assess(
     host: &Host,
     interface: &Interface,
     program: &Program,

@@ -50,7 +50,7 @@ fn owner_of(address: Ipv4Addr) -> Option<(String, u32)> {
 }
 
 /// What is to be said if the kernel may choose `port`, which is answered here, as the local port of a
-/// connection of its own: the answers would never reach it. `sysctls` is `/proc/sys/net/ipv4`.
+/// connection of its own: the replies would never reach it. `sysctls` is `/proc/sys/net/ipv4`.
 pub(crate) fn unreserved(port: u16, sysctls: &Path) -> Option<String> {
     let read = |name: &str| fs::read_to_string(sysctls.join(name)).unwrap_or_default();
     let range = read("ip_local_port_range");
@@ -63,7 +63,7 @@ pub(crate) fn unreserved(port: u16, sysctls: &Path) -> Option<String> {
     let (first, last) = range.into_inner();
     let comma = if reserved.trim().is_empty() { "" } else { "," };
     Some(format!(
-        "port {port} is one of {first} to {last}, from which this kernel chooses local ports; answers to \
+        "port {port} is one of {first} to {last}, from which this kernel chooses local ports; replies to \
          a connection that it gives ours would be taken for HTTP: \
          sysctl -w net.ipv4.ip_local_reserved_ports={}{comma}{port}",
         reserved.trim()

@@ -27,12 +27,12 @@ pub(crate) enum LaunchError {
     #[error("{0}")]
     Eal(EalError),
     /// There is no hugepage, or too few for frames.
-    #[error("{cause}. {need}")]
+    #[error("{cause}. {requirement}")]
     Hugepages {
         /// What went wrong.
         cause: String,
         /// How many pages there should be.
-        need: MemoryRequirement,
+        requirement: MemoryRequirement,
     },
     /// The process may not take the link.
     #[error("{link}: {lacking}")]

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use dpdk::{DeviceKind, PortPlan};
 use engine::exception;
 
-use super::spreading::Spreading;
+use super::steering::Steering;
 use crate::config::{CoreTally, Offloads, Plan};
 use crate::link::LinkSpec;
 use crate::memory::{HugepagePool, mebibytes};
@@ -21,25 +21,26 @@ pub(crate) struct MemoryRequirement {
     pub(crate) frames: u64,
     /// Socket buffers of all cores.
     pub(crate) buffers: u64,
-    /// Answers.
-    pub(crate) answers: u64,
+    /// Responses.
+    pub(crate) responses: u64,
     /// The host's hugepages when this was worked out.
     pub(crate) pool: HugepagePool,
 }
 
 impl MemoryRequirement {
-    /// Of a plan with `answers` bytes of answers, on a host with `pool`.
-    pub(crate) fn of(plan: &Plan, answers: usize, pool: HugepagePool) -> Self {
+    /// Of a plan with `responses` bytes of responses, on a host with `pool`.
+    pub(crate) fn of(plan: &Plan, responses: usize, pool: HugepagePool) -> Self {
         let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
-        let lent = if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
-        let mbufs = mbufs(workers) + u64::from(workers) * lent;
+        let exception_frames =
+            if plan.exception.is_some() { exception::FRAMES_MAX as u64 } else { 0 };
+        let mbufs = mbufs(workers) + u64::from(workers) * exception_frames;
         let frame_len = PortPlan::default().buffer_len(DeviceKind::AfXdp);
         let workers = u64::from(workers);
         Self {
             mbufs,
             frames: mbufs * u64::from(frame_len) + workers * (PORT_LEN + large_frames_len(plan)),
             buffers: workers * buffers_len(&plan.tally) as u64,
-            answers: answers as u64,
+            responses: responses as u64,
             pool,
         }
     }
@@ -48,7 +49,7 @@ impl MemoryRequirement {
     pub(crate) fn pages(&self) -> u64 {
         self.pool.pages_for(self.frames)
             + self.pool.pages_for(self.buffers)
-            + self.pool.pages_for(self.answers)
+            + self.pool.pages_for(self.responses)
     }
 }
 
@@ -58,11 +59,11 @@ impl Display for MemoryRequirement {
         write!(
             f,
             "This plan takes about {pages} hugepages of {} ({} for frames, {} for socket buffers, {} \
-             for answers) and {} are free: `{} reserve {pages}`",
+             for responses) and {} are free: `{} reserve {pages}`",
             mebibytes(self.pool.page),
             mebibytes(self.frames),
             mebibytes(self.buffers),
-            mebibytes(self.answers),
+            mebibytes(self.responses),
             self.pool.free,
             Script::Hugepages,
         )
@@ -96,10 +97,10 @@ pub(crate) const BUFFER_ALIGN: usize = 64;
 fn mbufs(workers: u16) -> u64 {
     let alone = PortPlan::default();
     let worker_queues = workers.saturating_sub(1);
-    let frames_held = Spreading::Software { worker_queues }.frames_held();
-    let spread = PortPlan { frames_held, ..alone };
+    let frames_held = Steering::Software { worker_queues }.frames_held();
+    let steered = PortPlan { frames_held, ..alone };
     let each = u64::from(alone.buffers(DeviceKind::AfXdp)) * u64::from(workers);
-    each.max(u64::from(spread.buffers(DeviceKind::AfXdp)))
+    each.max(u64::from(steered.buffers(DeviceKind::AfXdp)))
 }
 
 /// What DPDK keeps for each port beside its buffers: rings of descriptors and of the pool, caches.
@@ -114,18 +115,18 @@ mod tests {
 
     #[test]
     fn the_need_says_what_to_type() {
-        let need = MemoryRequirement {
+        let requirement = MemoryRequirement {
             mbufs: 8_000,
             frames: 20 << 20,
             buffers: 512 << 20,
-            answers: 3 << 20,
+            responses: 3 << 20,
             pool: HugepagePool { page: 2 << 20, total: 64, free: 64 },
         };
-        assert_eq!(need.pages(), 10 + 256 + 2);
+        assert_eq!(requirement.pages(), 10 + 256 + 2);
         assert_eq!(
-            need.to_string(),
+            requirement.to_string(),
             "This plan takes about 268 hugepages of 2.0 MiB (20.0 MiB for frames, 512.0 MiB for \
-             socket buffers, 3.0 MiB for answers) and 64 are free: `./hugepages.sh reserve 268`"
+             socket buffers, 3.0 MiB for responses) and 64 are free: `./hugepages.sh reserve 268`"
         );
     }
 
@@ -134,13 +135,13 @@ mod tests {
         let alone = u64::from(PortPlan::default().buffers(DeviceKind::AfXdp));
         assert_eq!(mbufs(1), alone);
         for workers in [2, 8, 64] {
-            let spread = PortPlan {
-                frames_held: Spreading::Software { worker_queues: workers - 1 }.frames_held(),
+            let steered = PortPlan {
+                frames_held: Steering::Software { worker_queues: workers - 1 }.frames_held(),
                 ..PortPlan::default()
             };
             let rss = PortPlan { queues: workers, ..PortPlan::default() };
             for kind in [DeviceKind::Pci, DeviceKind::AfXdp, DeviceKind::AfPacket] {
-                assert!(mbufs(workers) >= u64::from(spread.buffers(kind)), "{workers} spread");
+                assert!(mbufs(workers) >= u64::from(steered.buffers(kind)), "{workers} spread");
                 assert!(mbufs(workers) >= u64::from(rss.buffers(kind)), "{workers} by RSS");
             }
             assert!(mbufs(workers) >= alone * u64::from(workers), "{workers} ports");

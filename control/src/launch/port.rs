@@ -9,7 +9,7 @@ use engine::exception::FRAMES_MAX;
 
 use super::error::LaunchError;
 use super::memory_requirement::MemoryRequirement;
-use super::spreading::Spreading;
+use super::steering::Steering;
 use super::vhost::{self, Handover};
 use crate::config::{Offloads, Plan};
 use crate::link::{HostLinks, Link, LinkSpec, devices_for};
@@ -26,7 +26,7 @@ pub(crate) struct Taken {
     /// Its ports: several only where each queue of an interface is one.
     pub(crate) ports: Vec<Port<Running>>,
     /// How flows get to their workers.
-    pub(crate) spreading: Spreading,
+    pub(crate) steering: Steering,
     /// One queue pair, or one for each worker.
     pub(crate) queues: Vec<QueuePair>,
 }
@@ -40,11 +40,11 @@ pub(crate) fn take(
     links: &[Link],
     host: &HostLinks,
     plan: &Plan,
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
 ) -> Result<Taken, LaunchError> {
     let mut attempts = Vec::new();
     for link in links {
-        match start(eal, link, host, plan, need) {
+        match start(eal, link, host, plan, requirement) {
             Ok(taken) => return Ok(taken),
             Err(error) if links.len() == 1 => return Err(error),
             // Another link would not find more memory.
@@ -63,7 +63,7 @@ fn start(
     link: &Link,
     host: &HostLinks,
     plan: &Plan,
-    need: MemoryRequirement,
+    requirement: MemoryRequirement,
 ) -> Result<Taken, LaunchError> {
     if let Some(lacking) = host.rights.lacking(link.device().kind()) {
         return Err(LaunchError::Rights { link: link.to_string(), lacking });
@@ -78,13 +78,13 @@ fn start(
     }
     let info = opened.first().expect("a link has a device").info().clone();
     let ports = u16::try_from(opened.len()).unwrap_or(u16::MAX);
-    let spreading = Spreading::decide(&info, ports, workers);
+    let steering = Steering::decide(&info, ports, workers);
     let port_plan = PortPlan {
-        queues: spreading.queues(),
-        frames_held: spreading.frames_held() + exception_frames(plan, spreading),
+        queues: steering.queues(),
+        frames_held: steering.frames_held() + exception_frames(plan, steering),
         multicast: plan.exception.is_some(),
         checksums_filled: plan.exception.is_some(),
-        large_held: spreading.large_held(),
+        large_held: steering.large_held(),
         offloads: plan.offloads == Offloads::Auto,
         ..PortPlan::default()
     };
@@ -93,13 +93,13 @@ fn start(
         kind: link.device().kind(),
         info,
         ports: Vec::new(),
-        spreading,
+        steering,
         queues: Vec::new(),
     };
     for port in opened {
         let (port, queues) = port.start(&port_plan).map_err(|cause| match cause {
             StartError::Pool { cause, .. } => {
-                LaunchError::Hugepages { cause: format!("{link}: {cause}"), need }
+                LaunchError::Hugepages { cause: format!("{link}: {cause}"), requirement }
             }
             cause => LaunchError::Start { link: link.to_string(), cause },
         })?;
@@ -115,9 +115,9 @@ fn start(
 }
 
 /// Frames of each port's queue that the exception path holds, at most.
-fn exception_frames(plan: &Plan, spreading: Spreading) -> u32 {
+fn exception_frames(plan: &Plan, steering: Steering) -> u32 {
     let each = u32::try_from(FRAMES_MAX).unwrap_or(u32::MAX);
-    if plan.exception.is_some() { each * spreading.workers_of_queue() } else { 0 }
+    if plan.exception.is_some() { each * steering.workers_of_queue() } else { 0 }
 }
 
 /// Finds out what the kernel takes from a vhost link, and does without the rest.

@@ -1,5 +1,5 @@
 //! One worker's thread: bound to its core, it makes the worker there, says so, and turns until it is
-//! told to stop.
+//! commanded to stop.
 
 use std::hint;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::config::Pause;
 pub(crate) struct Parts<F> {
     /// Its core.
     pub(crate) core: usize,
-    /// What it is told.
+    /// Its commands.
     pub(crate) plan: CorePlan,
     /// What it serves with first.
     pub(crate) site_handle: Arc<SiteHandle>,

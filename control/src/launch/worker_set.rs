@@ -1,5 +1,5 @@
 //! The workers as a group: one member for each core, in the order of the cores. Where software spreads
-//! the flows, the first member is the hub that the others send through.
+//! the flows, the first member owns the steering queue that the others send through.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -28,7 +28,7 @@ pub(crate) struct Member {
 }
 
 impl WorkerSet {
-    /// Adds the worker on `core`, after all that are there. It takes its forms from `forms`.
+    /// Adds the worker on `core`, after all that are there. It takes its request buffers from `request_buffers`.
     pub(crate) fn add(
         &mut self,
         core: usize,
@@ -66,17 +66,17 @@ impl WorkerSet {
             .collect()
     }
 
-    /// What each asks, and the way of its answers.
+    /// The submissions and completions of each.
     pub(crate) fn lines(&self) -> Vec<(Submissions<SiteHandle>, Completions<SiteHandle>)> {
         self.0.iter().map(|member| (member.end.submissions(), member.end.completions())).collect()
     }
 
     /// Each as reloads see it.
     pub(crate) fn handles(&self) -> Vec<WorkerHandle> {
-        let recipient = |m: &Member| {
+        let handle = |m: &Member| {
             WorkerHandle::new(m.core, Arc::clone(&m.end), Arc::clone(&m.request_buffers))
         };
-        self.0.iter().map(recipient).collect()
+        self.0.iter().map(handle).collect()
     }
 
     /// A core whose thread has ended by itself, if there is one.
@@ -84,23 +84,23 @@ impl WorkerSet {
         self.0.iter().find(|member| member.thread.is_finished()).map(|member| member.core)
     }
 
-    /// Tells everyone to say `Connection: close` in all answers, and to serve on.
+    /// Commands every worker to say `Connection: close` in all responses, and to serve on.
     ///
     /// # Errors
     /// As for [`drain`](Self::drain).
     pub(crate) fn retire(&self) -> Result<(), Vec<usize>> {
-        self.tell(|| Command::Retire)
+        self.send_all(|| Command::Retire)
     }
 
-    /// Tells everyone to accept no new connections and to finish those they have.
+    /// Commands every worker to accept no new connections and to finish those they have.
     ///
     /// # Errors
     /// The cores whose workers do not turn: their rings are full.
     pub(crate) fn drain(&self) -> Result<(), Vec<usize>> {
-        self.tell(|| Command::Drain)
+        self.send_all(|| Command::Drain)
     }
 
-    fn tell(&self, command: impl Fn() -> Command<SiteHandle>) -> Result<(), Vec<usize>> {
+    fn send_all(&self, command: impl Fn() -> Command<SiteHandle>) -> Result<(), Vec<usize>> {
         let full = |member: &&Member| member.end.send(command()).is_err();
         let stuck: Vec<_> = self.0.iter().filter(full).map(|member| member.core).collect();
         if stuck.is_empty() { Ok(()) } else { Err(stuck) }
@@ -123,7 +123,7 @@ impl WorkerSet {
         if stuck.is_empty() { Ok(()) } else { Err(stuck) }
     }
 
-    /// Whether all accept connections again that were told to.
+    /// Whether all accept connections again that were commanded to.
     pub(crate) fn poll_resumed(&mut self) -> bool {
         self.poll_events();
         self.0.iter().all(|member| !member.resuming)
@@ -185,9 +185,9 @@ impl Member {
     /// Whether the thread has ended.
     fn stop(&self) -> bool {
         let deadline = Instant::now() + STOP_TIMEOUT;
-        let mut told = false;
+        let mut sent = false;
         while !self.thread.is_finished() && Instant::now() < deadline {
-            told = told || self.end.send(Command::Stop).is_ok();
+            sent = sent || self.end.send(Command::Stop).is_ok();
             std::thread::sleep(STOP_LOOK_EVERY);
         }
         self.thread.is_finished()
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// A thread that lives until `release` is dropped, whatever it is told.
+    /// A thread that lives until `release` is dropped, whatever it is sent.
     fn deaf() -> (JoinHandle<()>, mpsc::Sender<()>) {
         let (release, released) = mpsc::channel();
         let thread = thread::spawn(move || {

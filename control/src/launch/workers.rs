@@ -16,7 +16,7 @@ use handlers::SiteHandle;
 use super::error::LaunchError;
 use super::idle::{Sleep, Sources};
 use super::memory_requirement::{MemoryRequirement, buffers_len};
-use super::spreading::Spreading;
+use super::steering::Steering;
 use super::worker::{self, Parts, Report};
 use super::worker_set::WorkerSet;
 use crate::config::{Idling, Pages, Pause, Plan};
@@ -28,9 +28,9 @@ pub(crate) struct PortSetup {
     /// Its address.
     pub(crate) mac: [u8; 6],
     /// How flows get to their workers.
-    pub(crate) spreading: Spreading,
+    pub(crate) steering: Steering,
     /// What the plan needs.
-    pub(crate) need: MemoryRequirement,
+    pub(crate) requirement: MemoryRequirement,
     /// Its kind.
     pub(crate) kind: DeviceKind,
 }
@@ -71,7 +71,7 @@ pub(crate) fn spawn(
         kernel,
         kernel_ports: Vec::new(),
     };
-    let spawned = spawner.spawn_all(port_setup.spreading, site_handles, queues);
+    let spawned = spawner.spawn_all(port_setup.steering, site_handles, queues);
     let Spawner { report, workers, backing, tsc, kernel_ports, .. } = spawner;
     drop(report);
     let turning = spawned.and_then(|()| await_reports(&workers, &reports));
@@ -80,7 +80,7 @@ pub(crate) fn spawn(
         let _ = workers.stop();
         return Err(error);
     }
-    log_memory(plan, &port_setup.need, backing);
+    log_memory(plan, &port_setup.requirement, backing);
     Ok(StartedWorkers { workers, tsc, kernel_ports })
 }
 
@@ -104,7 +104,7 @@ struct Spawner<'a> {
 impl Spawner<'_> {
     fn spawn_all(
         &mut self,
-        spreading: Spreading,
+        steering: Steering,
         site_handles: &[Arc<SiteHandle>],
         queues: Vec<QueuePair>,
     ) -> Result<(), LaunchError> {
@@ -116,7 +116,7 @@ impl Spawner<'_> {
             // Without any, what the link receives would not end a wait.
             let descriptors = Some(descriptors).filter(|some| !some.is_empty());
             let sleep = Sleep::new().map_err(LaunchError::Descriptor)?;
-            if let Spreading::Software { worker_queues } = spreading {
+            if let Steering::Software { worker_queues } = steering {
                 let sleeps =
                     (0..worker_queues).map(|_| Sleep::new()).collect::<Result<Vec<_>, _>>();
                 let sleeps = sleeps.map_err(LaunchError::Descriptor)?;
@@ -214,8 +214,8 @@ fn await_reports(workers: &WorkerSet, reports: &mpsc::Receiver<Report>) -> Resul
     Ok(())
 }
 
-fn log_memory(plan: &Plan, need: &MemoryRequirement, backing: Backing) {
-    let buffers = mebibytes(need.buffers);
+fn log_memory(plan: &Plan, requirement: &MemoryRequirement, backing: Backing) {
+    let buffers = mebibytes(requirement.buffers);
     match (backing, plan.pages) {
         (Backing::Huge, _) => tracing::info!("{buffers} of socket buffers in hugepages"),
         (Backing::Ordinary, Pages::Ordinary) => {
@@ -223,7 +223,7 @@ fn log_memory(plan: &Plan, need: &MemoryRequirement, backing: Backing) {
         }
         (Backing::Ordinary, Pages::Huge) => {
             tracing::warn!(
-                "{buffers} of socket buffers in ordinary pages, which is slower. {need}"
+                "{buffers} of socket buffers in ordinary pages, which is slower. {requirement}"
             );
         }
     }
@@ -232,7 +232,7 @@ fn log_memory(plan: &Plan, need: &MemoryRequirement, backing: Backing) {
 /// A million connections are laid out in a few seconds.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests of one worker that may wait for an answer of control: each has a request buffer.
+/// Requests of one worker that may wait for a completion: each has a request buffer.
 pub(super) fn parked(plan: &Plan) -> usize {
     (plan.parked / plan.cores.len()).max(1)
 }

@@ -11,7 +11,7 @@ pub(crate) struct Choice {
     /// Never empty.
     pub(crate) links: Vec<Link>,
     /// One line for each candidate, in order of preference.
-    pub(crate) verdicts: Vec<String>,
+    pub(crate) assessments: Vec<String>,
 }
 
 /// No link works here.
@@ -19,12 +19,12 @@ pub(crate) struct Choice {
 #[error(
     "no kernel link works here: {}; make a pair of interfaces with `{} up`, or name a link with \
      --link",
-    verdicts.join("; "),
+    assessments.join("; "),
     Script::Link
 )]
 pub(crate) struct NoLink {
     /// Why not, for each candidate.
-    pub(crate) verdicts: Vec<String>,
+    pub(crate) assessments: Vec<String>,
 }
 
 /// Chooses for `host`.
@@ -41,18 +41,18 @@ pub(crate) fn choose(host: &HostLinks) -> Result<Choice, NoLink> {
     ]
     .map(|(name, candidate)| (name, candidate.and_then(|link| permitted(host, link))));
     let mut links = Vec::new();
-    let mut verdicts = Vec::new();
+    let mut assessments = Vec::new();
     for (name, candidate) in candidates {
         match candidate {
             Ok(link) => {
                 let rank = if links.is_empty() { "first choice" } else { "would do, slower" };
-                verdicts.push(format!("{name}: {rank} ({link})"));
+                assessments.push(format!("{name}: {rank} ({link})"));
                 links.push(link);
             }
-            Err(reason) => verdicts.push(format!("{name}: {reason}")),
+            Err(reason) => assessments.push(format!("{name}: {reason}")),
         }
     }
-    if links.is_empty() { Err(NoLink { verdicts }) } else { Ok(Choice { links, verdicts }) }
+    if links.is_empty() { Err(NoLink { assessments }) } else { Ok(Choice { links, assessments }) }
 }
 
 /// The interface to take: `pollux0`, or the only one that is up and that the kernel does not use
@@ -152,16 +152,17 @@ mod tests {
     }
 
     fn spelled(host: &HostLinks) -> (Vec<String>, Vec<String>) {
-        let Choice { links, verdicts } = choose(host).expect("something works");
-        (links.iter().map(Link::to_string).collect(), verdicts)
+        let Choice { links, assessments } = choose(host).expect("something works");
+        (links.iter().map(Link::to_string).collect(), assessments)
     }
 
     #[test]
     fn af_xdp_on_our_interface_is_best() {
-        let (links, verdicts) = spelled(&host(&[("eth0", true, true), ("pollux0", true, false)]));
+        let (links, assessments) =
+            spelled(&host(&[("eth0", true, true), ("pollux0", true, false)]));
         assert_eq!(links, ["af_xdp:pollux0", "af_packet:pollux0"]);
         assert_eq!(
-            verdicts,
+            assessments,
             [
                 "vhost: no /dev/vhost-net (modprobe vhost_net)",
                 "AF_XDP: first choice (af_xdp:pollux0)",
@@ -174,18 +175,21 @@ mod tests {
     #[test]
     fn without_af_xdp_sockets_af_packet_is_taken() {
         let host = HostLinks { af_xdp: false, ..host(&[("pollux0", true, false)]) };
-        let (links, verdicts) = spelled(&host);
+        let (links, assessments) = spelled(&host);
         assert_eq!(links, ["af_packet:pollux0"]);
-        assert_eq!(verdicts[1], "AF_XDP: this kernel has no AF_XDP sockets (CONFIG_XDP_SOCKETS)");
-        assert_eq!(verdicts[2], "AF_PACKET: first choice (af_packet:pollux0)");
+        assert_eq!(
+            assessments[1],
+            "AF_XDP: this kernel has no AF_XDP sockets (CONFIG_XDP_SOCKETS)"
+        );
+        assert_eq!(assessments[2], "AF_PACKET: first choice (af_packet:pollux0)");
     }
 
     #[test]
     fn an_interface_with_an_address_is_never_taken() {
-        let (links, verdicts) = spelled(&host(&[("eth0", true, true)]));
+        let (links, assessments) = spelled(&host(&[("eth0", true, true)]));
         assert_eq!(links, ["tap:pollux0"]);
         assert_eq!(
-            verdicts[1],
+            assessments[1],
             "AF_XDP: no interface pollux0, and none that the kernel does not use"
         );
     }
@@ -194,10 +198,10 @@ mod tests {
     fn the_only_free_interface_is_taken_and_of_two_none() {
         let (links, _) = spelled(&host(&[("eth0", true, true), ("eth1", true, false)]));
         assert_eq!(links[0], "af_xdp:eth1");
-        let (links, verdicts) = spelled(&host(&[("eth1", true, false), ("eth2", true, false)]));
+        let (links, assessments) = spelled(&host(&[("eth1", true, false), ("eth2", true, false)]));
         assert_eq!(links, ["tap:pollux0"]);
         assert_eq!(
-            verdicts[2],
+            assessments[2],
             "AF_PACKET: no interface pollux0, and several free ones (eth1, eth2, ..)"
         );
     }

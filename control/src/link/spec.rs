@@ -33,7 +33,7 @@ impl LinkSpec {
     }
 
     /// What one may write, for errors and help.
-    pub(crate) const FORMS: &'static str = "auto, af_xdp:IFACE, af_packet:IFACE, tap:IFACE, vhost[:IFACE], \
+    pub(crate) const FORMATS: &'static str = "auto, af_xdp:IFACE, af_packet:IFACE, tap:IFACE, vhost[:IFACE], \
          memif:PATH[,role=server|client], pci:0000:01:00.0, or a DPDK device argument such as \
          net_af_packet0,iface=eth1";
 }
@@ -94,7 +94,7 @@ fn memif(text: &str) -> Result<Device, DeviceError> {
     };
     match socket {
         Some(socket) => Device::memif(role, Path::new(socket)),
-        None => Err(DeviceError::Form(format!("memif:{text}"))),
+        None => Err(DeviceError::Syntax(format!("memif:{text}"))),
     }
 }
 

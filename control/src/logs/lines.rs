@@ -14,7 +14,7 @@ use tracing_subscriber::{Layer, Registry, filter::LevelFilter, layer::Layered, r
 
 use super::journal;
 
-/// Form of the log.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// Lines for people.

@@ -9,7 +9,7 @@ use super::encode::{MEDIA_TYPE, exposition};
 use super::readiness::{self, NotReady, Started};
 use crate::stats::StatsHandle;
 
-/// What answers are made from.
+/// What responses are made from.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoints {
     /// Takes reports.
@@ -20,7 +20,7 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     /// The response to a request with this method and path.
-    pub(super) async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    pub(super) async fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if !PATHS.contains(&path) {
             return text(StatusCode::NOT_FOUND, &format!("there are {}\n", PATHS.join(", ")));
         }
@@ -90,10 +90,10 @@ mod tests {
             (Method::POST, "/metric", 404),
             (Method::GET, "/metrics/", 404),
         ] {
-            let response = endpoints.answer(&method, path).await;
+            let response = endpoints.respond(&method, path).await;
             assert_eq!(response.status().as_u16(), status, "{method} {path}");
         }
-        let response = endpoints.answer(&Method::GET, "/metrics").await;
+        let response = endpoints.respond(&Method::GET, "/metrics").await;
         assert_eq!(response.headers()[CONTENT_TYPE], MEDIA_TYPE);
     }
 
@@ -101,7 +101,7 @@ mod tests {
     async fn health_needs_no_report_and_the_others_do() {
         let endpoints = endpoints(|_| Err(StatsError::Stopping));
         for (path, status) in [("/healthz", 200), ("/metrics", 503), ("/readyz", 503)] {
-            let response = endpoints.answer(&Method::GET, path).await;
+            let response = endpoints.respond(&Method::GET, path).await;
             assert_eq!(response.status().as_u16(), status, "{path}");
         }
     }

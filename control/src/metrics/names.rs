@@ -117,7 +117,7 @@ pub(super) fn of_offload(counter: &str) -> Name {
         "offloads_postgres" => OFFLOADS.member(counter, "postgres"),
         "offloads_sqlite" => OFFLOADS.member(counter, "sqlite"),
         "offloads_compress" => OFFLOADS.member(counter, "compress"),
-        "response_bytes_lent" => plain("pollux_responses_lent_bytes", counter),
+        "response_bytes_in_use" => plain("pollux_responses_in_use_bytes", counter),
         "compressed" => plain("pollux_bodies_compressed", counter),
         _ => by_rule(counter),
     }
@@ -182,7 +182,7 @@ mod tests {
             (of_memory("resident_bytes"), "Gauge process_resident_memory_bytes"),
             (of_memory("hugepages_bytes"), "Gauge pollux_hugepages_bytes"),
             (of_offload("offloads_sqlite"), "Counter pollux_offloads{backend=sqlite}"),
-            (of_offload("responses_lent"), "Gauge pollux_responses_lent"),
+            (of_offload("responses_in_use"), "Gauge pollux_responses_in_use"),
             (by_rule("sites_retired"), "Gauge pollux_sites_retired"),
         ];
         for (name, expected) in cases {

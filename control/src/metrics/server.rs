@@ -56,8 +56,8 @@ impl Timeouts {
 /// client can hold one.
 async fn converse(stream: TcpStream, endpoints: &Endpoints, timeouts: Timeouts) {
     let service = service_fn(|request: Request<Incoming>| async move {
-        let answer = endpoints.answer(request.method(), request.uri().path()).await;
-        Ok::<_, Infallible>(answer)
+        let response = endpoints.respond(request.method(), request.uri().path()).await;
+        Ok::<_, Infallible>(response)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,34 +110,34 @@ mod tests {
     async fn exchange(bytes: &[u8], timeouts: Timeouts) -> String {
         let mut client = client(timeouts).await;
         client.write_all(bytes).await.expect("is taken");
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         // A reset is an end, too.
-        let _ = client.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
+        let _ = client.read_to_end(&mut response).await;
+        String::from_utf8_lossy(&response).into_owned()
     }
 
     #[tokio::test]
     async fn one_request_is_answered_then_the_connection_ends() {
         let get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-        let answer = exchange(get, Timeouts::DEFAULT).await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+        let response = exchange(get, Timeouts::DEFAULT).await;
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+        assert!(response.ends_with("\r\n\r\nok\n"), "{response}");
         let head = b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
-        let answer = exchange(head, Timeouts::DEFAULT).await;
+        let response = exchange(head, Timeouts::DEFAULT).await;
         assert!(
-            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"),
-            "{answer}"
+            response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\n"),
+            "{response}"
         );
     }
 
     #[tokio::test]
     async fn garbage_is_refused() {
-        let answer =
+        let response =
             exchange(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", Timeouts::DEFAULT).await;
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+        assert!(response.starts_with("HTTP/1.1 400 "), "{response:?}");
         let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(HEAD_LEN_MAX * 2));
-        let answer = exchange(long.as_bytes(), Timeouts::DEFAULT).await;
-        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+        let response = exchange(long.as_bytes(), Timeouts::DEFAULT).await;
+        assert!(!response.starts_with("HTTP/1.1 200"), "{response:?}");
     }
 
     #[tokio::test]
@@ -145,8 +145,8 @@ mod tests {
         let short = Timeouts { head: Duration::from_millis(50), ..Timeouts::DEFAULT };
         for bytes in [&b""[..], b"GET /metrics HT"] {
             let began = Instant::now();
-            let answer = exchange(bytes, short).await;
-            assert!(!answer.contains(" 200 "), "{answer:?}");
+            let response = exchange(bytes, short).await;
+            assert!(!response.contains(" 200 "), "{response:?}");
             assert!(began.elapsed() < Timeouts::DEFAULT.head, "{bytes:?}");
         }
     }

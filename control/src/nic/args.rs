@@ -28,7 +28,7 @@ pub(crate) enum NicCommand {
     Unbind(PortArgs),
     /// Unbind a NIC at a deadline unless it is confirmed; `bind --watchdog` starts this
     #[command(hide = true)]
-    Watch(WatchArgs),
+    Watchdog(WatchdogArgs),
 }
 
 /// Where records are.
@@ -82,7 +82,7 @@ pub(crate) struct BindArgs {
 
 /// What the watchdog takes.
 #[derive(Debug, Args)]
-pub(crate) struct WatchArgs {
+pub(crate) struct WatchdogArgs {
     /// PCI address
     pub(crate) address: String,
     /// The records.
@@ -109,7 +109,7 @@ const WATCHDOG_MIN: Duration = Duration::from_secs(1);
 const WATCHDOG_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 const LOOK_HELP: &str = "\
-Verdicts: free (no driver has it), safe to bind, in use (and why), bound by pollux, bound (by another
+Availability: free (no driver has it), safe to bind, in use (and why), bound by pollux, bound (by another
 tool), stays on its kernel driver (mlx4 and mlx5: DPDK's driver works beside the kernel's). Run it as
 root: nobody else sees what other network namespaces hold.
 

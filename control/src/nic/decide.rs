@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) driver: Option<String>,
     /// Interfaces that disappear.
     pub(crate) interfaces: Vec<String>,
-    /// Whether vfio has to be told to do without an IOMMU.
+    /// Whether vfio has to be allowed to do without an IOMMU.
     pub(crate) noiommu: bool,
     /// Rules that would have refused, had they not been overridden.
     pub(crate) overridden: Vec<Refusal>,

@@ -94,9 +94,9 @@ pub(crate) fn way_to(peer: IpAddr) -> io::Result<Option<u32>> {
     request.header.address_family = family_of(peer);
     request.header.destination_prefix_length = length_of(peer);
     request.attributes.push(RouteAttribute::Destination(peer.into()));
-    let told = Netlink::open()?.get(&RouteNetlinkMessage::GetRoute(request))?;
-    let Some(RouteNetlinkMessage::NewRoute(told)) = told else { return Ok(None) };
-    Ok(told.attributes.iter().find_map(|attribute| match attribute {
+    let reply = Netlink::open()?.get(&RouteNetlinkMessage::GetRoute(request))?;
+    let Some(RouteNetlinkMessage::NewRoute(reply)) = reply else { return Ok(None) };
+    Ok(reply.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Oif(index) => Some(*index),
         _ => None,
     }))

@@ -15,7 +15,7 @@ use super::snapshot::{PciDevice, Snapshot};
 
 /// What can be said of a NIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Availability {
     /// No driver has it.
     Free,
     /// A driver of the kernel has it, and nothing needs that.
@@ -30,8 +30,8 @@ pub(crate) enum Verdict {
     Shared,
 }
 
-impl Verdict {
-    /// Judges `device`.
+impl Availability {
+    /// Assesses `device`.
     pub(crate) fn of(snapshot: &Snapshot, device: &PciDevice) -> Self {
         match device.driver.as_deref() {
             Some(driver) if USER_DRIVERS.contains(&driver) => {
@@ -116,7 +116,7 @@ pub(crate) fn list_text(snapshot: &Snapshot) -> String {
                 link.tx_queues,
             );
         }
-        let _ = writeln!(text, "    {}", Verdict::of(snapshot, device).text());
+        let _ = writeln!(text, "    {}", Availability::of(snapshot, device).text());
     }
     if text.is_empty() {
         text.push_str("this machine has no PCI NIC: nothing can be bound, and links such as af_xdp need no binding\n");
@@ -127,9 +127,9 @@ pub(crate) fn list_text(snapshot: &Snapshot) -> String {
 /// The list for programs.
 pub(crate) fn list_json(snapshot: &Snapshot) -> Value {
     let nic = |device: &PciDevice| {
-        let verdict = Verdict::of(snapshot, device);
-        let reasons: Vec<_> = match &verdict {
-            Verdict::InUse(reasons) => reasons
+        let availability = Availability::of(snapshot, device);
+        let reasons: Vec<_> = match &availability {
+            Availability::InUse(reasons) => reasons
                 .iter()
                 .map(|reason| json!({"rule": reason.rule.name(), "why": reason.why}))
                 .collect(),
@@ -160,7 +160,7 @@ pub(crate) fn list_json(snapshot: &Snapshot) -> Value {
             "interfaces": interfaces,
             "numa_node": device.numa_node,
             "iommu_group": device.iommu_group,
-            "verdict": verdict.name(),
+            "availability": availability.name(),
             "reasons": reasons,
         })
     };

@@ -268,9 +268,9 @@ pub(crate) fn changes(
         changes.push(Change::Address(wanted));
     }
     // Routes without a gateway first: the others need them.
-    let (far, near): (Vec<_>, Vec<_>) =
+    let (routed, direct): (Vec<_>, Vec<_>) =
         interface.routes.iter().partition(|route| route.text.contains(" via "));
-    changes.extend(near.into_iter().chain(far).map(|route| Change::Route {
+    changes.extend(direct.into_iter().chain(routed).map(|route| Change::Route {
         text: route.text.clone(),
         message: route.message.clone(),
         from: interface.index,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, setsid};
 
-use super::args::WatchArgs;
+use super::args::WatchdogArgs;
 use super::error::NicError;
 use super::holders;
 use super::machine::Machine;
@@ -37,7 +37,7 @@ pub(crate) fn start(
     options.create(true).append(true).mode(0o600);
     let file = options.open(&log).map_err(|error| failed(format!("{}: {error}", log.display())))?;
     let mut child = Command::new(OURSELVES)
-        .args(["nic", "watch", address, "--token", &token.to_string()])
+        .args(["nic", "watchdog", address, "--token", &token.to_string()])
         .args(["--seconds", &time.as_secs().to_string(), "--state"])
         .arg(store.directory())
         .current_dir(Path::new("/"))
@@ -58,7 +58,7 @@ pub(crate) fn start(
 ///
 /// # Errors
 /// The NIC was not given back.
-pub(crate) fn watch(machine: &impl Machine, args: &WatchArgs) -> Result<(), NicError> {
+pub(crate) fn run(machine: &impl Machine, args: &WatchdogArgs) -> Result<(), NicError> {
     let deadline = Instant::now() + Duration::from_secs(args.seconds);
     let detached = setsid().and_then(|_| block_signals());
     detached.map_err(|error| NicError::Watchdog {
@@ -93,7 +93,7 @@ pub(crate) fn block_signals() -> nix::Result<()> {
 }
 
 /// Whether the record still has this watchdog.
-fn is_wanted(store: &Store, args: &WatchArgs) -> bool {
+fn is_wanted(store: &Store, args: &WatchdogArgs) -> bool {
     match store.read(&args.address) {
         Ok(Some(record)) => record.watchdog.is_some_and(|watchdog| watchdog.token == args.token),
         Ok(None) => false,
@@ -109,7 +109,7 @@ fn is_wanted(store: &Store, args: &WatchArgs) -> bool {
 pub(crate) fn take_back(
     machine: &impl Machine,
     store: &Store,
-    args: &WatchArgs,
+    args: &WatchdogArgs,
 ) -> Result<(), NicError> {
     let address = &args.address;
     let mut asked = Vec::new();

@@ -1,11 +1,11 @@
-//! Answers that may be given again for a while: by route and key, bounded in number and bytes.
+//! Cached responses: sent again for a while: by route and key, bounded in number and bytes.
 //!
-//! Owns an `Arc` of each answer, as it is given again (`X-Cache: HIT`). While an answer is here it is
+//! Owns an `Arc` of each response, as it is sent again (`X-Cache: HIT`). While a response is here it is
 //! not registered with the [`RetireList`]; when it goes, it is.
 //!
 //! A read that was under way while somebody wrote must not leave old data behind. Keys fall into
 //! [`STRIPES`] stripes, and each stripe has an epoch. A read carries the epoch it began with in its
-//! [`Token`]; its answer is stored only if the epoch is still the same. A write moves the epoch on
+//! [`Token`]; its response is stored only if the epoch is still the same. A write moves the epoch on
 //! after the database has answered it and before its client is answered. So:
 //!
 //! - a read that began before and ends after the write is not stored: the epoch has moved;
@@ -13,7 +13,7 @@
 //! - a read that began after the write was answered finds the new epoch, and new data.
 //!
 //! Indices of routes mean something in one site only. Tokens and entries belong to the site they
-//! were made for; offloads of an earlier site pass by ([`Found::Stranger`]). Everything about a stripe
+//! were made for; offloads of an earlier site pass by ([`Found::OtherSite`]). Everything about a stripe
 //! is under the lock of its shard, so none of this depends on the order of atomics.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
@@ -29,18 +29,18 @@ use super::retire_list::RetireList;
 /// What the cache has for a key.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// An answer; the cache keeps it alive.
+    /// A response; the cache keeps it alive.
     Hit(Arc<RenderedResponse>),
-    /// None: run the statement, and bring the answer with this.
+    /// None: run the statement, and bring the response with this.
     Miss(Token),
     /// The offload is of an earlier site: run the statement, store nothing.
-    Stranger,
+    OtherSite,
 }
 
-/// The right to store one answer, unless something happens to its key meanwhile.
+/// The right to store one response, unless something happens to its key meanwhile.
 #[derive(Debug)]
 pub(crate) struct Token {
-    /// Address of the site. The ask keeps the site alive, so nobody else can be there.
+    /// Address of the site. The offload keeps the site alive, so nobody else can be there.
     site: usize,
     key: Key,
     epoch: u64,
@@ -63,14 +63,14 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// A cache of at most `entries_max` answers for `site`.
+    /// A cache of at most `entries_max` responses for `site`.
     pub(crate) fn new(
         entries_max: usize,
         site: &Arc<Site>,
         retire_list: &Arc<RetireList>,
         counters: &Arc<Counters>,
     ) -> Self {
-        // A power of two, so that stripes divide evenly; few where each would hold few answers.
+        // A power of two, so that stripes divide evenly; few where each would hold few responses.
         let shards = (entries_max / SHARD_ENTRIES_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << shards.ilog2();
         let shard =
@@ -86,7 +86,7 @@ impl Cache {
         }
     }
 
-    /// What there is for `text`, the key of an ask for `route` of `site`.
+    /// What there is for `text`, the key of an offload for `route` of `site`.
     pub(crate) fn lookup(
         &self,
         site: &Arc<Site>,
@@ -97,13 +97,13 @@ impl Cache {
         let key = self.key(route, text);
         let mut shard = self.shard(&key);
         if shard.site != address(site) {
-            return Found::Stranger;
+            return Found::OtherSite;
         }
         let generation = *shard.generation(route);
         if let Some(entry) = shard.entries.to_back(&key) {
             if entry.generation == generation && now < entry.until {
                 self.counters.cache_hits.up();
-                return Found::Hit(Arc::clone(&entry.answer));
+                return Found::Hit(Arc::clone(&entry.response));
             }
             self.remove(&mut shard, &key);
         }
@@ -112,10 +112,10 @@ impl Cache {
         Found::Miss(Token { site: address(site), key, epoch, generation })
     }
 
-    /// Stores `answer` until `until`, unless a write or a reload has overtaken it.
-    pub(crate) fn fill(&self, token: Token, answer: Arc<RenderedResponse>, until: Instant) {
+    /// Stores `response` until `until`, unless a write or a reload has overtaken it.
+    pub(crate) fn fill(&self, token: Token, response: Arc<RenderedResponse>, until: Instant) {
         let Token { site, key, epoch, generation } = token;
-        let bytes = answer.body().len() + key.text.len() + ENTRY_BYTES;
+        let bytes = response.body().len() + key.text.len() + ENTRY_BYTES;
         let mut shard = self.shard(&key);
         let overtaken = shard.site != site
             || shard.epochs[self.stripe(&key)] != epoch
@@ -128,7 +128,7 @@ impl Cache {
                 &self.counters.cache_too_large
             };
             why.up();
-            return self.retire_list.keep(answer);
+            return self.retire_list.keep(response);
         }
         // It is there where two reads of one key were under way.
         self.remove(&mut shard, &key);
@@ -137,7 +137,7 @@ impl Cache {
             self.gone(&mut shard, oldest);
             self.counters.cache_evicted.up();
         }
-        shard.entries.insert(key, Entry { answer, until, generation, bytes });
+        shard.entries.insert(key, Entry { response, until, generation, bytes });
         shard.bytes += bytes;
         self.counters.cache_stored.up();
         self.counters.cache_entries.up();
@@ -180,7 +180,7 @@ impl Cache {
     }
 
     /// Whether `site` is the one the cache is for. The entries stay until they are looked up or have
-    /// to make room: going through all of them would hold up every core's asks.
+    /// to make room: going through all of them would hold up every core's offloads.
     fn drop_route(&self, site: &Arc<Site>, route: usize) -> bool {
         self.shards.iter().all(|shard| {
             let mut shard = lock(shard);
@@ -215,7 +215,7 @@ impl Cache {
         shard.bytes -= entry.bytes;
         self.counters.cache_entries.down();
         self.counters.cache_bytes.sub(entry.bytes as u64);
-        self.retire_list.keep(entry.answer);
+        self.retire_list.keep(entry.response);
     }
 
     fn key(&self, route: usize, text: Vec<u8>) -> Key {
@@ -296,7 +296,7 @@ impl Hasher for Hashed {
 
 #[derive(Debug)]
 struct Entry {
-    answer: Arc<RenderedResponse>,
+    response: Arc<RenderedResponse>,
     until: Instant,
     generation: u64,
     bytes: usize,
@@ -315,7 +315,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const STRIPES: usize = 1024;
 const SHARDS_MAX: usize = 16;
 const SHARD_ENTRIES_MIN: usize = 64;
-/// Bodies and keys of all entries: a list route must not fill the memory with 65,536 long answers.
+/// Bodies and keys of all entries: a list route must not fill the memory with 65,536 long responses.
 const BYTES_MAX: usize = 256 << 20;
 /// What an entry takes besides its body and key: two heads, the map's node.
 const ENTRY_BYTES: usize = 512;
@@ -364,13 +364,13 @@ mod tests {
 
         fn hit(&self, route: usize, key: &str) -> String {
             match self.lookup(route, key) {
-                Found::Hit(answer) => String::from_utf8(answer.body().to_vec()).expect("text"),
+                Found::Hit(response) => String::from_utf8(response.body().to_vec()).expect("text"),
                 other => panic!("{key}: {other:?}"),
             }
         }
 
         fn fill(&self, token: Token, body: &str) {
-            self.cache.fill(token, answer(body), self.now + LIFETIME);
+            self.cache.fill(token, response(body), self.now + LIFETIME);
         }
 
         fn write(&self, route: usize, key: Option<&str>) {
@@ -386,7 +386,7 @@ mod tests {
         Arc::new(Site::build(&SiteConfig::default(), memory).expect("an empty site"))
     }
 
-    fn answer(body: &str) -> Arc<RenderedResponse> {
+    fn response(body: &str) -> Arc<RenderedResponse> {
         let body = body.as_bytes().to_vec();
         Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
@@ -461,7 +461,7 @@ mod tests {
         let (old, new) = (Arc::clone(&bench.site), site());
         bench.cache.renew(&new);
         bench.fill(late, "old");
-        assert!(matches!(bench.lookup(1, "a"), Found::Stranger));
+        assert!(matches!(bench.lookup(1, "a"), Found::OtherSite));
         bench.site = new;
         bench.miss(1, "a");
         bench.fill(bench.miss(1, "b"), "new");
@@ -526,12 +526,12 @@ mod tests {
                                 std::thread::yield_now();
                                 bench.fill(token, &read.to_string());
                             }
-                            Found::Hit(answer) => {
-                                let text = str::from_utf8(answer.body()).expect("text");
+                            Found::Hit(response) => {
+                                let text = str::from_utf8(response.body()).expect("text");
                                 let hit: u64 = text.parse().expect("a number");
                                 assert!(hit >= floor, "{hit} after {floor} was answered");
                             }
-                            Found::Stranger => panic!("there is one site"),
+                            Found::OtherSite => panic!("there is one site"),
                         }
                     }
                 });

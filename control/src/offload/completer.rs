@@ -22,54 +22,54 @@ pub(crate) struct Completer {
     pub(crate) cache: Cache,
     /// Counters of all back ends.
     pub(crate) counters: Arc<Counters>,
-    /// What the workers submit meanwhile: see [`Submissions::help`].
+    /// What the workers submit meanwhile: see [`Submissions::poll_if_due`].
     pub(crate) submissions: Arc<Submissions>,
 }
 
 impl Completer {
     /// Answers with the rows of the database, which are stored if the route caches.
-    pub(crate) fn answer_rows(&self, mut job: Job, answer: RenderedResponse) {
+    pub(crate) fn complete_rows(&self, mut job: Job, response: RenderedResponse) {
         self.invalidate(&job);
         let token = job.token.take();
-        let answer = match job.query().cache() {
-            Some(plan) if answer.status() == Status::S200 => {
+        let response = match job.query().cache() {
+            Some(plan) if response.status() == Status::S200 => {
                 if let Some(token) = token {
-                    let again = Arc::new(answer.with_field(&plan.header, "HIT"));
+                    let again = Arc::new(response.with_field(&plan.header, "HIT"));
                     self.cache.fill(token, again, Instant::now() + plan.lifetime);
                 }
-                answer.with_field(&plan.header, "MISS")
+                response.with_field(&plan.header, "MISS")
             }
-            _ => answer,
+            _ => response,
         };
-        self.finish(job, answer);
+        self.finish(job, response);
     }
 
     /// Answers with anything else; nothing is stored.
-    pub(crate) fn answer_other(&self, job: Job, answer: RenderedResponse) {
+    pub(crate) fn complete_uncached(&self, job: Job, response: RenderedResponse) {
         self.invalidate(&job);
-        self.finish(job, answer);
+        self.finish(job, response);
     }
 
     /// Answers while the database still works on the job: its result will not be waited for.
-    pub(crate) fn answer_early(&self, job: &Job, answer: RenderedResponse) {
+    pub(crate) fn complete_early(&self, job: &Job, response: RenderedResponse) {
         self.invalidate(job);
-        self.responder.answer(job.asker, answer);
+        self.responder.response(job.requester, response);
     }
 
     /// Drops every cached response that the job, a write, has made stale. It may be called more than once for
     /// a job.
     pub(crate) fn invalidate(&self, job: &Job) {
-        let site = job.ask.site();
-        let invalids = site.invalidates(job.ask.route(), &job.bound);
+        let site = job.offload.site();
+        let invalids = site.invalidates(job.offload.route(), &job.bound);
         if !invalids.is_empty() {
             self.cache.invalidate(site, invalids);
         }
     }
 
-    fn finish(&self, job: Job, answer: RenderedResponse) {
-        let asker = job.asker;
+    fn finish(&self, job: Job, response: RenderedResponse) {
+        let requester = job.requester;
         // The request's buffer is free again before its client can send another.
         drop(job);
-        self.responder.answer(asker, answer);
+        self.responder.response(requester, response);
     }
 }

@@ -11,7 +11,7 @@ use crate::config::ComputePlan;
 
 use super::cache::lock;
 use super::completer::Completer;
-use super::responder::Asker;
+use super::responder::Requester;
 use super::threads::Threads;
 
 /// All threads that compress.
@@ -27,9 +27,9 @@ pub(crate) struct CompressPool {
 #[derive(Debug)]
 pub(crate) struct CompressJob {
     /// Who waits for it.
-    pub(crate) asker: Asker,
+    pub(crate) requester: Requester,
     /// The request, for a body to compress.
-    pub(crate) ask: Offload,
+    pub(crate) offload: Offload,
 }
 
 impl CompressPool {
@@ -57,7 +57,9 @@ impl CompressPool {
         {
             counters.compress_waiting.down();
             counters.compress_refused.up();
-            self.completer.responder.answer_kept(job.asker, job.ask.refusal(Status::S503));
+            self.completer
+                .responder
+                .respond_shared(job.requester, job.offload.refusal(Status::S503));
         }
     }
 
@@ -69,15 +71,15 @@ impl CompressPool {
 }
 
 fn work(jobs: &Receiver<CompressJob>, completer: &Completer) {
-    for CompressJob { asker, ask } in jobs {
+    for CompressJob { requester, offload } in jobs {
         completer.counters.compress_waiting.down();
-        let JobKind::Compress(press) = ask.job_kind() else {
+        let JobKind::Compress(compression) = offload.job_kind() else {
             unreachable!("the dispatcher sends bodies to compress");
         };
-        let answer = press.run();
-        drop(ask);
+        let response = compression.run();
+        drop(offload);
         completer.counters.compressed.up();
-        completer.responder.answer(asker, answer);
-        completer.submissions.help();
+        completer.responder.response(requester, response);
+        completer.submissions.poll_if_due();
     }
 }

@@ -95,8 +95,8 @@ counters! {
         completions: Total, "responses handed to workers";
         completions_delayed: Total, "responses that found the ring of their worker full and were tried again";
         completions_lost: Total, "responses given up because the ring of their worker stayed full";
-        responses_lent: Level, "responses that workers may still be sending";
-        response_bytes_lent: Level, "bytes of the bodies that workers may still be sending; a body in several responses counts for each";
+        responses_in_use: Level, "responses that workers may still be sending";
+        response_bytes_in_use: Level, "bytes of the bodies that workers may still be sending; a body in several responses counts for each";
         cache_hits: Total, "offloads answered from the cache";
         cache_misses: Total, "offloads of routes with a cache that had to be run";
         cache_stored: Total, "responses put into the cache";
@@ -150,12 +150,12 @@ mod tests {
         let counters = Counters::default();
         counters.completions.add(3);
         counters.completions.up();
-        counters.responses_lent.add(5);
-        counters.responses_lent.sub(2);
-        counters.responses_lent.down();
+        counters.responses_in_use.add(5);
+        counters.responses_in_use.sub(2);
+        counters.responses_in_use.down();
         let readings = counters.readings();
         let value = |name| readings.iter().find(|reading| reading.name == name).map(|r| r.value);
-        assert_eq!((value("completions"), value("responses_lent")), (Some(4), Some(2)));
+        assert_eq!((value("completions"), value("responses_in_use")), (Some(4), Some(2)));
         assert!(readings.iter().all(|reading| !reading.help.is_empty()));
     }
 

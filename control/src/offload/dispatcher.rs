@@ -3,13 +3,13 @@
 //! While offloads come, no core makes a system call to wake anybody: the dispatcher polls again after a nap of
 //! tens of microseconds. When none came for a while it sleeps, and the next one wakes it ([`DispatcherSleep`]).
 //! A nap is dear where timers are (nine microseconds of processor time in a virtual machine), so back ends
-//! that have just answered something poll too ([`Submissions::help`]), and while they do, the dispatcher naps
+//! that have just answered something poll too ([`Submissions::poll_if_due`]), and while they do, the dispatcher naps
 //! longer.
 //!
 //! What is in the cache and what is wrong with a request is answered right here; everything else goes to a
 //! back end, and the dispatcher never waits for one. Besides, it frees responses that were sent.
 //!
-//! [`Submissions::help`]: super::submissions::Submissions::help
+//! [`Submissions::poll_if_due`]: super::submissions::Submissions::poll_if_due
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ use super::compress::{CompressJob, CompressPool};
 use super::counters::Counter;
 use super::job::Job;
 use super::postgres::Postgres;
-use super::responder::Asker;
+use super::responder::Requester;
 use super::retire_list::{RetireList, RetiredByAge};
 use super::sqlite::Sqlite;
 use super::submissions::Dispatch;
@@ -53,7 +53,7 @@ pub(crate) struct Dispatcher {
     pub(crate) completer: Arc<Completer>,
     /// Responses that workers may still be sending.
     pub(crate) retire_list: Arc<RetireList>,
-    /// How long a statement may take, from here to its answer.
+    /// How long a statement may take, from here to its completion.
     pub(crate) timeouts: Timeouts,
     /// Set when no worker submits any more.
     pub(crate) stopping: Arc<AtomicBool>,
@@ -113,11 +113,11 @@ pub(crate) struct Timeouts {
 /// What becomes of an offload.
 enum Next {
     /// A body is to be made.
-    Press,
+    Compress,
     /// Something is wrong with the request.
     Refuse(RenderedResponse),
     /// Its response is in the cache.
-    Again(Arc<RenderedResponse>),
+    Cached(Arc<RenderedResponse>),
     /// A statement is to be run.
     Run(Kind, Bound, Option<Token>),
 }
@@ -148,7 +148,7 @@ impl Dispatcher {
                 last_offload = now;
             } else {
                 let is_awake = !delayed.is_empty() || now < last_offload + AWAKE_FOR;
-                let is_retiring = self.completer.counters.responses_lent.value() > 0;
+                let is_retiring = self.completer.counters.responses_in_use.value() > 0;
                 match (is_awake, is_retiring) {
                     (true, _) => thread::sleep(self.nap(now)),
                     (false, true) => thread::sleep(LONG_NAP),
@@ -170,7 +170,7 @@ impl Dispatcher {
     /// How long a nap may be: where back ends poll, the more they still have to answer, and so to poll
     /// again, the longer.
     fn nap(&self, now: Instant) -> Duration {
-        if !self.completer.submissions.are_helped(now) {
+        if !self.completer.submissions.were_polled_recently(now) {
             return NAP;
         }
         let counters = &self.completer.counters;
@@ -187,17 +187,17 @@ impl Dispatcher {
 }
 
 impl Dispatch for Dispatcher {
-    fn dispatch(&self, asker: Asker, ask: Offload, now: Instant) {
+    fn dispatch(&self, requester: Requester, offload: Offload, now: Instant) {
         let Self { backends, completer, timeouts, .. } = self;
-        match self.classify(&ask, now) {
-            Next::Press => backends.compress.run(CompressJob { asker, ask }),
-            Next::Refuse(answer) => {
-                drop(ask);
-                completer.responder.answer(asker, answer);
+        match self.classify(&offload, now) {
+            Next::Compress => backends.compress.run(CompressJob { requester, offload }),
+            Next::Refuse(response) => {
+                drop(offload);
+                completer.responder.response(requester, response);
             }
-            Next::Again(answer) => {
-                drop(ask);
-                completer.responder.answer_kept(asker, Response::rendered(answer));
+            Next::Cached(response) => {
+                drop(offload);
+                completer.responder.respond_shared(requester, Response::rendered(response));
             }
             Next::Run(kind, bound, token) => {
                 let limit = match kind {
@@ -205,7 +205,8 @@ impl Dispatch for Dispatcher {
                     Kind::Sqlite => timeouts.sqlite,
                 };
                 let deadline = now + limit;
-                let job = Job { asker, ask, bound, token, deadline, failures: 0, lost_at: None };
+                let job =
+                    Job { requester, offload, bound, token, deadline, failures: 0, lost_at: None };
                 match kind {
                     Kind::Postgres => backends.postgres.run(job),
                     Kind::Sqlite => backends.sqlite.run(job),
@@ -216,13 +217,13 @@ impl Dispatch for Dispatcher {
 }
 
 impl Dispatcher {
-    fn classify(&self, ask: &Offload, now: Instant) -> Next {
+    fn classify(&self, offload: &Offload, now: Instant) -> Next {
         let Completer { cache, counters, .. } = &*self.completer;
-        let (query, inputs) = match ask.job_kind() {
+        let (query, inputs) = match offload.job_kind() {
             JobKind::Query(query, inputs) => (query, inputs),
             JobKind::Compress(_) => {
                 counters.offloads_compress.up();
-                return Next::Press;
+                return Next::Compress;
             }
         };
         let kind = match query.database() {
@@ -237,19 +238,19 @@ impl Dispatcher {
         };
         let bound = match query.bind(&inputs) {
             Ok(bound) => bound,
-            Err(answer) => {
+            Err(response) => {
                 counters.offloads_rejected.up();
-                return Next::Refuse(answer);
+                return Next::Refuse(response);
             }
         };
         if query.cache().is_none() {
             return Next::Run(kind, bound, None);
         }
         let key = query.cache_key(&bound, inputs.accepted());
-        match cache.lookup(ask.site(), ask.route(), key, now) {
-            Found::Hit(answer) => Next::Again(answer),
+        match cache.lookup(offload.site(), offload.route(), key, now) {
+            Found::Hit(response) => Next::Cached(response),
             Found::Miss(token) => Next::Run(kind, bound, Some(token)),
-            Found::Stranger => Next::Run(kind, bound, None),
+            Found::OtherSite => Next::Run(kind, bound, None),
         }
     }
 }

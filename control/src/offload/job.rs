@@ -7,15 +7,15 @@ use handlers::{JobKind, Offload};
 use http1::coding::Accepted;
 
 use super::cache::Token;
-use super::responder::Asker;
+use super::responder::Requester;
 
 /// One statement to run for one request.
 #[derive(Debug)]
 pub(crate) struct Job {
     /// Who waits for it.
-    pub(crate) asker: Asker,
+    pub(crate) requester: Requester,
     /// The request: it keeps its buffer and its site until it is answered.
-    pub(crate) ask: Offload,
+    pub(crate) offload: Offload,
     /// Values of its parameters.
     pub(crate) bound: Bound,
     /// The right to store the response.
@@ -40,7 +40,7 @@ impl Job {
     }
 
     fn job_kind(&self) -> (&Query, Accepted) {
-        match self.ask.job_kind() {
+        match self.offload.job_kind() {
             JobKind::Query(query, inputs) => (query, inputs.accepted()),
             JobKind::Compress(_) => unreachable!("the dispatcher makes jobs of queries only"),
         }

@@ -93,14 +93,14 @@ impl Postgres {
         let counters = &self.completer.counters;
         if self.shared.workers.is_empty() {
             counters.postgres_unavailable.up();
-            let answer = job.query().unavailable();
-            return self.completer.answer_other(job, answer);
+            let response = job.query().unavailable();
+            return self.completer.complete_uncached(job, response);
         }
         if counters.postgres_waiting.draw() >= self.queue {
             counters.postgres_waiting.down();
             counters.postgres_refused.up();
-            let answer = job.query().busy();
-            return self.completer.answer_other(job, answer);
+            let response = job.query().busy();
+            return self.completer.complete_uncached(job, response);
         }
         self.shared.workers.run(job);
     }

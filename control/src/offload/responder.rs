@@ -19,7 +19,7 @@ use super::retire_list::RetireList;
 
 /// Who waits for a completion: a worker, and which of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asker {
+pub(crate) struct Requester {
     /// Index of the worker.
     pub(crate) worker: usize,
     /// Its name for the request.
@@ -35,11 +35,11 @@ pub(crate) struct Responder {
     counters: Arc<Counters>,
 }
 
-/// An answer that found its ring full.
+/// A response that found its ring full.
 #[derive(Debug)]
 pub(crate) struct Delayed {
-    asker: Asker,
-    reply: Response,
+    requester: Requester,
+    response: Response,
     since: Instant,
 }
 
@@ -59,23 +59,23 @@ impl Responder {
     }
 
     /// Answers with something that was made for this request.
-    pub(crate) fn answer(&self, asker: Asker, answer: RenderedResponse) {
-        let answer = Arc::new(answer);
-        self.retire_list.keep(Arc::clone(&answer));
-        self.push(asker, Response::rendered(answer));
+    pub(crate) fn response(&self, requester: Requester, response: RenderedResponse) {
+        let response = Arc::new(response);
+        self.retire_list.keep(Arc::clone(&response));
+        self.push(requester, Response::rendered(response));
     }
 
     /// Answers with something that somebody else keeps: the cache, or the site of the offload.
-    pub(crate) fn answer_kept(&self, asker: Asker, reply: Response) {
-        self.push(asker, reply);
+    pub(crate) fn respond_shared(&self, requester: Requester, response: Response) {
+        self.push(requester, response);
     }
 
-    fn push(&self, asker: Asker, reply: Response) {
-        match self.workers[asker.worker].push(asker.id, reply) {
+    fn push(&self, requester: Requester, response: Response) {
+        match self.workers[requester.worker].push(requester.id, response) {
             Ok(()) => self.counters.completions.up(),
-            Err(reply) => {
+            Err(response) => {
                 self.counters.completions_delayed.up();
-                self.delayed.push(Delayed { asker, reply, since: Instant::now() });
+                self.delayed.push(Delayed { requester, response, since: Instant::now() });
             }
         }
     }
@@ -85,13 +85,13 @@ impl Responder {
     pub(crate) fn retry(&self, waiting: &mut VecDeque<Delayed>, now: Instant) {
         waiting.extend(std::iter::from_fn(|| self.delayed.pop()));
         for _ in 0..waiting.len() {
-            let Some(Delayed { asker, reply, since }) = waiting.pop_front() else { break };
-            match self.workers[asker.worker].push(asker.id, reply) {
+            let Some(Delayed { requester, response, since }) = waiting.pop_front() else { break };
+            match self.workers[requester.worker].push(requester.id, response) {
                 Ok(()) => self.counters.completions.up(),
                 Err(_) if now.saturating_duration_since(since) > RETRY_TIMEOUT => {
                     self.counters.completions_lost.up();
                 }
-                Err(reply) => waiting.push_back(Delayed { asker, reply, since }),
+                Err(response) => waiting.push_back(Delayed { requester, response, since }),
             }
         }
     }
@@ -114,12 +114,12 @@ mod tests {
         (Responder::new([control.completions()], &Arc::default(), &counters), worker, counters)
     }
 
-    fn answer() -> RenderedResponse {
+    fn response() -> RenderedResponse {
         RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, *b"x")
     }
 
-    fn asker(life: u32) -> Asker {
-        Asker { worker: 0, id: ConnId::new(7, life) }
+    fn requester(life: u32) -> Requester {
+        Requester { worker: 0, id: ConnId::new(7, life) }
     }
 
     fn lives(worker: &WorkerEnd<SiteHandle>) -> Vec<ConnId> {
@@ -130,14 +130,14 @@ mod tests {
     fn a_full_ring_delays_answers_and_loses_none() {
         let (responder, worker, counters) = bench(2);
         let mut waiting = VecDeque::new();
-        (0..5).for_each(|life| responder.answer(asker(life), answer()));
+        (0..5).for_each(|life| responder.response(requester(life), response()));
         assert_eq!((counters.completions.value(), counters.completions_delayed.value()), (2, 3));
         let mut got = lives(&worker);
         for _ in 0..2 {
             responder.retry(&mut waiting, Instant::now());
             got.extend(lives(&worker));
         }
-        assert_eq!(got, [0, 1, 2, 3, 4].map(|life| asker(life).id));
+        assert_eq!(got, [0, 1, 2, 3, 4].map(|life| requester(life).id));
         assert_eq!((counters.completions.value(), counters.completions_lost.value()), (5, 0));
         counters.readings().note_moved();
     }
@@ -146,13 +146,13 @@ mod tests {
     fn an_answer_to_a_worker_that_does_not_turn_is_given_up_and_counted() {
         let (responder, worker, counters) = bench(1);
         let mut waiting = VecDeque::new();
-        (0..3).for_each(|life| responder.answer(asker(life), answer()));
+        (0..3).for_each(|life| responder.response(requester(life), response()));
         responder.retry(&mut waiting, Instant::now());
         assert_eq!((waiting.len(), counters.completions_lost.value()), (2, 0));
         responder.retry(&mut waiting, Instant::now() + 2 * RETRY_TIMEOUT);
         assert_eq!((waiting.len(), counters.completions_lost.value()), (0, 2));
         counters.readings().note_moved();
-        assert_eq!(lives(&worker), [asker(0).id]);
+        assert_eq!(lives(&worker), [requester(0).id]);
     }
 
     #[test]
@@ -160,13 +160,13 @@ mod tests {
         let (control, worker) = control_queue::pair(&WallClock::new(0), 8);
         let (retire_list, counters) = (Arc::new(RetireList::default()), Arc::default());
         let responder = Responder::new([control.completions()], &retire_list, &counters);
-        responder.answer(asker(1), answer());
-        let reply = worker.poll_completion().expect("an answer");
+        responder.response(requester(1), response());
+        let response = worker.poll_completion().expect("an answer");
         let mut retired = super::super::retire_list::RetiredByAge::default();
         (0..1000).for_each(|_| retired.sweep(&retire_list, &counters));
-        assert_eq!(counters.responses_lent.value(), 1);
-        drop(reply);
+        assert_eq!(counters.responses_in_use.value(), 1);
+        drop(response);
         (0..1000).for_each(|_| retired.sweep(&retire_list, &counters));
-        assert_eq!(counters.responses_lent.value(), 0);
+        assert_eq!(counters.responses_in_use.value(), 0);
     }
 }

@@ -22,9 +22,9 @@ use super::counters::Counters;
 pub(crate) struct RetireList(SegQueue<Arc<RenderedResponse>>);
 
 impl RetireList {
-    /// Keeps `answer` from now on; called before it is handed to a worker.
-    pub(crate) fn keep(&self, answer: Arc<RenderedResponse>) {
-        self.0.push(answer);
+    /// Keeps `response` from now on; called before it is handed to a worker.
+    pub(crate) fn keep(&self, response: Arc<RenderedResponse>) {
+        self.0.push(response);
     }
 }
 
@@ -40,19 +40,19 @@ impl RetiredByAge {
     /// is still held.
     pub(crate) fn sweep(&mut self, retire_list: &RetireList, counters: &Counters) {
         self.sweeps = self.sweeps.wrapping_add(1);
-        while let Some(answer) = retire_list.0.pop() {
-            counters.responses_lent.up();
-            counters.response_bytes_lent.add(bytes(&answer));
-            self.levels[0].push(answer);
+        while let Some(response) = retire_list.0.pop() {
+            counters.responses_in_use.up();
+            counters.response_bytes_in_use.add(bytes(&response));
+            self.levels[0].push(response);
         }
         // From the top down: a response moves up at most one level in a sweep.
         for level in (0..LEVELS).rev().filter(|level| self.sweeps.is_multiple_of(1 << level)) {
             let mut kept = std::mem::take(&mut self.levels[level]);
-            kept.retain(|answer| {
-                let is_unused = Arc::strong_count(answer) == 1;
+            kept.retain(|response| {
+                let is_unused = Arc::strong_count(response) == 1;
                 if is_unused {
-                    counters.responses_lent.down();
-                    counters.response_bytes_lent.sub(bytes(answer));
+                    counters.responses_in_use.down();
+                    counters.response_bytes_in_use.sub(bytes(response));
                 }
                 !is_unused
             });
@@ -66,8 +66,8 @@ impl RetiredByAge {
     }
 }
 
-fn bytes(answer: &RenderedResponse) -> u64 {
-    answer.body().len() as u64
+fn bytes(response: &RenderedResponse) -> u64 {
+    response.body().len() as u64
 }
 
 /// Level `n` is looked at in one of `2^n` sweeps.
@@ -85,7 +85,7 @@ mod tests {
     /// Sweeps between two looks at the top level.
     const TOP_EVERY: usize = 1 << (LEVELS - 1);
 
-    fn answer(bytes: usize) -> Arc<RenderedResponse> {
+    fn response(bytes: usize) -> Arc<RenderedResponse> {
         let body = vec![b'x'; bytes];
         Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
     }
@@ -94,14 +94,14 @@ mod tests {
     fn an_answer_is_kept_until_its_worker_has_dropped_it() {
         let (retire_list, mut retired, counters) =
             (RetireList::default(), RetiredByAge::default(), Counters::default());
-        let worker = answer(10);
+        let worker = response(10);
         let watch = Arc::downgrade(&worker);
         retire_list.keep(Arc::clone(&worker));
-        retire_list.keep(answer(5));
+        retire_list.keep(response(5));
         for _ in 0..3 {
             retired.sweep(&retire_list, &counters);
             assert_eq!(
-                (counters.responses_lent.value(), counters.response_bytes_lent.value()),
+                (counters.responses_in_use.value(), counters.response_bytes_in_use.value()),
                 (1, 10)
             );
         }
@@ -111,15 +111,18 @@ mod tests {
             retired.sweep(&retire_list, &counters);
         }
         assert_eq!(watch.strong_count(), 0);
-        assert_eq!((counters.responses_lent.value(), counters.response_bytes_lent.value()), (0, 0));
+        assert_eq!(
+            (counters.responses_in_use.value(), counters.response_bytes_in_use.value()),
+            (0, 0)
+        );
     }
 
     #[test]
     fn looks_at_a_slow_readers_answers_grow_with_the_logarithm_of_their_age() {
         let (retire_list, mut retired, counters) =
             (RetireList::default(), RetiredByAge::default(), Counters::default());
-        let slow: Vec<_> = (0..100).map(|_| answer(1)).collect();
-        slow.iter().for_each(|answer| retire_list.keep(Arc::clone(answer)));
+        let slow: Vec<_> = (0..100).map(|_| response(1)).collect();
+        slow.iter().for_each(|response| retire_list.keep(Arc::clone(response)));
         let mut looks = 0;
         for _ in 0..4 * TOP_EVERY {
             let next = retired.sweeps + 1;
@@ -133,7 +136,7 @@ mod tests {
             retired.sweep(&retire_list, &counters);
         }
         assert_eq!(
-            counters.responses_lent.value(),
+            counters.responses_in_use.value(),
             0,
             "and they are let go within a turn of the top"
         );
@@ -144,12 +147,12 @@ mod tests {
         let (retire_list, mut retired, counters) =
             (RetireList::default(), RetiredByAge::default(), Counters::default());
         for _ in 0..100 {
-            retire_list.keep(answer(1));
+            retire_list.keep(response(1));
         }
         retired.sweep(&retire_list, &counters);
         assert!(retired.levels[0].is_empty() && retired.levels[0].capacity() >= 100);
         for _ in 0..2 * IDLE_CAPACITY_MAX {
-            retire_list.keep(answer(1));
+            retire_list.keep(response(1));
         }
         retired.sweep(&retire_list, &counters);
         assert_eq!(retired.levels[0].capacity(), 0, "the room of a burst is given back");

@@ -24,7 +24,7 @@ use super::threads::Threads;
 
 pub(super) use self::file::{Clock, File, spell};
 
-/// All threads that ask SQLite.
+/// All threads that query SQLite.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     /// `None` once they are stopping.
@@ -63,8 +63,8 @@ impl Sqlite {
         {
             counters.sqlite_waiting.down();
             counters.sqlite_refused.up();
-            let answer = job.query().busy();
-            self.completer.answer_other(job, answer);
+            let response = job.query().busy();
+            self.completer.complete_uncached(job, response);
         }
     }
 

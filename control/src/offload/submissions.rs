@@ -1,7 +1,7 @@
 //! The submission rings of all workers, and who polls them.
 //!
 //! The dispatcher thread polls; so does any back end that has just answered something, because it is awake
-//! anyway and a nap of the dispatcher costs more than a look ([`Submissions::help`]). Whoever polls delivers to
+//! anyway and a nap of the dispatcher costs more than a look ([`Submissions::poll_if_due`]). Whoever polls delivers to
 //! the same [`Dispatch`].
 
 use std::fmt;
@@ -12,18 +12,18 @@ use std::time::Instant;
 use engine::control_queue::Submissions as Ring;
 use handlers::{Offload, SiteHandle};
 
-use super::responder::Asker;
+use super::responder::Requester;
 
 /// Takes an offload to whoever does it. Called from any thread.
 pub(crate) trait Dispatch: Send + Sync {
-    /// `ask` was submitted by `asker`; its time runs from `now`. Never waits.
-    fn dispatch(&self, asker: Asker, ask: Offload, now: Instant);
+    /// `offload` was submitted by `requester`; its time runs from `now`. Never waits.
+    fn dispatch(&self, requester: Requester, offload: Offload, now: Instant);
 }
 
 /// The rings, by worker.
 pub(crate) struct Submissions {
     rings: Vec<Ring<SiteHandle>>,
-    helpers: Helpers,
+    backend_polls: BackendPolls,
     /// Set once. Weak, for what dispatches has the back ends, and each of them has this.
     dispatch: OnceLock<Weak<dyn Dispatch>>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Submissions {
 impl Submissions {
     /// The rings of workers, by index.
     pub(crate) fn new(rings: Vec<Ring<SiteHandle>>) -> Self {
-        Self { rings, helpers: Helpers::new(), dispatch: OnceLock::new() }
+        Self { rings, backend_polls: BackendPolls::new(), dispatch: OnceLock::new() }
     }
 
     /// Everything that is polled from now on goes to `dispatch`.
@@ -47,8 +47,8 @@ impl Submissions {
         let Some(dispatch) = self.dispatch.get().and_then(Weak::upgrade) else { return 0 };
         let mut taken = 0;
         for (worker, ring) in self.rings.iter().enumerate() {
-            for (id, ask) in std::iter::from_fn(|| ring.poll()).take(ROUND_MAX) {
-                dispatch.dispatch(Asker { worker, id }, ask, now);
+            for (id, offload) in std::iter::from_fn(|| ring.poll()).take(ROUND_MAX) {
+                dispatch.dispatch(Requester { worker, id }, offload, now);
                 taken += 1;
             }
         }
@@ -56,16 +56,16 @@ impl Submissions {
     }
 
     /// Called by a back end that has just answered: polls, unless somebody has just done so.
-    pub(crate) fn help(&self) {
+    pub(crate) fn poll_if_due(&self) {
         let now = Instant::now();
-        if self.helpers.take_turn(now) {
+        if self.backend_polls.take_turn(now) {
             self.poll(now);
         }
     }
 
     /// Whether a back end has polled a moment ago.
-    pub(crate) fn are_helped(&self, now: Instant) -> bool {
-        self.helpers.were_here(now)
+    pub(crate) fn were_polled_recently(&self, now: Instant) -> bool {
+        self.backend_polls.are_recent(now)
     }
 }
 
@@ -77,13 +77,13 @@ impl fmt::Debug for Submissions {
 
 /// When a back end has last polled.
 #[derive(Debug)]
-struct Helpers {
+struct BackendPolls {
     began: Instant,
     /// Microseconds after `began`.
     last: AtomicU64,
 }
 
-impl Helpers {
+impl BackendPolls {
     fn new() -> Self {
         Self { began: Instant::now(), last: AtomicU64::new(0) }
     }
@@ -99,8 +99,8 @@ impl Helpers {
                 .is_ok()
     }
 
-    fn were_here(&self, now: Instant) -> bool {
-        self.micros(now) < self.last.load(Ordering::Relaxed) + HELPED_MICROS
+    fn are_recent(&self, now: Instant) -> bool {
+        self.micros(now) < self.last.load(Ordering::Relaxed) + RECENT_MICROS
     }
 
     fn micros(&self, now: Instant) -> u64 {
@@ -114,4 +114,4 @@ const ROUND_MAX: usize = 64;
 /// Polls of helpers less than this apart are one.
 const POLL_EVERY_MICROS: u64 = 20;
 /// How long a helper's last poll counts.
-const HELPED_MICROS: u64 = 2000;
+const RECENT_MICROS: u64 = 2000;

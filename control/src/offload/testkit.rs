@@ -1,5 +1,5 @@
-//! A worker, played by a test: requests as text in, answers as text out, and behind it everything that
-//! answers asks, running.
+//! A worker, played by a test: requests as text in, responses as text out, and behind it everything that
+//! completes offloads, running.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub(super) struct TestWorker {
     worker: WorkerEnd<SiteHandle>,
     pub(super) offload: OffloadService,
     asked: Cell<u32>,
-    answers: RefCell<HashMap<ConnId, Response>>,
+    completions: RefCell<HashMap<ConnId, Response>>,
 }
 
 /// A request that was sent.
@@ -41,9 +41,9 @@ pub(super) struct Waiting {
     sent: Vec<u8>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Received {
     pub(super) status: u16,
     pub(super) head: String,
     pub(super) body: Vec<u8>,
@@ -59,8 +59,8 @@ impl TestWorker {
         let offload = OffloadService::start_with(parts, lines, &site).expect("threads");
         let site_handle =
             RefCell::new(Arc::new(SiteHandle::new(site, Arc::clone(&request_buffers))));
-        let (asked, answers) = (Cell::new(0), RefCell::default());
-        Self { site_handle, request_buffers, worker, offload, asked, answers }
+        let (asked, completions) = (Cell::new(0), RefCell::default());
+        Self { site_handle, request_buffers, worker, offload, asked, completions }
     }
 
     /// Serves other routes from now on.
@@ -71,32 +71,32 @@ impl TestWorker {
         self.offload.on_new_site(&site);
     }
 
-    pub(super) fn get(&self, path: &str) -> Answer {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    pub(super) fn get(&self, path: &str) -> Received {
+        self.request(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
     }
 
     /// A request with a JSON body.
-    pub(super) fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(super) fn send(&self, method: &str, path: &str, body: &str) -> Received {
         let len = body.len();
-        self.ask(&format!(
+        self.request(&format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n{body}"
         ))
     }
 
-    pub(super) fn ask(&self, request: &str) -> Answer {
+    pub(super) fn request(&self, request: &str) -> Received {
         self.end(self.begin(request))
     }
 
     /// Sends a request and does not wait.
     pub(super) fn begin(&self, request: &str) -> Waiting {
         let site_handle = Arc::clone(&self.site_handle.borrow());
-        let life = self.asked.get();
-        self.asked.set(life + 1);
-        let id = ConnId::new(0, life);
+        let generation = self.asked.get();
+        self.asked.set(generation + 1);
+        let id = ConnId::new(0, generation);
         let (mut conn, mut sent) = (Conn::new(), Vec::new());
         if advance(&mut conn, &site_handle, request.as_bytes(), &mut sent) == Next::Park {
-            let ask = conn.take_offload().expect("something is asked");
-            assert!(self.worker.submit(id, ask).is_ok(), "the ring has room");
+            let offload = conn.take_offload().expect("something is asked");
+            assert!(self.worker.submit(id, offload).is_ok(), "the ring has room");
         }
         Waiting { id, conn, site_handle, since: Instant::now(), sent }
     }
@@ -105,29 +105,29 @@ impl TestWorker {
         self.begin(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
     }
 
-    /// Whether the answer is there.
-    pub(super) fn has_answer(&self, waiting: &Waiting) -> bool {
-        let mut answers = self.answers.borrow_mut();
-        answers.extend(std::iter::from_fn(|| self.worker.poll_completion()));
-        !waiting.sent.is_empty() || answers.contains_key(&waiting.id)
+    /// Whether the response is there.
+    pub(super) fn is_complete(&self, waiting: &Waiting) -> bool {
+        let mut completions = self.completions.borrow_mut();
+        completions.extend(std::iter::from_fn(|| self.worker.poll_completion()));
+        !waiting.sent.is_empty() || completions.contains_key(&waiting.id)
     }
 
-    /// Waits for the answer.
+    /// Waits for the response.
     #[track_caller]
-    pub(super) fn end(&self, mut waiting: Waiting) -> Answer {
-        while !self.has_answer(&waiting) {
-            assert!(waiting.since.elapsed() < ANSWER_MAX, "no answer");
+    pub(super) fn end(&self, mut waiting: Waiting) -> Received {
+        while !self.is_complete(&waiting) {
+            assert!(waiting.since.elapsed() < RESPONSE_TIMEOUT, "no answer");
             thread::sleep(Duration::from_micros(20));
         }
         let took = waiting.since.elapsed();
-        if let Some(reply) = self.answers.borrow_mut().remove(&waiting.id) {
-            assert!(waiting.conn.complete(reply).is_ok(), "the answer is waited for");
+        if let Some(response) = self.completions.borrow_mut().remove(&waiting.id) {
+            assert!(waiting.conn.complete(response).is_ok(), "the answer is waited for");
             advance(&mut waiting.conn, &waiting.site_handle, b"", &mut waiting.sent);
         }
         let end = waiting.sent.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
         let head = String::from_utf8(waiting.sent[..end].to_vec()).expect("text");
         let status = head[9..12].parse().expect("a status");
-        Answer { status, head, body: waiting.sent[end..].to_vec(), took }
+        Received { status, head, body: waiting.sent[end..].to_vec(), took }
     }
 
     /// A number of the statistics.
@@ -144,7 +144,7 @@ impl TestWorker {
     pub(super) fn wait_for(&self, name: &str, is_so: impl Fn(u64) -> bool) {
         let since = Instant::now();
         while !is_so(self.reading(name)) {
-            assert!(since.elapsed() < ANSWER_MAX, "{name} stays {}", self.reading(name));
+            assert!(since.elapsed() < RESPONSE_TIMEOUT, "{name} stays {}", self.reading(name));
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -157,7 +157,7 @@ impl Drop for TestWorker {
     }
 }
 
-impl Answer {
+impl Received {
     #[track_caller]
     pub(super) fn text(&self) -> &str {
         str::from_utf8(&self.body).expect("text")
@@ -274,7 +274,7 @@ impl QueryRoute {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// The answer is the first row.
+    /// The response is the first row.
     pub(super) fn first(mut self) -> Self {
         self.plan.body = None;
         self
@@ -308,4 +308,4 @@ impl QueryRoute {
     }
 }
 
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -43,9 +43,9 @@ fn an_answer_is_kept_for_its_lifetime_and_says_so() {
     let (_directory, file) = database();
     let stage = TestWorker::start(&parts(), vec![item(&file)]);
     let told = |path: &str| {
-        let answer = stage.get(path);
-        let told = answer.field("X-Cache").map(str::to_owned);
-        (answer.status, told, answer.text().to_owned())
+        let response = stage.get(path);
+        let told = response.field("X-Cache").map(str::to_owned);
+        (response.status, told, response.text().to_owned())
     };
     let is = |word: &str, body: &str| (200, Some(word.to_owned()), body.to_owned());
     assert_eq!(told("/t/1"), is("MISS", r#"{"v":1}"#));
@@ -79,8 +79,8 @@ fn answers_are_let_go_when_they_were_sent() {
         thread::sleep(LIFETIME);
     }
     // The shelf that is looked at least often is looked at about once a second.
-    stage.wait_for("responses_lent", |level| level == 0);
-    assert_eq!((stage.reading("response_bytes_lent"), stage.reading("completions")), (0, 300));
+    stage.wait_for("responses_in_use", |level| level == 0);
+    assert_eq!((stage.reading("response_bytes_in_use"), stage.reading("completions")), (0, 300));
 }
 
 /// A data set whose bodies are compressed for each request.
@@ -110,10 +110,10 @@ const PRESSED: &str = "GET /pressed HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip
 #[test]
 fn bodies_are_compressed_beside_the_core() {
     let stage = TestWorker::start(&parts(), vec![pressed()]);
-    let answer = stage.ask(PRESSED);
-    assert_eq!((answer.status, answer.field("Content-Encoding")), (200, Some("gzip")));
+    let response = stage.request(PRESSED);
+    assert_eq!((response.status, response.field("Content-Encoding")), (200, Some("gzip")));
     let mut plain = String::new();
-    let mut decoder = flate2::read::GzDecoder::new(&*answer.body);
+    let mut decoder = flate2::read::GzDecoder::new(&*response.body);
     std::io::Read::read_to_string(&mut decoder, &mut plain).expect("gzip");
     assert!(
         plain.starts_with(r#"{"items":[{"id":0,"price":2,"quantity":3,"total":6"#),
@@ -128,11 +128,11 @@ fn more_bodies_than_can_wait_are_refused() {
     let stage = TestWorker::start(&parts(), vec![pressed()]);
     let waiting: Vec<_> = (0..50).map(|_| stage.begin(PRESSED)).collect();
     let answers: Vec<_> = waiting.into_iter().map(|waiting| stage.end(waiting)).collect();
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    let refused: Vec<_> = answers.iter().filter(|response| response.status == 503).collect();
     assert_eq!(refused.len() as u64, stage.reading("compress_refused"));
     assert!(!refused.is_empty() && refused.len() < 50, "{} of 50", refused.len());
-    assert!(refused.iter().all(|answer| answer.field("Retry-After") == Some("1")));
-    assert!(answers.iter().all(|answer| [200, 503].contains(&answer.status)));
+    assert!(refused.iter().all(|response| response.field("Retry-After") == Some("1")));
+    assert!(answers.iter().all(|response| [200, 503].contains(&response.status)));
     assert_eq!(stage.reading("compress_waiting"), 0);
 }
 
@@ -141,10 +141,10 @@ fn without_a_server_postgres_is_unavailable_at_once() {
     let plain = QueryRoute::postgres("/a", "SELECT 1 AS n", r#"{"n": n}"#);
     let told = QueryRoute::postgres("/b", "SELECT 1 AS n", r#"{"n": n}"#).unavailable("{}");
     let stage = TestWorker::start(&parts(), vec![plain.route(), told.route()]);
-    let answer = stage.get("/a");
-    assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
-    assert!(answer.took < Duration::from_millis(900), "{:?}", answer.took);
-    let answer = stage.get("/b");
-    assert_eq!((answer.status, answer.text()), (200, "{}"));
+    let response = stage.get("/a");
+    assert_eq!((response.status, response.field("Retry-After")), (503, Some("1")));
+    assert!(response.took < Duration::from_millis(900), "{:?}", response.took);
+    let response = stage.get("/b");
+    assert_eq!((response.status, response.text()), (200, "{}"));
     assert_eq!(stage.reading("postgres_unavailable"), 2);
 }

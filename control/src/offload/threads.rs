@@ -28,7 +28,7 @@ impl Threads {
     /// Waits until all have ended.
     pub(super) fn join(&self) {
         let threads = std::mem::take(&mut *lock(&self.0));
-        // A panic has aborted the process, and was told.
+        // A panic has aborted the process, and was logged.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the databases can answer what a site will ask them: before it is served, and for `pollux
+//! Whether the databases can run what a site will send them: before it is served, and for `pollux
 //! check`.
 //!
 //! Files of SQLite are opened and every statement is prepared; so it is with PostgreSQL if it can be
@@ -29,7 +29,7 @@ pub(crate) struct StatementError {
     pub(crate) problem: String,
 }
 
-/// Everything that will not work: at least one fault.
+/// Everything that will not work: at least one error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) struct ValidationError(Vec<StatementError>);
 
@@ -48,7 +48,7 @@ impl fmt::Display for StatementError {
 }
 
 impl fmt::Display for ValidationError {
-    /// One line for each fault.
+    /// One line for each error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<_> = self.0.iter().map(StatementError::to_string).collect();
         f.write_str(&lines.join("\n"))
@@ -120,8 +120,8 @@ fn validate_postgres(
     let queries: Vec<_> = asked().map(|(_, query)| query).collect();
     match postgres::problems(server, &queries, timeout) {
         Ok(problems) => {
-            let told = asked().zip(problems);
-            errors.extend(told.filter_map(|((route, query), problem)| {
+            let found = asked().zip(problems);
+            errors.extend(found.filter_map(|((route, query), problem)| {
                 problem.map(|problem| error(route, query, problem))
             }));
         }

@@ -2,7 +2,7 @@
 //!
 //! A key takes effect at a reload ([`LIVE`], and every route and statement), or at a restart. Keys of
 //! the second kind keep the value they have in the running process whatever the file says meanwhile:
-//! the site is built for the limits that hold, and the answer names the keys that wait.
+//! the site is built for the limits that hold, and the reply names the keys that wait.
 
 use crate::config::{Config, ConfigError, Effective, Key, Plan};
 use crate::cores::HostCores;

@@ -1,8 +1,8 @@
 //! Snapshots: what the workers serve with, and those they served with before.
 //!
-//! A worker never frees memory. Of every site that is lent to one, a snapshot keeps a count of its
+//! A worker never frees memory. Of every site that one holds, a snapshot keeps a count of its
 //! own; a snapshot that was replaced goes on the [`RetiredSnapshots`] and stays there until the counts of the
-//! workers are gone, and with them those of whoever still answers an ask of its site.
+//! workers are gone, and with them those of whoever still completes an offload of its site.
 
 use std::sync::Arc;
 
@@ -81,16 +81,16 @@ mod tests {
     #[test]
     fn a_snapshot_stays_as_long_as_anybody_has_something_of_it() {
         let snapshot = snapshot(2);
-        let lent: Vec<_> = snapshot.site_handles.iter().map(Arc::clone).collect();
+        let held: Vec<_> = snapshot.site_handles.iter().map(Arc::clone).collect();
         let site = Arc::clone(&snapshot.content.site);
         let mut retired_snapshots = RetiredSnapshots::default();
         retired_snapshots.put(snapshot);
         assert_eq!(retired_snapshots.sweep().len(), 0, "both workers have theirs");
-        let mut lent = lent.into_iter();
-        drop(lent.next());
+        let mut held = held.into_iter();
+        drop(held.next());
         assert_eq!(retired_snapshots.sweep().len(), 0, "one worker has its own");
-        drop(lent);
-        assert_eq!(retired_snapshots.sweep().len(), 0, "an ask of the site is under way");
+        drop(held);
+        assert_eq!(retired_snapshots.sweep().len(), 0, "an offload of the site is under way");
         assert_eq!(retired_snapshots.len(), 1);
         drop(site);
         assert_eq!(retired_snapshots.sweep().len(), 1);

@@ -239,7 +239,7 @@ fn what_was_done_is_told_in_words() {
         ms: 5,
         at_restart: Vec::new(),
     };
-    let headline = "reloaded in 5 ms: 3 routes (2 before), 20 bytes of answers (10 before) in \
+    let headline = "reloaded in 5 ms: 3 routes (2 before), 20 bytes of responses (10 before) in \
                     hugepages, from /srv";
     assert_eq!(reloaded.to_string(), headline);
     reloaded.at_restart = vec!["listen.port".into(), "limits.head".into()];

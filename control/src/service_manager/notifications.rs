@@ -1,4 +1,4 @@
-//! The socket of the service manager, and what it was told last: the order of messages is kept here, so
+//! The socket of the service manager, and the last notification: the order of messages is kept here, so
 //! that a reload which ends during the way down does not look like a server that is ready again.
 
 use std::ffi::OsStr;

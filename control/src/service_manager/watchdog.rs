@@ -37,18 +37,20 @@ impl Watchdog {
     /// core that sleeps because nothing comes turns, too: no sleep is longer than some milliseconds.
     pub(crate) fn look(&mut self, turns: Vec<(usize, u64)>) {
         match self.cores.look(turns) {
-            Verdict::Turning => self.manager.tell(|told| told.send(&[NotifyState::Watchdog])),
-            Verdict::TurningAgain(stood) => {
-                self.manager.tell(|told| told.send(&[NotifyState::Watchdog]));
+            Progress::Turning => {
+                self.manager.notify(|socket| socket.send(&[NotifyState::Watchdog]))
+            }
+            Progress::TurningAgain(stood) => {
+                self.manager.notify(|socket| socket.send(&[NotifyState::Watchdog]));
                 tracing::info!("cores {}: their workers turn again", cores::list(&stood));
             }
-            Verdict::StandingStill(still) => tracing::error!(
+            Progress::Stalled(still) => tracing::error!(
                 "cores {}: their workers stand still. The watchdog is not fed: unless they turn again, the \
                  service manager restarts the service {:?} after it was fed last",
                 cores::list(&still),
                 self.limit
             ),
-            Verdict::Unchanged => {}
+            Progress::Unchanged => {}
         }
     }
 }
@@ -62,22 +64,22 @@ struct Turning {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum Progress {
     /// All have moved.
     Turning,
     /// All have moved, after these had not.
     TurningAgain(Vec<usize>),
     /// These have not; that is news.
-    StandingStill(Vec<usize>),
+    Stalled(Vec<usize>),
     /// There is nothing to compare with, or what stands still is known.
     Unchanged,
 }
 
 impl Turning {
-    fn look(&mut self, turns: Vec<(usize, u64)>) -> Verdict {
+    fn look(&mut self, turns: Vec<(usize, u64)>) -> Progress {
         if self.turns.len() != turns.len() {
             self.turns = turns;
-            return Verdict::Unchanged;
+            return Progress::Unchanged;
         }
         let pairs = self.turns.iter().zip(&turns);
         let still: Vec<_> =
@@ -85,14 +87,18 @@ impl Turning {
         if still.is_empty() {
             self.turns = turns;
             let stood = std::mem::take(&mut self.still);
-            return if stood.is_empty() { Verdict::Turning } else { Verdict::TurningAgain(stood) };
+            return if stood.is_empty() {
+                Progress::Turning
+            } else {
+                Progress::TurningAgain(stood)
+            };
         }
         let known = still.iter().all(|core| self.still.contains(core));
         if known {
-            return Verdict::Unchanged;
+            return Progress::Unchanged;
         }
         self.still.clone_from(&still);
-        Verdict::StandingStill(still)
+        Progress::Stalled(still)
     }
 }
 
@@ -106,20 +112,24 @@ mod tests {
     #[test]
     fn only_what_turns_on_every_core_is_fed() {
         let mut cores = Turning::default();
-        assert_eq!(cores.look(vec![(1, 5), (2, 5)]), Verdict::Unchanged, "nothing to compare with");
-        assert_eq!(cores.look(vec![(1, 6), (2, 6)]), Verdict::Turning);
-        assert_eq!(cores.look(vec![(1, 7), (2, 6)]), Verdict::StandingStill(vec![2]));
-        assert_eq!(cores.look(vec![(1, 8), (2, 6)]), Verdict::Unchanged, "it was said");
-        assert_eq!(cores.look(vec![(1, 9), (2, 7)]), Verdict::TurningAgain(vec![2]));
-        assert_eq!(cores.look(vec![(1, 10), (2, 8)]), Verdict::Turning);
+        assert_eq!(
+            cores.look(vec![(1, 5), (2, 5)]),
+            Progress::Unchanged,
+            "nothing to compare with"
+        );
+        assert_eq!(cores.look(vec![(1, 6), (2, 6)]), Progress::Turning);
+        assert_eq!(cores.look(vec![(1, 7), (2, 6)]), Progress::Stalled(vec![2]));
+        assert_eq!(cores.look(vec![(1, 8), (2, 6)]), Progress::Unchanged, "it was said");
+        assert_eq!(cores.look(vec![(1, 9), (2, 7)]), Progress::TurningAgain(vec![2]));
+        assert_eq!(cores.look(vec![(1, 10), (2, 8)]), Progress::Turning);
     }
 
     #[test]
     fn another_core_that_stops_is_news() {
         let mut cores = Turning::default();
         cores.look(vec![(1, 5), (2, 5)]);
-        assert_eq!(cores.look(vec![(1, 5), (2, 6)]), Verdict::StandingStill(vec![1]));
+        assert_eq!(cores.look(vec![(1, 5), (2, 6)]), Progress::Stalled(vec![1]));
         // Since it was fed last, the second has moved: it is no news before that is over.
-        assert_eq!(cores.look(vec![(1, 5), (2, 6)]), Verdict::Unchanged);
+        assert_eq!(cores.look(vec![(1, 5), (2, 6)]), Progress::Unchanged);
     }
 }

@@ -32,7 +32,7 @@ impl StatsArgs {
     /// Prints until there is nothing more to print, or nobody reads it.
     ///
     /// # Errors
-    /// No server answers, or its answer cannot be printed.
+    /// No server answers, or its reply cannot be printed.
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let mut out = io::stdout();
         let outcome = match self.watch {

@@ -156,9 +156,9 @@ mod tests {
             .expect("there are some");
         let Quantiles { count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns, .. } = report.quantiles;
         assert_eq!(count, 1_000);
-        let near = |value: u64, wanted: u64| value >= wanted && value <= wanted + wanted / 500;
-        assert!(near(p50_ns, 1_000) && near(p90_ns, 1_000), "{p50_ns} {p90_ns}");
-        assert!(near(p99_ns, 2_000) && near(p999_ns, 50_000), "{p99_ns} {p999_ns}");
+        let nearest = |value: u64, wanted: u64| value >= wanted && value <= wanted + wanted / 500;
+        assert!(nearest(p50_ns, 1_000) && nearest(p90_ns, 1_000), "{p50_ns} {p90_ns}");
+        assert!(nearest(p99_ns, 2_000) && nearest(p999_ns, 50_000), "{p99_ns} {p999_ns}");
         assert_eq!(max_ns, 1_000_000);
     }
 

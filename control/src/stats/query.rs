@@ -56,7 +56,7 @@ impl StatsHandle {
         tokio::spawn(async move {
             while let Some(query) = queries.recv().await {
                 let outcome = report(query.core);
-                query.answer(outcome);
+                query.complete(outcome);
             }
         });
         handle
@@ -65,7 +65,7 @@ impl StatsHandle {
 
 impl StatsQuery {
     /// Answers whoever still waits.
-    pub(crate) fn answer(self, outcome: Result<Report, StatsError>) {
+    pub(crate) fn complete(self, outcome: Result<Report, StatsError>) {
         // Who has gone away needs no report.
         let _ = self.reply.send(outcome);
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::latency::LatencyReport;
 use crate::lifecycle::State;
 
-/// The version of the report's form. Members may be added within a version; none changes its meaning.
+/// The version of the report's format. Members may be added within a version; none changes its meaning.
 pub(crate) const VERSION: u32 = 1;
 
 /// Numbers by name. The name says the unit: `_bytes`, `_seconds`, `cycles_`; all others are counts.
@@ -195,8 +195,8 @@ pub(crate) fn is_level(name: &str) -> bool {
         "postgres_under_way",
         "postgres_waiting",
         "request_buffers_free",
-        "response_bytes_lent",
-        "responses_lent",
+        "response_bytes_in_use",
+        "responses_in_use",
         "sites_retired",
         "sqlite_under_way",
         "sqlite_waiting",

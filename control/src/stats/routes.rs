@@ -94,8 +94,8 @@ impl Entries {
             let is_newest = at == newest;
             at += 1;
             // A count of one is ours, and nobody can make another from it.
-            let is_lent = entry.traffic.iter().any(|traffic| Arc::strong_count(traffic) > 1);
-            if is_newest || is_lent {
+            let is_in_use = entry.traffic.iter().any(|traffic| Arc::strong_count(traffic) > 1);
+            if is_newest || is_in_use {
                 return true;
             }
             for (worker, traffic) in entry.traffic.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// What a withdrawal leads to, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Answers begin to say `Connection: close`. By now new connections should go elsewhere.
+    /// Responses begin to say `Connection: close`. By now new connections should go elsewhere.
     Retire,
     /// Connections are refused, and idle ones closed.
     Drain,

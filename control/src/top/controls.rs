@@ -57,7 +57,7 @@ pub(super) enum Effect {
     /// The end.
     Quit,
     /// The server is asked for something else, or at other times.
-    Ask,
+    Poll,
     /// Only the screen changes.
     Show,
 }
@@ -97,12 +97,12 @@ impl Controls {
         let at = self.core.and_then(|core| cores.iter().position(|other| *other == core));
         let at = (at.map_or(0, |at| at + 1) + steps) % (cores.len() + 1);
         self.core = at.checked_sub(1).map(|at| cores[at]);
-        Effect::Ask
+        Effect::Poll
     }
 
     fn set_interval(&mut self, interval: Duration) -> Effect {
         self.interval = interval;
-        Effect::Ask
+        Effect::Poll
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
         let mut controls = controls();
         let mut visited = Vec::new();
         for _ in 0..3 {
-            assert_eq!(controls.apply(Action::NextCore, &[4, 7]), Effect::Ask);
+            assert_eq!(controls.apply(Action::NextCore, &[4, 7]), Effect::Poll);
             visited.push(controls.core);
         }
         assert_eq!(visited, [Some(4), Some(7), None]);

@@ -30,7 +30,7 @@ pub(super) fn read_keys(events: Sender<Event>) -> io::Result<()> {
 }
 
 /// Sends the first signal that ends a program. From the return of this on, none ends it by itself.
-pub(super) fn watch_signals(events: Sender<Event>) -> io::Result<()> {
+pub(super) fn signal_stream(events: Sender<Event>) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     let guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;

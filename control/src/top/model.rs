@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::controls::Controls;
+use super::errors::errors;
 use super::event::Polled;
-use super::faults::faults;
 use super::view::{
     Absence, Body, Connections, CoreLine, Header, LatencyLine, Memory, RouteLine, Throughput, View,
 };
@@ -150,7 +150,7 @@ impl Model {
             connections: Connections(CONNECTIONS.map(|(label, name)| (label, value(total, name)))),
             latency: series.map(latency_lines).unwrap_or_default(),
             routes: series.map(route_lines).unwrap_or_default(),
-            faults: faults(report, change.map(|change| &change.report)),
+            errors: errors(report, change.map(|change| &change.report)),
         }
     }
 }
@@ -242,7 +242,7 @@ fn memory(report: &Report) -> Memory {
     Memory {
         resident: of("resident_bytes"),
         hugepages: of("hugepages_bytes"),
-        host_page: of("host_hugepage_bytes"),
+        host_page_size: of("host_hugepage_bytes"),
         host_free: of("host_hugepages_free"),
         host_total: of("host_hugepages_total"),
         mbufs: value(&report.nic, "mbufs"),

@@ -39,7 +39,7 @@ impl Poller {
 
     /// Asks as `controls` say from now on.
     pub(super) fn set(&self, controls: &Controls) {
-        // The thread ends only when nobody takes its answers any more.
+        // The thread ends only when nobody takes its reports any more.
         let _ = self.0.send(Wanted { core: controls.core, interval: controls.interval });
     }
 }

@@ -3,7 +3,7 @@
 //! Numbers are never cut; names are, with a `~`. What has no room is left out, least important first.
 
 mod cores;
-mod faults;
+mod errors;
 mod format;
 mod header;
 mod help;
@@ -73,7 +73,7 @@ fn draw_body(
     draw(sections.traffic, state::traffic(body, sections.traffic.width, palette));
     draw(sections.latency, latency::lines(body, sections.latency, palette));
     draw(sections.routes, routes::lines(body, controls.sort, sections.routes, palette));
-    draw(sections.faults, faults::lines(body, sections.faults, palette));
+    draw(sections.errors, errors::lines(body, sections.errors, palette));
     requests::draw_history(frame, sections.requests, body, palette);
 }
 

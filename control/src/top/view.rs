@@ -1,7 +1,7 @@
 //! What is to be seen, without where: plain numbers for the screen.
 
 use super::controls::Sort;
-use super::faults::Fault;
+use super::errors::ErrorCount;
 use crate::stats::{Part, Quantiles};
 
 /// Everything.
@@ -46,7 +46,7 @@ pub(super) struct Memory {
     /// Bytes.
     pub(super) hugepages: u64,
     /// Bytes of a hugepage of the host.
-    pub(super) host_page: u64,
+    pub(super) host_page_size: u64,
     pub(super) host_free: u64,
     pub(super) host_total: u64,
     pub(super) mbufs: u64,
@@ -56,7 +56,7 @@ pub(super) struct Memory {
 /// The numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Body {
-    /// Whose numbers all but `cores` and `faults` are; of all cores if none.
+    /// Whose numbers all but `cores` and `errors` are; of all cores if none.
     pub(super) core: Option<usize>,
     pub(super) cores: Vec<CoreLine>,
     /// Per second.
@@ -72,7 +72,7 @@ pub(super) struct Body {
     /// In the order of the configuration.
     pub(super) routes: Vec<RouteLine>,
     /// Of all cores.
-    pub(super) faults: Vec<Fault>,
+    pub(super) errors: Vec<ErrorCount>,
 }
 
 /// What went one way, per second.

@@ -106,9 +106,9 @@ fn put_back(machine: &Machine, change: &Change) -> Option<Outcome> {
         Ok(None) => return Some(Outcome::Fixed(change.clone(), "is gone".into())),
         Err(error) => return Some(Outcome::Failed(change.clone(), error.to_string())),
     };
-    if change.form.same(&now, &change.found) {
+    if change.format.same(&now, &change.found) {
         None
-    } else if change.form.same(&now, &change.wanted) {
+    } else if change.format.same(&now, &change.wanted) {
         Some(set(machine, change, &change.found))
     } else {
         Some(Outcome::Left(change.clone(), now))
@@ -130,7 +130,7 @@ fn set(machine: &Machine, change: &Change, value: &str) -> Outcome {
         };
     }
     match machine.text(&change.file) {
-        Ok(Some(now)) if change.form.same(&now, value) => Outcome::Changed(change, now),
+        Ok(Some(now)) if change.format.same(&now, value) => Outcome::Changed(change, now),
         Ok(Some(now)) => {
             let why = format!("the kernel took {value} and has {now}");
             Outcome::Failed(change, why)
@@ -151,7 +151,7 @@ impl Outcome {
 
 /// # Errors
 /// Something failed.
-pub(super) fn judge(outcomes: &[Outcome]) -> Result<(), TuneError> {
+pub(super) fn assess(outcomes: &[Outcome]) -> Result<(), TuneError> {
     let count = outcomes.iter().filter_map(Outcome::failed).count();
     if count == 0 { Ok(()) } else { Err(TuneError::Failed { count, of: outcomes.len() }) }
 }
@@ -165,7 +165,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use super::super::cpus::Form;
+    use super::super::cpus::Format;
     use super::*;
 
     /// A machine of two settings.
@@ -197,14 +197,14 @@ mod tests {
         }
 
         fn plan(&self) -> TunePlan {
-            let change = |file: &str, form, wanted: &str| Change {
+            let change = |file: &str, format, wanted: &str| Change {
                 setting: format!("setting {file}"),
                 file: file.into(),
-                form,
+                format,
                 found: self.get(file),
                 wanted: wanted.into(),
             };
-            let changes = vec![change("a", Form::List, "0"), change("b", Form::Mask, "1")];
+            let changes = vec![change("a", Format::List, "0"), change("b", Format::Mask, "1")];
             TunePlan { cores: vec![1], others: vec![0], changes, notes: vec![], boot: vec![] }
         }
 
@@ -308,9 +308,9 @@ mod tests {
         plan.changes[1].file = "c".into();
         let outcomes = apply(&rig.machine, &rig.store, &plan).expect("can be applied");
         assert!(matches!(&outcomes[..], [Outcome::Changed(..), Outcome::Failed(..)]));
-        assert!(judge(&outcomes).is_err());
+        assert!(assess(&outcomes).is_err());
         let outcomes = rig.revert();
-        assert!(judge(&outcomes).is_err(), "{outcomes:?}");
+        assert!(assess(&outcomes).is_err(), "{outcomes:?}");
         let record = rig.store.read().expect("readable").expect("is there");
         assert_eq!(record.changes, plan.changes[1..]);
         assert_eq!(rig.get("a"), "0-1");
@@ -323,7 +323,7 @@ mod tests {
         fs::remove_file(rig.root.path().join("b")).expect("is there");
         let outcomes = rig.revert();
         assert!(matches!(&outcomes[0], Outcome::Fixed(_, why) if why == "is gone"));
-        assert!(judge(&outcomes).is_ok() && !rig.has_record());
+        assert!(assess(&outcomes).is_ok() && !rig.has_record());
     }
 
     #[test]
@@ -353,7 +353,7 @@ mod tests {
             matches!(&outcomes[0], Outcome::Fixed(change, why) if change.file == file && why.contains("EIO")),
             "{outcomes:?}"
         );
-        assert!(judge(&outcomes).is_ok());
+        assert!(assess(&outcomes).is_ok());
         assert_eq!(rig.get("b"), "1", "the others are changed");
     }
 }

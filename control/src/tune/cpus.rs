@@ -1,4 +1,4 @@
-//! Sets of CPUs in the three forms the kernel's files have them in.
+//! Sets of CPUs in the three formats of the kernel's files.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::cores::parse_list;
 /// How a file spells its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Form {
+pub(super) enum Format {
     /// A word or a number.
     Word,
     /// A list of CPUs: `0-1,4`.
@@ -16,7 +16,7 @@ pub(super) enum Form {
     Mask,
 }
 
-impl Form {
+impl Format {
     /// The CPUs that `text` names; `None` if it is no set of CPUs.
     pub(super) fn cpus(self, text: &str) -> Option<Vec<usize>> {
         match self {
@@ -26,7 +26,7 @@ impl Form {
         }
     }
 
-    /// `cpus` (ascending) in this form, which is not [`Word`](Self::Word).
+    /// `cpus` (ascending) in this format, which is not [`Word`](Self::Word).
     pub(super) fn spell(self, cpus: &[usize]) -> String {
         match self {
             Self::Mask => spell_mask(cpus),
@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn values_are_compared_by_what_they_mean() {
-        assert!(Form::Mask.same("00000000,00000001", "1"));
-        assert!(Form::List.same("0,1", "0-1"));
-        assert!(!Form::List.same("0,1", "0"));
-        assert!(Form::Word.same("performance", "performance"));
-        assert!(!Form::Word.same("0", "00"), "words are words");
+        assert!(Format::Mask.same("00000000,00000001", "1"));
+        assert!(Format::List.same("0,1", "0-1"));
+        assert!(!Format::List.same("0,1", "0"));
+        assert!(Format::Word.same("performance", "performance"));
+        assert!(!Format::Word.same("0", "00"), "words are words");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cpus::Form;
+use super::cpus::Format;
 use super::error::TuneError;
 use super::snapshot::{Snapshot, Value};
 use crate::cores::{self, list};
@@ -15,7 +15,8 @@ pub(super) struct Change {
     /// Its file, without the `/` in front.
     pub(super) file: String,
     /// How values are spelled there.
-    pub(super) form: Form,
+    #[serde(alias = "form")]
+    pub(super) format: Format,
     /// The value that was found.
     pub(super) found: String,
     /// The value it is to have.
@@ -24,8 +25,8 @@ pub(super) struct Change {
 
 impl Change {
     fn of(value: &Value, wanted: String) -> Self {
-        let Value { name, file, form, text } = value.clone();
-        Self { setting: name, file, form, found: text, wanted }
+        let Value { name, file, format, text } = value.clone();
+        Self { setting: name, file, format, found: text, wanted }
     }
 }
 
@@ -82,7 +83,7 @@ impl TunePlan {
         }
         plan.add_numa_balancing(snapshot);
         if snapshot.irqbalance {
-            let mask = Form::Mask.spell(cores);
+            let mask = Format::Mask.spell(cores);
             plan.notes.push(format!(
                 "irqbalance runs and may move interrupts back: start it with IRQBALANCE_BANNED_CPUS={mask}, or stop it"
             ));
@@ -120,7 +121,7 @@ impl TunePlan {
     }
 
     fn add_affinity(&mut self, value: &Value, online: &[usize]) {
-        let Some(cpus) = value.form.cpus(&value.text) else {
+        let Some(cpus) = value.format.cpus(&value.text) else {
             self.notes.push(format!(
                 "{}: /{} has \"{}\", which is no set of CPUs: it stays",
                 value.name, value.file, value.text
@@ -133,7 +134,7 @@ impl TunePlan {
         }
         // The kernel refuses a set of which nothing is online.
         let usable = rest.iter().any(|cpu| online.contains(cpu));
-        let wanted = value.form.spell(if usable { &rest } else { &self.others });
+        let wanted = value.format.spell(if usable { &rest } else { &self.others });
         self.changes.push(Change::of(value, wanted));
     }
 

@@ -12,7 +12,7 @@ use super::plan::Change;
 /// What `apply` changed, or was about to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// Of this form: 1.
+    /// Version of this format: 1.
     pub(super) version: u32,
     /// The boot it counts for.
     pub(super) boot: String,

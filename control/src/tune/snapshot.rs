@@ -1,6 +1,6 @@
 //! What the machine is set to now, as far as `pollux tune` reads it.
 
-use super::cpus::Form;
+use super::cpus::Format;
 use super::error::TuneError;
 use super::machine::Machine;
 use crate::cores::parse_list;
@@ -13,7 +13,7 @@ pub(super) struct Value {
     /// Its file, without the `/` in front.
     pub(super) file: String,
     /// How the value is spelled there.
-    pub(super) form: Form,
+    pub(super) format: Format,
     /// The value.
     pub(super) text: String,
 }
@@ -60,13 +60,18 @@ impl Snapshot {
             Ok(machine.text(file)?.and_then(|text| parse_list(&text)).unwrap_or_default())
         };
         let mut affinities = interrupts(machine)?;
-        affinities.extend(value(machine, "new irqs", "proc/irq/default_smp_affinity", Form::Mask)?);
-        affinities.extend(value(machine, "workqueues", WORKQUEUES, Form::Mask)?);
+        affinities.extend(value(
+            machine,
+            "new irqs",
+            "proc/irq/default_smp_affinity",
+            Format::Mask,
+        )?);
+        affinities.extend(value(machine, "workqueues", WORKQUEUES, Format::Mask)?);
         Ok(Self {
             online: list("sys/devices/system/cpu/online")?,
             governors: governors(machine)?,
             affinities,
-            numa_balancing: value(machine, "numa_balancing", NUMA_BALANCING, Form::Word)?,
+            numa_balancing: value(machine, "numa_balancing", NUMA_BALANCING, Format::Word)?,
             isolated: list("sys/devices/system/cpu/isolated")?,
             nohz_full: list("sys/devices/system/cpu/nohz_full")?,
             arguments: machine.text("proc/cmdline")?.unwrap_or_default(),
@@ -79,10 +84,10 @@ fn value(
     machine: &Machine,
     name: &str,
     file: &str,
-    form: Form,
+    format: Format,
 ) -> Result<Option<Value>, TuneError> {
     let text = machine.text(file)?;
-    Ok(text.map(|text| Value { name: name.into(), file: file.into(), form, text }))
+    Ok(text.map(|text| Value { name: name.into(), file: file.into(), format, text }))
 }
 
 fn interrupts(machine: &Machine) -> Result<Vec<Value>, TuneError> {
@@ -106,7 +111,7 @@ fn interrupts(machine: &Machine) -> Result<Vec<Value>, TuneError> {
             machine,
             &name,
             &format!("{directory}/smp_affinity_list"),
-            Form::List,
+            Format::List,
         )?);
     }
     Ok(values)
@@ -124,7 +129,7 @@ fn governors(machine: &Machine) -> Result<Vec<Governor>, TuneError> {
         let available = available.unwrap_or_default();
         let available = available.split_whitespace().map(str::to_owned).collect();
         let file = format!("{directory}/scaling_governor");
-        let value = value(machine, &format!("governor of core {core}"), &file, Form::Word)?;
+        let value = value(machine, &format!("governor of core {core}"), &file, Format::Word)?;
         governors.extend(value.map(|value| Governor { core, value, available }));
     }
     Ok(governors)

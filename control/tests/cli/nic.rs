@@ -71,7 +71,7 @@ fn a_nic_in_use_is_refused_with_every_reason() {
     let list = nic(&["list", "--json"], &state).stdout;
     let list: Value = serde_json::from_str(&list).expect("one JSON object");
     let nics = list["nics"].as_array().expect("a list");
-    let Some(used) = nics.iter().find(|nic| nic["verdict"] == "in use") else {
+    let Some(used) = nics.iter().find(|nic| nic["availability"] == "in use") else {
         eprintln!("skipped: no NIC of this machine is in use");
         return;
     };
@@ -151,7 +151,7 @@ fn a_watchdog_outlives_its_terminal_and_ends_when_it_is_confirmed() {
     let watched = r#""watchdog":{"token":5,"pid":0,"deadline":1}"#;
     fs::write(&path, text.replace(r#""watchdog":null"#, watched)).expect("writable");
     let mut watchdog = Command::new(env!("CARGO_BIN_EXE_pollux"))
-        .args(["nic", "watch", NOWHERE, "--token", "5", "--seconds", "600", "--state"])
+        .args(["nic", "watchdog", NOWHERE, "--token", "5", "--seconds", "600", "--state"])
         .arg(state.path())
         .stdout(Stdio::piped())
         .spawn()

@@ -55,7 +55,7 @@ fn what_was_done_is_printed() {
     assert_eq!(reloaded.code, 0, "{}", reloaded.stderr);
     assert_eq!(
         reloaded.stdout,
-        "reloaded in 5 ms: 3 routes (2 before), 20 bytes of answers (10 before) in hugepages, from \
+        "reloaded in 5 ms: 3 routes (2 before), 20 bytes of responses (10 before) in hugepages, from \
          /srv\ntakes effect at a restart: listen.port\n"
     );
     assert_eq!(reloaded.stderr, "");

@@ -91,7 +91,7 @@ fn account(server: &Server, before: &Stats, driven: &Driven) {
         ("offloads_completed", asked),
         ("offloads_late", 0),
         ("offloads_refused", 0),
-        ("deadline_answer", 0),
+        ("deadline_response", 0),
         ("connections_opened", driven.connections),
     ];
     for (name, count) in expected {

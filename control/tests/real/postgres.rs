@@ -110,14 +110,14 @@ fn killed_under_load_nothing_else_notices() {
             assert!(without > 0.5 * back.min(1.0), "others keep their rate");
             let asked: Vec<Asked> =
                 load.into_iter().flat_map(|load| load.join().expect("ends")).collect();
-            judge(&asked, killed, started, up);
+            assess(&asked, killed, started, up);
         });
         server.stop(rig);
     });
 }
 
 /// What came to those who asked all the time.
-fn judge(asked: &[Asked], killed: Instant, started: Instant, up: Instant) {
+fn assess(asked: &[Asked], killed: Instant, started: Instant, up: Instant) {
     let of = |from: Instant, to: Instant| {
         asked.iter().filter(move |asked| asked.at >= from && asked.at + asked.took <= to)
     };

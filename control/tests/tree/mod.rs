@@ -1,6 +1,7 @@
 //! The Rust sources of the repository, and just enough of a lexer to tell code from comments.
 
 pub(crate) mod imports;
+pub(crate) mod vocabulary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,31 @@ pub(crate) fn sources() -> Vec<Source> {
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(found.len() > 20, "the walk finds the sources");
+    found
+}
+
+/// Every file that ships or builds what ships, by path: all but tests.
+pub(crate) fn shipped_paths() -> Vec<String> {
+    let mut folders: Vec<PathBuf> =
+        ["control", "dataplane", "deploy", "handlers"].map(|folder| root().join(folder)).into();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("readable folder") {
+            let path = entry.expect("readable entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8 name");
+            if name.starts_with('.') || ["target", "tests"].contains(&name) {
+                continue;
+            }
+            let below = path.strip_prefix(root()).expect("below the root");
+            let below = below.to_str().expect("UTF-8 path").to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(below);
+            }
+        }
+    }
+    found.sort();
     found
 }
 

@@ -55,7 +55,7 @@ pub enum MemifRole {
 #[derive(Clone, Debug, PartialEq, Eq, displaydoc::Display, thiserror::Error)]
 pub enum DeviceError {
     /// `{0}` is neither a PCI address such as 0000:01:00.0 nor a virtual device such as net_tap0,iface=pollux0
-    Form(String),
+    Syntax(String),
     /// `{0}` is no interface name: 1 to 15 bytes, none of them a space, comma, slash or colon
     Interface(String),
     /// `{0}` cannot be a memif socket: an absolute path of at most 107 bytes without a comma
@@ -68,7 +68,7 @@ impl Device {
         let device: Self = address.parse()?;
         match device.kind {
             DeviceKind::Pci => Ok(device),
-            _ => Err(DeviceError::Form(address.to_owned())),
+            _ => Err(DeviceError::Syntax(address.to_owned())),
         }
     }
 
@@ -180,10 +180,10 @@ impl FromStr for Device {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let form = || DeviceError::Form(text.to_owned());
+        let syntax = || DeviceError::Syntax(text.to_owned());
         let (name, arguments) = text.split_once(',').unwrap_or((text, ""));
         if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(form());
+            return Err(syntax());
         }
         if let Some(name) = pci_name(name) {
             return Ok(Self { name, arguments: arguments.to_owned(), kind: DeviceKind::Pci });
@@ -191,7 +191,7 @@ impl FromStr for Device {
         let instance = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let known = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !name.starts_with("net_") || instance == name || !name.chars().all(known) {
-            return Err(form());
+            return Err(syntax());
         }
         let device = Self::new(name, arguments.to_owned());
         if let Some(iface) = device.interface() {
@@ -200,7 +200,7 @@ impl FromStr for Device {
         if matches!(device.kind, DeviceKind::AfXdp | DeviceKind::AfPacket)
             && device.interface().is_none()
         {
-            return Err(form());
+            return Err(syntax());
         }
         Ok(device)
     }

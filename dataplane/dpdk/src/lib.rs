@@ -25,8 +25,8 @@ pub use eal::{Eal, EalError, EalPlan, Memory, version};
 pub use mbuf::{RxFrame, TxBuffer};
 pub use pool::{Pool, PoolError};
 pub use port::{
-    Call, LinkStatus, OpenError, Port, PortInfo, PortPlan, PortStats, Running, Spread, StartError,
-    StopError, Stopped,
+    Call, FlowSteering, LinkStatus, OpenError, Port, PortInfo, PortPlan, PortStats, Running,
+    StartError, StopError, Stopped,
 };
 pub use queue::QueuePair;
 pub use thread::{AdoptError, Adopted, adopt_thread};

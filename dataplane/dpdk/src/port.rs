@@ -16,7 +16,7 @@ use nix::errno::Errno;
 
 pub use self::{
     error::{Call, OpenError, StartError, StopError},
-    info::{LinkStatus, PortInfo, PortStats, Spread},
+    info::{FlowSteering, LinkStatus, PortInfo, PortStats},
     plan::PortPlan,
 };
 use self::{
@@ -116,7 +116,7 @@ impl Port<Stopped> {
     /// Configures and starts the port. Its queue pairs are in the order of their numbers.
     ///
     /// Offloads that the driver has are on, unless the plan says otherwise; [`Capabilities`] says which. More than one
-    /// queue is started only where something distributes flows over them ([`PortInfo::spread`]).
+    /// queue is started only where something distributes flows over them ([`PortInfo::flow_steering`]).
     pub fn start(self, plan: &PortPlan) -> Result<(Port<Running>, Vec<QueuePair>), StartError> {
         let Self { state: Stopped { mut open, mut offloads }, mut info } = self;
         if !plan.offloads {
@@ -211,8 +211,8 @@ fn check(plan: &PortPlan, info: &PortInfo, device: &Device) -> Result<(), StartE
         let (asked, max) = (plan.queues, info.queues_max);
         return Err(StartError::Queues { device: device.clone(), asked, max });
     }
-    if plan.queues > 1 && info.spread == Spread::Nobody {
-        return Err(StartError::NoSpread { device: device.clone(), asked: plan.queues });
+    if plan.queues > 1 && info.flow_steering == FlowSteering::Nobody {
+        return Err(StartError::NoSteering { device: device.clone(), asked: plan.queues });
     }
     if plan.ip_mtu > info.ip_mtu_max {
         let (asked, max) = (plan.ip_mtu, info.ip_mtu_max);

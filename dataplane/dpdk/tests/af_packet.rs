@@ -4,7 +4,7 @@ mod world;
 
 use std::sync::Arc;
 
-use dpdk::{Device, Memory, OpenError, Port, PortPlan, Spread, StartError};
+use dpdk::{Device, FlowSteering, Memory, OpenError, Port, PortPlan, StartError};
 use engine::Nic;
 use world::{Netns, Raw, can_be_polled, eal, exchange};
 
@@ -21,7 +21,7 @@ fn af_packet_exchanges_frames_without_hugepages() {
     let device = Device::af_packet("pollux0").expect("a name");
     let port = Port::open(&eal, &device).unwrap_or_else(|error| panic!("{error}"));
     let info = port.info().clone();
-    assert_eq!((info.driver.as_str(), info.spread), ("net_af_packet", Spread::Nobody));
+    assert_eq!((info.driver.as_str(), info.flow_steering), ("net_af_packet", FlowSteering::Nobody));
     assert!(!info.rx_checksum_offload && !info.tx_checksum_offload && !info.rss_tcp_ipv4);
     let many = PortPlan { queues: 2, ..PortPlan::default() };
     let error = port.start(&many).expect_err("it has one queue");

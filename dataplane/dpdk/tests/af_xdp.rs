@@ -12,7 +12,7 @@ use std::{
 };
 
 use dpdk::{
-    Device, Eal, Memory, Port, PortPlan, QueuePair, Running, Spread, StopError, detach_xdp,
+    Device, Eal, FlowSteering, Memory, Port, PortPlan, QueuePair, Running, StopError, detach_xdp,
 };
 use engine::{Burst, Nic};
 use nix::sys::signal::{Signal, raise};
@@ -70,7 +70,7 @@ fn part(name: &str) -> ExitStatus {
 fn open(eal: &Eal, device: &Device) -> (Port<Running>, Vec<QueuePair>) {
     let port = Port::open(eal, device).unwrap_or_else(|error| panic!("{error}"));
     let info = port.info();
-    assert_eq!((info.driver.as_str(), info.spread), ("net_af_xdp", Spread::Outside));
+    assert_eq!((info.driver.as_str(), info.flow_steering), ("net_af_xdp", FlowSteering::Outside));
     assert_eq!(info.queues_max, 1);
     port.start(&PortPlan::default()).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -6,8 +6,8 @@ mod world;
 use std::{env, fs, path::PathBuf, process, sync::Arc, thread};
 
 use dpdk::{
-    Eal, EalError, EalPlan, Memory, OpenError, Pool, Port, PortPlan, QueuePair, Running, RxFrame,
-    Spread, StartError, TxBuffer, adopt_thread,
+    Eal, EalError, EalPlan, FlowSteering, Memory, OpenError, Pool, Port, PortPlan, QueuePair,
+    Running, RxFrame, StartError, TxBuffer, adopt_thread,
 };
 use engine::{Burst, Nic, NicLosses, TxOffload};
 use nix::{sched::sched_getaffinity, unistd::Pid};
@@ -72,12 +72,12 @@ fn open(eal: &Eal, device: &str) -> (Port<Running>, QueuePair) {
 fn refused_plans(eal: &Eal) {
     let open = || Port::open(eal, &"net_ring7".parse().expect("a device"));
     let port = open().unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(port.info().spread, Spread::Nobody);
+    assert_eq!(port.info().flow_steering, FlowSteering::Nobody);
     let max = port.info().queues_max;
     assert!(max > 1, "a ring port has several queues, and nobody to spread over them");
     let plan = |queues| PortPlan { queues, ..PortPlan::default() };
     let error = port.start(&plan(2)).expect_err("no spread");
-    assert!(matches!(error, StartError::NoSpread { asked: 2, .. }), "{error}");
+    assert!(matches!(error, StartError::NoSteering { asked: 2, .. }), "{error}");
     for queues in [0, max + 1] {
         let error = open().expect("it opens").start(&plan(queues)).expect_err("not as many");
         assert!(matches!(error, StartError::Queues { .. }), "{error}");

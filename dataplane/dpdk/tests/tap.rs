@@ -4,7 +4,7 @@ mod world;
 
 use std::sync::Arc;
 
-use dpdk::{Device, Memory, Port, PortPlan, QueuePair, Spread};
+use dpdk::{Device, FlowSteering, Memory, Port, PortPlan, QueuePair};
 use engine::{Burst, Frame, Nic, RxChecksums, TxOffload};
 use nix::net::if_::if_nametoindex;
 use world::{Netns, Raw, can_be_polled, eal, exchange, run, wait_until};
@@ -16,7 +16,10 @@ fn tap_exchanges_frames_and_takes_its_interface_along() {
     let device = Device::tap("pollux0").expect("a name");
     let port = Port::open(&eal, &device).unwrap_or_else(|error| panic!("{error}"));
     assert!(port.info().rx_checksum_offload && port.info().tx_checksum_offload);
-    assert_eq!((port.info().driver.as_str(), port.info().spread), ("net_tap", Spread::Nobody));
+    assert_eq!(
+        (port.info().driver.as_str(), port.info().flow_steering),
+        ("net_tap", FlowSteering::Nobody)
+    );
     run("sysctl", &["-qw", "net.ipv6.conf.pollux0.disable_ipv6=1"]);
     let (port, mut queues) =
         port.start(&PortPlan::default()).unwrap_or_else(|error| panic!("{error}"));

@@ -162,18 +162,18 @@ impl<S: Service> Submissions<S> {
 
 /// The completion ring of one worker. Written by control, read by the worker once a turn.
 pub struct Completions<S: Service> {
-    ring: Arc<ArrayQueue<(ConnId, S::Reply)>>,
+    ring: Arc<ArrayQueue<(ConnId, S::Response)>>,
     waker: Waker,
 }
 
 impl<S: Service> Completions<S> {
-    /// Completes the offload `id`, and wakes the worker if it sleeps. The worker drops `reply` when it is sent or
+    /// Completes the offload `id`, and wakes the worker if it sleeps. The worker drops `response` when it is sent or
     /// nobody waits for it: what it holds must be freed elsewhere.
     ///
     /// # Errors
     /// The reply, where the ring is full: a worker empties it every turn, try again a little later.
-    pub fn push(&self, id: ConnId, reply: S::Reply) -> Result<(), S::Reply> {
-        self.ring.push((id, reply)).map_err(|(_, reply)| reply)?;
+    pub fn push(&self, id: ConnId, response: S::Response) -> Result<(), S::Response> {
+        self.ring.push((id, response)).map_err(|(_, response)| response)?;
         self.waker.wake();
         Ok(())
     }
@@ -239,7 +239,7 @@ impl<S: Service> WorkerEnd<S> {
     }
 
     /// The next completion, if there is one.
-    pub fn poll_completion(&self) -> Option<(ConnId, S::Reply)> {
+    pub fn poll_completion(&self) -> Option<(ConnId, S::Response)> {
         self.completions.ring.pop()
     }
 }

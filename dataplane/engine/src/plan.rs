@@ -46,7 +46,7 @@ pub struct Deadlines {
     /// A keep-alive connection may idle this long between requests (then it is closed).
     pub idle_ms: u64,
     /// Control may take this long to complete an offload (then 504).
-    pub answer_ms: u64,
+    pub response_ms: u64,
     /// A reply must make progress at least this often (else the connection is reset).
     pub stall_ms: u64,
     /// From our FIN to the end of the connection (else it is reset).
@@ -61,7 +61,7 @@ impl Default for Deadlines {
             body_grace_ms: 10_000,
             body_rate: 1_024,
             idle_ms: 60_000,
-            answer_ms: 10_000,
+            response_ms: 10_000,
             stall_ms: 30_000,
             close_ms: 10_000,
         }

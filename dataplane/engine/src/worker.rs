@@ -240,9 +240,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let (received, arrival) = self.interface.filter.classify(frame)?;
         let stats = &self.control.end.stats;
         match arrival {
-            Arrival::ArpRequest(request) => self.interface.answer_arp(&received, &request, stats),
+            Arrival::ArpRequest(request) => self.interface.reply_to_arp(&received, &request, stats),
             Arrival::EchoRequest { packet } => {
-                self.interface.answer_echo(&received, &frame.as_ref()[packet], stats);
+                self.interface.reply_to_echo(&received, &frame.as_ref()[packet], stats);
             }
             // smoltcp may answer any segment with one of its own: reserve before promising.
             Arrival::Tcp { .. } if !self.interface.nic.ready() => {
@@ -398,7 +398,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 match expiry {
                     Expiry::Head => &stats.deadline_head,
                     Expiry::Body => &stats.deadline_body,
-                    Expiry::Completion => &stats.deadline_answer,
+                    Expiry::Completion => &stats.deadline_response,
                     _ => &stats.deadline_idle,
                 }
                 .add(1);

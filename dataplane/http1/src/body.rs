@@ -168,12 +168,12 @@ impl Part {
             (Self::TrailerValue, _) if is_text(byte) => Self::TrailerValue,
             (Self::TrailerLf, b'\n') => Self::TrailerStart,
             (Self::LastLf, b'\n') => Self::End,
-            (part, _) => return Err(part.fault()),
+            (part, _) => return Err(part.reject()),
         };
         Ok(next)
     }
 
-    fn fault(self) -> Reject {
+    fn reject(self) -> Reject {
         match self {
             Self::TrailerStart
             | Self::TrailerName

@@ -12,13 +12,13 @@ use crate::body::{Body, Chunks};
 use crate::frame::{self, Framed};
 use crate::head::{self, Head, Scan};
 use crate::{
-    BodyLen, Class, Connection, Context, FIELDS_MAX, HEAD_OUT_MAX, HeadContext, Method, Next,
-    Observer, Out, Outcome, Progress, Reject, Service, Status, Verdict, Waiting,
+    BodyLen, Class, Connection, Context, FIELDS_MAX, HEAD_OUT_MAX, HeadAction, HeadContext, Method,
+    Next, Observer, Out, Progress, Reject, RequestAction, Service, Status, Waiting,
 };
 
 /// Protocol state of one connection.
 pub struct Conn<S: Service> {
-    phase: Phase<S::Work, S::Reply, S::Offload>,
+    phase: Phase<S::Work, S::Response, S::Offload>,
     shutdown: Shutdown,
 }
 
@@ -80,9 +80,9 @@ impl<S: Service> Conn<S> {
     ///
     /// # Errors
     /// The reply, where the connection is not parked.
-    pub fn complete(&mut self, reply: S::Reply) -> Result<(), S::Reply> {
-        let Phase::Parked { framing, .. } = self.phase else { return Err(reply) };
-        self.phase = Phase::ResponseHead { reply, framing };
+    pub fn complete(&mut self, response: S::Response) -> Result<(), S::Response> {
+        let Phase::Parked { framing, .. } = self.phase else { return Err(response) };
+        self.phase = Phase::ResponseHead { response, framing };
         Ok(())
     }
 
@@ -166,7 +166,7 @@ enum NextStep {
     Close,
 }
 
-/// Where one connection stands. `W`, `R` and `A` are the service's `Work`, `Reply` and
+/// Where one connection stands. `W`, `R` and `A` are the service's `Work`, `Response` and
 /// `Offload`.
 enum Phase<W, R, A> {
     /// Between requests, or in the middle of a head.
@@ -181,12 +181,12 @@ enum Phase<W, R, A> {
     },
     /// The head of the response is to be written.
     ResponseHead {
-        reply: R,
+        response: R,
         framing: ResponseFraming,
     },
     /// `sent` of `len` bytes of the body of the response were written.
     ResponseBody {
-        reply: R,
+        response: R,
         sent: u64,
         len: u64,
         after: After,
@@ -275,7 +275,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         match self {
@@ -283,11 +283,11 @@ impl<W, R, A> Phase<W, R, A> {
             Self::Continue(receive) => Self::step_continue(receive, io),
             Self::Body(receive) => Self::step_body(receive, shutdown, io, cx),
             Self::Parked { .. } => Flow::Stop(self, Next::Park),
-            Self::ResponseHead { reply, framing } => {
-                Self::step_response_head(reply, framing, shutdown, io, cx)
+            Self::ResponseHead { response, framing } => {
+                Self::step_response_head(response, framing, shutdown, io, cx)
             }
-            Self::ResponseBody { reply, sent, len, after } => {
-                Self::step_response_body(reply, sent, len, after, io, cx)
+            Self::ResponseBody { response, sent, len, after } => {
+                Self::step_response_body(response, sent, len, after, io, cx)
             }
             Self::Closed => {
                 io.at = io.input.len();
@@ -303,7 +303,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         if !scan.is_idle() {
@@ -340,7 +340,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         let rest = io.rest();
@@ -361,7 +361,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         let mut room = head::EMPTY_ROOM;
@@ -380,7 +380,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         let content = Content::of_bytes(io.rest());
@@ -392,28 +392,28 @@ impl<W, R, A> Phase<W, R, A> {
             };
         let framing = ResponseFraming { content: Content::of(request.method()), connection };
         let mut class = Class::default();
-        let verdict = cx.service.accept(&request, &mut class);
+        let action = cx.service.accept(&request, &mut class);
         cx.observer.on_request(class);
         let body = match request.body_len() {
             BodyLen::None | BodyLen::Length(0) => {
-                let outcome = match verdict {
-                    Verdict::Read(work) => cx.service.finish(work),
-                    Verdict::Reply(reply) => Outcome::Reply(reply),
+                let action = match action {
+                    HeadAction::ReadBody(work) => cx.service.finish(work),
+                    HeadAction::Respond(response) => RequestAction::Respond(response),
                 };
-                return Self::step_outcome(outcome, framing, shutdown, io, cx);
+                return Self::step_action(action, framing, shutdown, io, cx);
             }
             BodyLen::Length(len) => Body::Length(len),
             BodyLen::Chunked => Body::Chunked(Chunks::START),
         };
-        let job = match verdict {
-            Verdict::Read(work) => Job::Work(work),
+        let job = match action {
+            HeadAction::ReadBody(work) => Job::Work(work),
             //= RFC 9110 10.1.1: a final status before the body: the client may or may not send it
             //= now, so that where the next request begins is not known. Close.
-            Verdict::Reply(reply) if expects_continue => {
+            HeadAction::Respond(response) if expects_continue => {
                 let framing = ResponseFraming { connection: Connection::Close, ..framing };
-                return Self::step_response_head(reply, framing, shutdown, io, cx);
+                return Self::step_response_head(response, framing, shutdown, io, cx);
             }
-            Verdict::Reply(reply) => Job::Discard(reply),
+            HeadAction::Respond(response) => Job::Discard(response),
         };
         let receive = Receive { body, job, framing };
         if expects_continue {
@@ -441,7 +441,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         let framing = receive.framing;
@@ -457,11 +457,11 @@ impl<W, R, A> Phase<W, R, A> {
                 cx.service.on_body(work, piece.content);
             }
             if piece.is_last {
-                let outcome = match receive.job {
+                let action = match receive.job {
                     Job::Work(work) => cx.service.finish(work),
-                    Job::Discard(reply) => Outcome::Reply(reply),
+                    Job::Discard(response) => RequestAction::Respond(response),
                 };
-                return Self::step_outcome(outcome, framing, shutdown, io, cx);
+                return Self::step_action(action, framing, shutdown, io, cx);
             }
             if io.is_over() {
                 return Flow::On(Self::refuse(Reject::BodyCutShort, framing.content, cx));
@@ -473,55 +473,57 @@ impl<W, R, A> Phase<W, R, A> {
     }
 
     #[inline]
-    fn step_outcome<S, O>(
-        outcome: Outcome<R, A>,
+    fn step_action<S, O>(
+        action: RequestAction<R, A>,
         framing: ResponseFraming,
         shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
-        match outcome {
-            Outcome::Reply(reply) => Self::step_response_head(reply, framing, shutdown, io, cx),
-            Outcome::Offload(offload) => {
+        match action {
+            RequestAction::Respond(response) => {
+                Self::step_response_head(response, framing, shutdown, io, cx)
+            }
+            RequestAction::Offload(offload) => {
                 Flow::Stop(Self::Parked { offload: Some(offload), framing }, Next::Park)
             }
         }
     }
 
     fn step_response_head<S, O>(
-        reply: R,
+        response: R,
         framing: ResponseFraming,
         shutdown: Shutdown,
         io: &mut Io<'_, '_, '_>,
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         if io.out.left() < HEAD_OUT_MAX {
-            return Flow::Stop(Self::ResponseHead { reply, framing }, Next::Flush);
+            return Flow::Stop(Self::ResponseHead { response, framing }, Next::Flush);
         }
         let is_last = shutdown != Shutdown::None || io.is_over();
         let connection = if is_last { Connection::Close } else { framing.connection };
         let after = if connection == Connection::Close { After::Close } else { After::NextRequest };
         let context = HeadContext { date: cx.date, connection };
-        let written = cx.service.head_into(&reply, &context, io.out.free());
+        let written = cx.service.head_into(&response, &context, io.out.free());
         io.out.advance(written);
-        cx.observer.on_response(cx.service.status(&reply));
+        cx.observer.on_response(cx.service.status(&response));
         let len = match framing.content {
-            Content::Send => cx.service.body_len(&reply),
+            Content::Send => cx.service.body_len(&response),
             Content::Omit => 0,
         };
-        Self::step_response_body(reply, 0, len, after, io, cx)
+        Self::step_response_body(response, 0, len, after, io, cx)
     }
 
     fn step_response_body<S, O>(
-        reply: R,
+        response: R,
         mut sent: u64,
         len: u64,
         after: After,
@@ -529,7 +531,7 @@ impl<W, R, A> Phase<W, R, A> {
         cx: &mut Context<'_, S, O>,
     ) -> Flow<Self>
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         while sent < len {
@@ -537,9 +539,9 @@ impl<W, R, A> Phase<W, R, A> {
             let free = io.out.free();
             let room = left.min(free.len());
             if room == 0 {
-                return Flow::Stop(Self::ResponseBody { reply, sent, len, after }, Next::Flush);
+                return Flow::Stop(Self::ResponseBody { response, sent, len, after }, Next::Flush);
             }
-            let written = cx.service.body_into(&reply, sent, &mut free[..room]);
+            let written = cx.service.body_into(&response, sent, &mut free[..room]);
             assert!(written > 0, "a service gave nothing of a body that has not ended");
             assert!(written <= room, "a service wrote more than there was room for");
             io.out.advance(written);
@@ -558,7 +560,7 @@ impl<W, R, A> Phase<W, R, A> {
     /// The deadline passed in this phase.
     fn expire<S, O>(self, io: &Io<'_, '_, '_>, cx: &mut Context<'_, S, O>) -> Self
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         match self {
@@ -567,7 +569,7 @@ impl<W, R, A> Phase<W, R, A> {
             }
             Self::Body(receive) => Self::refuse(Reject::BodyTimeout, receive.framing.content, cx),
             Self::Parked { framing, .. } => {
-                Self::ResponseHead { reply: cx.service.refuse(Status::S504), framing }
+                Self::ResponseHead { response: cx.service.refuse(Status::S504), framing }
             }
             Self::Head(_)
             | Self::Continue(_)
@@ -581,13 +583,13 @@ impl<W, R, A> Phase<W, R, A> {
     #[cold]
     fn refuse<S, O>(reject: Reject, content: Content, cx: &mut Context<'_, S, O>) -> Self
     where
-        S: Service<Work = W, Reply = R, Offload = A>,
+        S: Service<Work = W, Response = R, Offload = A>,
         O: Observer,
     {
         cx.observer.on_reject(reject);
-        let reply = cx.service.refuse(reject.status());
+        let response = cx.service.refuse(reject.status());
         Self::ResponseHead {
-            reply,
+            response,
             framing: ResponseFraming { content, connection: Connection::Close },
         }
     }

@@ -51,8 +51,8 @@ struct Known<'a> {
     host: Option<&'a [u8]>,
     length: Option<&'a [u8]>,
     codings: Option<Codings>,
-    asks_close: bool,
-    asks_keep_alive: bool,
+    has_close: bool,
+    has_keep_alive: bool,
     expects_continue: bool,
 }
 
@@ -99,8 +99,8 @@ impl<'a> Known<'a> {
 
     fn add_connection_options(&mut self, value: &[u8]) {
         for option in list::elements(value) {
-            self.asks_close |= option.eq_ignore_ascii_case(b"close");
-            self.asks_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.has_close |= option.eq_ignore_ascii_case(b"close");
+            self.has_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
     }
 
@@ -120,9 +120,9 @@ impl<'a> Known<'a> {
     /// RFC 9112 9.3.
     fn connection(&self, version: Version) -> Connection {
         match version {
-            _ if self.asks_close => Connection::Close,
+            _ if self.has_close => Connection::Close,
             Version::Http11 => Connection::Implicit,
-            Version::Http10 if self.asks_keep_alive => Connection::KeepAlive,
+            Version::Http10 if self.has_keep_alive => Connection::KeepAlive,
             Version::Http10 => Connection::Close,
         }
     }

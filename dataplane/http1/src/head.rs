@@ -1,6 +1,6 @@
 //! Finds and cuts a request head: lines, tokens and bytes. `frame` validates what they mean.
 //!
-//! Two ways, one verdict. [`parse_at_once`] runs httparse over bytes that were never looked at, and
+//! Two ways, one result. [`parse_at_once`] runs httparse over bytes that were never looked at, and
 //! only ever says yes: a head that is whole and flawless. Everything else, a head in pieces above
 //! all, goes to [`Scan`], which looks at every byte once, however the bytes are cut, and alone
 //! decides what is refused and why. So a response depends on the bytes, never on how they arrived.

@@ -1,6 +1,6 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as a function of bytes.
 //!
-//! Bytes of one connection go in, bytes and a verdict come out. The crate does no I/O, reads no
+//! Bytes of one connection go in, bytes and what to do next come out. The crate does no I/O, reads no
 //! clock, takes no lock and never allocates: the caller owns the buffers and passes the time in.
 //!
 //! Read [`Conn::advance`] first, then [`Service`]; `README.md` has the states on one page.
@@ -23,8 +23,8 @@ mod observe;
 mod out;
 mod progress;
 mod reject;
-mod reply;
 mod request;
+mod response;
 mod service;
 mod status;
 mod target;
@@ -42,8 +42,8 @@ pub use observe::Observer;
 pub use out::Out;
 pub use progress::{Context, Next, Progress, Waiting};
 pub use reject::Reject;
-pub use reply::{Connection, HEAD_OUT_MAX, HeadContext};
 pub use request::{BodyLen, Request, Version};
-pub use service::{Class, Outcome, Service, Verdict};
+pub use response::{Connection, HEAD_OUT_MAX, HeadContext};
+pub use service::{Class, HeadAction, RequestAction, Service};
 pub use status::Status;
 pub use target::Target;

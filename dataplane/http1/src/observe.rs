@@ -2,7 +2,7 @@
 
 use crate::{Class, Reject, Status};
 
-/// Told of every exchange, in the order of the connection. `()` counts nothing.
+/// Notified of every exchange, in the order of the connection. `()` counts nothing.
 pub trait Observer {
     /// A request head was complete and valid, framing included, and the service has put it in `class`.
     fn on_request(&mut self, class: Class);

@@ -11,7 +11,7 @@ pub struct Context<'a, S, O> {
     pub limits: &'a Limits,
     /// Now, for the `Date` field.
     pub date: &'a HttpDate,
-    /// Told what happened.
+    /// Notified of what happened.
     pub observer: &'a mut O,
     /// Whether to stop between two requests, with [`Next::More`] and whatever input is left: the
     /// caller wants to serve the next one with something else.

@@ -7,9 +7,9 @@
 
 use core::fmt::Write;
 
-use http1::{Class, HeadContext, Method, Outcome, Request, Service, Status, Verdict};
+use http1::{Class, HeadAction, HeadContext, Method, Request, RequestAction, Service, Status};
 
-/// The service. Its edition shows in every byte of a download that it begins.
+/// The service. Its salt shows in every byte of a download that it begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Bulk {
     /// Laid over every byte of a download by exclusive or.
@@ -21,9 +21,9 @@ impl Bulk {
     pub const PLAIN: Self = Self { salt: 0 };
 }
 
-/// An answer of [`Bulk`].
+/// A response of [`Bulk`].
 #[derive(Clone, Copy, Debug)]
-pub enum BulkReply {
+pub enum BulkResponse {
     /// That many bytes of the formula.
     Download(u64),
     /// What an upload came to.
@@ -89,24 +89,24 @@ pub enum BulkWork {
 
 impl Service for Bulk {
     type Work = BulkWork;
-    type Reply = BulkReply;
+    type Response = BulkResponse;
     /// The number in the path.
     type Offload = u64;
 
-    fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<BulkWork, BulkReply> {
+    fn accept(&self, request: &Request<'_>, _: &mut Class) -> HeadAction<BulkWork, BulkResponse> {
         let path = str::from_utf8(request.target().path()).unwrap_or_default();
         if let Some(number) = path.strip_prefix("/offload/").and_then(|text| text.parse().ok()) {
-            return Verdict::Read(BulkWork::Offload(number));
+            return HeadAction::ReadBody(BulkWork::Offload(number));
         }
         match (request.method(), path, path.strip_prefix("/down/")) {
             (Method::Post | Method::Put, "/up", _) => {
-                Verdict::Read(BulkWork::Upload(Digest::default()))
+                HeadAction::ReadBody(BulkWork::Upload(Digest::default()))
             }
             (Method::Get | Method::Head, _, Some(len)) => {
-                let reply = len.parse().map(BulkReply::Download);
-                Verdict::Reply(reply.unwrap_or(BulkReply::Empty(Status::S404)))
+                let response = len.parse().map(BulkResponse::Download);
+                HeadAction::Respond(response.unwrap_or(BulkResponse::Empty(Status::S404)))
             }
-            _ => Verdict::Reply(BulkReply::Empty(Status::S404)),
+            _ => HeadAction::Respond(BulkResponse::Empty(Status::S404)),
         }
     }
 
@@ -116,41 +116,46 @@ impl Service for Bulk {
         }
     }
 
-    fn finish(&self, work: BulkWork) -> Outcome<BulkReply, u64> {
+    fn finish(&self, work: BulkWork) -> RequestAction<BulkResponse, u64> {
         match work {
-            BulkWork::Upload(digest) => Outcome::Reply(BulkReply::Upload(digest)),
-            BulkWork::Offload(number) => Outcome::Offload(number),
+            BulkWork::Upload(digest) => RequestAction::Respond(BulkResponse::Upload(digest)),
+            BulkWork::Offload(number) => RequestAction::Offload(number),
         }
     }
 
-    fn refuse(&self, status: Status) -> BulkReply {
-        BulkReply::Empty(status)
+    fn refuse(&self, status: Status) -> BulkResponse {
+        BulkResponse::Empty(status)
     }
 
-    fn status(&self, reply: &BulkReply) -> Status {
-        match reply {
-            BulkReply::Download(_) | BulkReply::Upload(_) => Status::S200,
-            BulkReply::Empty(status) => *status,
+    fn status(&self, response: &BulkResponse) -> Status {
+        match response {
+            BulkResponse::Download(_) | BulkResponse::Upload(_) => Status::S200,
+            BulkResponse::Empty(status) => *status,
         }
     }
 
-    fn body_len(&self, reply: &BulkReply) -> u64 {
-        match reply {
-            BulkReply::Download(len) => *len,
-            BulkReply::Upload(_) => DIGEST_LEN as u64,
-            BulkReply::Empty(_) => 0,
+    fn body_len(&self, response: &BulkResponse) -> u64 {
+        match response {
+            BulkResponse::Download(len) => *len,
+            BulkResponse::Upload(_) => DIGEST_LEN as u64,
+            BulkResponse::Empty(_) => 0,
         }
     }
 
-    fn head_into(&self, reply: &BulkReply, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+    fn head_into(
+        &self,
+        response: &BulkResponse,
+        context: &HeadContext<'_>,
+        out: &mut [u8],
+    ) -> usize {
         let mut text = Text { out, len: 0 };
-        let status = self.status(reply);
+        let status = self.status(response);
         let written = write!(
             text,
             "HTTP/1.1 {} {}\r\nContent-Length: {}\r\n",
             status.code(),
             status.reason(),
-            self.body_len(reply),
+            self.body_len(response),
         );
         assert!(written.is_ok(), "a head of this service is short");
         text.push(b"Date: ");
@@ -161,16 +166,16 @@ impl Service for Bulk {
         text.len
     }
 
-    fn body_into(&self, reply: &BulkReply, at: u64, out: &mut [u8]) -> usize {
-        match reply {
-            BulkReply::Download(len) => {
+    fn body_into(&self, response: &BulkResponse, at: u64, out: &mut [u8]) -> usize {
+        match response {
+            BulkResponse::Download(len) => {
                 let left = usize::try_from(len - at).unwrap_or(usize::MAX).min(out.len());
                 for (byte, at) in out[..left].iter_mut().zip(at..) {
                     *byte = download_byte(at) ^ self.salt;
                 }
                 left
             }
-            BulkReply::Upload(digest) => {
+            BulkResponse::Upload(digest) => {
                 let mut whole = [0; DIGEST_LEN];
                 let mut text = Text { out: &mut whole, len: 0 };
                 let written = writeln!(text, "{:>10} {:016x}", digest.len, digest.hash);
@@ -180,7 +185,7 @@ impl Service for Bulk {
                 out[..left].copy_from_slice(&rest[..left]);
                 left
             }
-            BulkReply::Empty(_) => 0,
+            BulkResponse::Empty(_) => 0,
         }
     }
 }
@@ -233,13 +238,13 @@ mod tests {
 
     #[test]
     fn any_part_of_an_answer_is_a_part_of_the_whole() {
-        for reply in [BulkReply::Download(1_000), BulkReply::Upload(Digest::of(b"xyz"))] {
-            let len = usize::try_from(Bulk::PLAIN.body_len(&reply)).expect("short");
+        for response in [BulkResponse::Download(1_000), BulkResponse::Upload(Digest::of(b"xyz"))] {
+            let len = usize::try_from(Bulk::PLAIN.body_len(&response)).expect("short");
             let mut whole = vec![0; len];
-            assert_eq!(Bulk::PLAIN.body_into(&reply, 0, &mut whole), len);
+            assert_eq!(Bulk::PLAIN.body_into(&response, 0, &mut whole), len);
             let mut part = [0; 7];
             for at in 0..len {
-                let filled = Bulk::PLAIN.body_into(&reply, at as u64, &mut part);
+                let filled = Bulk::PLAIN.body_into(&response, at as u64, &mut part);
                 assert_eq!(part[..filled], whole[at..len.min(at + 7)]);
             }
         }

@@ -1,4 +1,4 @@
-//! What a NIC does about checksums: finish those of a frame that leaves, judge those of one that
+//! What a NIC does about checksums: finish those of a frame that leaves, check those of one that
 //! arrives. RFC 1071 arithmetic, written apart from the engine's so that one tests the other.
 
 use engine::RxChecksums;
@@ -35,7 +35,7 @@ pub(crate) fn finish(frame: &mut [u8], l2_len: usize, l3_len: usize) {
 }
 
 /// What hardware says of a received frame: it looks at untruncated IPv4 TCP without fragments only.
-pub(crate) fn verdict(frame: &[u8]) -> RxChecksums {
+pub(crate) fn hardware_result(frame: &[u8]) -> RxChecksums {
     let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return RxChecksums::Unknown };
     let packet = match ethernet.ethertype() {
         EthernetProtocol::Ipv4 => &frame[ETHERNET_LEN..],
@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn every_single_flipped_bit_of_a_packet_is_caught() {
         let good = segment_frame();
-        assert_eq!(verdict(&good), RxChecksums::Good);
+        assert_eq!(hardware_result(&good), RxChecksums::Good);
         for bit in 14 * 8..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_ne!(verdict(&bad), RxChecksums::Good, "bit {bit}");
+            assert_ne!(hardware_result(&bad), RxChecksums::Good, "bit {bit}");
         }
     }
 }

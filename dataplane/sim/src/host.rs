@@ -110,7 +110,8 @@ struct Line {
 impl Host {
     /// Sets the machine up at virtual time `now`, in microseconds.
     pub fn new(plan: HostPlan, now: u64) -> Self {
-        let mut cable = Cable { inbox: VecDeque::new(), outbox: VecDeque::new(), mtu: plan.ip_mtu };
+        let mut cable =
+            Cable { inbox: VecDeque::new(), outgoing: VecDeque::new(), mtu: plan.ip_mtu };
         let mac = HardwareAddress::Ethernet(EthernetAddress(plan.address.mac));
         let mut config = Config::new(mac);
         config.random_seed = plan.seed;
@@ -227,7 +228,7 @@ impl Host {
 
     /// The next frame to send.
     pub fn take_frame(&mut self) -> Option<Vec<u8>> {
-        self.cable.outbox.pop_front()
+        self.cable.outgoing.pop_front()
     }
 
     /// When [`poll`](Self::poll) has something to do, in microseconds; zero for at once.
@@ -326,7 +327,7 @@ fn micros(instant: Instant) -> u64 {
 #[derive(Debug)]
 struct Cable {
     inbox: VecDeque<Vec<u8>>,
-    outbox: VecDeque<Vec<u8>>,
+    outgoing: VecDeque<Vec<u8>>,
     mtu: usize,
 }
 
@@ -336,11 +337,11 @@ impl Device for Cable {
 
     fn receive(&mut self, _now: Instant) -> Option<(Arrived, Leaving<'_>)> {
         let frame = self.inbox.pop_front()?;
-        Some((Arrived(frame), Leaving(&mut self.outbox)))
+        Some((Arrived(frame), Leaving(&mut self.outgoing)))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Leaving<'_>> {
-        Some(Leaving(&mut self.outbox))
+        Some(Leaving(&mut self.outgoing))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -41,17 +41,17 @@ pub fn note_readings(readings: impl IntoIterator<Item = Reading>) {
 /// Writes a line, once a process.
 fn write(word: &str, name: &str) {
     let Some(directory) = std::env::var_os(VARIABLE) else { return };
-    let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
     let line = format!("{word} {name}\n");
-    if noted.contains(&line) {
+    if written.contains(&line) {
         return;
     }
     let path = PathBuf::from(directory).join(std::process::id().to_string());
     let file = OpenOptions::new().append(true).create(true).open(&path);
-    let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    written.unwrap_or_else(|error| panic!("{VARIABLE}: {}: {error}", path.display()));
-    noted.insert(line);
+    let result = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    result.unwrap_or_else(|error| panic!("{VARIABLE}: {}: {error}", path.display()));
+    written.insert(line);
 }
 
-static NOTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 const VARIABLE: &str = "POLLUX_COUNTERS";

@@ -311,7 +311,7 @@ impl Wire {
         };
         buffer.bytes_mut()[..frame.len()].copy_from_slice(frame);
         let checksums = if self.shared.plan.receive_checksums {
-            checksum::verdict(frame)
+            checksum::hardware_result(frame)
         } else {
             RxChecksums::Unknown
         };

@@ -19,8 +19,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Reads one answer from the front of `bytes`, and how many it takes. `None`: not all there yet.
-    /// An interim answer (1xx) is a response too. `to_head`: the request was HEAD, there is no content.
+    /// Reads one response from the front of `bytes`, and how many it takes. `None`: not all there yet.
+    /// An interim response (1xx) is a response too. `to_head`: the request was HEAD, there is no content.
     ///
     /// # Panics
     /// If the bytes cannot be a response, or it has no exact length.
@@ -31,7 +31,7 @@ impl Response {
         Some((response, end))
     }
 
-    /// How many bytes the answer at the front of `bytes` takes, of which its head is there. `None`: not
+    /// How many bytes the response at the front of `bytes` takes, of which its head is there. `None`: not
     /// even that.
     ///
     /// # Panics
@@ -52,7 +52,7 @@ impl Response {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
     }
 
-    /// An answer without its content, and how long its head is.
+    /// A response without its content, and how long its head is.
     fn read_head(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut fields = [EMPTY_HEADER; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut fields);

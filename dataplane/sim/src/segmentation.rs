@@ -90,7 +90,7 @@ mod tests {
         let joined: Vec<u8> = frames.iter().flat_map(|frame| frame[54..].to_vec()).collect();
         assert_eq!(joined, payload);
         for (number, segment) in (0u32..).zip(&frames) {
-            assert_eq!(checksum::verdict(segment), RxChecksums::Good, "segment {number}");
+            assert_eq!(checksum::hardware_result(segment), RxChecksums::Good, "segment {number}");
             assert_eq!(word(&segment[38..42]), first.wrapping_add(number * 1_000));
             let last = if number == 2 { FIN | PSH } else { 0 };
             assert_eq!(segment[34 + 13] & (FIN | PSH), last, "segment {number}");

@@ -16,8 +16,8 @@ use http1::Status;
 use http1::coding::Coding;
 use sim::raw::{Segment, arp_request, echo_request, flag};
 use sim::{
-    APPLIANCE, Bulk, BulkReply, Dialog, Digest, HTTP_PORT, Phase, Reading, Setup, World, chunked,
-    for_seeds,
+    APPLIANCE, Bulk, BulkResponse, Dialog, Digest, HTTP_PORT, Phase, Reading, Setup, World,
+    chunked, for_seeds,
 };
 
 #[global_allocator]
@@ -193,7 +193,7 @@ fn offloads_completions_and_installs() {
         let service = Arc::clone(&service);
         Box::new(move |end, _| {
             while let Some((id, bytes)) = end.submissions().poll() {
-                assert!(end.completions().push(id, BulkReply::Download(bytes)).is_ok());
+                assert!(end.completions().push(id, BulkResponse::Download(bytes)).is_ok());
                 assert!(end.send(Command::Install(Arc::clone(&service))).is_ok());
             }
         })

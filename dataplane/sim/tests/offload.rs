@@ -9,7 +9,7 @@ use engine::ConnId as OffloadId;
 use engine::control_queue::{Command, ControlEnd};
 use http1::Status;
 use sim::{
-    Bulk, BulkReply, ConnId, Digest, Phase, Reading, Setup, World, download_byte, for_seeds,
+    Bulk, BulkResponse, ConnId, Digest, Phase, Reading, Setup, World, download_byte, for_seeds,
 };
 
 const MILLI: u64 = 1_000;
@@ -21,7 +21,7 @@ struct TestState {
     /// Offloads not completed yet.
     submitted: VecDeque<(OffloadId, u64)>,
     /// Completions to push now.
-    completions: VecDeque<(OffloadId, BulkReply)>,
+    completions: VecDeque<(OffloadId, BulkResponse)>,
     /// Services to install now.
     fresh: VecDeque<Arc<Bulk>>,
     /// Whether submissions are left in their ring.
@@ -37,8 +37,8 @@ impl TestState {
         {
             self.submitted.push_back(offload);
         }
-        for (id, reply) in self.completions.drain(..) {
-            end.completions().push(id, reply).expect("the completion ring has room");
+        for (id, response) in self.completions.drain(..) {
+            end.completions().push(id, response).expect("the completion ring has room");
         }
         while let Some(service) = self.fresh.pop_front() {
             if let Err(Command::Install(service)) = end.send(Command::Install(service)) {
@@ -78,7 +78,7 @@ fn submitted(world: &mut World, shared: &Shared) -> (OffloadId, u64) {
 }
 
 fn complete(shared: &Shared, id: OffloadId, bytes: u64) {
-    shared.borrow_mut().completions.push_back((id, BulkReply::Download(bytes)));
+    shared.borrow_mut().completions.push_back((id, BulkResponse::Download(bytes)));
 }
 
 #[track_caller]
@@ -164,7 +164,7 @@ fn one_connection() -> engine::CorePlan {
 #[test]
 fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     let mut setup = Setup::new(1);
-    setup.core.deadlines.answer_ms = 300;
+    setup.core.deadlines.response_ms = 300;
     let (mut world, shared) = world_of(&setup, &Arc::new(Bulk::PLAIN));
     let client = world.client();
     world.send(client, get("/offload/1"));
@@ -174,7 +174,7 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     assert_eq!((response.status, response.closes()), (504, false));
     let took = (world.elapsed() - began) / MILLI;
     assert!((295..=400).contains(&took), "after {took} ms");
-    assert_eq!(world.count("deadline_answer"), 1);
+    assert_eq!(world.count("deadline_response"), 1);
     world.send(client, get("/offload/2"));
     let (id, _) = submitted(&mut world, &shared);
     complete(&shared, late, 1);
@@ -215,7 +215,7 @@ fn an_answer_may_be_a_refusal() {
     let client = world.client();
     world.send(client, get("/offload/1"));
     let (id, _) = submitted(&mut world, &shared);
-    shared.borrow_mut().completions.push_back((id, BulkReply::Empty(Status::S404)));
+    shared.borrow_mut().completions.push_back((id, BulkResponse::Empty(Status::S404)));
     assert_eq!(world.response(client).status, 404);
 }
 
@@ -306,7 +306,7 @@ fn asks_and_installs_through_faults() {
                 state.fresh.push_back(Arc::clone(&service));
             }
             while let Some((id, number)) = state.submitted.pop_front() {
-                state.completions.push_back((id, BulkReply::Download(number)));
+                state.completions.push_back((id, BulkResponse::Download(number)));
                 left -= 1;
             }
             left == 0

@@ -10,7 +10,7 @@ use engine::{Buffer, ConnId as RequestId, Now, Worker, steering};
 use http1::Class;
 use sim::raw::{Address, Segment, flag, option_mss};
 use sim::{
-    APPLIANCE, Bulk, BulkReply, ConnId, ControlFn, Dialog, HTTP_PORT, NicPlan, Reading, Setup,
+    APPLIANCE, Bulk, BulkResponse, ConnId, ControlFn, Dialog, HTTP_PORT, NicPlan, Reading, Setup,
     UNIX_START, World,
 };
 
@@ -31,7 +31,7 @@ fn world() -> (World, Offloaded, Answers) {
                 offloaded.borrow_mut().push(id);
             }
             for id in done.borrow_mut().drain(..) {
-                end.completions().push(id, BulkReply::Download(5)).expect("there is room");
+                end.completions().push(id, BulkResponse::Download(5)).expect("there is room");
             }
         })
     };
@@ -257,7 +257,7 @@ fn rings_tell_how_many_wait_in_them() {
             levels.borrow_mut().push(end.ring_levels());
             if end.ring_levels().0 == 2 {
                 while let Some((id, _)) = end.submissions().poll() {
-                    end.completions().push(id, BulkReply::Download(5)).expect("there is room");
+                    end.completions().push(id, BulkResponse::Download(5)).expect("there is room");
                     levels.borrow_mut().push(end.ring_levels());
                 }
             }

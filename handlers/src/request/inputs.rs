@@ -4,7 +4,7 @@ use std::fmt;
 
 use http1::coding::Accepted;
 
-/// The raw inputs of one request, lent.
+/// The raw inputs of one request, borrowed.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     captures: [(&'a str, &'a str); CAPTURES_MAX],

@@ -149,7 +149,8 @@ impl Tree {
     fn slot(&self, parent: u32, segment: &[u8]) -> usize {
         let mask = self.children.len() - 1;
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are all that is wanted")]
-        let mut at = hash(segment).wrapping_add(u64::from(parent).wrapping_mul(SPREAD)) as usize;
+        let mut at =
+            hash(segment).wrapping_add(u64::from(parent).wrapping_mul(MULTIPLIER)) as usize;
         at &= mask;
         let differs = |child: &Child| child.parent != parent || *child.segment != *segment;
         while self.children[at].as_ref().is_some_and(differs) {
@@ -168,4 +169,4 @@ fn split(rest: &[u8]) -> (&[u8], Rest<'_>) {
 }
 
 /// Keeps the children of neighbouring nodes apart: odd, and near the golden section of 2^64.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;

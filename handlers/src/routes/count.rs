@@ -1,6 +1,6 @@
 //! How many bytes of body came.
 
-use http1::{Method, Verdict};
+use http1::{HeadAction, Method};
 
 use crate::error::RouteErrorKind;
 use crate::methods::Methods;
@@ -37,7 +37,7 @@ impl RouteHandler for Count {
     }
 
     #[inline]
-    fn serve(&self, _: &RouteRequest<'_>) -> Verdict<Work, Response> {
-        Verdict::Read(Work(BodyState::Count { head: self.head, bytes: 0 }))
+    fn serve(&self, _: &RouteRequest<'_>) -> HeadAction<Work, Response> {
+        HeadAction::ReadBody(Work(BodyState::Count { head: self.head, bytes: 0 }))
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use http1::coding::Coding;
 use http1::range::{Range, if_range_holds};
-use http1::{HttpDate, Method, Request, Status, Verdict, etag, parse_http_date};
+use http1::{HeadAction, HttpDate, Method, Request, Status, etag, parse_http_date};
 
 use crate::coding::{Mismatch, best, brotli_matches, gzip_matches, offers, tag_ending};
 use crate::config::FilesConfig;
@@ -60,7 +60,7 @@ impl RouteHandler for Files {
     }
 
     #[inline]
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
         match self.0.get(request.item as usize) {
             Some(file) => file.serve(request),
             None => request.refuse(Status::S404),
@@ -156,11 +156,11 @@ impl File {
     }
 
     /// The response to a GET or HEAD request for this file.
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
         let coding = request.coding(&self.offers);
         let at = self.offers.iter().position(|&offer| offer == coding);
         let variant = &self.variants[at.expect("identity is offered")];
-        let stored = |id| Verdict::Reply(Response::stored(id));
+        let stored = |id| HeadAction::Respond(Response::stored(id));
         match self.check_preconditions(variant, request.request) {
             Preconditions::Failed => return request.refuse(Status::S412),
             Preconditions::NotModified => return stored(variant.first.plus(NOT_MODIFIED)),
@@ -170,7 +170,7 @@ impl File {
             Range::Whole => stored(variant.first),
             Range::Part { first, last } => {
                 let (head, len) = (variant.first.plus(PARTIAL), last - first + 1);
-                Verdict::Reply(Response(Content::Part { head, first, len }))
+                HeadAction::Respond(Response(Content::Part { head, first, len }))
             }
             Range::Unsatisfiable => stored(variant.first.plus(UNSATISFIABLE)),
         }

@@ -1,7 +1,7 @@
 //! The same bytes always, in each coding.
 
 use http1::coding::Coding;
-use http1::{Method, Request, Status, Verdict, etag};
+use http1::{HeadAction, Method, Request, Status, etag};
 
 use crate::coding::{best, offers, tag_ending};
 use crate::config::FixedConfig;
@@ -74,7 +74,7 @@ impl RouteHandler for Fixed {
     }
 
     #[inline]
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
         let variant = match &*self.variants {
             [only] => only,
             variants => {
@@ -86,7 +86,7 @@ impl RouteHandler for Fixed {
         let request = request.request;
         //= RFC 9110 13.1.2: for GET and HEAD a match is answered 304.
         let is_read = matches!(request.method(), Method::Get | Method::Head);
-        Verdict::Reply(Response::stored(match &variant.tag {
+        HeadAction::Respond(Response::stored(match &variant.tag {
             Some(tag) if is_read && holds(request, tag) => variant.whole.plus(1),
             _ => variant.whole,
         }))
@@ -113,7 +113,7 @@ fn check_status(status: Status) -> Result<(), SettingError> {
 
 fn check_content(status: Status, media_type: &str, body: &[u8]) -> Result<(), SettingError> {
     if !has_content(status) && !body.is_empty() {
-        let problem = "an answer of this status has no body";
+        let problem = "a response of this status has no body";
         return Err(SettingError::new(
             "status",
             "204",
@@ -131,7 +131,7 @@ fn check_content(status: Status, media_type: &str, body: &[u8]) -> Result<(), Se
 fn check_tag(status: Status, etag: Option<&str>) -> Result<(), SettingError> {
     let Some(tag) = etag else { return Ok(()) };
     if status != Status::S200 {
-        let problem = "only answers of status 200 have an entity-tag here";
+        let problem = "only responses of status 200 have an entity-tag here";
         return Err(SettingError::new(
             "etag",
             tag,

@@ -9,7 +9,7 @@ pub mod query;
 mod redirect;
 mod sum;
 
-use http1::Verdict;
+use http1::HeadAction;
 
 use crate::config::{Kind, RouteConfig};
 use crate::error::RouteErrorKind;
@@ -51,7 +51,7 @@ macro_rules! kinds {
             }
 
             #[inline]
-            pub(crate) fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+            pub(crate) fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
                 match self {
                     $(Self::$kind(handler) => handler.serve(request),)*
                 }

@@ -1,6 +1,6 @@
 //! Redirections: where to, and a short text that says so.
 
-use http1::{Status, Verdict};
+use http1::{HeadAction, Status};
 
 use crate::config::RedirectConfig;
 use crate::error::{RouteErrorKind, SettingError};
@@ -42,8 +42,8 @@ impl RouteHandler for Redirect {
     }
 
     #[inline]
-    fn serve(&self, _: &RouteRequest<'_>) -> Verdict<Work, Response> {
-        Verdict::Reply(Response::stored(self.0))
+    fn serve(&self, _: &RouteRequest<'_>) -> HeadAction<Work, Response> {
+        HeadAction::Respond(Response::stored(self.0))
     }
 }
 

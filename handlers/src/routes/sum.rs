@@ -1,6 +1,6 @@
 //! The sum of the integers of the query and, for POST, of the body.
 
-use http1::{Method, Status, Verdict};
+use http1::{HeadAction, Method, Status};
 
 use crate::error::RouteErrorKind;
 use crate::head::HeadTemplate;
@@ -36,14 +36,14 @@ impl RouteHandler for Sum {
     }
 
     #[inline]
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
         let (head, sum) = (self.head, query_sum(request.query));
         match request.request.method() {
             Method::Post => {
                 let body = Integer::default();
-                Verdict::Read(Work(BodyState::Sum { head, query: sum, body }))
+                HeadAction::ReadBody(Work(BodyState::Sum { head, query: sum, body }))
             }
-            _ => Verdict::Reply(Response(Content::Number { head, value: sum })),
+            _ => HeadAction::Respond(Response(Content::Number { head, value: sum })),
         }
     }
 }

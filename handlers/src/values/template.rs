@@ -24,7 +24,7 @@ pub(crate) enum Piece<H> {
 pub(crate) struct Row {
     /// Holes are indices into `columns`.
     pub(crate) pieces: Box<[Piece<usize>]>,
-    /// The columns that are used, each form of one once, in the order of the template.
+    /// The columns that are used, each conversion of one once, in the order of the template.
     pub(crate) columns: Box<[Column]>,
 }
 
@@ -34,12 +34,12 @@ pub struct Column {
     /// Its name in the result of the statement.
     pub name: Box<str>,
     /// How it is written.
-    pub form: ColumnForm,
+    pub conversion: ColumnConversion,
 }
 
-/// How a column is written. NULL is `null` in every form.
+/// How a column is written. NULL is `null` in every conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnForm {
+pub enum ColumnConversion {
     /// As its type says.
     Plain,
     /// `bool(x)`: `true` or `false`, of a boolean or of the integers 1 and 0.
@@ -52,8 +52,8 @@ pub enum ColumnForm {
     Number,
 }
 
-impl ColumnForm {
-    /// The forms that have a name in templates.
+impl ColumnConversion {
+    /// The conversions that have a name in templates.
     const NAMED: &[(&str, Self)] = &[
         ("bool", Self::Bool),
         ("json", Self::Json),
@@ -67,11 +67,11 @@ impl Row {
     pub(crate) fn compile(text: &str) -> Result<Self, TemplateError> {
         let mut columns: Vec<Column> = Vec::new();
         let pieces = compile(text, COLUMNS, &mut |word| {
-            let form = match word.conversion {
-                None => ColumnForm::Plain,
+            let conversion = match word.conversion {
+                None => ColumnConversion::Plain,
                 Some(name) => conversion(name)?,
             };
-            let column = Column { name: word.name.into(), form };
+            let column = Column { name: word.name.into(), conversion };
             Ok(columns.iter().position(|known| *known == column).unwrap_or_else(|| {
                 columns.push(column);
                 columns.len() - 1
@@ -81,10 +81,10 @@ impl Row {
     }
 }
 
-fn conversion(name: &str) -> Result<ColumnForm, Unknown> {
-    let names = || ColumnForm::NAMED.iter().map(|&(known, _)| known);
-    let found = ColumnForm::NAMED.iter().find(|(known, _)| *known == name);
-    found.map(|&(_, form)| form).ok_or_else(|| Unknown {
+fn conversion(name: &str) -> Result<ColumnConversion, Unknown> {
+    let names = || ColumnConversion::NAMED.iter().map(|&(known, _)| known);
+    let found = ColumnConversion::NAMED.iter().find(|(known, _)| *known == name);
+    found.map(|&(_, conversion)| conversion).ok_or_else(|| Unknown {
         problem: format!("no conversion is called \"{}\"", shown(name)),
         fix: known_are(name, names()),
     })
@@ -281,13 +281,13 @@ impl<'t, H> Compiler<'t, '_, H> {
                 return Err(self.error(key_at, &self.text[key_at..self.at], problem, fix));
             }
             keys.push(key);
-            self.need(':', "\":\"", "a value follows each key")?;
+            self.require(':', "\":\"", "a value follows each key")?;
             self.value(depth)?;
             if self.peek() == Some('}') {
                 self.take('}');
                 return Ok(());
             }
-            self.need(',', "\",\" or \"}\"", "members are separated by commas")?;
+            self.require(',', "\",\" or \"}\"", "members are separated by commas")?;
         }
     }
 
@@ -303,7 +303,7 @@ impl<'t, H> Compiler<'t, '_, H> {
                 self.take(']');
                 return Ok(());
             }
-            self.need(',', "\",\" or \"]\"", "elements are separated by commas")?;
+            self.require(',', "\",\" or \"]\"", "elements are separated by commas")?;
         }
     }
 
@@ -386,7 +386,7 @@ impl<'t, H> Compiler<'t, '_, H> {
         &rest[..rest.find(|c| !belongs(c)).unwrap_or(rest.len())]
     }
 
-    fn need(&mut self, mark: char, what: &str, fix: &str) -> Result<(), TemplateError> {
+    fn require(&mut self, mark: char, what: &str, fix: &str) -> Result<(), TemplateError> {
         if self.peek() != Some(mark) {
             return Err(self.expected(what, fix));
         }
@@ -466,9 +466,9 @@ mod tests {
     use super::*;
 
     /// Pieces of a row as text, holes as `<index>`.
-    fn row(text: &str) -> (String, Vec<(String, ColumnForm)>) {
+    fn row(text: &str) -> (String, Vec<(String, ColumnConversion)>) {
         let Row { pieces, columns } = Row::compile(text).expect(text);
-        let columns = columns.iter().map(|column| (column.name.to_string(), column.form));
+        let columns = columns.iter().map(|column| (column.name.to_string(), column.conversion));
         (pieces.iter().map(|piece| text_of(piece, usize::to_string)).collect(), columns.collect())
     }
 
@@ -507,14 +507,14 @@ mod tests {
             r#"{"id":<0>,"active":<1>,"again":<0>,"tags":<2>,"n":[<3>,<4>,<5>],"c":[1,-0.5e3,null,true]}"#
         );
         let want = [
-            ("id", ColumnForm::Plain),
-            ("active", ColumnForm::Bool),
-            ("tags", ColumnForm::Json),
-            ("n", ColumnForm::Number),
-            ("n", ColumnForm::Text),
-            ("n", ColumnForm::Plain),
+            ("id", ColumnConversion::Plain),
+            ("active", ColumnConversion::Bool),
+            ("tags", ColumnConversion::Json),
+            ("n", ColumnConversion::Number),
+            ("n", ColumnConversion::Text),
+            ("n", ColumnConversion::Plain),
         ];
-        assert_eq!(columns, want.map(|(name, form)| (name.to_owned(), form)));
+        assert_eq!(columns, want.map(|(name, conversion)| (name.to_owned(), conversion)));
     }
 
     #[test]

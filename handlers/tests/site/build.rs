@@ -174,7 +174,7 @@ fn all_wrong_routes_are_found_at_once() {
             "/data/dataset.json: expected an array of items, found {}",
             "route 3: path = /d: GET /d is answered by another route already (number 3); \
              leave one of them out, or let their methods differ",
-            "route 4: headers = : an answer has a head of 1180 bytes, 1024 at most fit; \
+            "route 4: headers = : a response has a head of 1180 bytes, 1024 at most fit; \
              shorten or leave out some fields",
         ]
     );
@@ -310,7 +310,7 @@ fn fixed_bodies_and_redirections_are_sound() {
     for tag in ["a\"b", "a b", "a\n", "\u{e9}"] {
         check(kind(Status::S200, text, "", Some(tag)), "etag", tag, "this is no entity-tag");
     }
-    let problem = "only answers of status 200 have an entity-tag here";
+    let problem = "only responses of status 200 have an entity-tag here";
     check(kind(Status::S404, text, "", Some("t")), "etag", "t", problem);
     let problem = "this answers a condition or a range";
     check(kind(Status::S304, text, "", None), "status", "304", problem);
@@ -318,7 +318,7 @@ fn fixed_bodies_and_redirections_are_sound() {
     check(kind(Status::S416, text, "x", None), "status", "416", problem);
     check(kind(Status::S302, text, "x", None), "status", "302", "this is a redirection");
     check(kind(Status::S405, text, "x", None), "status", "405", "the server says this itself");
-    let problem = "an answer of this status has no body";
+    let problem = "a response of this status has no body";
     check(kind(Status::S204, text, "x", None), "status", "204", problem);
     let to = |status, location: &str| {
         route("/x", Kind::Redirect(RedirectConfig { status, location: location.into() }))
@@ -348,7 +348,7 @@ fn codings_are_for_bodies_that_have_them() {
     let made = |codings: &[Coding]| Compress::Precomputed(codings.to_vec());
     let each = |codings: &[Coding]| Compress::PerRequest(codings.to_vec());
     let br = &[Coding::Br];
-    let problem = "answers of this kind are too short for it";
+    let problem = "responses of this kind are too short for it";
     check(coded(Kind::Sum, made(br)), "compress", "", problem);
     let to = Kind::Redirect(RedirectConfig { status: Status::S301, location: "/".into() });
     check(coded(to, each(br)), "compress", "", problem);

@@ -11,8 +11,8 @@ use handlers::{
     Work,
 };
 use http1::{
-    Class, Conn, Context, HEAD_OUT_MAX, HeadContext, HttpDate, Limits, Next, Out, Outcome, Request,
-    Service, Status, Verdict,
+    Class, Conn, Context, HEAD_OUT_MAX, HeadAction, HeadContext, HttpDate, Limits, Next, Out,
+    Request, RequestAction, Service, Status,
 };
 
 use crate::configs;
@@ -120,7 +120,7 @@ pub(crate) fn exchange_asking<S: Service>(
     service: &S,
     input: &[u8],
     room: usize,
-    complete: &mut dyn FnMut(S::Offload) -> S::Reply,
+    complete: &mut dyn FnMut(S::Offload) -> S::Response,
 ) -> Vec<u8> {
     let mut conn = Conn::new();
     let date = HttpDate::from_unix(NOW);
@@ -145,8 +145,8 @@ pub(crate) fn exchange_asking<S: Service>(
             Next::Flush => assert!(written > 0, "no progress"),
             Next::Park => {
                 let ask = conn.take_offload().expect("something is asked");
-                let reply = complete(ask);
-                assert!(conn.complete(reply).is_ok(), "the answer is waited for");
+                let response = complete(ask);
+                assert!(conn.complete(response).is_ok(), "the answer is waited for");
             }
             Next::More => {
                 assert_eq!(at, input.len(), "the request is complete");
@@ -217,22 +217,22 @@ impl Spy<'_> {
 
 impl Service for Spy<'_> {
     type Work = Work;
-    type Reply = Response;
+    type Response = Response;
     type Offload = Offload;
 
-    fn accept(&self, request: &Request<'_>, class: &mut Class) -> Verdict<Work, Response> {
-        let verdict = self.site.accept(request, class);
-        if let Verdict::Reply(reply) = &verdict {
-            self.last.replace(Some(reply.clone()));
+    fn accept(&self, request: &Request<'_>, class: &mut Class) -> HeadAction<Work, Response> {
+        let action = self.site.accept(request, class);
+        if let HeadAction::Respond(response) = &action {
+            self.last.replace(Some(response.clone()));
         }
-        verdict
+        action
     }
 
     fn on_body(&self, work: &mut Work, piece: &[u8]) {
         self.site.on_body(work, piece);
     }
 
-    fn finish(&self, work: Work) -> Outcome<Response, Offload> {
+    fn finish(&self, work: Work) -> RequestAction<Response, Offload> {
         self.site.finish(work)
     }
 
@@ -240,19 +240,19 @@ impl Service for Spy<'_> {
         self.site.refuse(status)
     }
 
-    fn status(&self, reply: &Response) -> Status {
-        self.site.status(reply)
+    fn status(&self, response: &Response) -> Status {
+        self.site.status(response)
     }
 
-    fn body_len(&self, reply: &Response) -> u64 {
-        self.site.body_len(reply)
+    fn body_len(&self, response: &Response) -> u64 {
+        self.site.body_len(response)
     }
 
-    fn head_into(&self, reply: &Response, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
-        self.site.head_into(reply, context, out)
+    fn head_into(&self, response: &Response, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+        self.site.head_into(response, context, out)
     }
 
-    fn body_into(&self, reply: &Response, at: u64, out: &mut [u8]) -> usize {
-        self.site.body_into(reply, at, out)
+    fn body_into(&self, response: &Response, at: u64, out: &mut [u8]) -> usize {
+        self.site.body_into(response, at, out)
     }
 }

@@ -57,26 +57,26 @@ fn a_multiplier_of_64_bits_is_exact() {
 fn any_cut_gives_the_same_body() {
     for (count, k) in [(1, 1), (2, -3), (5, 1000), (50, 7)] {
         let path = format!("/json/{count}?m={k}");
-        let reply = Spy::choice(site(), &path, "");
+        let response = Spy::choice(site(), &path, "");
         let whole = get(site(), &path, "").body;
-        assert_eq!(site().body_len(&reply), whole.len() as u64);
+        assert_eq!(site().body_len(&response), whole.len() as u64);
         for at in 0..whole.len() {
             let mut out = vec![0; whole.len() + 10];
-            let got = site().body_into(&reply, at as u64, &mut out);
+            let got = site().body_into(&response, at as u64, &mut out);
             assert!(out[..got] == whole[at..], "{path} from {at}");
         }
         for piece in [1, 2, 7, 64, 500, 1460] {
-            assert!(in_pieces(site(), &reply, piece) == whole, "{path} in pieces of {piece}");
+            assert!(in_pieces(site(), &response, piece) == whole, "{path} in pieces of {piece}");
         }
     }
 }
 
-fn in_pieces(site: &SiteHandle, reply: &handlers::Response, piece: usize) -> Vec<u8> {
+fn in_pieces(site: &SiteHandle, response: &handlers::Response, piece: usize) -> Vec<u8> {
     let mut body = Vec::new();
-    let len = site.body_len(reply);
+    let len = site.body_len(response);
     while (body.len() as u64) < len {
         let mut out = vec![0; piece];
-        let got = site.body_into(reply, body.len() as u64, &mut out);
+        let got = site.body_into(response, body.len() as u64, &mut out);
         assert!(got == piece || (body.len() + got) as u64 == len, "a short piece in the middle");
         body.extend_from_slice(&out[..got]);
     }
@@ -203,10 +203,10 @@ fn several_fields_are_computed_in_their_order() {
         )
     );
     assert_eq!(get(&site, "/d?k=1", "").status, 400, "a parameter without default is missing");
-    let reply = Spy::choice(&site, "/d?k=-7&percent=119", "");
+    let response = Spy::choice(&site, "/d?k=-7&percent=119", "");
     for at in 0..answer.body.len() {
         let mut out = vec![0; 11];
-        let got = site.body_into(&reply, at as u64, &mut out);
+        let got = site.body_into(&response, at as u64, &mut out);
         assert!(got == 11 || at + got == answer.body.len());
         assert_eq!(out[..got], answer.body[at..at + got], "from {at}");
     }
@@ -263,6 +263,6 @@ fn a_long_body_is_rendered_in_pieces() {
     let items: Vec<Value> = serde_json::from_slice(&sample::dataset_large().value).expect("JSON");
     let whole = get(&site, "/large/6000?m=12", "").body;
     assert!(whole == expected(&items, 6000, 12).as_bytes());
-    let reply = Spy::choice(&site, "/large/6000?m=12", "");
-    assert!(in_pieces(&site, &reply, 30_011) == whole);
+    let response = Spy::choice(&site, "/large/6000?m=12", "");
+    assert!(in_pieces(&site, &response, 30_011) == whole);
 }

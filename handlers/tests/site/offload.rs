@@ -111,9 +111,9 @@ fn without_a_form_a_request_is_refused_and_counted() {
     let edition = SiteHandle::new(Arc::clone(&site), Arc::clone(&forms));
     let mut kept = Vec::new();
     let keep = &mut |ask: Offload| {
-        let reply = ask.refusal(Status::S504);
+        let response = ask.refusal(Status::S504);
         kept.push(ask);
-        reply
+        response
     };
     let input = request("GET", "/q", "");
     for _ in 0..2 {

@@ -92,11 +92,11 @@ fn upload_counts_what_came() {
 #[test]
 fn a_number_is_the_same_from_every_offset() {
     for path in ["/baseline11?a=-1234567890123456789&b=-9999999999", "/baseline2?a=7"] {
-        let reply = crate::client::Spy::choice(site(), path, "");
+        let response = crate::client::Spy::choice(site(), path, "");
         let whole = get(site(), path, "").body;
         for at in 0..whole.len() {
             let mut out = vec![0; whole.len()];
-            let got = site().body_into(&reply, at as u64, &mut out);
+            let got = site().body_into(&response, at as u64, &mut out);
             assert_eq!(&out[..got], &whole[at..]);
         }
     }
@@ -326,13 +326,13 @@ fn a_listed_path_is_the_pattern_it_was_made_of() {
 fn every_refusal_has_its_text() {
     let date = HttpDate::from_unix(NOW);
     for &status in Status::ALL.iter().filter(|status| status.class() >= 4) {
-        let reply = site().refuse(status);
-        assert_eq!(site().status(&reply), status);
+        let response = site().refuse(status);
+        assert_eq!(site().status(&response), status);
         let mut out = [0; HEAD_OUT_MAX];
         let context = HeadContext { date: &date, connection: Connection::Close };
-        let len = site().head_into(&reply, &context, &mut out);
+        let len = site().head_into(&response, &context, &mut out);
         let mut body = [0; 64];
-        let body_len = site().body_into(&reply, 0, &mut body);
+        let body_len = site().body_into(&response, 0, &mut body);
         let bytes = [&out[..len], &body[..body_len]].concat();
         let (answer, rest) = split(&bytes, false);
         assert!(rest.is_empty());
@@ -347,14 +347,14 @@ fn every_refusal_has_its_text() {
 #[test]
 fn the_connection_line_is_the_last() {
     let date = HttpDate::from_unix(0);
-    let reply = site().refuse(Status::S404);
+    let response = site().refuse(Status::S404);
     for (connection, ending) in [
         (Connection::Implicit, "\r\nContent-Length: 14\r\n\r\n"),
         (Connection::Close, "\r\nConnection: close\r\n\r\n"),
         (Connection::KeepAlive, "\r\nConnection: keep-alive\r\n\r\n"),
     ] {
         let mut out = [0; HEAD_OUT_MAX];
-        let len = site().head_into(&reply, &HeadContext { date: &date, connection }, &mut out);
+        let len = site().head_into(&response, &HeadContext { date: &date, connection }, &mut out);
         let head = String::from_utf8(out[..len].to_vec()).expect("ASCII");
         assert!(head.ends_with(ending), "{head}");
         assert!(head.contains("\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"));

@@ -49,6 +49,7 @@ fn a_name_of_no_key_is_a_mistake_that_says_what_to_write() {
         ("POLLUX_LISTEN_PROT", "did you mean POLLUX_LISTEN_PORT?"),
         ("POLLUX_Listen_Port", "did you mean POLLUX_LISTEN_PORT?"),
         ("POLLUX_PORT", "did you mean POLLUX_LISTEN_PORT?"),
+        ("POLLUX_DEADLINES_ANSWER", "its name is now POLLUX_DEADLINES_RESPONSE"),
         ("POLLUX_ADDRESS", "did you mean POLLUX_LINK_ADDRESS or POLLUX_LISTEN_ADDRESS?"),
         ("POLLUX_HALF_OPEN", "did you mean POLLUX_LIMITS_HALF_OPEN?"),
         ("POLLUX_ROUTE", "route is written in a file: name one with --config, and unset it"),

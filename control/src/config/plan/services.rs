@@ -19,7 +19,7 @@ pub(crate) struct PostgresPlan {
     pub(crate) connections: usize,
     /// Queries under way on one connection.
     pub(crate) pipeline: usize,
-    /// From a request's question to its answer.
+    /// From a request to its response.
     pub(crate) timeout: Duration,
     /// Questions that wait for a connection.
     pub(crate) queue: usize,
@@ -51,18 +51,18 @@ pub(crate) struct SqlitePlan {
     pub(crate) threads: usize,
     /// Bytes of a file that each connection maps into memory.
     pub(crate) mmap: u64,
-    /// From a request's question to its answer.
+    /// From a request to its response.
     pub(crate) timeout: Duration,
     /// Questions that wait for a thread.
     pub(crate) queue: usize,
 }
 
-/// What is computed beside the workers: compression of answers.
+/// What is computed beside the workers: compression of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ComputePlan {
     /// Threads.
     pub(crate) threads: usize,
-    /// Answers that wait for a thread.
+    /// Responses that wait for a thread.
     pub(crate) queue: usize,
 }
 
@@ -105,17 +105,17 @@ impl Reader<'_> {
         }
         let not_understood = |error| {
             let problem = explain(&error);
-            self.refuse(key, problem, format!("write {URL_FORM}"))
+            self.refuse(key, problem, format!("write {URL_SYNTAX}"))
         };
         let server: tokio_postgres::Config = given.text.parse().map_err(not_understood)?;
-        if has_bare_at(&given.text) {
+        if has_unescaped_at(&given.text) {
             let problem =
                 "has more than one `@`, so that where the password ends is anybody's guess";
-            return Err(self.refuse(key, problem, format!("write {URL_FORM}; `@` is %40")));
+            return Err(self.refuse(key, problem, format!("write {URL_SYNTAX}; `@` is %40")));
         }
         let nowhere = server.get_hosts().is_empty() && server.get_hostaddrs().is_empty();
         if nowhere {
-            return Err(self.refuse(key, "names no host", format!("write {URL_FORM}")));
+            return Err(self.refuse(key, "names no host", format!("write {URL_SYNTAX}")));
         }
         if server.get_ssl_mode() == SslMode::Require
             || server.get_channel_binding() == ChannelBinding::Require
@@ -140,10 +140,10 @@ impl Reader<'_> {
         }
     }
 
-    /// The worker answers 504 at `deadlines.answer`: a longer wait would be in vain.
+    /// The worker answers 504 at `deadlines.response`: a longer wait would be in vain.
     fn timeout(&self, key: Key) -> Result<Duration, ConfigError> {
-        let answer = self.time(Key::DeadlinesAnswer, DEADLINE)?;
-        self.at_most(key, self.time(key, DEADLINE)?, Key::DeadlinesAnswer, answer)
+        let response = self.time(Key::DeadlinesResponse, DEADLINE)?;
+        self.at_most(key, self.time(key, DEADLINE)?, Key::DeadlinesResponse, response)
     }
 
     fn threads(&self, key: Key, beside: usize) -> Result<usize, ConfigError> {
@@ -165,12 +165,12 @@ fn explain(error: &tokio_postgres::Error) -> String {
 
 /// Whether there is an `@` in the host, port or database of a URL: then it is most likely a password that
 /// ends later than the driver takes it to, and the rest of it would be shown as the host.
-fn has_bare_at(text: &str) -> bool {
+fn has_unescaped_at(text: &str) -> bool {
     let after = text.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
     after.is_some_and(|(_, place)| place.split('?').next().is_some_and(|p| p.contains('@')))
 }
 
-const URL_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE (special characters \
+const URL_SYNTAX: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE (special characters \
                         percent-encoded) or \"host=HOST user=USER dbname=DATABASE\"";
 /// How the driver says that the value of one of its own options is wrong.
 const NAMES_ITS_OPTION: &str = "invalid value for option";

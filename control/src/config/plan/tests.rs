@@ -61,8 +61,9 @@ fn a_value_is_not_compared_with_one_that_is_wrong() {
 fn wrong_values_are_told_beside_keys_of_similar_names() {
     let message = message("cores.idle = \"maybe\"\ncores.idle_after = \"soon\"");
     assert_eq!(message.lines().count(), 2, "{message}");
-    let message =
-        self::message("limits.form = \"x\"\ndata.directory = \"limits.form\"\nlisten.port = 0");
+    let message = self::message(
+        "limits.request_buffer = \"x\"\ndata.directory = \"limits.request_buffer\"\nlisten.port = 0",
+    );
     assert_eq!(message.lines().count(), 2, "{message}");
 }
 
@@ -70,7 +71,7 @@ fn wrong_values_are_told_beside_keys_of_similar_names() {
 #[test]
 fn a_contradiction_is_told_once() {
     let service = "listen.address = \"10.0.0.2/24\"\nlink.address = \"10.0.0.3/24\"\n";
-    let memory = "limits.parked = 8192\nlimits.form = \"1MiB\"\n";
+    let memory = "limits.parked = 8192\nlimits.request_buffer = \"1MiB\"\n";
     let message = message(&format!("{service}{memory}listen.port = 0"));
     assert_eq!(message.lines().count(), 3, "{message}");
 }
@@ -98,7 +99,7 @@ fn defaults_are_those_of_the_crates_that_obey_them() {
     assert_eq!((plan.withdraw, plan.drain), (Duration::ZERO, Duration::from_secs(8)));
     assert_eq!((plan.link_address, plan.on_link()), (None, (plan.address, 24)));
     assert_eq!((plan.data, plan.stats), (None, None));
-    assert_eq!((plan.parked, plan.form, plan.cache_entries), (4_096, 4_096, 65_536));
+    assert_eq!((plan.parked, plan.request_buffer, plan.cache_entries), (4_096, 4_096, 65_536));
     assert_eq!(plan.admin_name, "pollux");
     assert_eq!(plan.admin_directory, Path::new("/run/pollux"));
     let seconds = Duration::from_secs;
@@ -171,7 +172,7 @@ fn a_service_address_stands_beside_an_address_on_the_link() {
 fn without_routes_the_built_in_ones_hold() {
     let plan = check("").expect("defaults hold");
     assert_eq!(plan.routes.origin, "built-in arena.toml");
-    let paths: Vec<_> = plan.routes.drafts.iter().map(|draft| draft.plan.path.as_str()).collect();
+    let paths: Vec<_> = plan.routes.entries.iter().map(|entry| entry.plan.path.as_str()).collect();
     for path in ["/pipeline", "/json/{count}", "/static/", "/db", "/crud/items/{id}"] {
         assert!(paths.contains(&path), "lacks {path}");
     }
@@ -291,13 +292,13 @@ fn what_waits_fits_connections_and_memory() {
          limits.parked or raise limits.connections"
     );
     assert_eq!(
-        message("limits.form = \"1MiB\""),
-        "built-in default: limits.parked = \"4096\": with limits.form = \"1MiB\" more than 1 GiB of \
+        message("limits.request_buffer = \"1MiB\""),
+        "built-in default: limits.parked = \"4096\": with limits.request_buffer = \"1MiB\" more than 1 GiB of \
          memory; lower one of the two"
     );
     assert_eq!(
-        message("limits.form = 100"),
-        "p.toml:1: limits.form = \"100\": too small; write 256 to 1048576"
+        message("limits.request_buffer = 100"),
+        "p.toml:1: limits.request_buffer = \"100\": too small; write 256 to 1048576"
     );
 }
 
@@ -315,13 +316,13 @@ fn threads_are_a_number_or_as_many_as_cores_are_free() {
 
 #[test]
 fn nothing_waits_longer_than_its_client() {
-    let plan = check("deadlines.answer = \"500ms\"").expect("the default gives way");
-    assert_eq!(plan.deadlines.answer_ms, 500);
+    let plan = check("deadlines.response = \"500ms\"").expect("the default gives way");
+    assert_eq!(plan.deadlines.response_ms, 500);
     assert_eq!(plan.postgres.timeout, Duration::from_millis(500));
     assert_eq!(
         message("[sqlite]\ntimeout = \"20s\""),
-        "p.toml:2: sqlite.timeout = \"20s\": more than deadlines.answer = \"10s\"; lower \
-         sqlite.timeout or raise deadlines.answer"
+        "p.toml:2: sqlite.timeout = \"20s\": more than deadlines.response = \"10s\"; lower \
+         sqlite.timeout or raise deadlines.response"
     );
 }
 

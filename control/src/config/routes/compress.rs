@@ -1,4 +1,4 @@
-//! When answers of a route are compressed, and how.
+//! When responses of a route are compressed, and how.
 
 use handlers::config::Compress;
 use http1::coding::Coding;
@@ -28,7 +28,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<Compress, Reported> {
     })
 }
 
-/// When an answer is compressed.
+/// When a response is compressed.
 #[derive(Clone, Copy)]
 enum When {
     Off,

@@ -5,12 +5,12 @@ use handlers::config::{DatasetConfig, Kind};
 
 use super::content_path::ContentPath;
 use super::table::{Field, Table};
-use super::{answer, parameters};
+use super::{parameters, static_kinds};
 use crate::config::diagnostics::Reported;
 
 /// The first items of a JSON array.
 pub(super) fn read(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Reported> {
-    let file = answer::reads(table, "file", "\"dataset.json\"");
+    let file = static_kinds::reads(table, "file", "\"dataset.json\"");
     let computed = table.field("computed").map(Field::texts).transpose();
     let count = table.text("count");
     let parameters = parameters::read(table);

@@ -34,11 +34,11 @@ pub(super) fn refuse_others(table: &Table<'_>, kind: Option<KindName>) -> Result
     let own = |kind: KindName| COMMON.iter().chain(kind.keys()).copied();
     let every = || KindName::ALL.into_iter().flat_map(own);
     let known: Vec<&str> = kind.map_or_else(|| every().collect(), |kind| own(kind).collect());
-    let mut verdict = Ok(());
+    let mut result = Ok(());
     for field in table.fields().iter().filter(|field| !known.contains(&field.name())) {
         let owners: Vec<_> =
             KindName::ALL.into_iter().filter(|kind| kind.keys().contains(&field.name())).collect();
-        verdict = Err(match (kind, owners.is_empty()) {
+        result = Err(match (kind, owners.is_empty()) {
             (Some(kind), false) => {
                 let names: Vec<_> = owners.iter().map(|kind| kind.name()).collect();
                 field.refuse(
@@ -55,7 +55,7 @@ pub(super) fn refuse_others(table: &Table<'_>, kind: Option<KindName>) -> Result
             _ => table.unknown(field, &known),
         });
     }
-    verdict
+    result
 }
 
 impl KindName {

@@ -13,17 +13,17 @@ pub(super) fn read(table: &Table<'_>, kind: Option<KindName>) -> Result<Methods,
         return Ok(kind.map_or(Methods::GET, KindName::default_methods));
     };
     let mut methods = Methods::NONE;
-    let mut verdict = Ok(());
+    let mut result = Ok(());
     for item in field.list()? {
         match read_one(&item) {
             Ok(method) if methods.has(method) => {
-                verdict = Err(item.refuse("is there twice", "take one out"));
+                result = Err(item.refuse("is there twice", "take one out"));
             }
             Ok(method) => methods = methods.with(method),
-            Err(noted) => verdict = Err(noted),
+            Err(reported) => result = Err(reported),
         }
     }
-    verdict?;
+    result?;
     if methods.is_empty() {
         return Err(field.refuse("no method", "write methods = [\"GET\"], or leave it out"));
     }

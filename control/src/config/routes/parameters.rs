@@ -17,8 +17,8 @@ pub(super) fn read(table: &Table<'_>) -> Result<Vec<Parameter>, Reported> {
 fn read_one(field: &Field<'_>) -> Result<Parameter, Reported> {
     let table = field.table()?;
     let keys = table.only(&["from", "type", "default", "bounds", "outside"]);
-    let from = table.need("from", "\"query\", say").and_then(|field| field.choice(&SOURCES));
-    let kind = table.need("type", "\"text\", say").and_then(|field| field.choice(&KINDS));
+    let from = table.require("from", "\"query\", say").and_then(|field| field.choice(&SOURCES));
+    let kind = table.require("type", "\"text\", say").and_then(|field| field.choice(&KINDS));
     let default = table.field("default").zip(kind.ok()).map(|(field, kind)| value(field, kind));
     let bounds = table.field("bounds").map(bounds).transpose();
     let outside = table.field("outside").map(|field| field.choice(&OUTSIDE)).transpose();

@@ -10,7 +10,7 @@ use http1::Status;
 use super::content_path::ContentPath;
 use super::references::References;
 use super::table::{Field, Table};
-use super::{answer, parameters};
+use super::{parameters, static_kinds};
 use crate::config::diagnostics::Reported;
 use crate::config::units::{self, Expected};
 
@@ -19,7 +19,7 @@ pub(super) fn sqlite(
     table: &Table<'_>,
     references: &References<'_>,
 ) -> Result<(Kind, Option<ContentPath>), Reported> {
-    let file = answer::reads(table, "database", "\"benchmark.db\"");
+    let file = static_kinds::reads(table, "database", "\"benchmark.db\"");
     let plan = query(table, references, Database::Sqlite(PathBuf::new()));
     let (file, plan) = (file?, plan?);
     Ok((Kind::Query(Box::new(plan)), Some(file)))
@@ -39,13 +39,13 @@ fn query(
     database: Database,
 ) -> Result<QueryConfig, Reported> {
     let statement = table
-        .need("statement", "\"..\", a name of [statements]")
+        .require("statement", "\"..\", a name of [statements]")
         .and_then(|field| references.statement(field));
     let arguments = table.field("arguments").map(Field::words).transpose();
     let parameters = parameters::read(table);
-    let row = table.need("row", "'{\"id\": id}', say").and_then(Field::text);
+    let row = table.require("row", "'{\"id\": id}', say").and_then(Field::text);
     let body = table.text("body");
-    let status = answer::status(table);
+    let status = static_kinds::status(table);
     let unavailable = table.text("unavailable");
     let cache = cache(table);
     let invalidates = invalidates(table, references);
@@ -92,7 +92,7 @@ fn lifetime(field: &Field<'_>) -> Result<Duration, Reported> {
     Err(field.refuse(side, format!("write {least} to {most}")))
 }
 
-/// Names of routes that keep answers.
+/// Names of routes that cache responses.
 fn invalidates(table: &Table<'_>, references: &References<'_>) -> Result<Vec<String>, Reported> {
     let Some(field) = table.field("invalidates") else { return Ok(Vec::new()) };
     let names: Vec<Result<_, Reported>> =

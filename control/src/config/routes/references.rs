@@ -17,7 +17,7 @@ pub(super) struct References<'a> {
 /// A route that has a name.
 struct Named {
     place: Place,
-    /// Whether its answers are kept.
+    /// Whether its responses are cached.
     is_cached: bool,
 }
 
@@ -80,13 +80,13 @@ impl<'a> References<'a> {
         }
     }
 
-    /// The name of a route, which is there and keeps answers.
+    /// The name of a route, which is there and caches responses.
     pub(super) fn route(&self, field: &Field<'_>) -> Result<String, Reported> {
         let name = field.text()?;
         match self.routes.get(&name) {
             Some(named) if named.is_cached => Ok(name),
             Some(named) => {
-                let problem = format!("the route of {} keeps no answers", named.place);
+                let problem = format!("the route of {} caches no responses", named.place);
                 Err(field.refuse(problem, "add cache = \"1s\", say, there"))
             }
             None if self.routes.is_empty() => {

@@ -100,7 +100,7 @@ impl<'a> Table<'a> {
     }
 
     /// An entry that must be there; `example` is one.
-    pub(super) fn need(&self, name: &str, example: &str) -> Result<&Field<'a>, Reported> {
+    pub(super) fn require(&self, name: &str, example: &str) -> Result<&Field<'a>, Reported> {
         self.field(name).ok_or_else(|| self.missing(name, &format!("write {name} = {example}")))
     }
 
@@ -117,7 +117,7 @@ impl<'a> Table<'a> {
     /// Notes an entry of a name that is none of `known`.
     pub(super) fn unknown(&self, field: &Field<'_>, known: &[&str]) -> Reported {
         let fix = match nearest(field.name, known.iter().copied()) {
-            Some(near) => format!("did you mean {}.{near}?", self.path),
+            Some(nearest) => format!("did you mean {}.{nearest}?", self.path),
             None => format!("{} has {}", self.path, known.join(", ")),
         };
         let what = format!("key {}", field.path);
@@ -249,7 +249,7 @@ impl<'a> Field<'a> {
         known: impl Iterator<Item = &'n str> + Clone,
     ) -> Reported {
         let fix = match nearest(name, known.clone()) {
-            Some(near) => format!("did you mean {near:?}?"),
+            Some(nearest) => format!("did you mean {nearest:?}?"),
             None => format!("{list} {}", known.collect::<Vec<_>>().join(", ")),
         };
         self.refuse(problem, fix)

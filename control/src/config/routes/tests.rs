@@ -16,13 +16,13 @@ fn read(text: &str) -> Config {
     Config::parse(Path::new("p.toml"), text).expect("is TOML")
 }
 
-fn routes(text: &str) -> Vec<Draft> {
+fn routes(text: &str) -> Vec<RouteEntry> {
     let config = read(text);
     assert_eq!(messages(text), "", "{text}");
-    config.routes().drafts.clone()
+    config.routes().entries.clone()
 }
 
-fn route(text: &str) -> Draft {
+fn route(text: &str) -> RouteEntry {
     let mut routes = routes(&format!("[[route]]\n{text}"));
     assert_eq!(routes.len(), 1);
     routes.remove(0)
@@ -57,9 +57,9 @@ fn a_fixed_answer_has_its_bytes_or_a_file() {
     };
     assert_eq!((status, media_type.as_str(), etag), (Status::S200, "text/plain", None));
     assert_eq!(body, b"ok");
-    let draft = route("kind = \"fixed\"\npath = \"/a\"\nfile = \"d/a.json\"\nstatus = 404");
-    assert_eq!(draft.reads, Some(ContentPath { key: "file", path: "d/a.json".into() }));
-    let Kind::Fixed(FixedConfig { status, media_type, .. }) = draft.plan.kind else {
+    let entry = route("kind = \"fixed\"\npath = \"/a\"\nfile = \"d/a.json\"\nstatus = 404");
+    assert_eq!(entry.reads, Some(ContentPath { key: "file", path: "d/a.json".into() }));
+    let Kind::Fixed(FixedConfig { status, media_type, .. }) = entry.plan.kind else {
         panic!("is fixed")
     };
     assert_eq!((status, media_type.as_str()), (Status::S404, "application/json"));
@@ -85,10 +85,10 @@ fn a_fixed_answer_has_its_bytes_or_a_file() {
 
 #[test]
 fn files_are_what_is_below_a_directory() {
-    let draft = route("kind = \"files\"\npath = \"/s/\"\ndirectory = \"static\"");
-    assert_eq!(draft.reads, Some(ContentPath { key: "directory", path: "static".into() }));
-    assert!(draft.plan.below);
-    let Kind::Files(FilesConfig { files, index, cache_control }) = draft.plan.kind else {
+    let entry = route("kind = \"files\"\npath = \"/s/\"\ndirectory = \"static\"");
+    assert_eq!(entry.reads, Some(ContentPath { key: "directory", path: "static".into() }));
+    assert!(entry.plan.below);
+    let Kind::Files(FilesConfig { files, index, cache_control }) = entry.plan.kind else {
         panic!("is files")
     };
     assert_eq!((files.len(), index.as_deref(), cache_control), (0, Some("index.html"), None));
@@ -111,15 +111,15 @@ fn files_are_what_is_below_a_directory() {
 
 #[test]
 fn a_data_set_has_computed_fields_in_their_order() {
-    let draft = route(
+    let entry = route(
         "kind = \"dataset\"\npath = \"/j/{n}\"\nfile = \"d.json\"\ncount = \"n\"\n\
          computed = { z = \"a * b\", a = \"a * m\" }\ncompress = \"precomputed\"\n\
          codings = [\"gzip\"]\n[route.parameters]\n\
          n = { from = \"path\", type = \"integer\", bounds = [1, 50] }",
     );
-    assert_eq!(draft.reads, Some(ContentPath { key: "file", path: "d.json".into() }));
-    assert_eq!(draft.plan.compress, Compress::Precomputed(vec![Coding::Gzip]));
-    let Kind::Dataset(plan) = draft.plan.kind else { panic!("is a data set") };
+    assert_eq!(entry.reads, Some(ContentPath { key: "file", path: "d.json".into() }));
+    assert_eq!(entry.plan.compress, Compress::Precomputed(vec![Coding::Gzip]));
+    let Kind::Dataset(plan) = entry.plan.kind else { panic!("is a data set") };
     let pairs = [("z", "a * b"), ("a", "a * m")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(plan.computed, pairs);
     assert_eq!(plan.count.as_deref(), Some("n"));
@@ -169,17 +169,17 @@ fn a_query_has_its_statement_and_its_cache() {
         "arguments = [\"id\"]\ncache = \"200ms\"\nname = \"item\"\n\
                       [route.parameters]\nid = { from = \"query\", type = \"integer\" }",
     );
-    let draft = routes(&text).remove(0);
-    let Kind::Query(plan) = draft.plan.kind else { panic!("is a query") };
+    let entry = routes(&text).remove(0);
+    let Kind::Query(plan) = entry.plan.kind else { panic!("is a query") };
     assert_eq!((plan.database, plan.statement.as_str()), (Database::Postgres, "one"));
     assert_eq!(plan.sql, "SELECT id FROM t WHERE id = $1");
     assert_eq!((plan.status, plan.body, plan.unavailable), (Status::S200, None, None));
     let lifetime = Duration::from_millis(200);
     assert_eq!(plan.cache, Some(CacheConfig { lifetime, header: "X-Cache".into() }));
     let text = text.replace("\"postgres\"", "\"sqlite\"\ndatabase = \"b.db\"");
-    let draft = routes(&text).remove(0);
-    assert_eq!(draft.reads, Some(ContentPath { key: "database", path: "b.db".into() }));
-    assert!(matches!(draft.plan.kind, Kind::Query(plan)
+    let entry = routes(&text).remove(0);
+    assert_eq!(entry.reads, Some(ContentPath { key: "database", path: "b.db".into() }));
+    assert!(matches!(entry.plan.kind, Kind::Query(plan)
         if matches!(plan.database, Database::Sqlite(_))));
 }
 
@@ -224,7 +224,7 @@ fn names_that_nobody_has_are_refused_with_the_nearest() {
     assert_eq!(
         messages(&format!("{}{other}", query("invalidates = [\"item\", \"items\"]\n"))),
         "p.toml:8: route.invalidates = \"item\": no route of this name; did you mean \"items\"?\n\
-         p.toml:8: route.invalidates = \"items\": the route of p.toml:12 keeps no answers; add cache \
+         p.toml:8: route.invalidates = \"items\": the route of p.toml:12 caches no responses; add cache \
          = \"1s\", say, there"
     );
     assert_eq!(
@@ -483,8 +483,8 @@ fn later_faults_find_the_line_of_their_key() {
         "arguments = [\"id\"]\n\n[route.parameters]\n\
          id = { from = \"query\", type = \"integer\", bounds = [5, 1] }",
     );
-    let draft = routes(&text).remove(0);
-    let refuse = |key: &str| draft.refuse(key, "wrong", "mend it").to_string();
+    let entry = routes(&text).remove(0);
+    let refuse = |key: &str| entry.refuse(key, "wrong", "mend it").to_string();
     assert_eq!(refuse("row"), "p.toml:7: route.row = '{\"id\": id}': wrong; mend it");
     assert_eq!(
         refuse("parameters.id.bounds"),
@@ -505,9 +505,9 @@ fn the_example_file_shows_every_key_of_every_kind() {
     let text: Vec<_> = commented.filter(|line| !line.starts_with(' ')).collect();
     let text = text.join("\n");
     let mut shown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for draft in routes(&text) {
-        let keys = draft.spots.keys().map(|key| key.split('.').next().unwrap_or(key).to_owned());
-        let kind = draft.spots["kind"].written.trim_matches('"').to_owned();
+    for entry in routes(&text) {
+        let keys = entry.spots.keys().map(|key| key.split('.').next().unwrap_or(key).to_owned());
+        let kind = entry.spots["kind"].written.trim_matches('"').to_owned();
         let kind = KindName::ALL.into_iter().find(|other| other.name() == kind).expect("a kind");
         shown.entry(kind.name()).or_default().extend(keys);
     }
@@ -526,6 +526,6 @@ fn the_example_file_shows_every_key_of_every_kind() {
 #[test]
 fn the_site_file_is_read_without_mistake() {
     let text = include_str!("../../../../deploy/site.toml");
-    let kinds: Vec<_> = routes(text).iter().map(|draft| draft.plan.path.clone()).collect();
+    let kinds: Vec<_> = routes(text).iter().map(|entry| entry.plan.path.clone()).collect();
     assert_eq!(kinds, ["/", "/home", "/health"]);
 }

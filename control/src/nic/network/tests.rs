@@ -154,8 +154,8 @@ fn routes_are_read_and_come_back() {
         for _ in 0..2 {
             // As restoring does: first those that gateways are reached by.
             let via = |route: &&NetRoute| route.text.contains(" via ");
-            let near = before.iter().filter(|route| !via(route));
-            for route in near.chain(before.iter().filter(via)) {
+            let nearest = before.iter().filter(|route| !via(route));
+            for route in nearest.chain(before.iter().filter(via)) {
                 let NetRoute { text, message, .. } = route.clone();
                 let change = Change::Route { text, message, from: LO };
                 apply(LO, &change).unwrap_or_else(|error| panic!("{}: {error}", route.text));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::args::{StateArgs, WatchArgs};
+use super::super::args::{StateArgs, WatchdogArgs};
 use super::super::bind;
 use super::super::decide::{Allowed, Plan, decide};
 use super::super::record::WatchdogRecord;
@@ -190,7 +190,8 @@ fn a_watchdog_takes_back_what_was_not_confirmed() {
     bench.store.write(&record).expect("writable");
     bind::bind(&bench.machine, &bench.store, &mut record, &plan).expect("binds");
     let state = StateArgs { state: bench.store.directory().to_owned() };
-    let args = |token| WatchArgs { address: NIC.into(), state: state.clone(), token, seconds: 1 };
+    let args =
+        |token| WatchdogArgs { address: NIC.into(), state: state.clone(), token, seconds: 1 };
     // One of an earlier bind, or of one that was confirmed.
     watchdog::take_back(&bench.machine, &bench.store, &args(4)).expect("has nothing to do");
     assert_eq!(bench.machine.driver().as_deref(), Some("vfio-pci"));

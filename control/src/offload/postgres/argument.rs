@@ -78,7 +78,7 @@ impl ToSql for Argument<'_> {
     to_sql_checked!();
 }
 
-/// A value in the form it is sent in.
+/// A value in the format it is sent in.
 enum Sent<'v> {
     Null,
     Binary { bytes: [u8; 8], len: usize },

@@ -9,12 +9,12 @@ use std::io::Write;
 use handlers::query::json::{
     write_bool, write_f64, write_i64, write_json, write_null, write_number, write_str,
 };
-use handlers::query::{ColumnError, ColumnForm, Row};
+use handlers::query::{ColumnConversion, ColumnError, Row};
 use tokio_postgres::types::{FromSql, Kind as Shape, Type};
 
 use super::calendar;
 
-/// A type that has a JSON form.
+/// A type that has a JSON representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Bool,
@@ -37,9 +37,9 @@ impl Kind {
     /// What a column of this type is written as.
     ///
     /// # Errors
-    /// It has no JSON form, or not this one: what to write into the statement instead of the column,
+    /// It has no JSON representation, or not this one: what to write into the statement instead of the column,
     /// with `{}` where the column stands.
-    pub(super) fn of(ty: &Type, form: ColumnForm) -> Result<Self, &'static str> {
+    pub(super) fn of(ty: &Type, conversion: ColumnConversion) -> Result<Self, &'static str> {
         let kind = match *ty {
             Type::BOOL => Self::Bool,
             Type::INT2 => Self::Int2,
@@ -57,7 +57,7 @@ impl Kind {
             Type::TIMESTAMPTZ => Self::Instant,
             Type::BYTEA => return Err("encode({}, 'base64')"),
             _ => match ty.kind() {
-                Shape::Domain(inner) => Self::of(inner, form)?,
+                Shape::Domain(inner) => Self::of(inner, conversion)?,
                 Shape::Enum(_) => Self::Text,
                 Shape::Array(_) | Shape::Composite(_) | Shape::Range(_) => {
                     return Err("to_json({})");
@@ -69,30 +69,35 @@ impl Kind {
             kind,
             Self::Int2 | Self::Int4 | Self::Int8 | Self::Float4 | Self::Float8 | Self::Numeric
         );
-        match form {
-            ColumnForm::Plain | ColumnForm::Text => Ok(kind),
-            ColumnForm::Bool => match kind {
+        match conversion {
+            ColumnConversion::Plain | ColumnConversion::Text => Ok(kind),
+            ColumnConversion::Bool => match kind {
                 Self::Bool | Self::Int2 | Self::Int4 | Self::Int8 => Ok(kind),
                 _ => Err("{}::boolean"),
             },
-            ColumnForm::Json => match kind {
+            ColumnConversion::Json => match kind {
                 Self::Json | Self::Jsonb | Self::Text => Ok(kind),
                 _ => Err("to_json({})"),
             },
-            ColumnForm::Number if number || kind == Self::Text => Ok(kind),
-            ColumnForm::Number => Err("{}::numeric"),
+            ColumnConversion::Number if number || kind == Self::Text => Ok(kind),
+            ColumnConversion::Number => Err("{}::numeric"),
         }
     }
 
     /// Writes a value that is not NULL.
-    fn write(self, raw: &[u8], form: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
-        match form {
-            ColumnForm::Plain => self.write_plain(raw, out),
-            ColumnForm::Text => self.write_text(raw, out),
-            ColumnForm::Bool => self.write_bool(raw, out),
-            ColumnForm::Json if self == Self::Text => write_json(text(raw)?, out),
-            ColumnForm::Number if self == Self::Text => write_number(text(raw)?, out),
-            ColumnForm::Json | ColumnForm::Number => self.write_plain(raw, out),
+    fn write(
+        self,
+        raw: &[u8],
+        conversion: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError> {
+        match conversion {
+            ColumnConversion::Plain => self.write_plain(raw, out),
+            ColumnConversion::Text => self.write_text(raw, out),
+            ColumnConversion::Bool => self.write_bool(raw, out),
+            ColumnConversion::Json if self == Self::Text => write_json(text(raw)?, out),
+            ColumnConversion::Number if self == Self::Text => write_number(text(raw)?, out),
+            ColumnConversion::Json | ColumnConversion::Number => self.write_plain(raw, out),
         }
     }
 
@@ -173,12 +178,17 @@ pub(super) struct Cells<'r> {
 }
 
 impl Row for Cells<'_> {
-    fn write(&self, column: usize, form: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
+    fn write(
+        &self,
+        column: usize,
+        conversion: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError> {
         let Place { index, kind } = self.places[column];
         let raw: Option<Raw<'_>> =
             self.row.try_get(index).map_err(|error| ColumnError::new(error.to_string()))?;
         match raw {
-            Some(Raw(raw)) => kind.write(raw, form, out),
+            Some(Raw(raw)) => kind.write(raw, conversion, out),
             None => {
                 write_null(out);
                 Ok(())
@@ -288,14 +298,14 @@ const NUMERIC_NEGATIVE: i16 = 0x4000;
 mod tests {
     use super::*;
 
-    fn written(kind: Kind, form: ColumnForm, raw: &[u8]) -> Result<String, String> {
+    fn written(kind: Kind, conversion: ColumnConversion, raw: &[u8]) -> Result<String, String> {
         let mut out = Vec::new();
-        kind.write(raw, form, &mut out).map_err(|error| error.to_string())?;
+        kind.write(raw, conversion, &mut out).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).expect("text"))
     }
 
     fn plain(kind: Kind, raw: &[u8]) -> String {
-        written(kind, ColumnForm::Plain, raw).expect("is written")
+        written(kind, ColumnConversion::Plain, raw).expect("is written")
     }
 
     fn numeric(fields: &[i16]) -> Vec<u8> {
@@ -327,13 +337,17 @@ mod tests {
     #[test]
     fn what_json_has_no_notation_for_is_an_error() {
         let nan = [0_u16, 0, 0xC000, 0].map(u16::to_be_bytes).concat();
-        assert!(written(Kind::Numeric, ColumnForm::Plain, &nan).is_err());
-        assert!(written(Kind::Float8, ColumnForm::Plain, &f64::NAN.to_be_bytes()).is_err());
-        assert!(written(Kind::Float4, ColumnForm::Plain, &f32::INFINITY.to_be_bytes()).is_err());
-        assert!(written(Kind::Text, ColumnForm::Plain, b"\xff").is_err());
-        assert!(written(Kind::Int4, ColumnForm::Plain, &[1, 2]).is_err());
-        assert!(written(Kind::Numeric, ColumnForm::Plain, &numeric(&[3, 0, 0, 0, 1])).is_err());
-        assert!(written(Kind::Jsonb, ColumnForm::Plain, b"\x02{}").is_err());
+        assert!(written(Kind::Numeric, ColumnConversion::Plain, &nan).is_err());
+        assert!(written(Kind::Float8, ColumnConversion::Plain, &f64::NAN.to_be_bytes()).is_err());
+        assert!(
+            written(Kind::Float4, ColumnConversion::Plain, &f32::INFINITY.to_be_bytes()).is_err()
+        );
+        assert!(written(Kind::Text, ColumnConversion::Plain, b"\xff").is_err());
+        assert!(written(Kind::Int4, ColumnConversion::Plain, &[1, 2]).is_err());
+        assert!(
+            written(Kind::Numeric, ColumnConversion::Plain, &numeric(&[3, 0, 0, 0, 1])).is_err()
+        );
+        assert!(written(Kind::Jsonb, ColumnConversion::Plain, b"\x02{}").is_err());
     }
 
     #[test]
@@ -354,7 +368,7 @@ mod tests {
 
     #[test]
     fn forms_say_how_a_value_is_written() {
-        use ColumnForm::{Bool, Json, Number, Text};
+        use ColumnConversion::{Bool, Json, Number, Text};
         let one = 1_i32.to_be_bytes();
         assert_eq!(written(Kind::Int4, Bool, &one).as_deref(), Ok("true"));
         assert_eq!(written(Kind::Int8, Bool, &0_i64.to_be_bytes()).as_deref(), Ok("false"));
@@ -372,8 +386,8 @@ mod tests {
 
     #[test]
     fn a_type_without_a_json_form_says_what_to_write() {
-        use ColumnForm::{Bool, Json, Number, Plain, Text};
-        for (ty, form, found) in [
+        use ColumnConversion::{Bool, Json, Number, Plain, Text};
+        for (ty, conversion, found) in [
             (Type::INT4, Plain, Ok(Kind::Int4)),
             (Type::VARCHAR, Text, Ok(Kind::Text)),
             (Type::BYTEA, Plain, Err("encode({}, 'base64')")),
@@ -385,7 +399,7 @@ mod tests {
             (Type::UUID, Number, Err("{}::numeric")),
             (Type::NUMERIC, Number, Ok(Kind::Numeric)),
         ] {
-            assert_eq!(Kind::of(&ty, form), found, "{ty} {form:?}");
+            assert_eq!(Kind::of(&ty, conversion), found, "{ty} {conversion:?}");
         }
     }
 }

@@ -176,7 +176,7 @@ impl Connection {
         let statement = &prepared.statement;
         let arguments = query.arguments(&job.bound);
         let (has, gets) = (statement.params().len(), arguments.len());
-        let places = match prepared.fit(query.columns()) {
+        let places = match prepared.compatibility(query.columns()) {
             Ok(places) if has == gets => places,
             Ok(_) => {
                 return Ok(
@@ -248,7 +248,7 @@ impl Connection {
             match self.prepared(query).await {
                 Ok(None) => {}
                 Ok(Some(prepared)) => {
-                    if let Err(problem) = prepared.fit(query.columns()) {
+                    if let Err(problem) = prepared.compatibility(query.columns()) {
                         self.log.schema_changed(query, &problem);
                     }
                 }
@@ -298,7 +298,7 @@ impl Connection {
     }
 }
 
-/// What `site` asks of PostgreSQL.
+/// The statements that `site` has for PostgreSQL.
 pub(super) fn of_postgres(site: &Site) -> impl Iterator<Item = &Query> {
     let all = site.queries().map(|(_, query)| query);
     all.filter(|query| *query.database() == Database::Postgres)

@@ -35,7 +35,7 @@ impl Outage {
         if down.pools == 1 {
             down.since = Instant::now();
             tracing::warn!(
-                "PostgreSQL cannot be reached: {problem}; until it can, routes that ask it answer as \
+                "PostgreSQL cannot be reached: {problem}; until it can, routes that query it answer as \
                  unavailable"
             );
         }

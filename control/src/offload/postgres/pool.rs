@@ -14,7 +14,7 @@
 //!
 //! A job whose connection is lost is sent again if it is a plain read and has time left; of a write
 //! nobody knows whether it was done, so it is answered as unavailable. What the server says it has
-//! undone (cancelled by mistake, a deadlock, a plan that an altered table made invalid) is sent again
+//! undone (cancelled in error, a deadlock, a plan that an altered table made invalid) is sent again
 //! whatever it is. A job that has failed [`FAILURES_MAX`] times is not; connections that end together, as at a
 //! restart of the server, are one failure.
 //!
@@ -173,9 +173,9 @@ impl Pool {
     /// Gives waiting jobs to connections with room.
     fn assign(self: &Arc<Self>, state: &mut State) {
         while let Some(job) = state.backlog.pop_front() {
-            let fit = state.connections.iter().filter(|connection| connection.is_usable());
+            let usable = state.connections.iter().filter(|connection| connection.is_usable());
             // Behind a query that takes its time only where there is no other way.
-            let least = fit.min_by_key(|it| (it.load() > 0 && it.is_slow(), it.load()));
+            let least = usable.min_by_key(|it| (it.load() > 0 && it.is_slow(), it.load()));
             let room = least.filter(|connection| connection.load() < self.plan.pipeline);
             let Some(connection) = room.map(Arc::clone) else {
                 state.backlog.push_front(job);
@@ -215,7 +215,7 @@ impl Pool {
             }
             None => self.assign(&mut lock(&self.state)),
         }
-        self.completer.submissions.help();
+        self.completer.submissions.poll_if_due();
     }
 
     /// Runs a job and answers it. What is returned is to be sent again.
@@ -229,7 +229,7 @@ impl Pool {
                     in_flight.give_up(Instant::now());
                     self.completer.counters.postgres_timed_out.up();
                     self.completer.counters.postgres_unavailable.up();
-                    self.completer.answer_early(&job, job.query().unavailable());
+                    self.completer.complete_early(&job, job.query().unavailable());
                     connection.cancel_overdue();
                     while timeout(STUCK_TIMEOUT, work.as_mut()).await.is_err() {
                         if connection.overdue_since().is_none_or(|at| at.elapsed() < STUCK_TIMEOUT)
@@ -249,12 +249,12 @@ impl Pool {
         };
         let now = Instant::now();
         let may_repeat = match result {
-            RunResult::Rows(answer) => {
-                self.completer.answer_rows(job, answer);
+            RunResult::Rows(response) => {
+                self.completer.complete_rows(job, response);
                 return None;
             }
-            RunResult::Other(answer) => {
-                self.completer.answer_other(job, answer);
+            RunResult::Other(response) => {
+                self.completer.complete_uncached(job, response);
                 return None;
             }
             RunResult::Full => false,
@@ -274,7 +274,7 @@ impl Pool {
         if may_repeat && job.failures < FAILURES_MAX && now < job.deadline {
             return Some(job);
         }
-        self.answer_unavailable(job);
+        self.complete_unavailable(job);
         None
     }
 
@@ -288,13 +288,13 @@ impl Pool {
     /// A job that was never sent is not going to be.
     fn unavailable(&self, job: Job) {
         self.completer.counters.postgres_waiting.down();
-        self.answer_unavailable(job);
+        self.complete_unavailable(job);
     }
 
-    fn answer_unavailable(&self, job: Job) {
+    fn complete_unavailable(&self, job: Job) {
         self.completer.counters.postgres_unavailable.up();
-        let answer = job.query().unavailable();
-        self.completer.answer_other(job, answer);
+        let response = job.query().unavailable();
+        self.completer.complete_uncached(job, response);
     }
 
     /// Another site is served: its statements are prepared, those that only the old one had are

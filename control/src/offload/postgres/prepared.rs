@@ -14,27 +14,27 @@ pub(super) struct Prepared {
     /// What the server knows it as.
     pub(super) statement: Statement,
     /// What was found out for each list of columns so far: two routes may share a statement.
-    fits: Mutex<Vec<(Box<[Column]>, Fit)>>,
+    checked: Mutex<Vec<(Box<[Column]>, Compatibility)>>,
 }
 
 /// Where the columns stand, or what is wrong with them.
-pub(super) type Fit = Result<Arc<[Place]>, Arc<str>>;
+pub(super) type Compatibility = Result<Arc<[Place]>, Arc<str>>;
 
 impl Prepared {
     /// A statement, not yet compared with anything.
     pub(super) fn new(statement: Statement) -> Self {
-        Self { statement, fits: Mutex::default() }
+        Self { statement, checked: Mutex::default() }
     }
 
     /// Where `columns` stand in its rows.
-    pub(super) fn fit(&self, columns: &[Column]) -> Fit {
-        let mut fits = lock(&self.fits);
-        if let Some((_, fit)) = fits.iter().find(|(known, _)| **known == *columns) {
-            return fit.clone();
+    pub(super) fn compatibility(&self, columns: &[Column]) -> Compatibility {
+        let mut checked = lock(&self.checked);
+        if let Some((_, compatibility)) = checked.iter().find(|(known, _)| **known == *columns) {
+            return compatibility.clone();
         }
-        let fit = places(&self.statement, columns).map(Arc::from).map_err(Arc::from);
-        fits.push((columns.into(), fit.clone()));
-        fit
+        let compatibility = places(&self.statement, columns).map(Arc::from).map_err(Arc::from);
+        checked.push((columns.into(), compatibility.clone()));
+        compatibility
     }
 }
 
@@ -50,7 +50,7 @@ fn places(statement: &Statement, columns: &[Column]) -> Result<Vec<Place>, Strin
                 format!("it has no column \"{name}\": its columns are {names}")
             })?;
             let ty = found[index].type_();
-            let kind = Kind::of(ty, column.form).map_err(|instead| {
+            let kind = Kind::of(ty, column.conversion).map_err(|instead| {
                 let instead = instead.replace("{}", name);
                 format!("column \"{name}\" is of type {ty}: write {instead} AS {name}")
             })?;

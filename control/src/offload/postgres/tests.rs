@@ -3,7 +3,7 @@
 
 mod cells;
 mod errors;
-mod life;
+mod lifecycle;
 mod machine;
 #[path = "../../../tests/real/kit/postgres.rs"]
 #[expect(dead_code, reason = "the tests of the real binary use the rest")]

@@ -42,7 +42,7 @@ pub(crate) fn problems(
 async fn problem(client: &Client, query: &Query) -> Result<Option<String>, String> {
     match client.prepare(query.sql()).await {
         Ok(statement) => Ok(Prepared::new(statement)
-            .fit(query.columns())
+            .compatibility(query.columns())
             .err()
             .map(|problem| problem.to_string())),
         Err(error) => match ErrorClass::of(&error) {

@@ -1,4 +1,4 @@
-//! One thread that asks PostgreSQL: a tokio runtime of its own, with a pool of connections that no
+//! One thread that queries PostgreSQL: a tokio runtime of its own, with a pool of connections that no
 //! other thread touches.
 
 use std::io;

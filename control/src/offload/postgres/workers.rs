@@ -92,7 +92,7 @@ impl Workers {
 
 impl WorkerHandle {
     fn send(&self, order: Order) {
-        // The thread listens until it stops; after that, nobody waits for an answer.
+        // The thread listens until it stops; after that, nobody waits for a response.
         let _ = self.orders.send(order);
     }
 }

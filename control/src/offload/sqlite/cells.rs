@@ -1,10 +1,10 @@
-//! Columns of SQLite as JSON. SQLite types values, not columns: what a form cannot take is found as it
+//! Columns of SQLite as JSON. SQLite types values, not columns: what a conversion cannot take is found as it
 //! is written.
 
 use handlers::query::json::{
     write_bool, write_f64, write_i64, write_json, write_null, write_number, write_str,
 };
-use handlers::query::{Column, ColumnError, ColumnForm, Row};
+use handlers::query::{Column, ColumnConversion, ColumnError, Row};
 use rusqlite::types::ValueRef;
 
 /// Where each of `columns` stands among columns with these names.
@@ -33,33 +33,48 @@ pub(super) struct Cells<'r> {
 }
 
 impl Row for Cells<'_> {
-    fn write(&self, column: usize, form: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
+    fn write(
+        &self,
+        column: usize,
+        conversion: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError> {
         let value = self.row.get_ref(self.places[column]);
-        write(value.map_err(|error| ColumnError::new(error.to_string()))?, form, out)
+        write(value.map_err(|error| ColumnError::new(error.to_string()))?, conversion, out)
     }
 }
 
-fn write(value: ValueRef<'_>, form: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
-    match (value, form) {
+fn write(
+    value: ValueRef<'_>,
+    conversion: ColumnConversion,
+    out: &mut Vec<u8>,
+) -> Result<(), ColumnError> {
+    match (value, conversion) {
         (ValueRef::Null, _) => write_null(out),
-        (ValueRef::Integer(value @ (0 | 1)), ColumnForm::Bool) => write_bool(value == 1, out),
-        (ValueRef::Integer(value), ColumnForm::Plain | ColumnForm::Number) => write_i64(value, out),
-        (ValueRef::Real(value), ColumnForm::Plain | ColumnForm::Number) => write_f64(value, out)?,
-        (ValueRef::Integer(_) | ValueRef::Real(_), ColumnForm::Text) => {
+        (ValueRef::Integer(value @ (0 | 1)), ColumnConversion::Bool) => write_bool(value == 1, out),
+        (ValueRef::Integer(value), ColumnConversion::Plain | ColumnConversion::Number) => {
+            write_i64(value, out)
+        }
+        (ValueRef::Real(value), ColumnConversion::Plain | ColumnConversion::Number) => {
+            write_f64(value, out)?
+        }
+        (ValueRef::Integer(_) | ValueRef::Real(_), ColumnConversion::Text) => {
             out.push(b'"');
-            write(value, ColumnForm::Plain, out)?;
+            write(value, ColumnConversion::Plain, out)?;
             out.push(b'"');
         }
-        (ValueRef::Text(text), ColumnForm::Plain | ColumnForm::Text) => write_str(utf8(text)?, out),
-        (ValueRef::Text(text), ColumnForm::Json) => write_json(utf8(text)?, out)?,
-        (ValueRef::Text(text), ColumnForm::Number) => write_number(utf8(text)?, out)?,
+        (ValueRef::Text(text), ColumnConversion::Plain | ColumnConversion::Text) => {
+            write_str(utf8(text)?, out)
+        }
+        (ValueRef::Text(text), ColumnConversion::Json) => write_json(utf8(text)?, out)?,
+        (ValueRef::Text(text), ColumnConversion::Number) => write_number(utf8(text)?, out)?,
         (ValueRef::Blob(_), _) => {
             return Err(ColumnError::new(
-                "a blob has no JSON form: write hex(..) in the statement",
+                "a blob has no JSON representation: write hex(..) in the statement",
             ));
         }
-        (value, ColumnForm::Bool) => return Err(other("the integer 0 or 1", value)),
-        (value, ColumnForm::Json) => return Err(other("text that is JSON", value)),
+        (value, ColumnConversion::Bool) => return Err(other("the integer 0 or 1", value)),
+        (value, ColumnConversion::Json) => return Err(other("text that is JSON", value)),
     }
     Ok(())
 }
@@ -81,16 +96,16 @@ fn other(expected: &str, value: ValueRef<'_>) -> ColumnError {
 mod tests {
     use super::*;
 
-    fn written(value: ValueRef<'_>, form: ColumnForm) -> Result<String, String> {
+    fn written(value: ValueRef<'_>, conversion: ColumnConversion) -> Result<String, String> {
         let mut out = Vec::new();
-        write(value, form, &mut out).map_err(|error| error.to_string())?;
+        write(value, conversion, &mut out).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).expect("text"))
     }
 
     #[test]
     fn values_are_written_as_their_form_says() {
-        use ColumnForm::{Bool, Json, Number, Plain, Text};
-        for (value, form, text) in [
+        use ColumnConversion::{Bool, Json, Number, Plain, Text};
+        for (value, conversion, text) in [
             (ValueRef::Null, Json, "null"),
             (ValueRef::Integer(-5), Plain, "-5"),
             (ValueRef::Integer(1), Bool, "true"),
@@ -105,14 +120,14 @@ mod tests {
             (ValueRef::Text(b"[\"a\"]"), Plain, r#""[\"a\"]""#),
             (ValueRef::Text(b"12.50"), Number, "12.50"),
         ] {
-            assert_eq!(written(value, form).as_deref(), Ok(text), "{value:?} {form:?}");
+            assert_eq!(written(value, conversion).as_deref(), Ok(text), "{value:?} {conversion:?}");
         }
     }
 
     #[test]
     fn what_a_form_cannot_take_says_what_was_found() {
-        use ColumnForm::{Bool, Json, Number, Plain};
-        for (value, form, end) in [
+        use ColumnConversion::{Bool, Json, Number, Plain};
+        for (value, conversion, end) in [
             (ValueRef::Integer(2), Bool, "the integer 0 or 1, found 2"),
             (ValueRef::Text(b"1"), Bool, "found Text"),
             (ValueRef::Integer(2), Json, "text that is JSON, found 2"),
@@ -121,14 +136,15 @@ mod tests {
             (ValueRef::Text(b"\xff"), Plain, "found other bytes"),
             (ValueRef::Blob(b"x"), Plain, "hex(..) in the statement"),
         ] {
-            let error = written(value, form).expect_err("is refused");
+            let error = written(value, conversion).expect_err("is refused");
             assert!(error.ends_with(end), "{error}");
         }
     }
 
     #[test]
     fn columns_are_found_by_name() {
-        let wanted = ["b", "a"].map(|name| Column { name: name.into(), form: ColumnForm::Plain });
+        let wanted = ["b", "a"]
+            .map(|name| Column { name: name.into(), conversion: ColumnConversion::Plain });
         assert_eq!(places(&["a", "x", "b"], &wanted).as_deref(), Ok(&[2, 0][..]));
         let error = places(&["b", "x"], &wanted).expect_err("there is no a");
         assert_eq!(error, "it has no column \"a\": its columns are b, x");

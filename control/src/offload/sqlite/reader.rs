@@ -1,4 +1,4 @@
-//! One thread that asks SQLite, with connections of its own.
+//! One thread that queries SQLite, with connections of its own.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::offload::counters::Counters;
 use crate::offload::job::{FAILED, Job, RESPONSE_BYTES_MAX};
 use crate::offload::statement_log::StatementLog;
 
-/// What all readers are told.
+/// What all readers share.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     /// Grows with each site.
@@ -74,10 +74,10 @@ impl Reader {
             self.completer.counters.sqlite_waiting.down();
             self.completer.counters.sqlite_under_way.up();
             let result = self.decide(&job);
-            // Before the answer: who has it finds no thread busy with it any more.
+            // Before the response: who has it finds no thread busy with it any more.
             self.completer.counters.sqlite_under_way.down();
-            self.answer(job, result);
-            self.completer.submissions.help();
+            self.response(job, result);
+            self.completer.submissions.poll_if_due();
         }
     }
 
@@ -90,14 +90,14 @@ impl Reader {
         self.run(job, now)
     }
 
-    fn answer(&self, job: Job, result: RunResult) {
+    fn response(&self, job: Job, result: RunResult) {
         match result {
-            RunResult::Rows(answer) => self.completer.answer_rows(job, answer),
-            RunResult::Other(answer) => self.completer.answer_other(job, answer),
+            RunResult::Rows(response) => self.completer.complete_rows(job, response),
+            RunResult::Other(response) => self.completer.complete_uncached(job, response),
             RunResult::Unavailable => {
                 self.completer.counters.sqlite_unavailable.up();
-                let answer = job.query().unavailable();
-                self.completer.answer_other(job, answer);
+                let response = job.query().unavailable();
+                self.completer.complete_uncached(job, response);
             }
         }
     }
@@ -107,7 +107,7 @@ impl Reader {
         let site_handle = self.orders.site_handle.load(Ordering::Relaxed);
         if site_handle != self.site_handle {
             self.site_handle = site_handle;
-            let site = job.ask.site();
+            let site = job.offload.site();
             self.files.renew(|path| site.queries().any(|(_, query)| path_of(query) == Some(path)));
         }
     }
@@ -192,7 +192,7 @@ fn run_on(
     })
 }
 
-/// The file that `query` asks; `None` if it asks something else.
+/// The file that `query` reads; `None` if it is of another database.
 fn path_of(query: &Query) -> Option<&Path> {
     match query.database() {
         Database::Sqlite(path) => Some(path),

@@ -48,10 +48,10 @@ fn endless(file: &Path) -> RouteConfig {
 fn rows_become_json() {
     let (_directory, file) = database(ITEMS);
     let stage = TestWorker::start(&parts(), vec![by_price(&file)]);
-    let answer = stage.get("/items?min=0&max=9");
-    assert_eq!((answer.status, answer.field("Content-Type")), (200, Some("application/json")));
+    let response = stage.get("/items?min=0&max=9");
+    assert_eq!((response.status, response.field("Content-Type")), (200, Some("application/json")));
     assert_eq!(
-        answer.text(),
+        response.text(),
         r#"{"rows":[{"id":1,"name":"a \"b\"","price":1.5,"active":true,"tags":["x"]},"#.to_owned()
             + r#"{"id":2,"name":null,"price":2.0,"active":false,"tags":[]}]}"#
     );
@@ -78,8 +78,12 @@ fn what_does_not_fit_is_the_operators_and_told_once() {
         ],
     );
     for path in ["/column", "/value", "/table", "/write"] {
-        let answer = stage.get(path);
-        assert_eq!((answer.status, answer.text()), (500, "500 Internal Server Error\n"), "{path}");
+        let response = stage.get(path);
+        assert_eq!(
+            (response.status, response.text()),
+            (500, "500 Internal Server Error\n"),
+            "{path}"
+        );
     }
     assert_eq!((stage.reading("sqlite_schema_changed"), stage.reading("sqlite_errors")), (2, 2));
     assert_eq!(stage.get("/items?min=0&max=9").status, 200, "the file is fine");
@@ -94,10 +98,10 @@ fn a_statement_that_runs_too_long_is_stopped() {
     let stage = TestWorker::start(&parts, vec![endless(&file), by_price(&file)]);
     let endless = stage.begin_get("/endless");
     let behind = stage.begin_get("/items?min=0&max=9");
-    let answer = stage.end(endless);
-    assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
-    assert!(answer.took >= Duration::from_millis(100), "{:?}", answer.took);
-    assert!(answer.took < Duration::from_secs(3), "{:?}", answer.took);
+    let response = stage.end(endless);
+    assert_eq!((response.status, response.field("Retry-After")), (503, Some("1")));
+    assert!(response.took >= Duration::from_millis(100), "{:?}", response.took);
+    assert!(response.took < Duration::from_secs(3), "{:?}", response.took);
     // Its time was up before it had its turn.
     assert_eq!(stage.end(behind).status, 503);
     assert_eq!(stage.reading("sqlite_timed_out"), 2);
@@ -185,6 +189,6 @@ fn an_unavailable_answer_is_what_the_route_says() {
     let missing = Path::new("/nonexistent/a.db");
     let route = QueryRoute::sqlite("/a", missing, "SELECT 1 AS n", r#"{"n": n}"#);
     let stage = TestWorker::start(&parts(), vec![route.unavailable(r#"{"rows":[]}"#).route()]);
-    let answer = stage.get("/a");
-    assert_eq!((answer.status, answer.text()), (200, r#"{"rows":[]}"#));
+    let response = stage.get("/a");
+    assert_eq!((response.status, response.text()), (200, r#"{"rows":[]}"#));
 }

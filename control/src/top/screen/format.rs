@@ -11,7 +11,7 @@ pub(super) fn clip(text: &str, width: usize) -> String {
 
 /// As many of `parts` as fit, the first first; each with its gap before it. A part that does not fit is
 /// left out, and those after it may still fit.
-pub(super) fn fit<T>(parts: Vec<(String, T)>, width: u16) -> Vec<(String, T)> {
+pub(super) fn within_width<T>(parts: Vec<(String, T)>, width: u16) -> Vec<(String, T)> {
     let mut left = usize::from(width);
     let mut taken = Vec::new();
     for (text, style) in parts {
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn parts_that_do_not_fit_are_left_out() {
         let parts = ["one", "a long one", "two"].map(|text| (text.to_owned(), ())).into();
-        let texts: Vec<_> = fit(parts, 9).into_iter().map(|(text, ())| text).collect();
+        let texts: Vec<_> = within_width(parts, 9).into_iter().map(|(text, ())| text).collect();
         assert_eq!(texts, [" one", "  two"]);
     }
 }

@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::Palette;
-use super::format::{clip, fit, scope};
+use super::format::{clip, scope, within_width};
 use crate::config::spell_time;
 use crate::human;
 use crate::lifecycle::State;
@@ -34,9 +34,9 @@ pub(super) fn lines(header: &Header, width: u16, palette: &Palette) -> Vec<Line<
         (format!("hugepages {}", human::bytes(memory.hugepages)), plain),
         (format!("host {}/{} free", memory.host_free, memory.host_total), plain),
         (format!("mbufs {}/{} free", memory.mbufs_free, memory.mbufs), plain),
-        (format!("host hugepage size {}", human::bytes(memory.host_page)), palette.label),
+        (format!("host hugepage size {}", human::bytes(memory.host_page_size)), palette.label),
     ];
-    vec![line(fit(who, width)), line(fit(holds, width))]
+    vec![line(within_width(who, width)), line(within_width(holds, width))]
 }
 
 /// The name of a server that is not there.
@@ -60,7 +60,7 @@ pub(super) fn footer(controls: &Controls, width: u16, palette: &Palette) -> Line
         (format!("tab {}", scope(controls.core)), plain),
         (format!("+/- {}", spell_time(controls.interval)), plain),
     ]);
-    line(fit(parts, width))
+    line(within_width(parts, width))
 }
 
 fn line(parts: Vec<(String, Style)>) -> Line<'static> {

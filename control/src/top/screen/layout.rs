@@ -14,7 +14,7 @@ pub(super) struct Sections {
     pub(super) traffic: Rect,
     pub(super) latency: Rect,
     pub(super) routes: Rect,
-    pub(super) faults: Rect,
+    pub(super) errors: Rect,
 }
 
 /// Header, middle and footer of the screen.
@@ -30,7 +30,7 @@ impl Sections {
         let wanted = [
             cores::rows_wanted(body.cores.len(), half).max(HISTORY_ROWS),
             rows(body.latency.len()),
-            rows(body.routes.len().max(body.faults.len())),
+            rows(body.routes.len().max(body.errors.len())),
         ];
         let [upper, latency, lower] = share(area.height.saturating_sub(FIXED_ROWS), wanted);
         let heights = [upper + 1, STATE_ROWS + 1, latency + 1, lower + 1].map(Constraint::Length);
@@ -40,8 +40,8 @@ impl Sections {
         };
         let [cores, requests] = split(upper, half);
         let [connections, traffic] = split(state, half);
-        let [routes, faults] = split(lower, (area.width * 2 / 5 + 2).min(FAULTS_WIDTH_MAX));
-        Self { cores, requests, connections, traffic, latency, routes, faults }
+        let [routes, errors] = split(lower, (area.width * 2 / 5 + 2).min(ERRORS_WIDTH_MAX));
+        Self { cores, requests, connections, traffic, latency, routes, errors }
     }
 }
 
@@ -84,7 +84,7 @@ const FIXED_ROWS: u16 = 4 + STATE_ROWS;
 /// Rows of a history that shows something.
 const HISTORY_ROWS: u16 = 8;
 const HISTORY_ROWS_MAX: u16 = 14;
-const FAULTS_WIDTH_MAX: u16 = 64;
+const ERRORS_WIDTH_MAX: u16 = 64;
 const _: () = assert!(
     HEADER_ROWS + 1 + FIXED_ROWS + 2 + 1 + 2 == HEIGHT_MIN,
     "the smallest screen holds the least of everything"

@@ -27,8 +27,8 @@ pub(super) fn heading(body: &Body, width: u16, palette: &Palette) -> Line<'stati
 /// Below the heading, the newest at the right.
 pub(super) fn draw_history(frame: &mut Frame<'_>, area: Rect, body: &Body, palette: &Palette) {
     let rates = shown(body, area.width);
-    let blank = usize::from(area.width) - rates.len();
-    let bars = std::iter::repeat_n(None, blank).chain(rates.iter().map(|rate| Some(whole(*rate))));
+    let empty = usize::from(area.width) - rates.len();
+    let bars = std::iter::repeat_n(None, empty).chain(rates.iter().map(|rate| Some(whole(*rate))));
     let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     frame.render_widget(
         Sparkline::default().data(bars).absent_value_symbol(" ").style(palette.history),

@@ -430,7 +430,7 @@ impl<'a> Runner<'a> {
         let (answer, len) = read.expect("its extent is there");
         lane.received.drain(..len);
         let took = lane.since.elapsed();
-        exchange.judge(&answer, took, &mut self.known[lane.template][lane.exchange])?;
+        exchange.assess(&answer, took, &mut self.known[lane.template][lane.exchange])?;
         if !lane.received.is_empty() {
             return Err(Fault::with("more than was asked for", &lane.received));
         }

@@ -95,7 +95,7 @@ pub enum StartError {
         max: u16,
     },
     /// {device}: {asked} queues were asked for, and nobody would spread flows over them: it has no RSS on the TCP 4-tuple; use one queue and software steering
-    NoSpread {
+    NoSteering {
         /// The device.
         device: Device,
         /// Queues asked for.

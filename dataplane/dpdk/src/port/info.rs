@@ -22,7 +22,7 @@ pub struct PortInfo {
     /// Whether the NIC hashes the addresses and ports of TCP over IPv4 to pick a receive queue.
     pub rss_tcp_ipv4: bool,
     /// What distributes flows over several queues.
-    pub spread: Spread,
+    pub flow_steering: FlowSteering,
     /// Whether the NIC verifies IPv4 header and TCP checksums.
     pub rx_checksum_offload: bool,
     /// Whether the NIC fills in IPv4 header and TCP checksums.
@@ -37,7 +37,7 @@ pub struct PortInfo {
 
 /// Who decides to which receive queue a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spread {
+pub enum FlowSteering {
     /// The NIC, by the hash of the 4-tuple.
     Rss,
     /// The sender's side, unseen from here: the kernel driver below an AF_XDP port, the peer of a
@@ -114,18 +114,18 @@ pub(crate) fn of_port(id: u16, kind: DeviceKind) -> Result<(PortInfo, Offloads),
     };
     let large = if offloads.tx & TX_SEGMENTATION != 0 { large_len(&driver) } else { 0 };
     let queues_max = raw.rx_queues.min(raw.tx_queues);
-    let spread = match kind {
-        _ if offloads.rss != 0 => Spread::Rss,
-        DeviceKind::Vhost => Spread::Tap,
-        DeviceKind::AfXdp | DeviceKind::Memif => Spread::Outside,
-        _ => Spread::Nobody,
+    let flow_steering = match kind {
+        _ if offloads.rss != 0 => FlowSteering::Rss,
+        DeviceKind::Vhost => FlowSteering::Tap,
+        DeviceKind::AfXdp | DeviceKind::Memif => FlowSteering::Outside,
+        _ => FlowSteering::Nobody,
     };
     let info = PortInfo {
         driver,
         mac: mac.addr_bytes,
         queues_max,
         rss_tcp_ipv4: offloads.rss != 0,
-        spread,
+        flow_steering,
         rx_checksum_offload: offloads.rx != 0,
         tx_checksum_offload: offloads.tx & TX_TCP != 0,
         tx_segmentation_max: large,

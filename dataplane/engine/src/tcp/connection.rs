@@ -275,7 +275,7 @@ impl<S: Service> Conn<S> {
                     let earned = self.body_bytes * 1_000_000 / deadlines.body_rate;
                     (self.since + earned.max(deadlines.body_grace), Expiry::Body)
                 }
-                Waiting::Completion => (self.since + deadlines.answer, Expiry::Completion),
+                Waiting::Completion => (self.since + deadlines.response, Expiry::Completion),
                 Waiting::Output | Waiting::Closed => {
                     (self.progress + deadlines.stall, Expiry::Stall)
                 }
@@ -294,7 +294,7 @@ pub(crate) struct Micros {
     idle: u64,
     /// Instead of `idle` while we drain.
     drain_idle: Option<u64>,
-    answer: u64,
+    response: u64,
     stall: u64,
     close: u64,
 }
@@ -315,7 +315,7 @@ impl From<Deadlines> for Micros {
             body_rate: deadlines.body_rate.max(1),
             idle: deadlines.idle_ms * 1_000,
             drain_idle: None,
-            answer: deadlines.answer_ms * 1_000,
+            response: deadlines.response_ms * 1_000,
             stall: deadlines.stall_ms * 1_000,
             close: deadlines.close_ms * 1_000,
         }

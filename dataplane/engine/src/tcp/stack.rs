@@ -275,7 +275,7 @@ impl Tcp {
     }
 }
 
-/// The state that the segments we sent have told the peer: smoltcp has it too, but keeps it private.
+/// The state that the peer knows from the segments we sent: smoltcp has it too, but keeps it private.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
     /// The sequence number after the last byte ever sent (RFC 9293, 3.3.1: SND.NXT).

@@ -38,7 +38,7 @@ impl<N: Nic> NetworkInterface<N> {
     }
 
     /// Answers an ARP request for our link address.
-    pub(crate) fn answer_arp(
+    pub(crate) fn reply_to_arp(
         &mut self,
         received: &EthernetHeader,
         request: &arp::Packet,
@@ -58,7 +58,7 @@ impl<N: Nic> NetworkInterface<N> {
     }
 
     /// Answers the ping in `packet`.
-    pub(crate) fn answer_echo(
+    pub(crate) fn reply_to_echo(
         &mut self,
         received: &EthernetHeader,
         packet: &[u8],

@@ -1,6 +1,8 @@
 //! A small service that echoes its requests.
 
-use http1::{Class, HEAD_OUT_MAX, HeadContext, Outcome, Request, Service, Status, Verdict};
+use http1::{
+    Class, HEAD_OUT_MAX, HeadAction, HeadContext, Request, RequestAction, Service, Status,
+};
 
 /// Echoes its requests. `/early*` is answered 404 without wanting the body, `/204` and
 /// `/304` without content, `/big/N` with N bytes; everything else with a description, which for
@@ -42,14 +44,14 @@ pub(crate) fn pattern(at: u64) -> u8 {
 
 impl Service for Mirror {
     type Work = Echo;
-    type Reply = Answer;
+    type Response = Answer;
     /// The description.
     type Offload = String;
 
-    fn accept(&self, request: &Request<'_>, _: &mut Class) -> Verdict<Echo, Answer> {
+    fn accept(&self, request: &Request<'_>, _: &mut Class) -> HeadAction<Echo, Answer> {
         let path = String::from_utf8_lossy(request.target().path()).into_owned();
         if path.starts_with("/early") {
-            return Verdict::Reply(Answer::text(Status::S404, "early"));
+            return HeadAction::Respond(Answer::text(Status::S404, "early"));
         }
         let text = |bytes: Option<&[u8]>| {
             bytes.map_or_else(|| "-".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
@@ -62,7 +64,7 @@ impl Service for Mirror {
             request.version(),
             text(request.field("x")),
         );
-        Verdict::Read(Echo { line, body: Vec::new() })
+        HeadAction::ReadBody(Echo { line, body: Vec::new() })
     }
 
     fn on_body(&self, work: &mut Echo, piece: &[u8]) {
@@ -70,16 +72,16 @@ impl Service for Mirror {
         work.body.extend_from_slice(piece);
     }
 
-    fn finish(&self, work: Echo) -> Outcome<Answer, String> {
+    fn finish(&self, work: Echo) -> RequestAction<Answer, String> {
         let path = work.line.split(' ').nth(1).expect("a line has a path");
         let none = |status| Answer { status, content: Content::None };
         let text = format!("{} body={}", work.line, work.body.escape_ascii());
-        Outcome::Reply(match (path, path.strip_prefix("/big/").map(str::parse)) {
+        RequestAction::Respond(match (path, path.strip_prefix("/big/").map(str::parse)) {
             (_, Some(Ok(len))) => Answer { status: Status::S200, content: Content::Pattern(len) },
             (_, Some(Err(_))) => Answer::text(Status::S404, "no such size"),
             ("/204", None) => none(Status::S204),
             ("/304", None) => none(Status::S304),
-            _ if path.starts_with("/offload") => return Outcome::Offload(text),
+            _ if path.starts_with("/offload") => return RequestAction::Offload(text),
             _ => Answer::text(Status::S200, &text),
         })
     }
@@ -88,24 +90,25 @@ impl Service for Mirror {
         Answer::text(status, status.reason())
     }
 
-    fn status(&self, reply: &Answer) -> Status {
-        reply.status
+    fn status(&self, response: &Answer) -> Status {
+        response.status
     }
 
-    fn body_len(&self, reply: &Answer) -> u64 {
-        match &reply.content {
+    fn body_len(&self, response: &Answer) -> u64 {
+        match &response.content {
             Content::None => 0,
             Content::Text(text) => text.len() as u64,
             Content::Pattern(len) => *len,
         }
     }
 
-    fn head_into(&self, reply: &Answer, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
+    fn head_into(&self, response: &Answer, context: &HeadContext<'_>, out: &mut [u8]) -> usize {
         assert!(out.len() >= HEAD_OUT_MAX);
-        let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status.code(), reply.status.reason());
+        let mut head =
+            format!("HTTP/1.1 {} {}\r\n", response.status.code(), response.status.reason());
         head += &format!("Date: {}\r\n", context.date.as_bytes().escape_ascii());
-        if !matches!(reply.content, Content::None) {
-            head += &format!("Content-Length: {}\r\n", self.body_len(reply));
+        if !matches!(response.content, Content::None) {
+            head += &format!("Content-Length: {}\r\n", self.body_len(response));
         }
         head += str::from_utf8(context.connection.field_line()).expect("field lines are ASCII");
         head += "\r\n";
@@ -113,13 +116,13 @@ impl Service for Mirror {
         head.len()
     }
 
-    fn body_into(&self, reply: &Answer, at: u64, out: &mut [u8]) -> usize {
+    fn body_into(&self, response: &Answer, at: u64, out: &mut [u8]) -> usize {
         assert!(!out.is_empty());
-        assert!(at < self.body_len(reply));
-        let left = usize::try_from(self.body_len(reply) - at).expect("test bodies are small");
+        assert!(at < self.body_len(response));
+        let left = usize::try_from(self.body_len(response) - at).expect("test bodies are small");
         assert!(out.len() <= left, "no room is offered beyond the end");
         let len = out.len();
-        match &reply.content {
+        match &response.content {
             Content::None => unreachable!("no content, no bytes"),
             Content::Text(text) => {
                 let at = usize::try_from(at).expect("text is short");

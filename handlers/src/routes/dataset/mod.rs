@@ -12,7 +12,7 @@ mod stored;
 mod unit;
 
 use http1::coding::{Accepted, Coding};
-use http1::{Status, Verdict};
+use http1::{HeadAction, Status};
 
 use crate::coding::{self, chosen, offers};
 use crate::config::{Compress, DatasetConfig};
@@ -101,20 +101,20 @@ impl RouteHandler for Box<Dataset> {
         Ok(Self::new(dataset))
     }
 
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
         let values = match self.parameters.read(request.captures(), request.query) {
             Ok(values) => values,
             Err(status) => return request.refuse(status),
         };
         let coding = request.coding(&self.offers);
         if let Some(id) = self.stored.find(values, coding) {
-            return Verdict::Reply(Response::stored(id));
+            return HeadAction::Respond(Response::stored(id));
         }
         if coding != Coding::Identity {
             return request.offload();
         }
         let len = u32::try_from(self.body_len(values)).expect("within BODY_LEN_MAX and a template");
-        Verdict::Reply(Response(Content::Rows { route: request.route, len, values }))
+        HeadAction::Respond(Response(Content::Rows { route: request.route, len, values }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a configured query to one that is known to work, or to what an operator must change.
 
 use http1::coding::Coding;
-use http1::{HEAD_OUT_MAX, Method, Status, Verdict};
+use http1::{HEAD_OUT_MAX, HeadAction, Method, Status};
 
 use crate::config::{CacheConfig, Compress, Database, Parameter, QueryConfig, RouteConfig, Source};
 use crate::error::{RouteErrorKind, SettingError};
@@ -44,7 +44,7 @@ impl RouteHandler for Box<Query> {
         Ok(Self::new(compile(route.config, config, route.fields)?))
     }
 
-    fn serve(&self, request: &RouteRequest<'_>) -> Verdict<Work, Response> {
+    fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
         request.offload()
     }
 }
@@ -118,23 +118,23 @@ fn arguments(query: &QueryConfig, names: &[&str]) -> Result<Box<[usize]>, Settin
 
 /// The placeholders of the statement are numbered from 1 to the number of arguments.
 fn placeholders(query: &QueryConfig) -> Result<(), SettingError> {
-    let fault = |problem: String, fix: String| {
+    let refuse = |problem: String, fix: String| {
         Err(SettingError::new("statement", &*query.statement, problem, fix))
     };
     let found = match placeholder::numbers(&query.sql, &query.database) {
         Ok(found) => found,
-        Err(error) => return fault(error.problem, error.fix.into()),
+        Err(error) => return refuse(error.problem, error.fix.into()),
     };
     let arguments = query.arguments.len();
     if let Some(number) = found.last().filter(|number| **number > arguments) {
         let problem = format!("it has a placeholder {number}, but {arguments} arguments");
-        return fault(problem, "name a parameter in arguments for each placeholder".into());
+        return refuse(problem, "name a parameter in arguments for each placeholder".into());
     }
     match (1..=arguments).find(|number| !found.contains(number)) {
         Some(number) => {
             let argument = &query.arguments[number - 1];
             let problem = format!("it has no placeholder {number} for the argument {argument}");
-            fault(problem, "use it, or take it from arguments".into())
+            refuse(problem, "use it, or take it from arguments".into())
         }
         None => Ok(()),
     }
@@ -159,7 +159,7 @@ fn all_are_used(
 /// What is answered is a response.
 fn answerable(query: &QueryConfig) -> Result<(), SettingError> {
     if query.status.class() != 2 || matches!(query.status, Status::S204 | Status::S206) {
-        let problem = "an answer with rows does not have this status";
+        let problem = "a response with rows does not have this status";
         return Err(SettingError::new(
             "status",
             query.status.code().to_string(),
@@ -181,17 +181,17 @@ fn cacheable(
     route: &RouteConfig,
     query: &QueryConfig,
 ) -> Result<(), SettingError> {
-    let fault = |problem: &str, fix: &str| {
+    let refuse = |problem: &str, fix: &str| {
         Err(SettingError::new("cache", format!("{:?}", cache.lifetime), problem, fix))
     };
     if route.methods != Methods::GET {
-        return fault("the route answers more than GET", "keep answers of GET only");
+        return refuse("the route answers more than GET", "cache responses to GET only");
     }
     if query.parameters.iter().any(|parameter| parameter.from == Source::Body) {
-        return fault("an answer depends on the body", "take parameters from path and query");
+        return refuse("a response depends on the body", "take parameters from path and query");
     }
     if cache.lifetime.is_zero() {
-        return fault("nothing is kept for no time", "give it some, or take cache away");
+        return refuse("nothing is kept for no time", "give it some, or take cache away");
     }
     if !is_token(&cache.header) {
         let fix = "use letters, digits and hyphens: X-Cache";
@@ -212,7 +212,7 @@ fn heads(headers: &Fields, cache: Option<&CacheConfig>) -> Result<(), SettingErr
     let len = |&status: &Status| RenderedResponse::head_len_max(status, JSON, all());
     match Status::ALL.iter().map(len).max() {
         Some(len) if len > HEAD_OUT_MAX => {
-            let problem = format!("the head of an answer may have {len} bytes");
+            let problem = format!("the head of a response may have {len} bytes");
             let fix = format!("at most {HEAD_OUT_MAX} are sent: shorten the fields");
             Err(SettingError::new(
                 "headers",

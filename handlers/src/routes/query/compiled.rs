@@ -12,7 +12,7 @@ use crate::values::template::{Body, Column, Row};
 
 use super::bound::{BindError, Bound, bind};
 
-/// A route that asks a database, compiled.
+/// A route that queries a database, compiled.
 #[derive(Debug)]
 pub struct Query {
     pub(super) database: Database,

@@ -1,4 +1,4 @@
-//! Routes that ask a database: typed parameters in, a statement to run, JSON out.
+//! Routes that query a database: typed parameters in, a statement to run, JSON out.
 //!
 //! A [`Query`] is compiled once from the configuration and proven to be able to answer: each
 //! placeholder has its parameter, each default is within its bounds, each head fits. It runs nothing:
@@ -17,7 +17,7 @@ mod placeholder;
 mod rows;
 
 pub use crate::values::json::{self, ColumnError};
-pub use crate::values::template::{Column, ColumnForm};
+pub use crate::values::template::{Column, ColumnConversion};
 pub use bound::Bound;
 pub use compiled::Query;
 pub use rows::{Row, Rows};

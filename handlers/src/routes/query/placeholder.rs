@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::config::Database;
 
-/// Why the placeholders of a statement cannot be told.
+/// Why the placeholders of a statement cannot be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlaceholderError {
     /// What is wrong.

@@ -11,12 +11,17 @@ use crate::response::RenderedResponse;
 use super::bound::Bound;
 use super::compiled::{JSON, Query};
 use crate::values::json::{self, ColumnError};
-use crate::values::template::{ColumnForm, Hole, Piece};
+use crate::values::template::{ColumnConversion, Hole, Piece};
 
-/// One row as a database gives it. Implemented by whoever asks the database.
+/// One row as a database gives it. Implemented by whoever queries the database.
 pub trait Row {
     /// Writes the JSON of one column. `column` is an index into [`Query::columns`].
-    fn write(&self, column: usize, form: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError>;
+    fn write(
+        &self,
+        column: usize,
+        conversion: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError>;
 }
 
 /// A body that is being made of rows.
@@ -52,7 +57,7 @@ impl Rows<'_> {
                 Piece::Literal(bytes) => self.text.extend_from_slice(bytes),
                 Piece::Hole(at) => {
                     let column = &self.query.row.columns[*at];
-                    if let Err(error) = row.write(*at, column.form, &mut self.text) {
+                    if let Err(error) = row.write(*at, column.conversion, &mut self.text) {
                         self.text.truncate(begin);
                         let place = format!("row {}, column \"{}\": ", self.count + 1, column.name);
                         return Err(error.at(place));

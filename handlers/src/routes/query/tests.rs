@@ -16,7 +16,7 @@ use crate::methods::Methods;
 use crate::request::Inputs;
 use crate::response::RenderedResponse;
 
-use super::{Bound, ColumnError, ColumnForm, Query, Row, compile, json};
+use super::{Bound, ColumnConversion, ColumnError, Query, Row, compile, json};
 use crate::error::SettingError;
 
 const PLAIN: Accepted = Accepted::IDENTITY_ONLY;
@@ -132,7 +132,12 @@ fn text(answer: &RenderedResponse) -> &str {
 struct Texts<'t>(&'t [&'t str]);
 
 impl Row for Texts<'_> {
-    fn write(&self, column: usize, _: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
+    fn write(
+        &self,
+        column: usize,
+        _: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError> {
         json::write_json(self.0[column], out)
     }
 }
@@ -524,11 +529,11 @@ fn mistakes_in_answers_are_told() {
         ),
         (
             |_, plan| plan.status = Status::S204,
-            "status = 204: an answer with rows does not have this status; write 200",
+            "status = 204: a response with rows does not have this status; write 200",
         ),
         (
             |_, plan| plan.status = Status::S404,
-            "status = 404: an answer with rows does not have this status; write 200",
+            "status = 404: a response with rows does not have this status; write 200",
         ),
         (
             |_, plan| plan.unavailable = Some("{items:[]}".into()),
@@ -541,7 +546,7 @@ fn mistakes_in_answers_are_told() {
         ),
         (
             |route, _| route.headers = vec![("X-Long".into(), "x".repeat(1000))],
-            "headers = 1 fields: the head of an answer may have 1268 bytes; \
+            "headers = 1 fields: the head of a response may have 1268 bytes; \
              at most 1024 are sent: shorten the fields",
         ),
     ];
@@ -553,7 +558,7 @@ fn mistakes_in_caching_are_told() {
     let rows: &[(Change, &str)] = &[
         (
             |route, _| route.methods = Methods::GET.union(Methods::POST),
-            "cache = 200ms: the route answers more than GET; keep answers of GET only",
+            "cache = 200ms: the route answers more than GET; cache responses to GET only",
         ),
         (
             |_, plan| plan.cache.as_mut().expect("cached").lifetime = Duration::ZERO,
@@ -565,7 +570,7 @@ fn mistakes_in_caching_are_told() {
         ),
         (
             |_, plan| plan.cache.as_mut().expect("cached").header = "x".repeat(1024),
-            "headers = 0 fields: the head of an answer may have 1290 bytes; \
+            "headers = 0 fields: the head of a response may have 1290 bytes; \
              at most 1024 are sent: shorten the fields",
         ),
     ];
@@ -595,7 +600,12 @@ impl Cell {
 }
 
 impl Row for Vec<Cell> {
-    fn write(&self, column: usize, _: ColumnForm, out: &mut Vec<u8>) -> Result<(), ColumnError> {
+    fn write(
+        &self,
+        column: usize,
+        _: ColumnConversion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ColumnError> {
         match &self[column] {
             Cell::Null => json::write_null(out),
             Cell::Integer(value) => json::write_i64(*value, out),

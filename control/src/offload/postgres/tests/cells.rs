@@ -65,22 +65,22 @@ fn every_type_is_as_the_server_has_it_in_json() {
     let columns: Vec<_> = (0..SAME.len()).map(|n| format!("\"c{n}\": c{n}")).collect();
     let row = format!("{{{}}}", columns.join(", "));
     let stage = start(&server, [QueryRoute::postgres("/types", &all, &row).first()]);
-    let answer = stage.get("/types");
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = stage.get("/types");
+    assert_eq!(response.status, 200, "{}", response.text());
     let theirs: Vec<_> = (0..SAME.len()).map(|n| format!("to_json(c{n})")).collect();
     for (n, (sql, theirs)) in SAME.iter().zip(theirs).enumerate() {
         let sql_theirs = format!("SET timezone = 'UTC'; SELECT {theirs} FROM ({all}) AS t");
         let theirs = server.query(&sql_theirs);
         let theirs = theirs.trim_end_matches('\n');
         let theirs = if theirs.is_empty() { "null" } else { theirs };
-        let ours = member(answer.text(), n);
+        let ours = member(response.text(), n);
         // A real number is the same, whatever its notation.
         let is_real = sql.contains("float");
         let parse = |text: &str| text.parse::<f64>().expect("a number");
         let is_same = if is_real { parse(ours) == parse(theirs) } else { ours == theirs };
         assert!(is_same, "{sql}: {ours} is not {theirs}");
     }
-    let parsed: Value = serde_json::from_str(answer.text()).expect("JSON");
+    let parsed: Value = serde_json::from_str(response.text()).expect("JSON");
     assert_eq!(parsed.as_object().map(serde_json::Map::len), Some(SAME.len()));
 }
 
@@ -126,9 +126,9 @@ fn parameters_take_the_type_of_their_placeholder() {
     let others = [echo(ValueKind::Boolean, "boolean"), echo(ValueKind::Json, "jsonb")];
     let stage = start(&server, integers.into_iter().chain(texts).chain(others));
     let says = |path: &str, value: &str| {
-        let answer = stage.get(path);
-        let text = answer.text();
-        assert_eq!((answer.status, text), (200, &*format!(r#"{{"v":"{value}"}}"#)), "{path}");
+        let response = stage.get(path);
+        let text = response.text();
+        assert_eq!((response.status, text), (200, &*format!(r#"{{"v":"{value}"}}"#)), "{path}");
     };
     for ty in whole {
         says(&format!("/{}?v=-12", ty.replace(' ', "_")), "-12");
@@ -150,8 +150,8 @@ fn parameters_take_the_type_of_their_placeholder() {
         ("/integer?v=3000000000", 400),
     ];
     for (path, status) in refused {
-        let answer = stage.get(path);
-        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        let response = stage.get(path);
+        assert_eq!(response.status, status, "{path}: {}", response.text());
     }
     let text = stage.get("/integer?v=3000000000");
     assert!(text.text().contains("\"v\"") && text.text().contains("2147483647"), "{}", text.text());

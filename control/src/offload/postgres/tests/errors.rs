@@ -60,8 +60,12 @@ fn a_statement_that_does_not_fit_its_route_is_answered_500_and_found_by_a_check(
     ];
     let stage = start(&server, routes.clone());
     for path in ["/column", "/array", "/form", "/table"] {
-        let answer = stage.get(path);
-        assert_eq!((answer.status, answer.text()), (500, "500 Internal Server Error\n"), "{path}");
+        let response = stage.get(path);
+        assert_eq!(
+            (response.status, response.text()),
+            (500, "500 Internal Server Error\n"),
+            "{path}"
+        );
     }
     assert_eq!(stage.get("/one").text(), ONE);
     assert_eq!(
@@ -131,8 +135,8 @@ fn a_write_empties_the_cache_of_what_it_changes() {
         .invalidates("item");
     let stage = start(&server, [read.cached(Duration::from_secs(60)), put]);
     let told = || {
-        let answer = stage.get("/t/1");
-        (answer.field("X-Cache").map(str::to_owned), answer.text().to_owned())
+        let response = stage.get("/t/1");
+        (response.field("X-Cache").map(str::to_owned), response.text().to_owned())
     };
     let is = |word: &str, body: &str| (Some(word.to_owned()), body.to_owned());
     assert_eq!(told(), is("MISS", r#"{"v":1}"#));

@@ -122,7 +122,7 @@ impl Exchange {
 
     /// Says in what the answer, which came after `took`, is not as it should be. `known` is the content
     /// that passed last.
-    pub(crate) fn judge(
+    pub(crate) fn assess(
         &self,
         answer: &Response,
         took: Duration,

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::Palette;
 use super::format::clip;
 use crate::human;
-use crate::top::faults::Fault;
+use crate::top::errors::ErrorCount;
 use crate::top::view::Body;
 
 /// Heading, then as many as there is room for; the heading says how many are missing.
@@ -17,27 +17,27 @@ pub(super) fn lines(body: &Body, area: Rect, palette: &Palette) -> Vec<Line<'sta
     let is_narrow = area.width < GROWTH_FROM;
     let numbers = if is_narrow { NUMBER_WIDTH } else { 2 * NUMBER_WIDTH };
     let name_width = width.saturating_sub(numbers + 2).min(NAME_MAX);
-    let hidden = body.faults.len().saturating_sub(rows);
+    let hidden = body.errors.len().saturating_sub(rows);
     let title = if hidden > 0 { format!("errors (+{hidden})") } else { "errors".to_owned() };
     let growth =
         |text: &str| if is_narrow { String::new() } else { format!("{text:>NUMBER_WIDTH$}") };
     let heading = format!(" {title:<name_width$}{:>NUMBER_WIDTH$}{}", "total", growth("new"));
     let heading = Line::styled(format!("{heading:<width$}"), palette.heading);
-    let line = |fault: &Fault| {
-        let (style, new) = match fault.grew {
+    let line = |error: &ErrorCount| {
+        let (style, new) = match error.grew {
             0 => (Style::new(), String::new()),
             grew => (palette.bad, format!("+{}", human::count(grew))),
         };
-        let name_style = if fault.grew == 0 { palette.label } else { palette.bad };
+        let name_style = if error.grew == 0 { palette.label } else { palette.bad };
         Line::from(vec![
-            Span::styled(format!(" {:<name_width$}", clip(&fault.name, name_width)), name_style),
+            Span::styled(format!(" {:<name_width$}", clip(&error.name, name_width)), name_style),
             Span::styled(
-                format!("{:>NUMBER_WIDTH$}{}", human::count(fault.total), growth(&new)),
+                format!("{:>NUMBER_WIDTH$}{}", human::count(error.total), growth(&new)),
                 style,
             ),
         ])
     };
-    [heading].into_iter().chain(body.faults.iter().take(rows).map(line)).collect()
+    [heading].into_iter().chain(body.errors.iter().take(rows).map(line)).collect()
 }
 
 const NUMBER_WIDTH: usize = 8;

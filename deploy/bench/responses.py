@@ -1,7 +1,7 @@
-"""What a server answers, in a form that two servers can be compared by.
+"""What a server answers, in a format that two servers can be compared by.
 
-    answers.py fetch arena|postgres URL [FILE...]    asks every request of the profile; FILEs are of /static/
-    answers.py rows REQUEST                          the rows of a database, as JSON on standard input
+    responses.py fetch arena|postgres URL [FILE...]    asks every request of the profile; FILEs are of /static/
+    responses.py rows REQUEST                          the rows of a database, as JSON on standard input
 
 Prints a line for each request, with tabs between: the request, the status, the items, a digest of the content (of JSON
 by its meaning, 10.0 being 10; of anything else by its bytes), and last, for information, the bytes on the wire.

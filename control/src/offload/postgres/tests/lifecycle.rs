@@ -72,10 +72,10 @@ fn what_takes_too_long_is_answered_and_stopped() {
     thread::sleep(Duration::from_millis(600));
     // Behind it on the only connection, with time left when it is stopped.
     let behind = stage.begin_get("/one");
-    let answer = stage.end(slow);
-    assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
-    assert!(answer.took >= Duration::from_secs(1), "{:?}", answer.took);
-    assert!(answer.took < Duration::from_secs(3), "{:?}", answer.took);
+    let response = stage.end(slow);
+    assert_eq!((response.status, response.field("Retry-After")), (503, Some("1")));
+    assert!(response.took >= Duration::from_secs(1), "{:?}", response.took);
+    assert!(response.took < Duration::from_secs(3), "{:?}", response.took);
     assert_eq!(stage.end(behind).text(), ONE, "it has its turn");
     assert_eq!(running(&server), "0\n");
     assert_eq!(stage.reading("postgres_timed_out"), 1);
@@ -92,9 +92,9 @@ fn several_that_take_too_long_are_all_stopped() {
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_secs(60)), one()]);
     let slow: Vec<_> = (0..8).map(|_| stage.begin_get("/sleep")).collect();
     for slow in slow {
-        let answer = stage.end(slow);
-        assert_eq!(answer.status, 503);
-        assert!(answer.took < Duration::from_secs(3), "{:?}", answer.took);
+        let response = stage.end(slow);
+        assert_eq!(response.status, 503);
+        assert!(response.took < Duration::from_secs(3), "{:?}", response.took);
     }
     returns(&stage);
     stage.wait_for("postgres_under_way", |level| level == 0);
@@ -112,9 +112,9 @@ fn a_server_that_is_killed_is_missed_at_once_and_found_again() {
     assert_eq!(stage.end(under_way).status, 503);
     stage.wait_for("postgres_connect_failures", |failures| failures > 0);
     for _ in 0..20 {
-        let answer = stage.get("/one");
-        assert_eq!(answer.status, 503);
-        assert!(answer.took < Duration::from_secs(1), "{:?}", answer.took);
+        let response = stage.get("/one");
+        assert_eq!(response.status, 503);
+        assert!(response.took < Duration::from_secs(1), "{:?}", response.took);
     }
     assert_eq!(stage.reading("postgres_connections_up"), 0);
     server.start();
@@ -158,17 +158,17 @@ fn reads_outlive_the_end_of_all_connections() {
     let mut parts = parts(&server);
     parts.postgres.connections = 16;
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(200))]);
-    let ask = || -> Vec<_> { (0..64).map(|_| stage.begin_get("/sleep")).collect() };
+    let requests = || -> Vec<_> { (0..64).map(|_| stage.begin_get("/sleep")).collect() };
     // They are made one by one, while there is load.
     let since = Instant::now();
     while stage.reading("postgres_connections_up") < 12 {
         assert!(since.elapsed() < Duration::from_secs(60), "load makes no connections");
-        for waiting in ask() {
+        for waiting in requests() {
             assert_eq!(stage.end(waiting).status, 200);
         }
     }
     for _ in 0..3 {
-        let reads = ask();
+        let reads = requests();
         thread::sleep(Duration::from_millis(50));
         server.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pollux'",
@@ -195,16 +195,16 @@ fn what_waits_outlives_an_attempt_to_connect_that_takes_long() {
     let since = Instant::now();
     let refused = loop {
         assert!(since.elapsed() < Duration::from_secs(5), "new requests wait as well");
-        let answer = stage.begin_get("/one");
+        let response = stage.begin_get("/one");
         thread::sleep(Duration::from_millis(20));
-        if stage.has_answer(&answer) {
-            break stage.end(answer);
+        if stage.is_complete(&response) {
+            break stage.end(response);
         }
     };
     assert_eq!(refused.status, 503);
     server.thaw();
-    let answer = stage.end(sent);
-    assert_eq!((answer.status, answer.text()), (200, ONE));
+    let response = stage.end(sent);
+    assert_eq!((response.status, response.text()), (200, ONE));
     returns(&stage);
     assert_eq!(stage.reading("postgres_connect_failures"), 0);
     assert_eq!(stage.reading("postgres_timed_out"), 0);
@@ -220,14 +220,14 @@ fn a_server_that_hangs_is_waited_for_no_longer_than_allowed() {
     server.freeze();
     let since = Instant::now();
     while since.elapsed() < Duration::from_secs(6) {
-        let answer = stage.get("/one");
-        assert_eq!(answer.status, 503);
-        assert!(answer.took < Duration::from_secs(3), "{:?}", answer.took);
+        let response = stage.get("/one");
+        assert_eq!(response.status, 503);
+        assert!(response.took < Duration::from_secs(3), "{:?}", response.took);
         thread::sleep(Duration::from_millis(20));
     }
     assert!(stage.reading("postgres_connections_replaced") > 0);
-    let answer = stage.get("/one");
-    assert!(answer.took < Duration::from_millis(700), "at once by now: {:?}", answer.took);
+    let response = stage.get("/one");
+    assert!(response.took < Duration::from_millis(700), "at once by now: {:?}", response.took);
     server.thaw();
     let took = returns(&stage);
     assert!(took < Duration::from_secs(8), "{took:?}");
@@ -287,9 +287,9 @@ fn a_server_that_comes_late_is_found() {
     let mut parts = parts(&server);
     parts.postgres.timeout = Duration::from_secs(5);
     let stage = TestWorker::start(&parts, vec![one().route()]);
-    let answer = stage.get("/one");
-    assert_eq!(answer.status, 503);
-    assert!(answer.took < Duration::from_secs(1), "{:?}", answer.took);
+    let response = stage.get("/one");
+    assert_eq!(response.status, 503);
+    assert!(response.took < Duration::from_secs(1), "{:?}", response.took);
     server.start();
     let took = returns(&stage);
     assert!(took < Duration::from_secs(6), "{took:?}");

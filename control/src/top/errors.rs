@@ -4,7 +4,7 @@ use crate::stats::{Counters, Report};
 
 /// One kind of trouble.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ErrorCount {
     /// As the screen names it.
     pub(super) name: String,
     /// Since the start.
@@ -15,9 +15,9 @@ pub(super) struct Fault {
 
 /// The sums that are always shown, then single reasons: first those that grew, most first, then those
 /// that ever were. `change` is what `now` has over the report before, if there is one.
-pub(super) fn faults(now: &Report, change: Option<&Report>) -> Vec<Fault> {
-    let single = |section: fn(&Report) -> &Counters, is_it: fn(&str) -> bool| -> Vec<Fault> {
-        let of = |(name, &total): (&String, &u64)| Fault {
+pub(super) fn errors(now: &Report, change: Option<&Report>) -> Vec<ErrorCount> {
+    let single = |section: fn(&Report) -> &Counters, is_it: fn(&str) -> bool| -> Vec<ErrorCount> {
+        let of = |(name, &total): (&String, &u64)| ErrorCount {
             name: spell(name),
             total,
             grew: change.and_then(|change| section(change).get(name)).copied().unwrap_or(0),
@@ -53,15 +53,19 @@ pub(super) fn faults(now: &Report, change: Option<&Report>) -> Vec<Fault> {
         offload_errors,
     ]
     .concat();
-    reasons.retain(|fault| fault.total > 0);
+    reasons.retain(|error| error.total > 0);
     reasons.sort_by(|a, b| (b.grew, b.total, &a.name).cmp(&(a.grew, a.total, &b.name)));
     all.extend(reasons);
     all
 }
 
-fn sum<'a>(name: &str, parts: impl IntoIterator<Item = &'a [Fault]> + Clone) -> Fault {
-    let add = |part: fn(&Fault) -> u64| parts.clone().into_iter().flatten().map(part).sum();
-    Fault { name: name.to_owned(), total: add(|fault| fault.total), grew: add(|fault| fault.grew) }
+fn sum<'a>(name: &str, parts: impl IntoIterator<Item = &'a [ErrorCount]> + Clone) -> ErrorCount {
+    let add = |part: fn(&ErrorCount) -> u64| parts.clone().into_iter().flatten().map(part).sum();
+    ErrorCount {
+        name: name.to_owned(),
+        total: add(|error| error.total),
+        grew: add(|error| error.grew),
+    }
 }
 
 /// `drop_closed_port` is "drop: closed port".
@@ -81,7 +85,7 @@ const CORE_REFUSALS: &[&str] = &["offloads_refused", "request_buffers_refused"];
 const CORE_ERRORS: &[&str] = &[
     "connections_aborted",
     "connections_handshake_expired",
-    "deadline_answer",
+    "deadline_response",
     "deadline_body",
     "deadline_close",
     "deadline_head",
@@ -125,10 +129,10 @@ mod tests {
             ..Report::default()
         };
         let change = now.since(&before).expect("the same process");
-        let all = faults(&now, Some(&change));
+        let all = errors(&now, Some(&change));
         let texts: Vec<_> = all
             .iter()
-            .map(|fault| format!("{} {} +{}", fault.name, fault.total, fault.grew))
+            .map(|error| format!("{} {} +{}", error.name, error.total, error.grew))
             .collect();
         assert_eq!(
             texts,
@@ -143,7 +147,7 @@ mod tests {
                 "drop: arp 900 +0",
             ]
         );
-        let all = faults(&now, None);
-        assert!(all.iter().all(|fault| fault.grew == 0), "nothing grew at first sight: {all:?}");
+        let all = errors(&now, None);
+        assert!(all.iter().all(|error| error.grew == 0), "nothing grew at first sight: {all:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Kinds that answer without asking (fixed, files, redirect), and keys that several kinds have.
+//! Kinds without a query or a data set (fixed, files, redirect), and keys that several kinds have.
 
 use std::path::{Component, PathBuf};
 
@@ -34,7 +34,7 @@ pub(super) fn files(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Re
 /// Somewhere else.
 pub(super) fn redirect(table: &Table<'_>) -> Result<(Kind, Option<ContentPath>), Reported> {
     let status = status(table).map(|status| status.unwrap_or(Status::S308));
-    let location = table.need("to", "\"/..\"").and_then(Field::text);
+    let location = table.require("to", "\"/..\"").and_then(Field::text);
     Ok((Kind::Redirect(RedirectConfig { status: status?, location: location? }), None))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn reads(
     key: &'static str,
     example: &str,
 ) -> Result<ContentPath, Reported> {
-    let field = table.need(key, example)?;
+    let field = table.require(key, example)?;
     let path = PathBuf::from(field.text()?);
     if path.as_os_str().is_empty() {
         return Err(field.refuse("names nothing", format!("write {key} = {example}, say")));
@@ -67,7 +67,7 @@ pub(super) fn reads(
     Ok(ContentPath { key, path })
 }
 
-/// Type and bytes of a fixed answer, or where these are read from.
+/// Type and bytes of a fixed response, or where these are read from.
 fn content(
     table: &Table<'_>,
     status: Option<Status>,
@@ -79,7 +79,7 @@ fn content(
         }
         (Some(body), None) => {
             let body = body.text();
-            table.need("type", "\"text/plain\", say")?;
+            table.require("type", "\"text/plain\", say")?;
             Ok((media_type?.unwrap_or_default(), body?.into_bytes(), None))
         }
         (None, Some(_)) => {
