@@ -14,9 +14,10 @@ use crate::config::{
 use crate::content::{self, Content, ContentError, Sample};
 use crate::cores::{self, HostCores};
 use crate::failure::Failure;
+use crate::human;
 use crate::launch::MemoryRequirement;
 use crate::link::{HostLinks, LinkSpec, choose};
-use crate::memory::{HugepagePool, mebibytes};
+use crate::memory::HugepagePool;
 
 /// Reads configuration and data and prints what they come to; with `sizing`, only what memory they take for
 /// several numbers of connections. What this machine lacks is said, but
@@ -91,7 +92,7 @@ fn report(
     }
     let beside = cores::list(&host.beside(&plan.cores));
     line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
-    let bytes = mebibytes(content.bytes as u64);
+    let bytes = human::bytes(content.bytes as u64);
     line("content", format!("{}: {} files, {bytes} of responses", content.source, content.files));
     line("limits", limits(plan));
     line("admin", admin::path(&plan.admin_directory, &plan.admin_name).display().to_string());

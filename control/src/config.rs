@@ -5,7 +5,6 @@
 //! each reload; nothing else of the program sees a `Config`.
 
 mod diagnostics;
-mod did_you_mean;
 mod effective;
 mod environment;
 mod error;

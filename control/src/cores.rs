@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 
 /// The cores this process may use, ascending.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, derive_more::Display)]
+#[display("{}", list(_0))]
 pub(crate) struct HostCores(Vec<usize>);
 
 impl HostCores {
@@ -42,12 +43,6 @@ impl HostCores {
     pub(crate) fn beside(&self, workers: &[usize]) -> Vec<usize> {
         let free: Vec<_> = self.0.iter().copied().filter(|core| !workers.contains(core)).collect();
         if free.is_empty() { self.0.clone() } else { free }
-    }
-}
-
-impl std::fmt::Display for HostCores {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&list(&self.0))
     }
 }
 

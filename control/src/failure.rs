@@ -13,32 +13,17 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The command line, the configuration or the data is wrong.
-    pub(crate) fn input(error: impl Error + Send + Sync + 'static) -> Self {
-        Self { error: Box::new(error), exit_code: 2 }
-    }
-
-    /// A running server has not finished a command in time.
-    pub(crate) fn timeout(error: impl Error + Send + Sync + 'static) -> Self {
-        Self { error: Box::new(error), exit_code: 3 }
-    }
-
-    /// Everything else.
-    pub(crate) fn other(error: impl Error + Send + Sync + 'static) -> Self {
-        Self { error: Box::new(error), exit_code: 1 }
-    }
-
     /// Standard output is closed.
     pub(crate) fn output(error: io::Error) -> Self {
-        Self::other(OutputError(error))
+        OutputError(error).into()
     }
 
     /// The host does not tell its cores.
     pub(crate) fn cores(error: io::Error) -> Self {
-        Self::other(CoresError(error))
+        CoresError(error).into()
     }
 
-    /// 2 for wrong input, 3 for a timeout, 1 for everything else.
+    /// The exit code of the command.
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code
     }
@@ -47,6 +32,21 @@ impl Failure {
     pub(crate) fn is_broken_pipe(&self) -> bool {
         let output = self.error.downcast_ref::<OutputError>();
         output.is_some_and(|OutputError(error)| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// An error that ends a command.
+pub(crate) trait CommandError: Error + Send + Sync + 'static {
+    /// 2 where the command line, the configuration or the data is wrong; 3 where a running server has not
+    /// finished in time what it was told; 1 for everything else.
+    fn exit_code(&self) -> u8 {
+        1
+    }
+}
+
+impl<E: CommandError> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { exit_code: error.exit_code(), error: Box::new(error) }
     }
 }
 
@@ -69,3 +69,6 @@ struct OutputError(io::Error);
 #[derive(Debug, thiserror::Error)]
 #[error("the cores of this machine cannot be read: {0}")]
 struct CoresError(io::Error);
+
+impl CommandError for OutputError {}
+impl CommandError for CoresError {}

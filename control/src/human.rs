@@ -22,20 +22,11 @@ pub(crate) fn rate(per_second: f64) -> String {
     format!("{}/s", three_digits(per_second))
 }
 
-/// A size in binary units: `512 B`, `1.50 KiB`, `3.40 GiB`.
+/// A size in binary units, without zeros behind the point: `512 B`, `2 MiB`, `1.50 KiB`.
 pub(crate) fn bytes(value: u64) -> String {
     let (number, unit) = scaled(value as f64, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
-    format!("{number} {unit}")
-}
-
-/// A size in the largest binary unit that divides it: `2 MiB`, `1 GiB`, `1000 bytes`.
-pub(crate) fn exact_bytes(bytes: u64) -> String {
-    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let fits = |unit: &&(&str, u32)| bytes != 0 && bytes.is_multiple_of(1 << unit.1);
-    match units.iter().find(fits) {
-        Some((unit, shift)) => format!("{} {unit}", bytes >> shift),
-        None => format!("{bytes} bytes"),
-    }
+    let whole = number.strip_suffix(".00").or_else(|| number.strip_suffix(".0"));
+    format!("{} {unit}", whole.unwrap_or(&number))
 }
 
 /// A throughput in decimal units: `0 bit/s`, `96.0 kbit/s`, `1.23 Gbit/s`.
@@ -123,10 +114,10 @@ mod tests {
 
     #[test]
     fn sizes_are_binary() {
-        assert_eq!([0, 1_023, 1_024, 1_536].map(bytes), ["0 B", "1023 B", "1.00 KiB", "1.50 KiB"]);
-        assert_eq!(bytes(1_048_575), "1.00 MiB");
+        assert_eq!([0, 1_023, 1_024, 1_536].map(bytes), ["0 B", "1023 B", "1 KiB", "1.50 KiB"]);
+        assert_eq!(bytes(1_048_575), "1 MiB");
         assert_eq!(bytes(3_650_722_202), "3.40 GiB");
-        assert_eq!(bytes(1_000 << 20), "1000 MiB");
+        assert_eq!([2 << 20, 64 << 20, 1_000 << 20].map(bytes), ["2 MiB", "64 MiB", "1000 MiB"]);
     }
 
     #[test]
@@ -153,12 +144,5 @@ mod tests {
     fn uptime_has_two_units() {
         let texts = [45, 725, 11_040, 1_047_600].map(uptime);
         assert_eq!(texts, ["45s", "12m 05s", "3h 04m", "12d 03h"]);
-    }
-
-    #[test]
-    fn exact_sizes_have_the_largest_unit_that_divides_them() {
-        assert_eq!(exact_bytes(2 << 20), "2 MiB");
-        assert_eq!(exact_bytes(1 << 30), "1 GiB");
-        assert_eq!(exact_bytes(1000), "1000 bytes");
     }
 }

@@ -10,7 +10,7 @@ use clap_mangen::Man;
 
 use crate::cli::Cli;
 use crate::cli::shell::CompletedShell;
-use crate::failure::Failure;
+use crate::failure::{CommandError, Failure};
 
 /// Manual pages could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -20,11 +20,7 @@ pub(crate) struct ManualError {
     cause: io::Error,
 }
 
-impl From<ManualError> for Failure {
-    fn from(error: ManualError) -> Self {
-        Self::other(error)
-    }
-}
+impl CommandError for ManualError {}
 
 /// Writes `pollux.1` and one page for each subcommand into `directory`, which is made if it is not there.
 ///

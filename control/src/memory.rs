@@ -55,11 +55,6 @@ impl HugepagePool {
     }
 }
 
-/// `bytes` as people read them.
-pub(crate) fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
 fn kibibytes(text: &str, name: &str) -> u64 {
     field(text, name).unwrap_or(0) * 1024
 }
@@ -90,10 +85,5 @@ mod tests {
     #[test]
     fn this_process_is_resident() {
         assert!(MemoryUse::read().resident > 1 << 20);
-    }
-
-    #[test]
-    fn sizes_read_well() {
-        assert_eq!(mebibytes(3 << 19), "1.5 MiB");
     }
 }

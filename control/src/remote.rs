@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::admin::{Client, ClientError, Request, ServerStatus, name, request};
 use crate::cli::server::{DrainArgs, LogArgs, QueryArgs, ServerArgs, StopArgs};
 use crate::config::Effective;
-use crate::failure::Failure;
+use crate::failure::{CommandError, Failure};
 use crate::human;
 use crate::lifecycle::State;
 use crate::reload::Reloaded;
@@ -55,9 +55,9 @@ pub(crate) enum RemoteError {
     },
 }
 
-impl From<RemoteError> for Failure {
-    fn from(error: RemoteError) -> Self {
-        if error.is_timeout() { Self::timeout(error) } else { Self::other(error) }
+impl CommandError for RemoteError {
+    fn exit_code(&self) -> u8 {
+        if self.is_timeout() { 3 } else { 1 }
     }
 }
 

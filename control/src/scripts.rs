@@ -4,16 +4,17 @@
 //! program. In a source tree they are named from its root.
 
 use std::env;
-use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// A script that messages name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A script that messages name; they show it as the operator types it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, derive_more::Display)]
 pub(crate) enum Script {
     /// Reserves hugepages and gives them back.
+    #[display("{}", *HUGEPAGES)]
     Hugepages,
     /// Makes the link between Pollux and the kernel of this machine.
+    #[display("{}", *LINK)]
     Link,
 }
 
@@ -42,16 +43,6 @@ impl Script {
         } else {
             self.in_tree()
         }
-    }
-}
-
-/// As the operator types it.
-impl Display for Script {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hugepages => *HUGEPAGES,
-            Self::Link => *LINK,
-        })
     }
 }
 

@@ -14,11 +14,12 @@ use crate::cli::options::Options;
 use crate::config::Plan;
 use crate::content::{self, Content, Sample};
 use crate::cores::{self, HostCores};
-use crate::failure::Failure;
+use crate::failure::{CommandError, Failure};
+use crate::human;
 use crate::launch::{self, Appliance, MemoryRequirement};
 use crate::lifecycle::Lifecycle;
 use crate::logs::{self, LogLevel};
-use crate::memory::{HugepagePool, mebibytes};
+use crate::memory::HugepagePool;
 use crate::metrics;
 use crate::offload::OffloadService;
 use crate::reload::{LoaderThread, Reloader, RunningConfig, Snapshot, Source, await_end};
@@ -40,11 +41,7 @@ enum ServeError {
     Runtime(io::Error),
 }
 
-impl From<ServeError> for Failure {
-    fn from(error: ServeError) -> Self {
-        Self::other(error)
-    }
-}
+impl CommandError for ServeError {}
 
 /// Serves until a signal. Returns when everything is released.
 ///
@@ -163,7 +160,7 @@ async fn launch(
 fn log_content(content: &Content) {
     let Content { source, routes, files, bytes, huge, .. } = content;
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
-    let bytes = mebibytes(*bytes as u64);
+    let bytes = human::bytes(*bytes as u64);
     tracing::info!(
         "content is {source}: {routes} routes, {files} files, {bytes} of responses in {pages}"
     );

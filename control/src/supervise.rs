@@ -15,7 +15,7 @@ use tokio::time::{self, MissedTickBehavior};
 
 use crate::config::Plan;
 use crate::cores;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::launch::{self, Appliance};
 use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
 use crate::offload::OffloadService;
@@ -50,11 +50,7 @@ pub(crate) enum RunError {
     Signals(#[from] io::Error),
 }
 
-impl From<RunError> for Failure {
-    fn from(error: RunError) -> Self {
-        Self::other(error)
-    }
-}
+impl CommandError for RunError {}
 
 /// The signals that a server heeds.
 #[derive(Debug)]

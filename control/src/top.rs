@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::server::ServerArgs;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use controls::{Controls, Effect, parse_interval};
 use event::{Event, Input};
 use model::Model;
@@ -45,11 +45,11 @@ pub(crate) enum TopError {
     Terminal(#[from] io::Error),
 }
 
-impl From<TopError> for Failure {
-    fn from(error: TopError) -> Self {
-        match error {
-            TopError::NotATerminal => Self::input(error),
-            TopError::Terminal(_) => Self::other(error),
+impl CommandError for TopError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotATerminal => 2,
+            Self::Terminal(_) => 1,
         }
     }
 }

@@ -55,6 +55,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("netlink-packet-route", &["control"]),
     ("netlink-sys", &["control"]),
     ("hugepage-rs", &["dpdk"]),
+    ("derive_more", &["control", "engine", "handlers", "http1", "sim"]),
+    ("time", &["control", "http1"]),
     ("bindgen", &["dpdk-sys"]),
 ];
 

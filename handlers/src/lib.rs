@@ -45,4 +45,5 @@ pub use site::{Invalidation, Site};
 pub use site_handle::SiteHandle;
 pub use source::{Bytes, Named, SourceFile};
 pub use traffic::{RouteKind, RouteName, Traffic};
+pub use values::words::nearest;
 pub use work::Work;

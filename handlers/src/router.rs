@@ -10,8 +10,6 @@ mod hit;
 mod pattern;
 mod tree;
 
-use std::fmt;
-
 use http1::Status;
 use http1::path::{self, PathError};
 
@@ -21,6 +19,8 @@ pub(crate) use pattern::{PATH_LEN_MAX, Pattern, PatternError};
 use tree::Tree;
 
 /// All paths of a site.
+#[derive(derive_more::Debug)]
+#[debug("Router {{ patterns: {} }}", tree.is_some())]
 pub(crate) struct Router {
     exact: Exact,
     tree: Option<Tree>,
@@ -98,15 +98,6 @@ fn refusal(error: PathError) -> Status {
     match error {
         PathError::BadEscape | PathError::Forbidden => Status::S400,
         PathError::DotSegment | PathError::TooLong => Status::S404,
-    }
-}
-
-impl fmt::Debug for Router {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Router")
-            .field("exact", &self.exact.len())
-            .field("patterns", &self.tree.is_some())
-            .finish()
     }
 }
 

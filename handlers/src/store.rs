@@ -3,10 +3,8 @@
 //! Planned first, so that the memory is asked for once and at its exact size; then laid down and
 //! never changed. A head and its body are contiguous, each pair starts on a cache line.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use http1::Status;
+use std::borrow::Cow;
 
 use crate::error::BuildError;
 use crate::head::{HeadTemplate, HeadTooLong};
@@ -99,6 +97,8 @@ impl<'m> StoreBuilder<'m> {
 }
 
 /// Responses, stored.
+#[derive(derive_more::Debug)]
+#[debug("Store {{ entries: {} }}", entries.len())]
 pub(crate) struct Store {
     memory: Box<dyn Bytes>,
     entries: Box<[Entry]>,
@@ -143,13 +143,6 @@ impl Store {
 
     fn bytes(&self) -> &[u8] {
         (*self.memory).as_ref()
-    }
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory: _, entries } = self;
-        f.debug_struct("Store").field("entries", &entries.len()).finish_non_exhaustive()
     }
 }
 

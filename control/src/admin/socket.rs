@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// Why there is no admin socket.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +52,7 @@ pub(crate) enum SocketError {
     },
 }
 
-impl From<SocketError> for Failure {
-    fn from(error: SocketError) -> Self {
-        Self::other(error)
-    }
-}
+impl CommandError for SocketError {}
 
 /// A bound socket. Dropping it takes its name away.
 #[derive(Debug)]

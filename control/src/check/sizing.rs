@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::config::Plan;
+use crate::human;
 use crate::launch::MemoryRequirement;
-use crate::memory::{HugepagePool, mebibytes};
+use crate::memory::HugepagePool;
 
 /// A table of plans that differ from `plan` only in their connections, its own among them.
 pub(super) fn table(plan: &Plan, store: usize, pool: HugepagePool) -> String {
@@ -18,8 +19,8 @@ pub(super) fn table(plan: &Plan, store: usize, pool: HugepagePool) -> String {
         if plan.cores.len() == 1 { "" } else { "s" },
         plan.tally.receive_buffer,
         plan.tally.transmit_buffer,
-        mebibytes(store as u64),
-        mebibytes(page),
+        human::bytes(store as u64),
+        human::bytes(page),
     );
     text.push_str(&row(["CONNECTIONS", "MBUFS", "FRAMES", "SOCKET BUFFERS", "HUGEPAGES"]));
     for connections in all {
@@ -27,8 +28,8 @@ pub(super) fn table(plan: &Plan, store: usize, pool: HugepagePool) -> String {
         let cells = [
             connections.to_string(),
             requirement.mbufs.to_string(),
-            mebibytes(requirement.frames),
-            mebibytes(requirement.buffers),
+            human::bytes(requirement.frames),
+            human::bytes(requirement.buffers),
             requirement.pages().to_string(),
         ];
         text.push_str(&row(cells.each_ref().map(String::as_str)));

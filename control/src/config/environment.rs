@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 
-use super::did_you_mean::nearest;
+use handlers::nearest;
+
 use super::key::RENAMED;
 use super::{ConfigError, Key, Place, routes};
 

@@ -1,19 +1,19 @@
 //! What can be wrong with a configuration. Every message names the place, the key, the value and
 //! the fix.
 
-use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Key;
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// Where a value was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, derive_more::Display)]
 pub(crate) enum Place {
     /// A line of a file, counted from 1.
+    #[display("{}:{line}", file.display())]
     File {
         /// The file, as it was named.
         file: Arc<PathBuf>,
@@ -25,6 +25,7 @@ pub(crate) enum Place {
     /// A variable of the environment.
     Environment(String),
     /// Nobody gave one.
+    #[display("built-in default")]
     Default,
 }
 
@@ -33,17 +34,6 @@ impl Place {
         match self {
             Self::File { line, .. } => Some(*line),
             Self::Option(_) | Self::Environment(_) | Self::Default => None,
-        }
-    }
-}
-
-impl Display for Place {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { file, line } => write!(f, "{}:{line}", file.display()),
-            Self::Option(name) => f.write_str(name),
-            Self::Environment(name) => f.write_str(name),
-            Self::Default => f.write_str("built-in default"),
         }
     }
 }
@@ -122,9 +112,9 @@ pub(crate) enum ConfigError {
     Several(Vec<Self>),
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::input(error)
+impl CommandError for ConfigError {
+    fn exit_code(&self) -> u8 {
+        2
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The default is written as an operator would write it and goes through the same parser as theirs.
 
-use super::did_you_mean::nearest;
+use handlers::nearest;
 
 macro_rules! keys {
     ($($name:ident = $path:literal, $default:literal;)*) => {

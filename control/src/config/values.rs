@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use handlers::nearest;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostics::{Diagnostics, in_order};
-use super::did_you_mean::nearest;
 use super::environment::{DATABASE_MAX_CONN, DATABASE_URL};
 use super::routes::{self, Routes};
 use super::secret::{conceal, quote};

@@ -3,7 +3,7 @@
 use handlers::BuildError;
 
 use crate::config::ConfigError;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::sample::SampleError;
 
 /// Why there is nothing to serve.
@@ -23,9 +23,9 @@ pub(crate) enum ContentError {
     Several(Vec<Self>),
 }
 
-impl From<ContentError> for Failure {
-    fn from(error: ContentError) -> Self {
-        Self::input(error)
+impl CommandError for ContentError {
+    fn exit_code(&self) -> u8 {
+        2
     }
 }
 

@@ -100,7 +100,7 @@ fn assess(
     let mut found = format!(
         "{total} pages of {}, {free} free, {reserved} reserved; {usable} count and the plan needs \
          {wanted}",
-        human::exact_bytes(requirement.pool.page)
+        human::bytes(requirement.pool.page)
     );
     if usable < wanted {
         let names: Vec<_> = holders.iter().map(|holder| holder.spell(host)).collect();
@@ -174,7 +174,7 @@ fn other_sizes(host: &Host, page: u64) -> Vec<Finding> {
         };
         let total = count("nr");
         if size << 10 != page && total > 0 {
-            let size = human::exact_bytes(size << 10);
+            let size = human::bytes(size << 10);
             let found = format!("besides, {total} pages of {size}, {} free", count("free"));
             findings.push(Finding::ok(CHECK, found));
         }

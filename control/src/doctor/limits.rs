@@ -24,12 +24,12 @@ pub(super) fn memlock(
     if may_exceed {
         return Finding::ok(check, "no limit: this process has CAP_IPC_LOCK");
     }
-    let bytes = human::exact_bytes(requirement.frames);
+    let bytes = human::bytes(requirement.frames);
     match soft_limit(host, "Max locked memory") {
         Err(why) => Finding::unknown(check, why),
         Ok(limit) if limit >= requirement.frames => Finding::ok(check, format!("at least {bytes}")),
         Ok(limit) => {
-            let limit = human::exact_bytes(limit);
+            let limit = human::bytes(limit);
             let found = format!("{limit} may be locked, frames take {bytes}");
             let fix = "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)";
             Finding::warn(check, found, fix)

@@ -25,6 +25,8 @@ pub(crate) struct TapPlan<'a> {
 }
 
 /// The interface, up. Reads and writes do not block; each is one whole frame without FCS.
+#[derive(derive_more::Debug)]
+#[debug("Tap({name})")]
 pub(crate) struct Tap {
     name: String,
     device: SyncDevice,
@@ -91,11 +93,5 @@ impl Tap {
 impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.device.as_fd()
-    }
-}
-
-impl std::fmt::Debug for Tap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tap").field("name", &self.name).finish_non_exhaustive()
     }
 }

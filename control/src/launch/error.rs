@@ -7,7 +7,7 @@ use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 
 use super::memory_requirement::MemoryRequirement;
 use crate::exception::ExceptionError;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::link::{NoLink, QueueMismatch};
 use crate::scripts::Script;
 
@@ -112,11 +112,7 @@ pub(crate) enum LaunchError {
     },
 }
 
-impl From<LaunchError> for Failure {
-    fn from(error: LaunchError) -> Self {
-        Self::other(error)
-    }
-}
+impl CommandError for LaunchError {}
 
 /// What follows an error of the crate `dpdk`, which knows nothing of scripts.
 fn remedy(cause: &OpenError) -> String {

@@ -8,8 +8,9 @@ use engine::exception;
 
 use super::steering::Steering;
 use crate::config::{CoreTally, Offloads, Plan};
+use crate::human;
 use crate::link::LinkSpec;
-use crate::memory::{HugepagePool, mebibytes};
+use crate::memory::HugepagePool;
 use crate::scripts::Script;
 
 /// What a plan needs, in bytes, beside the hugepages of the host.
@@ -60,10 +61,10 @@ impl Display for MemoryRequirement {
             f,
             "This plan takes about {pages} hugepages of {} ({} for frames, {} for socket buffers, {} \
              for responses) and {} are free: `{} reserve {pages}`",
-            mebibytes(self.pool.page),
-            mebibytes(self.frames),
-            mebibytes(self.buffers),
-            mebibytes(self.responses),
+            human::bytes(self.pool.page),
+            human::bytes(self.frames),
+            human::bytes(self.buffers),
+            human::bytes(self.responses),
             self.pool.free,
             Script::Hugepages,
         )
@@ -125,8 +126,8 @@ mod tests {
         assert_eq!(requirement.pages(), 10 + 256 + 2);
         assert_eq!(
             requirement.to_string(),
-            "This plan takes about 268 hugepages of 2.0 MiB (20.0 MiB for frames, 512.0 MiB for \
-             socket buffers, 3.0 MiB for responses) and 64 are free: `./hugepages.sh reserve 268`"
+            "This plan takes about 268 hugepages of 2 MiB (20 MiB for frames, 512 MiB for socket \
+             buffers, 3 MiB for responses) and 64 are free: `./hugepages.sh reserve 268`"
         );
     }
 

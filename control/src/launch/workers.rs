@@ -20,7 +20,7 @@ use super::steering::Steering;
 use super::worker::{self, Parts, Report};
 use super::worker_set::WorkerSet;
 use crate::config::{Idling, Pages, Pause, Plan};
-use crate::memory::mebibytes;
+use crate::human;
 
 /// What is known of the port.
 #[derive(Clone, Copy, Debug)]
@@ -215,7 +215,7 @@ fn await_reports(workers: &WorkerSet, reports: &mpsc::Receiver<Report>) -> Resul
 }
 
 fn log_memory(plan: &Plan, requirement: &MemoryRequirement, backing: Backing) {
-    let buffers = mebibytes(requirement.buffers);
+    let buffers = human::bytes(requirement.buffers);
     match (backing, plan.pages) {
         (Backing::Huge, _) => tracing::info!("{buffers} of socket buffers in hugepages"),
         (Backing::Ordinary, Pages::Ordinary) => {

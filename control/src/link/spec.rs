@@ -1,6 +1,5 @@
 //! How an operator names a link.
 
-use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use dpdk::{Device, DeviceError, MemifRole};
@@ -8,16 +7,18 @@ use dpdk::{Device, DeviceError, MemifRole};
 use crate::config::conceal;
 
 /// Which port to take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, derive_more::Display)]
 pub(crate) enum LinkSpec {
     /// The best kernel link that works here.
+    #[display("auto")]
     Auto,
     /// This one.
     Named(Link),
 }
 
 /// A link by its name and as the device argument that DPDK knows it by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, derive_more::Display)]
+#[display("{}", conceal(name))]
 pub(crate) struct Link {
     name: String,
     device: Device,
@@ -65,21 +66,6 @@ impl Link {
     /// Whether it was named in our words, so that the arguments are ours to choose.
     pub(crate) fn is_short(&self) -> bool {
         self.name != self.device.to_string()
-    }
-}
-
-impl Display for LinkSpec {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Named(link) => link.fmt(f),
-        }
-    }
-}
-
-impl Display for Link {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&conceal(&self.name))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// Why a NIC was not looked at, bound or given back.
 #[derive(Debug, thiserror::Error)]
@@ -104,9 +104,9 @@ pub(crate) enum NicError {
     Watchdog { address: String, why: String },
 }
 
-impl From<NicError> for Failure {
-    fn from(error: NicError) -> Self {
-        if error.is_input() { Self::input(error) } else { Self::other(error) }
+impl CommandError for NicError {
+    fn exit_code(&self) -> u8 {
+        if self.is_input() { 2 } else { 1 }
     }
 }
 

@@ -9,49 +9,41 @@ use serde::{Deserialize, Serialize};
 
 /// A machine at one moment.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub(crate) struct Snapshot {
     /// Every PCI device: those that are no NICs matter for IOMMU groups.
     pub(crate) devices: Vec<PciDevice>,
     /// Every network namespace that was found; the first is the one of this process.
     pub(crate) namespaces: Vec<Namespace>,
     /// SSH sessions into this machine.
-    #[serde(default)]
     pub(crate) sessions: Vec<SshSession>,
     /// The root file system, if it is reached over the network.
-    #[serde(default)]
     pub(crate) network_root: Option<NetworkRoot>,
     /// PCI addresses with a record of ours.
-    #[serde(default)]
     pub(crate) recorded: Vec<String>,
 }
 
 /// A device on the PCI bus.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub(crate) struct PciDevice {
     /// Domain, bus, device and function: `0000:01:00.0`.
     pub(crate) address: String,
     /// Class code, 24 bits: 0x020000 is an Ethernet controller.
     pub(crate) class: u32,
     /// Vendor id.
-    #[serde(default)]
     pub(crate) vendor: u16,
     /// Device id.
-    #[serde(default)]
     pub(crate) model: u16,
     /// The driver it is bound to.
-    #[serde(default)]
     pub(crate) driver: Option<String>,
     /// The only driver that may take it, if one is set.
-    #[serde(default)]
     pub(crate) driver_override: Option<String>,
     /// NUMA node, where the machine has more than one.
-    #[serde(default)]
     pub(crate) numa_node: Option<u32>,
     /// IOMMU group.
-    #[serde(default)]
     pub(crate) iommu_group: Option<u32>,
     /// Devices below it that interfaces may name as their parent: `virtio0`.
-    #[serde(default)]
     pub(crate) children: Vec<String>,
 }
 
@@ -74,74 +66,57 @@ impl PciDevice {
 
 /// A network namespace.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub(crate) struct Namespace {
     /// For messages: `this namespace`, `namespace /run/netns/blue`, `the namespace of nginx (process 12)`.
     pub(crate) name: String,
     /// Where it is mounted; `None` for the one of this process and for those that only a process holds.
-    #[serde(default)]
     pub(crate) path: Option<PathBuf>,
     /// Interfaces.
-    #[serde(default)]
     pub(crate) links: Vec<NetLink>,
     /// Addresses of all interfaces.
-    #[serde(default)]
     pub(crate) addresses: Vec<NetAddress>,
     /// Routes of every table but those the kernel makes for its own addresses.
-    #[serde(default)]
     pub(crate) routes: Vec<NetRoute>,
 }
 
 /// A network interface.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub(crate) struct NetLink {
     /// Its number in its namespace.
     pub(crate) index: u32,
     /// Its name.
     pub(crate) name: String,
     /// The bus device it belongs to: a PCI address, `virtio0`.
-    #[serde(default)]
     pub(crate) parent: Option<String>,
     /// What made it, where that is software: `vlan`, `bond`, `bridge`.
-    #[serde(default)]
     pub(crate) kind: Option<String>,
     /// The interface that has it as a member: a bond, a bridge, `ovs-system`.
-    #[serde(default)]
     pub(crate) master: Option<u32>,
     /// The interface that it is made on (of a VLAN or a macvlan).
-    #[serde(default)]
     pub(crate) lower: Option<u32>,
     /// Whether `lower` is a number of another namespace.
-    #[serde(default)]
     pub(crate) lower_elsewhere: bool,
     /// Names of interfaces above it, by sysfs.
-    #[serde(default)]
     pub(crate) uppers: Vec<String>,
     /// Administratively up.
-    #[serde(default)]
     pub(crate) up: bool,
     /// There is a signal on the cable.
-    #[serde(default)]
     pub(crate) carrier: bool,
     /// Promiscuous mode.
-    #[serde(default)]
     pub(crate) promiscuous: bool,
     /// Largest packet, in bytes.
-    #[serde(default)]
     pub(crate) mtu: u32,
     /// Frames that may wait in the kernel.
-    #[serde(default)]
     pub(crate) tx_queue_len: u32,
     /// Hardware address.
-    #[serde(default)]
     pub(crate) mac: Vec<u8>,
     /// Mbit/s, where known.
-    #[serde(default)]
     pub(crate) speed: Option<u32>,
     /// Receive queues.
-    #[serde(default)]
     pub(crate) rx_queues: u32,
     /// Transmit queues.
-    #[serde(default)]
     pub(crate) tx_queues: u32,
 }
 

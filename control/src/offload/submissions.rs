@@ -4,7 +4,6 @@
 //! anyway and a nap of the dispatcher costs more than a look ([`Submissions::poll_if_due`]). Whoever polls delivers to
 //! the same [`Dispatch`].
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, Weak};
 use std::time::Instant;
@@ -21,6 +20,8 @@ pub(crate) trait Dispatch: Send + Sync {
 }
 
 /// The rings, by worker.
+#[derive(derive_more::Debug)]
+#[debug("Submissions {{ rings: {} }}", rings.len())]
 pub(crate) struct Submissions {
     rings: Vec<Ring<SiteHandle>>,
     backend_polls: BackendPolls,
@@ -66,12 +67,6 @@ impl Submissions {
     /// Whether a back end has polled a moment ago.
     pub(crate) fn were_polled_recently(&self, now: Instant) -> bool {
         self.backend_polls.are_recent(now)
-    }
-}
-
-impl fmt::Debug for Submissions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submissions").field("rings", &self.rings.len()).finish_non_exhaustive()
     }
 }
 

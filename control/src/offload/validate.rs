@@ -4,7 +4,6 @@
 //! Files of SQLite are opened and every statement is prepared; so it is with PostgreSQL if it can be
 //! reached within [`REACH_TIMEOUT`]. A server that is down is no fault of the configuration.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,8 @@ use super::sqlite::{Clock, File, spell};
 use crate::config::Plan;
 
 /// One thing that will not work.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("statement \"{statement}\": {problem}")]
 pub(crate) struct StatementError {
     /// Index of the route in its blueprint.
     pub(crate) route: usize,
@@ -29,29 +29,15 @@ pub(crate) struct StatementError {
     pub(crate) problem: String,
 }
 
-/// Everything that will not work: at least one error.
+/// Everything that will not work: at least one error. Its message has a line for each.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub(crate) struct ValidationError(Vec<StatementError>);
 
 impl ValidationError {
     /// The errors, in the order of the routes.
     pub(crate) fn errors(&self) -> &[StatementError] {
         &self.0
-    }
-}
-
-impl fmt::Display for StatementError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { statement, problem, .. } = self;
-        write!(f, "statement \"{statement}\": {problem}")
-    }
-}
-
-impl fmt::Display for ValidationError {
-    /// One line for each error.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(StatementError::to_string).collect();
-        f.write_str(&lines.join("\n"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// A sample that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +32,7 @@ pub(crate) enum SampleError {
     },
 }
 
-impl From<SampleError> for Failure {
-    fn from(error: SampleError) -> Self {
-        Self::other(error)
-    }
-}
+impl CommandError for SampleError {}
 
 impl SampleError {
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {

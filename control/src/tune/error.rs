@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// Why the machine was not tuned, or not put back.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +66,4 @@ pub(crate) enum TuneError {
     },
 }
 
-impl From<TuneError> for Failure {
-    fn from(error: TuneError) -> Self {
-        Self::other(error)
-    }
-}
+impl CommandError for TuneError {}

@@ -5,7 +5,6 @@
 //! A worker never frees memory: whatever control passes to it (a service, a reply) is reference-counted,
 //! and control keeps a reference of its own until the worker's is gone.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -85,6 +84,8 @@ impl WallClock {
 }
 
 /// Control's end of the queues to one worker.
+#[derive(derive_more::Debug)]
+#[debug("ControlEnd({submissions:?}, {completions:?})")]
 pub struct ControlEnd<S: Service> {
     commands: Arc<ArrayQueue<Command<S>>>,
     events: Arc<ArrayQueue<Event>>,
@@ -138,6 +139,8 @@ impl<S: Service> ControlEnd<S> {
 }
 
 /// The submission ring of one worker: offloads. Written by the worker, read by control.
+#[derive(derive_more::Debug)]
+#[debug("Submissions {{ waiting: {} }}", ring.len())]
 pub struct Submissions<S: Service> {
     ring: Arc<ArrayQueue<(ConnId, S::Offload)>>,
     /// Wakes the thread that takes from the ring, if it sleeps at times.
@@ -161,6 +164,8 @@ impl<S: Service> Submissions<S> {
 }
 
 /// The completion ring of one worker. Written by control, read by the worker once a turn.
+#[derive(derive_more::Debug)]
+#[debug("Completions {{ waiting: {} }}", ring.len())]
 pub struct Completions<S: Service> {
     ring: Arc<ArrayQueue<(ConnId, S::Response)>>,
     waker: Waker,
@@ -191,29 +196,9 @@ impl<S: Service> Clone for Completions<S> {
     }
 }
 
-impl<S: Service> fmt::Debug for Submissions<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submissions").field("waiting", &self.ring.len()).finish_non_exhaustive()
-    }
-}
-
-impl<S: Service> fmt::Debug for Completions<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completions").field("waiting", &self.ring.len()).finish()
-    }
-}
-
-impl<S: Service> fmt::Debug for ControlEnd<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { submissions, completions, .. } = self;
-        f.debug_struct("ControlEnd")
-            .field("submissions", submissions)
-            .field("completions", completions)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A worker's end of the queues.
+#[derive(derive_more::Debug)]
+#[debug("WorkerEnd({submissions:?}, {completions:?})")]
 pub struct WorkerEnd<S: Service> {
     pub(crate) commands: Arc<ArrayQueue<Command<S>>>,
     pub(crate) events: Arc<ArrayQueue<Event>>,
@@ -241,16 +226,6 @@ impl<S: Service> WorkerEnd<S> {
     /// The next completion, if there is one.
     pub fn poll_completion(&self) -> Option<(ConnId, S::Response)> {
         self.completions.ring.pop()
-    }
-}
-
-impl<S: Service> fmt::Debug for WorkerEnd<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { submissions, completions, .. } = self;
-        f.debug_struct("WorkerEnd")
-            .field("submissions", submissions)
-            .field("completions", completions)
-            .finish_non_exhaustive()
     }
 }
 

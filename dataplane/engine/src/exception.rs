@@ -8,7 +8,6 @@
 //! Bounds: a worker has at most [`FRAMES_MAX`] frames outstanding, and at most [`BUFFERS`] frames of the kernel
 //! wait for it. What does not fit is dropped and counted; neither side waits for the other.
 
-use core::fmt;
 use core::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -83,6 +82,8 @@ pub fn pair<F: Frame + Send + 'static, S: Service>(
 }
 
 /// The worker's end.
+#[derive(derive_more::Debug)]
+#[debug("WorkerEnd {{ outstanding: {outstanding} }}")]
 pub struct WorkerEnd<F> {
     rings: Arc<Rings<F>>,
     /// Wakes the kernel's end.
@@ -214,6 +215,8 @@ pub trait KernelPort: Send {
 }
 
 /// The kernel's end for frames of type `F`.
+#[derive(derive_more::Debug)]
+#[debug("KernelEnd {{ waiting: {} }}", rings.frames.len())]
 pub struct KernelEnd<F> {
     rings: Arc<Rings<F>>,
     /// The worker's block. This end is the only writer of the counters it adds to.
@@ -273,20 +276,6 @@ impl<F> KernelEnd<F> {
             self.buffers_made += usize::from(may_make);
             may_make.then(|| vec![0; self.frame_len_max + 1].into_boxed_slice())
         })
-    }
-}
-
-impl<F> fmt::Debug for WorkerEnd<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerEnd").field("outstanding", &self.outstanding).finish_non_exhaustive()
-    }
-}
-
-impl<F> fmt::Debug for KernelEnd<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KernelEnd")
-            .field("waiting", &self.rings.frames.len())
-            .finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,6 @@
 //! what the other one wrote. While no sleep is announced, a wake is a fence and a load; the system call
 //! that it takes to end a sleep is the caller's, and made at most once for each announcement.
 
-use core::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -31,6 +30,8 @@ struct Shared {
 }
 
 /// The sleeper's end: whether it sleeps, or is about to.
+#[derive(derive_more::Debug)]
+#[debug("SleepFlag({})", self.is_set())]
 pub struct SleepFlag(Option<Arc<Shared>>);
 
 impl SleepFlag {
@@ -64,7 +65,8 @@ impl SleepFlag {
 }
 
 /// Wakes one worker. Held by whoever pushes something for it.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Waker")]
 pub struct Waker(Option<Arc<Shared>>);
 
 impl Waker {
@@ -86,6 +88,8 @@ impl Waker {
 
 /// What an idle worker decides by whether to spin, nap or sleep: the argument of the `idle` closure of
 /// [`Worker::run`](crate::Worker::run).
+#[derive(derive_more::Debug)]
+#[debug("Idle {{ empty_turns: {empty_turns}, now: {now:?}, announced: {announced} }}")]
 pub struct Idle<'a> {
     /// Empty turns in a row, the one just taken included.
     pub empty_turns: u32,
@@ -121,29 +125,6 @@ impl Idle<'_> {
         let due = self.timers.next_due(SLEEP_MICROS_MAX);
         due.map_or(SLEEP_MICROS_MAX, |due| due.saturating_sub(self.now.micros))
             .min(SLEEP_MICROS_MAX)
-    }
-}
-
-impl fmt::Debug for SleepFlag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SleepFlag").field("set", &self.is_set()).finish()
-    }
-}
-
-impl fmt::Debug for Waker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waker").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Idle<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { empty_turns, now, announced, .. } = self;
-        f.debug_struct("Idle")
-            .field("empty_turns", empty_turns)
-            .field("now", now)
-            .field("announced", announced)
-            .finish_non_exhaustive()
     }
 }
 

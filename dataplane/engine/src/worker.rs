@@ -5,7 +5,6 @@
 
 mod commands;
 
-use core::fmt;
 use std::sync::Arc;
 
 use http1::Service;
@@ -34,6 +33,8 @@ use crate::wire::tuple::HashKey;
 use crate::{Buffer, Burst, CorePlan, CoreStats, Nic, Now};
 
 /// One core: a queue pair, a TCP stack, connections, and the service that answers.
+#[derive(derive_more::Debug)]
+#[debug("Worker {{ connections: {}, mode: {:?} }}", conns.open(), control.mode)]
 pub struct Worker<N: Nic, S: Service> {
     interface: NetworkInterface<N>,
     admission: Admission,
@@ -547,16 +548,6 @@ impl<N: Nic, S: Service> Worker<N, S> {
         stats.parked.set(self.control.parked);
         stats.time_wait_open.set(self.flows.time_wait_open() as u64);
         stats.publish_losses(self.interface.nic.losses());
-    }
-}
-
-impl<N: Nic, S: Service> fmt::Debug for Worker<N, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conns, control, .. } = self;
-        f.debug_struct("Worker")
-            .field("connections", &conns.open())
-            .field("mode", &control.mode)
-            .finish_non_exhaustive()
     }
 }
 

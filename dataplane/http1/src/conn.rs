@@ -5,7 +5,6 @@
 //! Invariant: one request at a time; the next head is looked at when the response has left.
 //! Read README.md section "Backpressure" before changing this.
 
-use core::fmt;
 use core::mem::{self, MaybeUninit};
 
 use crate::body::{Body, Chunks};
@@ -17,6 +16,8 @@ use crate::{
 };
 
 /// Protocol state of one connection.
+#[derive(derive_more::Debug)]
+#[debug("Conn {{ waiting: {:?}, shutdown: {shutdown:?} }}", self.waiting())]
 pub struct Conn<S: Service> {
     phase: Phase<S::Work, S::Response, S::Offload>,
     shutdown: Shutdown,
@@ -134,15 +135,6 @@ impl<S: Service> Conn<S> {
 impl<S: Service> Default for Conn<S> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<S: Service> fmt::Debug for Conn<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conn")
-            .field("waiting", &self.waiting())
-            .field("shutdown", &self.shutdown)
-            .finish_non_exhaustive()
     }
 }
 

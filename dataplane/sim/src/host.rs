@@ -41,6 +41,8 @@ const PORT_FIRST: u16 = 20_000;
 const POLL_AGAIN: u64 = 100;
 
 /// One client machine with all its connections.
+#[derive(derive_more::Debug)]
+#[debug("Host {{ plan: {plan:?}, lines: {lines:?} }}")]
 pub struct Host {
     plan: HostPlan,
     cable: Cable,
@@ -49,15 +51,6 @@ pub struct Host {
     lines: Vec<Line>,
     next_port: u16,
     poll_at: Option<u64>,
-}
-
-impl core::fmt::Debug for Host {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Host")
-            .field("plan", &self.plan)
-            .field("lines", &self.lines)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A connection of one [`Host`], by its position.

@@ -61,6 +61,8 @@ pub struct ConnId {
 pub struct RawId(usize);
 
 /// Everything on one clock.
+#[derive(derive_more::Debug)]
+#[debug("World {{ seed: {}, elapsed: {:?} }}", setup.seed, self.elapsed())]
 pub struct World {
     setup: Setup,
     now: u64,
@@ -75,16 +77,6 @@ pub struct World {
     raws: Vec<Raw>,
     stalls: Option<Stalls>,
     capture: Option<Capture>,
-}
-
-impl core::fmt::Debug for World {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("World")
-            .field("seed", &self.setup.seed)
-            .field("elapsed", &self.elapsed())
-            .field("fates", &self.network.fates())
-            .finish_non_exhaustive()
-    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,6 @@
 //! to control inside an [`Offload`; dropped, it goes back to the pool. Neither side
 //! allocates or frees one.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +13,8 @@ use http1::coding::Accepted;
 use super::inputs::{CAPTURES_MAX, Inputs};
 
 /// The buffers of a process.
+#[derive(derive_more::Debug)]
+#[debug("RequestBufferPool {{ free: {}, refused: {} }}", free.len(), self.refused())]
 pub struct RequestBufferPool {
     free: ArrayQueue<Box<RequestBuffer>>,
     /// Written by cores, read by control.
@@ -52,15 +53,6 @@ impl RequestBufferPool {
     }
 }
 
-impl fmt::Debug for RequestBufferPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBufferPool")
-            .field("free", &self.free())
-            .field("refused", &self.refused())
-            .finish_non_exhaustive()
-    }
-}
-
 /// A buffer in use.
 #[derive(Debug)]
 pub(crate) struct BufferGuard {
@@ -92,6 +84,8 @@ impl Drop for BufferGuard {
 
 /// What was written down of one request. `bytes[..used]` are the path segments, the query and the
 /// body, in this order.
+#[derive(derive_more::Debug)]
+#[debug("RequestBuffer {{ route: {route}, used: {used} }}")]
 pub(crate) struct RequestBuffer {
     bytes: Box<[u8]>,
     used: usize,
@@ -174,15 +168,5 @@ impl RequestBuffer {
         let query = &self.bytes[from..self.query_end];
         let body = &self.bytes[self.query_end..self.used];
         Inputs::new(captures, query, body, self.accepted)
-    }
-}
-
-impl fmt::Debug for RequestBuffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBuffer")
-            .field("route", &self.route)
-            .field("used", &self.used)
-            .field("room", &self.bytes.len())
-            .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,10 @@
 //! What a request brought along: the segments its path was matched with, its query, its body.
 
-use std::fmt;
-
 use http1::coding::Accepted;
 
 /// The raw inputs of one request, borrowed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, derive_more::Debug)]
+#[debug("Inputs({:?}, {}, {})", self.captures(), query.escape_ascii(), body.escape_ascii())]
 pub struct Inputs<'a> {
     captures: [(&'a str, &'a str); CAPTURES_MAX],
     captures_len: usize,
@@ -59,17 +58,6 @@ impl<'a> Inputs<'a> {
     /// The codings that the client takes.
     pub fn accepted(&self) -> Accepted {
         self.accepted
-    }
-}
-
-impl fmt::Debug for Inputs<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inputs")
-            .field("captures", &self.captures())
-            .field("query", &self.query.escape_ascii().to_string())
-            .field("body", &self.body.escape_ascii().to_string())
-            .field("accepted", &self.accepted)
-            .finish()
     }
 }
 

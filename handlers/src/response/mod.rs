@@ -3,7 +3,6 @@
 mod errors;
 mod rendered;
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::store::EntryId;
@@ -12,7 +11,8 @@ pub(crate) use errors::{AllowResponses, ErrorResponses, TEXT};
 pub use rendered::RenderedResponse;
 
 /// A chosen response.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("{_0:?}")]
 pub struct Response(pub(crate) Content);
 
 #[derive(Clone, Debug)]
@@ -53,11 +53,5 @@ impl Response {
 
     pub(crate) fn stored(id: EntryId) -> Self {
         Self(Content::Stored(id))
-    }
-}
-
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }

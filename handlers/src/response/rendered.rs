@@ -4,7 +4,6 @@
 //! last. Fields come from the configuration and were measured when the site was built, so a head
 //! always fits [`HEAD_OUT_MAX`].
 
-use std::fmt;
 use std::sync::Arc;
 
 use http1::coding::Coding;
@@ -13,7 +12,8 @@ use http1::{HEAD_OUT_MAX, HeadContext, Status};
 use crate::head::{HeadTemplate, HeadWriter};
 
 /// A rendered response.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("RenderedResponse {{ head: {:?}, body: {} }}", head.text, body.escape_ascii())]
 pub struct RenderedResponse {
     head: HeadTemplate,
     body: Arc<[u8]>,
@@ -99,16 +99,6 @@ fn plan<'f>(
         .maybe("Content-Type", Some(media_type).filter(|kind| !kind.is_empty()))
         .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()));
     fields.into_iter().fold(head, |head, (name, value)| head.field(name, value))
-}
-
-impl fmt::Debug for RenderedResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { head, body } = self;
-        f.debug_struct("RenderedResponse")
-            .field("head", &head.text)
-            .field("body", &body.escape_ascii().to_string())
-            .finish()
-    }
 }
 
 #[cfg(test)]

@@ -49,9 +49,4 @@ impl Exact {
         }
         at
     }
-
-    /// Paths that are there.
-    pub(super) fn len(&self) -> usize {
-        self.slots.iter().flatten().count()
-    }
 }

@@ -1,17 +1,14 @@
 //! Words of an operator, and of a client, as messages show them.
 
-/// The known word that was probably meant.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let len = word.chars().count();
-    // Something of the word must be left.
-    let most = (len / 3).max(1).min(len.saturating_sub(1));
-    let far = |other: &str| strsim::levenshtein(&word.to_lowercase(), &other.to_lowercase());
-    known
-        .into_iter()
-        .map(|other| (far(other), other))
-        .filter(|(far, _)| *far <= most)
-        .min_by_key(|(far, _)| *far)
-        .map(|(_, other)| other)
+/// Did you mean: the known word that is nearest to `word`, if one is near enough. Capitals do not count.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let word = word.to_lowercase();
+    let far = |other: &str| strsim::levenshtein(&word, &other.to_lowercase());
+    let (distance, other) =
+        known.into_iter().map(|other| (far(other), other)).min_by_key(|near| near.0)?;
+    // Of a short word, a slip leaves more than a half: `to` is no slip for `id`.
+    let is_near = distance <= DISTANCE_MAX && distance * 2 <= other.chars().count();
+    is_near.then_some(other)
 }
 
 /// What somebody sent, shortened, with nothing in it that a terminal would act on.
@@ -30,6 +27,8 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// How far from a word another may be to still be taken for a slip of the pen.
+const DISTANCE_MAX: usize = 3;
 const SHOWN_MAX: usize = 40;
 
 #[cfg(test)]
@@ -42,7 +41,7 @@ mod tests {
         for (word, want) in [
             ("row", Some("rows")),
             ("Count", Some("count")),
-            ("cuont", None),
+            ("cuont", Some("count")),
             ("mix", Some("min")),
             ("catgory", Some("category")),
             ("ctaegory", Some("category")),
@@ -50,9 +49,12 @@ mod tests {
             ("x", None),
             ("", None),
             ("mn", Some("min")),
+            ("a colour of the sea", None),
         ] {
             assert_eq!(nearest(word, known), want, "{word}");
         }
+        assert_eq!(nearest("ot", ["to"]), None, "two of two letters are another word");
+        assert_eq!(nearest("x", []), None);
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Kinds of routes: which keys and methods each has.
 
-use handlers::Methods;
+use handlers::{Methods, nearest};
 
 use super::table::Table;
 use crate::config::diagnostics::Reported;
-use crate::config::did_you_mean::nearest;
 
 /// What a route is, by the word of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! A table of the file, read key by key. A value of the wrong kind is reported, with its place
 //! and what belongs there.
 
+use handlers::nearest;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::config::diagnostics::{Diagnostics, Reported, in_order};
-use crate::config::did_you_mean::nearest;
 use crate::config::{ConfigError, Place};
 
 /// The section of SQL texts.

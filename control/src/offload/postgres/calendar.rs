@@ -6,6 +6,8 @@
 
 use std::io::Write;
 
+use time::Date;
+
 /// `date`: `days` since 2000-01-01.
 pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
     match days {
@@ -56,29 +58,13 @@ fn write_day(days: i64, out: &mut Vec<u8>) {
 }
 
 /// Year, month and day of the Gregorian calendar, `days` after 2000-01-01.
-///
-/// Counted in years that begin in March, so that a leap day is the last day of its year. Four
-/// centuries always have as many days; within them, centuries, groups of four years and years are
-/// each one day short or long at their end only.
 fn civil(days: i64) -> (i64, i64, i64) {
-    let since = days - FIRST_OF_MARCH;
-    let (cycles, left) = (since.div_euclid(CYCLE_DAYS), since.rem_euclid(CYCLE_DAYS));
-    let centuries = (left / CENTURY_DAYS).min(3);
-    let left = left - centuries * CENTURY_DAYS;
-    let fours = left / FOUR_YEARS_DAYS;
-    let left = left - fours * FOUR_YEARS_DAYS;
-    let years = (left / 365).min(3);
-    let mut left = left - years * 365;
-    let mut month = 3;
-    for length in MONTHS_FROM_MARCH {
-        if left < length {
-            break;
-        }
-        left -= length;
-        month += 1;
-    }
-    let year = 2000 + 400 * cycles + 100 * centuries + 4 * fours + years;
-    if month > 12 { (year + 1, month - 12, left + 1) } else { (year, month, left + 1) }
+    // `Date` ends long before PostgreSQL's calendar does; four centuries always have as many days.
+    let (cycles, day) = (days.div_euclid(CYCLE_DAYS), days.rem_euclid(CYCLE_DAYS));
+    let date =
+        i32::try_from(day).ok().and_then(|day| Date::from_julian_day(JULIAN_2000 + day).ok());
+    let (year, month, day) = date.expect("2000 to 2399 are dates").to_calendar_date();
+    (i64::from(year) + 400 * cycles, u8::from(month).into(), day.into())
 }
 
 fn written(result: std::io::Result<()>) {
@@ -88,14 +74,10 @@ fn written(result: std::io::Result<()>) {
 const INFINITY: &[u8] = b"\"infinity\"";
 const MINUS_INFINITY: &[u8] = b"\"-infinity\"";
 const DAY_MICROS: i64 = 86_400_000_000;
-/// From 2000-01-01 to 2000-03-01.
-const FIRST_OF_MARCH: i64 = 31 + 29;
-const FOUR_YEARS_DAYS: i64 = 4 * 365 + 1;
-/// Three centuries of four have this many; the fourth has one more.
-const CENTURY_DAYS: i64 = 25 * FOUR_YEARS_DAYS - 1;
-const CYCLE_DAYS: i64 = 4 * CENTURY_DAYS + 1;
-/// Up to January: what is left after it is in February.
-const MONTHS_FROM_MARCH: [i64; 11] = [31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31];
+/// Days of 400 years.
+const CYCLE_DAYS: i64 = 146_097;
+/// The Julian day of 2000-01-01.
+const JULIAN_2000: i32 = 2_451_545;
 
 #[cfg(test)]
 mod tests {

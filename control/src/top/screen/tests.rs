@@ -56,7 +56,7 @@ fn has(screen: &[String], words: &[&str]) {
 #[track_caller]
 fn has_the_essentials(screen: &[String]) {
     has(screen, &["pollux", "serving", "up 1h 00m", "af_xdp:pollux0"]);
-    has(screen, &["memory 72.0 MiB", "hugepages 540 MiB", "host 498/768 free"]);
+    has(screen, &["memory 72 MiB", "hugepages 540 MiB", "host 498/768 free"]);
     has(screen, &["  1 ", "█", "░", "75.0 %", "75.0 k/s"]);
     has(screen, &["requests 150 k/s"]);
     has(screen, &["open", "1024", "half-open", "0", "2xx", "148 k/s"]);
@@ -101,7 +101,7 @@ fn a_large_screen_shows_more() {
     has(&screen, &["(no route)", "unrouted"]);
     has(&screen, &["drop: closed port", "86.4 k", "+24"]);
     has(&screen, &["pid 4711", "version 0.1.0"]);
-    has(&screen, &["host hugepage size 2.00 MiB"]);
+    has(&screen, &["host hugepage size 2 MiB"]);
 }
 
 #[test]

@@ -9,7 +9,6 @@
 //! LARGE_TX_BUFFERS` when a transmit buffer is given; so `filled`, as long as both and one in hand of each,
 //! cannot overflow.
 
-use core::fmt;
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
@@ -28,6 +27,8 @@ pub const TX_BUFFERS: usize = 256;
 pub const LARGE_TX_BUFFERS: usize = 8;
 
 /// The end that owns the queue: receives for all workers and sends for them.
+#[derive(derive_more::Debug)]
+#[debug("SteeringQueue {{ worker_queues: {} }}", workers.len())]
 pub struct SteeringQueue<N: Nic> {
     nic: N,
     workers: Vec<Arc<QueueRings<N>>>,
@@ -39,6 +40,8 @@ pub struct SteeringQueue<N: Nic> {
 }
 
 /// The end of a core without a queue of its own.
+#[derive(derive_more::Debug)]
+#[debug("WorkerQueue {{ waiting: {} }}", rings.frames.len())]
 pub struct WorkerQueue<N: Nic> {
     rings: Arc<QueueRings<N>>,
     capabilities: Capabilities,
@@ -291,22 +294,6 @@ impl<N: Nic> Nic for WorkerQueue<N> {
             tx_large_empty: self.no_large,
             ..NicLosses::default()
         }
-    }
-}
-
-impl<N: Nic> fmt::Debug for SteeringQueue<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SteeringQueue")
-            .field("worker_queues", &self.workers.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<N: Nic> fmt::Debug for WorkerQueue<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerQueue")
-            .field("waiting", &self.rings.frames.len())
-            .finish_non_exhaustive()
     }
 }
 

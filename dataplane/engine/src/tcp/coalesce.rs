@@ -7,8 +7,6 @@
 //! (smoltcp 0.14.0 compiles its own `segmentation-offload` with IPv6 only, and then every request takes
 //! 8 % more instructions.)
 
-use core::fmt;
-
 use crate::limits::SEGMENTATION_MIN;
 use crate::wire::checksum::pseudo_header;
 use crate::wire::ethernet::ReplyHeader;
@@ -18,6 +16,8 @@ use crate::wire::segment::{
 use crate::{CoreStats, Nic, TxOffload};
 
 /// The large packet that one connection is sending, for the length of one round of sending.
+#[derive(derive_more::Debug)]
+#[debug("Coalescer {{ is_over: {is_over} }}")]
 pub(crate) struct Coalescer<B> {
     open: Option<Open<B>>,
     /// Bytes of the largest IP packet that the NIC cuts.
@@ -187,13 +187,6 @@ impl<B> Open<B> {
         self.next = self.next.wrapping_add(segment.payload_len);
         self.is_full = segment.payload_len < self.size || segment.has(FIN);
         self.flags = flags;
-    }
-}
-
-impl<B> fmt::Debug for Coalescer<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let len = self.open.as_ref().map(|open| open.len);
-        f.debug_struct("Coalescer").field("len", &len).finish_non_exhaustive()
     }
 }
 
