@@ -10,7 +10,7 @@ use std::fs;
 
 use toml::{Table, Value};
 use tree::imports;
-use tree::{Source, code_only, functions, root, sources, words};
+use tree::{Source, attributes, code_only, functions, root, sources, words};
 
 /// Allowed arrows between our crates: what each may have in `[dependencies]`.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -174,6 +174,22 @@ fn nothing_is_left_for_later() {
         ["#[ignore", "todo!(", "unimplemented!(", "dbg!("].iter().any(|late| line.contains(late))
     }));
     assert!(faults.is_empty(), "finish these, or file an issue: {faults:#?}");
+}
+
+/// What tests share is a crate of its own, `testkit`; a module that several binaries include, and of which
+/// each uses a part, would have to be excused from the lint.
+#[test]
+fn tests_excuse_no_dead_code() {
+    let faults: Vec<_> = sources()
+        .iter()
+        .filter(|source| source.is_test() || source.path.starts_with("dataplane/testkit/"))
+        .filter(|source| {
+            let code = code_only(&source.text);
+            attributes(&code).any(|attribute| words(attribute).any(|word| word == "dead_code"))
+        })
+        .map(|source| source.path.clone())
+        .collect();
+    assert!(faults.is_empty(), "`dead_code` is allowed or expected in these: {faults:#?}");
 }
 
 #[test]
