@@ -218,13 +218,11 @@ const ASKING_PATHS: &[(&str, &str)] = &[
 fn head_is_get_without_the_body() {
     for (path, allow) in PATHS.iter().filter(|(_, allow)| allow.contains("HEAD")) {
         for fields in ["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: br\r\n"] {
-            let (whole, head) = (get(site(), path, fields), send(site(), "HEAD", path, fields));
-            assert_eq!(
-                (head.status, &head.fields),
-                (whole.status, &whole.fields),
-                "{path} {allow}"
-            );
-            assert!(head.body.is_empty());
+            let bytes =
+                |method| exchange(site(), request(method, path, fields).as_bytes(), 64 * 1024);
+            let (whole, head) = (bytes("GET"), bytes("HEAD"));
+            let head_len = whole.len() - get(site(), path, fields).body.len();
+            assert!(head == whole[..head_len], "{path} {allow}: {}", head.escape_ascii());
         }
     }
     assert_eq!(send(site(), "HEAD", "/nowhere", "").status, 404);
