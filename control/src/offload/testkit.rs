@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -41,13 +42,19 @@ pub(super) struct Waiting {
     sent: Vec<u8>,
 }
 
-/// A response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A response, and how long it took to come.
+#[derive(Clone, Debug)]
 pub(super) struct Received {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+    response: ::testkit::Response,
     pub(super) took: Duration,
+}
+
+impl Deref for Received {
+    type Target = ::testkit::Response;
+
+    fn deref(&self) -> &Self::Target {
+        &self.response
+    }
 }
 
 impl TestWorker {
@@ -124,10 +131,9 @@ impl TestWorker {
             assert!(waiting.conn.complete(response).is_ok(), "the answer is waited for");
             advance(&mut waiting.conn, &waiting.site_handle, b"", &mut waiting.sent);
         }
-        let end = waiting.sent.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
-        let head = String::from_utf8(waiting.sent[..end].to_vec()).expect("text");
-        let status = head[9..12].parse().expect("a status");
-        Received { status, head, body: waiting.sent[end..].to_vec(), took }
+        let (response, len) = ::testkit::Response::read(&waiting.sent, false).expect("a whole one");
+        assert_eq!(len, waiting.sent.len(), "one response, not more");
+        Received { response, took }
     }
 
     /// A number of the statistics.
@@ -154,21 +160,6 @@ impl Drop for TestWorker {
     fn drop(&mut self) {
         self.offload.readings().note_moved();
         self.offload.stop();
-    }
-}
-
-impl Received {
-    #[track_caller]
-    pub(super) fn text(&self) -> &str {
-        str::from_utf8(&self.body).expect("text")
-    }
-
-    /// The value of the first field of this name.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
     }
 }
 

@@ -14,7 +14,6 @@ pub(crate) struct Ended {
 }
 
 /// Runs `pollux` to its end.
-#[allow(dead_code, reason = "not every file of tests needs both")]
 pub(crate) fn pollux(arguments: &[&str]) -> Ended {
     pollux_with::<&str>(arguments, &[])
 }

@@ -10,8 +10,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Client, PATIENCE, Rig, RigPlan, Server, ServerPlan, binary, wrk};
 use serde_json::Value;
+use testkit::{APPLIANCE, Client, PORT, Rig, RigPlan, TIMEOUT};
+
+use crate::kit::{Server, ServerPlan, binary, pollux, wrk};
 
 /// How a command of the command line ended.
 #[derive(Debug)]
@@ -22,8 +24,8 @@ struct Ended {
 }
 
 /// Runs `pollux` for the server of `rig`.
-fn pollux(rig: &Rig, arguments: &[&str]) -> Ended {
-    let output = rig.pollux(arguments).output();
+fn command(rig: &Rig, arguments: &[&str]) -> Ended {
+    let output = pollux(rig, arguments).output();
     Ended {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -34,7 +36,7 @@ fn pollux(rig: &Rig, arguments: &[&str]) -> Ended {
 /// The same; it must end well. Returns what it said.
 #[track_caller]
 fn pollux_well(rig: &Rig, arguments: &[&str]) -> String {
-    let ended = pollux(rig, arguments);
+    let ended = command(rig, arguments);
     assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     ended.stdout
 }
@@ -51,8 +53,8 @@ fn status(rig: &Rig) -> Value {
 /// A connection to the admin socket.
 fn operator(path: &Path) -> UnixStream {
     let stream = UnixStream::connect(path).expect("somebody listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-    stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("not zero");
+    stream.set_write_timeout(Some(TIMEOUT)).expect("not zero");
     stream
 }
 
@@ -70,7 +72,7 @@ fn converse(path: &Path, lines: &[&str]) {
 
 fn get(client: &mut Client) -> u16 {
     client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.answer().status
+    client.response().status
 }
 
 #[test]
@@ -159,20 +161,23 @@ fn a_drain_finishes_what_is_under_way_and_is_taken_back() {
         assert!(said.starts_with("draining: "), "{said}");
         idle.expect_end();
         drop(idle);
-        assert!(Client::connect().is_err(), "no connection is accepted");
-        let late = pollux(rig, &["drain", "--timeout", "300ms"]);
+        assert!(Client::connect((APPLIANCE, PORT)).is_err(), "no connection is accepted");
+        let late = command(rig, &["drain", "--timeout", "300ms"]);
         assert_eq!(late.code, Some(3), "{late:?}");
         assert!(late.stderr.contains("1 connections are left"), "{late:?}");
         let draining = status(rig);
         assert_eq!((&draining["state"], &draining["connections"]), (&"draining".into(), &1.into()));
         slow.send("def");
-        let answer = slow.answer();
+        let answer = slow.response();
         assert_eq!((answer.status, answer.closes()), (200, true));
         drop(slow);
         let said = pollux_well(rig, &["drain"]);
         assert!(said.contains("drained in "), "{said}");
         assert_eq!(status(rig)["state"], "drained");
-        assert!(Client::connect().is_err(), "a drained server accepts no connection");
+        assert!(
+            Client::connect((APPLIANCE, PORT)).is_err(),
+            "a drained server accepts no connection"
+        );
         pollux_well(rig, &["reload"]);
         assert!(pollux_well(rig, &["resume"]).starts_with("serving: "));
         let mut fresh = Client::open();
@@ -287,7 +292,7 @@ fn clients_that_are_killed_leave_nothing_behind() {
         pollux_well(rig, &["reload"]);
         let start = Instant::now();
         while descriptors(&server) > before {
-            assert!(start.elapsed() < PATIENCE, "{} -> {}", before, descriptors(&server));
+            assert!(start.elapsed() < TIMEOUT, "{} -> {}", before, descriptors(&server));
             thread::sleep(Duration::from_millis(50));
         }
         server.stop(rig);

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::kit::{Postgres, Rig, RigPlan, ServerPlan, script};
+use testkit::{Postgres, Rig, RigPlan, script};
+
+use crate::kit::ServerPlan;
 use crate::workload::{self, Crud, Shop, Table, Visitor};
 
 #[test]

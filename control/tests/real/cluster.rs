@@ -8,10 +8,12 @@ mod visitors;
 use std::fs;
 use std::time::Duration;
 
-use crate::kit::{Client, Rig, RigPlan, Running, Server, ServerPlan, Tool, probe, script};
 use net::{Frr, Net, SERVICE};
 use nix::sys::signal::Signal;
+use testkit::{Client, Rig, RigPlan, Running, Tool, script};
 use visitors::{FILLING, Visitors};
+
+use crate::kit::{Server, ServerPlan, pollux, probe};
 
 const ONE: &str = "10.0.0.2";
 const TWO: &str = "10.0.0.3";
@@ -107,13 +109,13 @@ fn leave_and_come_back(net: &Net, one: &mut Machine<'_>, two: &Machine<'_>) {
 
     // The route goes first, and nothing ends by that.
     assert_eq!(probe("/readyz").0, 200);
-    rig.pollux(&["drain", "--no-wait"]).text();
+    pollux(rig, &["drain", "--no-wait"]).text();
     net.await_next_hops(&[TWO]);
     let withdrawn = visitors.census();
     assert_eq!(withdrawn.open("one"), before.open("one"), "{withdrawn:?}");
     assert_eq!((withdrawn.closed("one"), withdrawn.failures.len()), (0, 0), "{withdrawn:?}");
     // Then its connections end, each with an answer that says so, and nobody has been refused.
-    rig.pollux(&["drain", "--timeout", "30s"]).text();
+    pollux(rig, &["drain", "--timeout", "30s"]).text();
     let drained = visitors.when("all with the other", |census| census.open("two") == CONNECTIONS);
     assert_eq!((drained.open("one"), drained.closed("two")), (0, 0), "{drained:?}");
     assert_eq!(drained.closed("one"), before.open("one"), "{drained:?}");
@@ -164,7 +166,7 @@ fn a_server_that_ends_is_not_ready_first() {
         assert_eq!((status.0, status.1.trim()), (503, "stopping"));
         let mut late = Client::open();
         late.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(late.answer().status, 200, "connections are still taken");
+        assert_eq!(late.response().status, 200, "connections are still taken");
         drop(late);
         let stopped = server.stop(rig);
         assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", stopped.took);

@@ -3,8 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Client, Rig, RigPlan, SampleSite, ServerPlan};
-use sim::Response;
+use testkit::{Client, Response, Rig, RigPlan};
+
+use crate::kit::{SampleSite, ServerPlan};
 
 /// What a client sends on one connection, and the statuses it must get.
 struct Message {
@@ -121,7 +122,7 @@ fn exchange(client: &mut Client, message: &Message, pieces: &[&[u8]]) -> Vec<Res
     let answers: Vec<_> = methods
         .zip(message.statuses)
         .map(|(to_head, _)| {
-            let answer = client.try_answer(to_head);
+            let answer = client.try_response(to_head);
             let mut answer = answer.unwrap_or_else(|e| panic!("{:?}: {e}", message.bytes));
             answer.fields.retain(|(name, _)| name != "Date");
             answer
@@ -141,7 +142,7 @@ fn pipelined() {
             |n: u32| format!("GET /baseline2?a={n}&b={round} HTTP/1.1\r\nHost: a\r\n\r\n");
         client.send((0..16).map(request).collect::<String>());
         for n in 0..16 {
-            let answer = client.answer();
+            let answer = client.response();
             assert_eq!(String::from_utf8_lossy(&answer.body), (n + round).to_string());
         }
     }
@@ -153,21 +154,21 @@ fn half_closed(site: &SampleSite) {
     let mut client = Client::open();
     client.send(get("/pipeline"));
     client.finish();
-    assert_eq!(client.answer().body, b"ok");
+    assert_eq!(client.response().body, b"ok");
     client.expect_end();
 
     let mut client = Client::open();
     client.send([get("/pipeline"), get("/static/vendor.js"), get("/baseline2?a=4")].concat());
     client.finish();
-    assert_eq!(client.answer().body, b"ok");
-    assert!(client.answer().body == site.files["vendor.js"], "the whole file comes");
-    assert_eq!(client.answer().body, b"4");
+    assert_eq!(client.response().body, b"ok");
+    assert!(client.response().body == site.files["vendor.js"], "the whole file comes");
+    assert_eq!(client.response().body, b"4");
     client.expect_end();
 
     let mut client = Client::open();
     client.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
     client.finish();
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(answer.status, 400, "a body that ends early is no body");
     client.expect_end();
 
@@ -189,7 +190,7 @@ fn who_is_too_slow_is_told() {
             let start = Instant::now();
             client.send(bytes);
             if let Some(status) = status {
-                let answer = client.answer();
+                let answer = client.response();
                 assert_eq!(answer.status, status, "{name}");
                 assert!(answer.closes(), "{name} ends with close");
             }
@@ -204,7 +205,7 @@ fn who_is_too_slow_is_told() {
         timed("silence", "", None);
         let mut client = Client::open();
         client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(client.answer().body, b"ok");
+        assert_eq!(client.response().body, b"ok");
         client.expect_end();
         let stats = server.stop(rig).stats;
         let deadlines = ["deadline_head", "deadline_body", "deadline_idle"];

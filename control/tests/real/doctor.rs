@@ -1,8 +1,10 @@
 //! `pollux doctor` beside a real link: nothing fails, what is wrong is named with the command that
 //! mends it, and what a running server holds is not missing.
 
-use crate::kit::{Rig, RigPlan, ServerPlan, Tool, binary, script};
 use serde_json::Value;
+use testkit::{Rig, RigPlan, Tool, script};
+
+use crate::kit::{ServerPlan, binary};
 
 /// What it says of the link of `rig`.
 fn examine(rig: &Rig) -> Vec<Value> {

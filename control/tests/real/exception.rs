@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{
-    APPLIANCE, HOST, PATIENCE, PORT, Rig, RigPlan, Running, Server, ServerPlan, Tool,
-};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
+use testkit::{APPLIANCE, HOST, PORT, Rig, RigPlan, Running, TIMEOUT, Tool};
+
+use crate::kit::{Server, ServerPlan};
 
 const NAME: &str = "pollux1";
 const SSH_PORT: u16 = 2_222;
@@ -195,7 +195,7 @@ fn connect_outwards(other: &OtherMachine) {
         stream.write_all(&bytes).expect("it is read");
         peer
     });
-    bound.recv_timeout(PATIENCE).expect("it listens");
+    bound.recv_timeout(TIMEOUT).expect("it listens");
     let mut stream = TcpStream::connect((HOST, 9_000)).expect("it is answered");
     let bytes = noise(MIB);
     stream.write_all(&bytes).expect("it is taken");
@@ -211,7 +211,7 @@ fn ask_outwards(other: &OtherMachine) {
     let (ready, bound) = std::sync::mpsc::channel();
     let server = other.run(move || {
         let socket = UdpSocket::bind((HOST, 5_353)).expect("nobody else is there");
-        socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("not zero");
         ready.send(()).expect("somebody waits");
         let mut buffer = [0; 512];
         for _ in 0..20 {
@@ -220,9 +220,9 @@ fn ask_outwards(other: &OtherMachine) {
             socket.send_to(&buffer[..len], from).expect("it leaves");
         }
     });
-    bound.recv_timeout(PATIENCE).expect("it is there");
+    bound.recv_timeout(TIMEOUT).expect("it is there");
     let socket = UdpSocket::bind(SocketAddr::from((APPLIANCE, 0))).expect("the address is ours");
-    socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("not zero");
     for number in 0..20_u8 {
         socket.send_to(&[number; 100], (HOST, 5_353)).expect("it leaves");
         let mut buffer = [0; 512];
@@ -241,7 +241,7 @@ fn a_killed_server_leaves_no_interface() {
         server.wait(Duration::from_secs(10));
         let start = Instant::now();
         while is_there() {
-            assert!(start.elapsed() < PATIENCE, "{NAME} is still there");
+            assert!(start.elapsed() < TIMEOUT, "{NAME} is still there");
             thread::sleep(Duration::from_millis(10));
         }
     });
@@ -262,7 +262,7 @@ fn http_goes_on_without_the_interface() {
         ip(&["link", "del", NAME]);
         let start = Instant::now();
         while !server.log().contains("the exception interface pollux1 is gone") {
-            assert!(start.elapsed() < PATIENCE, "{}", server.log());
+            assert!(start.elapsed() < TIMEOUT, "{}", server.log());
             thread::sleep(Duration::from_millis(10));
         }
         other.tool(10, &["curl", "-sf", "-o", "/dev/null", &url]).text();

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Client, Company, Kind, Rig, RigPlan, Server, ServerPlan, counting_route};
 use nix::sys::signal::Signal;
+use testkit::{Client, Company, Kind, Rig, RigPlan};
+
+use crate::kit::{Server, ServerPlan, counting_route};
 
 #[test]
 fn af_xdp_costs_nothing_idle() {
@@ -47,7 +49,7 @@ fn idles(link: &str, cores: &str, rig: &Rig) {
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::open()).collect();
     let ask = |client: &mut Client, path: &str| {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        let answer = client.answer();
+        let answer = client.response();
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.fields);
         answer.body
     };

@@ -5,7 +5,9 @@
 //! `done <= answered <= done + connections`. The client ends by closing its connections, each with at
 //! most one request under way, whose answer it does not count.
 
-use crate::kit::{Load, Rig, RigPlan, Server, ServerPlan, h2load, raise_file_limit, wrk};
+use testkit::{Rig, RigPlan};
+
+use crate::kit::{Load, Server, ServerPlan, h2load, raise_file_limit, wrk};
 
 const SECONDS: u32 = 5;
 

@@ -8,8 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use crate::kit::{Client, Postgres, Rig, RigPlan, ServerPlan, binary, probe};
 use nix::sys::stat::fstat;
+use testkit::{Client, Postgres, Rig, RigPlan};
+
+use crate::kit::{ServerPlan, binary, pollux, probe};
 
 /// Standard error is a stream socket, as journald's is; `JOURNAL_STREAM` names it or another.
 fn told_journal(arguments: &[&str], is_journal: bool) -> Vec<String> {
@@ -111,14 +113,14 @@ fn passwords_and_what_clients_send_are_in_no_output() {
             &["log", "debug"],
             &["log", "trace"],
         ] {
-            said.push(text(&rig.pollux(arguments).output()));
+            said.push(text(&pollux(rig, arguments).output()));
         }
         said.push(probe("/metrics").1);
         assert!(said[1].contains("postgres.url"), "{}", said[1]);
         // Errors of reloads are in the answer and in the log.
         for wrong in WRONG {
             configure(rig, &format!("[postgres]\nurl = \"{wrong}\"\n"));
-            said.push(text(&rig.pollux(&["reload"]).output()));
+            said.push(text(&pollux(rig, &["reload"]).output()));
             assert!(said.last().is_some_and(|text| text.contains("refused")), "{said:?}");
         }
         postgres.stop();
@@ -190,7 +192,7 @@ fn text(output: &Output) -> String {
 fn echo(status: u16) -> String {
     let mut client = Client::open();
     client.send(format!("GET /echo?text={SENT} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(answer.status, status, "{:?}", answer.fields);
     String::from_utf8(answer.body).expect("JSON")
 }

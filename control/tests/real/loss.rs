@@ -15,7 +15,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::kit::{APPLIANCE, HOST, PORT, Rig, RigPlan, SampleSite, ServerPlan, Tool};
+use testkit::{APPLIANCE, HOST, PORT, Rig, RigPlan, Tool};
+
+use crate::kit::{SampleSite, ServerPlan};
 
 const UPLOAD: usize = 20 << 20;
 const DOWNLOAD: usize = 64 << 20;

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{APPLIANCE, HOST, PATIENCE, PORT, Rig, RigPlan, SampleSite, ServerPlan};
 use dpdk::{Device, Eal, EalPlan, MemifRole, Memory, Port, PortPlan, QueuePair, Running};
 use engine::{Burst, Nic, TxOffload};
 use sim::raw::Address;
-use sim::{Host, HostPlan, LineId, Phase, Response};
+use sim::{Host, HostPlan, LineId, Phase};
+use testkit::{APPLIANCE, HOST, PORT, Response, Rig, RigPlan, TIMEOUT};
+
+use crate::kit::{SampleSite, ServerPlan};
 
 const DOWNLOAD: usize = 1 << 20;
 
@@ -123,7 +125,7 @@ impl Station {
             if let Some(result) = found(&self.host) {
                 return result;
             }
-            assert!(start.elapsed() < PATIENCE, "no {what} in {PATIENCE:?}");
+            assert!(start.elapsed() < TIMEOUT, "no {what} in {TIMEOUT:?}");
             if !self.turn() {
                 // The server may need this core.
                 thread::sleep(Duration::from_micros(5));

@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use crate::kit::{Client, Rig, RigPlan, ServerPlan, raise_file_limit};
+use testkit::{Client, Rig, RigPlan};
+
+use crate::kit::{ServerPlan, raise_file_limit};
 
 const CONNECTIONS: usize = 16_384;
 const LANES: usize = 2;
@@ -47,6 +49,6 @@ fn open_connections_fit_a_gibibyte() {
 
 fn ask(mut client: Client) -> Client {
     client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(client.answer().body, b"ok");
+    assert_eq!(client.response().body, b"ok");
     client
 }

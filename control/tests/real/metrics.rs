@@ -7,9 +7,11 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Client, LISTEN, Rig, RigPlan, Scrape, ServerPlan, probe, script};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use testkit::{Client, Rig, RigPlan, script};
+
+use crate::kit::{LISTEN, Scrape, ServerPlan, pollux, probe};
 
 const CONNECTIONS: usize = 16;
 
@@ -51,7 +53,7 @@ fn numbers_agree_with_what_the_client_sent() {
             for _ in 0..*times {
                 let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
                 clients.iter_mut().for_each(|client| client.send(&request));
-                clients.iter_mut().for_each(|client| drop(client.answer()));
+                clients.iter_mut().for_each(|client| drop(client.response()));
             }
         }
         let all = count(|_| true);
@@ -157,9 +159,9 @@ fn readiness_follows_the_life_of_the_server() {
         Scrape::when(rig, "a body on its way", |scrape| {
             scrape.sum("pollux_connections", &[("state", "reading")]) == 1.0
         });
-        rig.pollux(&["drain", "--no-wait"]).text();
+        pollux(rig, &["drain", "--no-wait"]).text();
         expect_state(rig, "draining", (503, "draining\n"));
-        rig.pollux(&["resume"]).text();
+        pollux(rig, &["resume"]).text();
         expect_state(rig, "serving", (200, "ready\n"));
         server.signal(Signal::SIGTERM);
         let start = Instant::now();
@@ -171,7 +173,7 @@ fn readiness_follows_the_life_of_the_server() {
         expect_state(rig, "stopping", (503, "stopping\n"));
         assert_eq!(probe("/healthz").0, 200);
         client.send("whole");
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
         assert_eq!(server.wait(Duration::from_secs(10)).code(), Some(0));
         TcpListener::bind(LISTEN).expect("the address is free again");
     });

@@ -6,18 +6,16 @@
 
 use std::time::Duration;
 
-use crate::kit::{
-    Drive, Driven, Exchange, Postgres, Rig, RigPlan, Server, ServerPlan, Stats, Template,
-    raise_file_limit, script,
-};
-use crate::workload::{Shop, Table, same, unpacked, with_totals};
 use serde_json::Value;
-use sim::Response;
+use testkit::{Postgres, Response, Rig, RigPlan, decoded, script};
+
+use crate::kit::{Drive, Driven, Exchange, Server, ServerPlan, Stats, Template, raise_file_limit};
+use crate::workload::{Shop, Table, same, with_totals};
 
 const CONNECTIONS: usize = 512;
 const LASTS: Duration = Duration::from_secs(15);
 /// 512 uploads at once share one core with all the rest, on a machine that may be busy.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 #[test]
 fn everything_at_once_and_nothing_fails() {
@@ -51,7 +49,7 @@ fn connections_that_end_after_five() {
 }
 
 fn drive(shop: &Shop, postgres: &Postgres, lasts: Duration) -> Drive {
-    Drive::new(mixed(shop, postgres), CONNECTIONS, lasts).patience(PATIENCE)
+    Drive::new(mixed(shop, postgres), CONNECTIONS, lasts).timeout(TIMEOUT)
 }
 
 fn serve(rig: &Rig, shop: &Shop, postgres: &Postgres) -> Server {
@@ -167,7 +165,7 @@ fn compression(shop: &Shop) -> Template {
         if len >= 500_000 {
             return Err(format!("{len} bytes on the wire"));
         }
-        is_json(&unpacked("gzip", &answer.body), &expected)
+        is_json(&decoded("gzip", &answer.body), &expected)
     };
     let exchange = Exchange::get("/compression", "Accept-Encoding: gzip\r\n");
     Template::new("compression", vec![exchange.has("Content-Encoding", "gzip").passes(check)])

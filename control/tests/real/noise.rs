@@ -8,10 +8,9 @@ use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{
-    Client, Company, Drive, Driven, Exchange, PATIENCE, Rig, RigPlan, Server, ServerPlan, Stats,
-    Template, raise_file_limit,
-};
+use testkit::{Client, Company, Rig, RigPlan, TIMEOUT};
+
+use crate::kit::{Drive, Driven, Exchange, Server, ServerPlan, Stats, Template, raise_file_limit};
 
 /// Deadlines of the server in these tests, and when their end is seen.
 const DEADLINES: [&str; 3] =
@@ -213,7 +212,7 @@ fn alone(server: &Server, noise: &Noise) {
     if noise.half_closes {
         client.finish();
     }
-    let answer = client.answer();
+    let answer = client.response();
     let took = start.elapsed();
     assert_eq!(answer.status, noise.status, "{name}: {answer:?}");
     assert!(noise.within.contains(&took), "{name} was answered after {took:?}");
@@ -245,7 +244,7 @@ fn alone(server: &Server, noise: &Noise) {
 
 fn ask_well(client: &mut Client, name: &str) {
     client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!((answer.status, &answer.body[..]), (200, &b"ok"[..]), "beside {name}");
 }
 
@@ -299,7 +298,7 @@ fn the_driver_sees_every_fault() {
             ("no Content-Encoding: br", ok().has("Content-Encoding", "br")),
             ("does not say close", ok().ends()),
             ("says close", Exchange::new("GET / HTTP/1.1\r\n\r\n").status(400..=400)),
-            ("at the wrong time", ok().takes(PATIENCE..PATIENCE * 2)),
+            ("at the wrong time", ok().takes(TIMEOUT..TIMEOUT * 2)),
             ("no answer in time", Exchange::new(chunked("5\r\nhe"))),
             ("connection ended early", Exchange::new("\r\n").half_closed()),
             ("more than was asked for", Exchange::new(get("/pipeline").repeat(2))),
@@ -307,7 +306,7 @@ fn the_driver_sees_every_fault() {
         for (kind, exchange) in wrong {
             let template = Template::new("wrong", vec![exchange]);
             let drive = Drive::new(vec![template], 2, Duration::from_millis(300));
-            let driven = drive.patience(Duration::from_millis(300)).run();
+            let driven = drive.timeout(Duration::from_millis(300)).run();
             let faults = driven.faults();
             let all = faults.iter().all(|(what, _)| *what == format!("wrong: {kind}"));
             assert!(!faults.is_empty() && all, "{kind}: {faults:?}");

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Client, Rig, RigPlan, Server, ServerPlan, counting_route};
 use nix::sys::signal::Signal;
+use testkit::{Client, Rig, RigPlan};
+
+use crate::kit::{Server, ServerPlan, counting_route};
 
 #[test]
 fn a_query_outlives_the_site_it_was_asked_of() {
@@ -25,11 +27,11 @@ fn a_query_outlives_the_site_it_was_asked_of() {
         assert_eq!(stats.reload("sites_retired"), 1, "the query still has the old site");
         let mut other = Client::open();
         other.send(get(3));
-        assert_eq!(other.answer().body, b"{\"after\":3}", "others have the new site");
-        assert_eq!(waiting.answer().body, format!("{{\"before\":{long}}}").into_bytes());
+        assert_eq!(other.response().body, b"{\"after\":3}", "others have the new site");
+        assert_eq!(waiting.response().body, format!("{{\"before\":{long}}}").into_bytes());
         println!("a query of {:.1?} over a reload", asked.elapsed());
         waiting.send(get(4));
-        assert_eq!(waiting.answer().body, b"{\"after\":4}", "and so has its next request");
+        assert_eq!(waiting.response().body, b"{\"after\":4}", "and so has its next request");
         server.stats_when("that nothing old is left", |s| s.reload("sites_retired") == 0);
         drop((waiting, other));
         let stats = server.stop(rig).stats;
@@ -46,7 +48,7 @@ fn a_query_is_answered_while_the_server_drains() {
         waiting.send(get(long));
         server.stats_when("a query", |stats| stats.total("parked") == 1);
         server.signal(Signal::SIGTERM);
-        let answer = waiting.answer();
+        let answer = waiting.response();
         assert_eq!(answer.body, format!("{{\"n\":{long}}}").into_bytes());
         assert!(answer.closes(), "{:?}", answer.fields);
         waiting.expect_end();
@@ -76,10 +78,10 @@ fn more_than_may_wait_are_refused_and_counted() {
         waiting.send(get(long));
         server.stats_when("a query", |stats| stats.total("parked") == 1);
         refused.send(get(3));
-        assert_eq!(refused.answer().status, 503);
-        assert_eq!(waiting.answer().body, format!("{{\"n\":{long}}}").into_bytes());
+        assert_eq!(refused.response().status, 503);
+        assert_eq!(waiting.response().body, format!("{{\"n\":{long}}}").into_bytes());
         refused.send(get(3));
-        assert_eq!(refused.answer().body, b"{\"n\":3}", "there is room again");
+        assert_eq!(refused.response().body, b"{\"n\":3}", "there is room again");
         drop((waiting, refused));
         let stats = server.stop(rig).stats;
         assert_eq!(stats.total("request_buffers_refused"), 1);
@@ -115,7 +117,7 @@ fn long_enough() -> u64 {
     loop {
         let asked = Instant::now();
         client.send(get(to));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
         if asked.elapsed() > Duration::from_millis(100) {
             return to * 20;
         }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::kit::{Postgres, Rig, RigPlan, SampleSite, ServerPlan, Shown, script, wrk};
+use testkit::{Postgres, Rig, RigPlan, script};
+
+use crate::kit::{SampleSite, ServerPlan, Shown, wrk};
 use crate::workload::{Request, Shop, Visitor};
 
 /// The harness itself: all that the others rely on.

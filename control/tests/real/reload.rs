@@ -8,13 +8,11 @@ use std::process::Output;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{
-    APPLIANCE, Client, Drive, Exchange, PATIENCE, PORT, Rig, RigPlan, Server, ServerPlan, Stats,
-    Template, Tool, binary, wrk,
-};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
-use sim::Response;
+use testkit::{APPLIANCE, Client, PORT, Response, Rig, RigPlan, TIMEOUT, Tool};
+
+use crate::kit::{Drive, Exchange, Server, ServerPlan, Stats, Template, binary, wrk};
 
 /// A configuration file and two data directories that it may name.
 struct Operator {
@@ -209,7 +207,7 @@ fn ask_edition(witness: &mut Client) -> String {
 
 fn get(client: &mut Client, path: &str) -> Response {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(answer.status, 200, "{path}: {:?}", answer.fields);
     answer
 }
@@ -236,7 +234,7 @@ impl SlowReader {
         let mut stream = TcpStream::connect((APPLIANCE, PORT)).expect("the appliance is there");
         // So that the rest stays with the server.
         setsockopt(&stream, RcvBuf, &WINDOW).expect("a TCP socket has SO_RCVBUF");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("not zero");
         let request = b"GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n";
         stream.write_all(request).expect("a short request");
         let mut reader = Self { stream, received: Vec::new() };
@@ -288,7 +286,7 @@ fn an_answer_ends_as_it_began_and_the_next_is_new() {
         assert_eq!(ask_edition(&mut Client::open()), "new");
         let held = server.stats_when("a reload", |stats| stats.reload("reloads") == 1);
         assert_eq!(held.reload("sites_retired"), 1, "somebody still has something of it");
-        let answer = client.answer();
+        let answer = client.response();
         assert!(answer.body == SiteVersion::Old.large(), "what began old ends old");
         assert_eq!(ask_edition(&mut client), "new");
         assert!(get(&mut client, "/static/large.bin").body == SiteVersion::New.large());

@@ -9,13 +9,13 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{
-    APPLIANCE, Client, HOST, PORT, Rig, RigPlan, Server, ServerPlan, Tool, raise_file_limit,
-};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket,
     sockopt::ReuseAddr,
 };
+use testkit::{APPLIANCE, Client, HOST, PORT, Rig, RigPlan, Tool};
+
+use crate::kit::{Server, ServerPlan, raise_file_limit};
 
 const CONNECTIONS: u64 = 4_096;
 const ROUNDS: u64 = 20;
@@ -83,7 +83,7 @@ fn open_and_reset(server: &Server, round: u64) {
         }
     }
     if round % 3 > 1 {
-        clients.iter_mut().for_each(|client| assert_eq!(client.answer().body, b"ok"));
+        clients.iter_mut().for_each(|client| assert_eq!(client.response().body, b"ok"));
     }
     let mut left = CONNECTIONS;
     for client in clients {
@@ -102,7 +102,7 @@ fn open_and_reset(server: &Server, round: u64) {
 fn as_many_again(server: &Server) {
     let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::open()).collect();
     clients.iter_mut().for_each(|client| client.send(REQUEST));
-    clients.iter_mut().for_each(|client| assert_eq!(client.answer().body, b"ok"));
+    clients.iter_mut().for_each(|client| assert_eq!(client.response().body, b"ok"));
     server.stats_when("as many connections again", |stats| {
         stats.total("connections_open") == CONNECTIONS
     });
@@ -115,7 +115,7 @@ fn a_reset_answers_our_fin() {
         let server = ServerPlan::af_xdp().set("deadlines.idle=500ms").serve(rig);
         let mut clients: Vec<_> = (0..FEW).map(|_| Client::open()).collect();
         clients.iter_mut().for_each(|client| client.send(REQUEST));
-        clients.iter_mut().for_each(|client| assert_eq!(client.answer().body, b"ok"));
+        clients.iter_mut().for_each(|client| assert_eq!(client.response().body, b"ok"));
         server.stats_when("silence noticed", |stats| stats.total("deadline_idle") == FEW);
         clients.into_iter().for_each(Client::reset);
         let start = Instant::now();
@@ -136,7 +136,7 @@ fn a_client_that_lost_its_memory_connects_again() {
         let server = ServerPlan::af_xdp().serve(rig);
         let mut first = Client::of(connect_from(PORT_OF_CLIENT));
         first.send(REQUEST);
-        assert_eq!(first.answer().body, b"ok");
+        assert_eq!(first.response().body, b"ok");
         nft(&["add", "table", "inet", "gag"]);
         nft(&["add", "chain", "inet", "gag", "out", "{ type filter hook output priority 0; }"]);
         nft(&["add", "rule", "inet", "gag", "out", "tcp flags & rst == rst drop"]);
@@ -147,7 +147,7 @@ fn a_client_that_lost_its_memory_connects_again() {
         println!("connected again after {:.1?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_secs(4), "one SYN more is enough");
         second.send(REQUEST);
-        assert_eq!(second.answer().body, b"ok");
+        assert_eq!(second.response().body, b"ok");
         server.stop(rig);
     });
 }

@@ -4,11 +4,11 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::kit::{
-    APPLIANCE, Client, Curl, Kind, PORT, Rig, RigPlan, SampleSite, ServerPlan, Shown, Tool,
-};
-use crate::workload::{Shop, Table, difference, media_type};
 use serde_json::Value;
+use testkit::{APPLIANCE, Client, Kind, PORT, Rig, RigPlan, Tool};
+
+use crate::kit::{Curl, SampleSite, ServerPlan, Shown};
+use crate::workload::{Shop, Table, difference, media_type};
 
 #[test]
 fn af_xdp_with_one_worker() {
@@ -280,13 +280,12 @@ fn date() {
     for _ in 0..3 {
         let before = now();
         client.send(format!("GET /pipeline HTTP/1.1\r\nHost: {APPLIANCE}:{PORT}\r\n\r\n"));
-        let answer = client.answer();
+        let answer = client.response();
         let after = now();
-        let date = answer.field("Date").expect("every answer has a date").to_vec();
-        let date = String::from_utf8(date).expect("a date is ASCII");
+        let date = answer.field("Date").expect("every answer has a date");
         //= RFC 9110 5.6.7: IMF-fixdate, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
         assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
-        let told = Tool::new(5, "date", &["-u", "-d", &date, "+%s"]).text();
+        let told = Tool::new(5, "date", &["-u", "-d", date, "+%s"]).text();
         let told: u64 = told.trim().parse().expect("seconds");
         assert!(
             (before - 1..=after).contains(&told),

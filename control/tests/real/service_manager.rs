@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Client, Manager, Rig, RigPlan, Server, ServerPlan};
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
+use testkit::{Client, Rig, RigPlan};
+
+use crate::kit::{Manager, Server, ServerPlan, pollux};
 
 #[test]
 fn the_life_of_a_server_is_told() {
@@ -59,7 +61,7 @@ fn becomes_ready(manager: &Manager) {
 /// By signal, by command, and one that is refused.
 fn reloads_are_announced(rig: &Rig, manager: &Manager, server: &Server) {
     let by_signal = || server.signal(Signal::SIGHUP);
-    let by_command = || drop(rig.pollux(&["reload"]).output());
+    let by_command = || drop(pollux(rig, &["reload"]).output());
     for (word, answer, reload) in [
         ("two", "two", &by_signal as &dyn Fn()),
         ("three", "three", &by_command),
@@ -85,10 +87,10 @@ fn states_are_shown(rig: &Rig, manager: &Manager) {
         manager.when(seen, text, |m| m.value("STATUS").is_some_and(|is| is.starts_with(text)));
     };
     let seen = manager.count();
-    rig.pollux(&["drain"]).output();
+    pollux(rig, &["drain"]).output();
     shown(seen, "drained");
     let seen = manager.count();
-    rig.pollux(&["resume"]).output();
+    pollux(rig, &["resume"]).output();
     shown(seen, "serving http://");
     drop(client);
 }
@@ -208,7 +210,7 @@ fn configure(rig: &Rig, word: &str) -> PathBuf {
 
 fn ask(client: &mut Client) -> String {
     client.send("GET /word HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(answer.status, 200, "{:?}", answer.fields);
     String::from_utf8(answer.body).expect("a word")
 }

@@ -5,8 +5,10 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{APPLIANCE, Hugepages, Kind, PORT, Rig, RigPlan, ServerPlan, Tool};
 use nix::sys::signal::Signal;
+use testkit::{APPLIANCE, Hugepages, Kind, PORT, Rig, RigPlan, Tool};
+
+use crate::kit::ServerPlan;
 
 #[test]
 fn sigterm_under_load_gives_everything_back() {

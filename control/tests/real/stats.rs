@@ -1,12 +1,14 @@
 //! `pollux stats` against the client's own count: requests, connections, bytes, routes, latencies.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::kit::{APPLIANCE, Client, PATIENCE, PORT, Rig, RigPlan, SampleSite, ServerPlan, binary};
 use serde_json::Value;
+use testkit::{APPLIANCE, Client, PORT, Rig, RigPlan, TIMEOUT};
+
+use crate::kit::{SampleSite, ServerPlan, binary, pollux};
 
 /// What one connection asks for, in this order: request line, body, the status it is answered with.
 const REQUESTS: &[(&str, &str, u16)] = &[
@@ -28,11 +30,37 @@ struct Traffic {
     received: u64,
 }
 
+/// A connection whose bytes are counted.
+struct Counted {
+    stream: TcpStream,
+    traffic: Traffic,
+}
+
+impl Read for Counted {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(room)?;
+        self.traffic.received += read as u64;
+        Ok(read)
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.write(bytes)?;
+        self.traffic.sent += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// Sends [`REQUESTS`] on one connection, pipelined, and reads until the server closes it.
 fn converse() -> Traffic {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((APPLIANCE, PORT)), PATIENCE)
+    let stream = TcpStream::connect_timeout(&SocketAddr::from((APPLIANCE, PORT)), TIMEOUT)
         .expect("connects");
-    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("not zero");
     let mut request = String::new();
     for (at, (line, body, _)) in REQUESTS.iter().enumerate() {
         let close = if at + 1 == REQUESTS.len() { "Connection: close\r\n" } else { "" };
@@ -43,22 +71,24 @@ fn converse() -> Traffic {
         };
         request += &format!("{line} HTTP/1.1\r\nHost: a\r\n{close}{length}\r\n{body}");
     }
-    stream.write_all(request.as_bytes()).expect("is taken");
-    let mut answers = Vec::new();
-    stream.read_to_end(&mut answers).expect("ends with FIN");
-    let answered = answers.windows(9).filter(|window| window == b"HTTP/1.1 ").count();
-    assert_eq!(answered, REQUESTS.len(), "{}", String::from_utf8_lossy(&answers));
-    Traffic { sent: request.len() as u64, received: answers.len() as u64 }
+    let mut counted = Counted { stream, traffic: Traffic::default() };
+    let mut client = Client::over(&mut counted);
+    client.send(request);
+    for (line, _, status) in REQUESTS {
+        assert_eq!(client.response().status, *status, "{line}");
+    }
+    client.expect_end();
+    counted.traffic
 }
 
 /// The report, once all is over that was begun.
 fn report(rig: &Rig) -> Value {
     let start = Instant::now();
     loop {
-        let text = rig.pollux(&["stats", "--json"]).text();
+        let text = pollux(rig, &["stats", "--json"]).text();
         let report: Value = serde_json::from_str(&text).expect("is JSON");
         // Levels are published every few turns; TIME-WAIT is the client's.
-        if report["total"]["connections_open"] == 0 || start.elapsed() > PATIENCE {
+        if report["total"]["connections_open"] == 0 || start.elapsed() > TIMEOUT {
             return report;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -87,7 +117,7 @@ fn the_numbers_are_those_of_the_client() {
         let mut refused = Client::open();
         let nonsense = "nonsense\r\n\r\n";
         refused.send(nonsense);
-        assert_eq!(refused.answer().status, 400);
+        assert_eq!(refused.response().status, 400);
         drop(refused);
 
         let report = report(rig);
@@ -136,13 +166,13 @@ fn the_numbers_are_those_of_the_client() {
         }
 
         let core = report["cores"][1]["core"].to_string();
-        let text = rig.pollux(&["stats", "--json", "--core", &core]).text();
+        let text = pollux(rig, &["stats", "--json", "--core", &core]).text();
         let of_core: Value = serde_json::from_str(&text).expect("is JSON");
         assert_eq!(of_core["total"]["requests"], report["cores"][1]["requests"]);
         assert_eq!(of_core["cores"].as_array().map(Vec::len), Some(1));
         assert_eq!(sum(&of_core["routes"], "requests"), of_core["total"]["requests"]);
 
-        let text = rig.pollux(&["stats"]).text();
+        let text = pollux(rig, &["stats"]).text();
         for words in
             ["serving at http://198.18.0.2:8080/ on af_xdp:pollux0", "cycles/request", "p99.9"]
         {
@@ -169,13 +199,13 @@ fn rates_are_watched_until_the_server_goes() {
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(1_500) {
             client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
-            assert_eq!(client.answer().body, b"ok");
+            assert_eq!(client.response().body, b"ok");
         }
         drop(client);
         server.stop(rig);
         let start = Instant::now();
         while watch.try_wait().expect("a child of ours").is_none() {
-            assert!(start.elapsed() < PATIENCE, "it watches a server that is gone");
+            assert!(start.elapsed() < TIMEOUT, "it watches a server that is gone");
             std::thread::sleep(Duration::from_millis(20));
         }
         let output = watch.wait_with_output().expect("it has ended");
@@ -195,7 +225,7 @@ fn rates_are_watched_until_the_server_goes() {
 fn a_core_without_a_worker_is_named() {
     Rig::run(RigPlan::VETH, |rig| {
         let server = ServerPlan::af_xdp().serve(rig);
-        let output = rig.pollux(&["stats", "--core", "77"]).output();
+        let output = pollux(rig, &["stats", "--core", "77"]).output();
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(said.trim(), "pollux: no worker runs on core 77; workers run on 1");

@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::kit::{Client, Kind, Rig, RigPlan, Server, ServerPlan, wrk};
+use testkit::{Client, Kind, Rig, RigPlan};
+
+use crate::kit::{Server, ServerPlan, wrk};
 
 const CONNECTIONS: u64 = 64;
 const ROUNDS: u64 = 4;
@@ -55,7 +57,7 @@ fn both_cores_work(server: &Server) {
             client.send("GET /baseline2?a=1&b=1 HTTP/1.1\r\nHost: a\r\n\r\n");
         }
         for client in &mut clients {
-            assert_eq!(client.answer().body, b"2");
+            assert_eq!(client.response().body, b"2");
         }
     }
     let stats = server.stats_when("all requests", |stats| {

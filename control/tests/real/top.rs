@@ -4,9 +4,11 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{APPLIANCE, PORT, Rig, RigPlan, Running, ServerPlan, Tmux, Tool, binary};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testkit::{APPLIANCE, PORT, Rig, RigPlan, Running, Tool};
+
+use crate::kit::{ServerPlan, Tmux, binary};
 
 #[test]
 fn a_server_under_load_is_shown_and_keys_do_what_they_say() {

@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::kit::{Tool, binary};
 use serde_json::Value;
+use testkit::Tool;
+
+use crate::kit::binary;
 
 /// The tests of this file change the same settings.
 static TURN: Mutex<()> = Mutex::new(());

@@ -7,16 +7,17 @@
 //! ```
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Client, PATIENCE, Rig, RigPlan, ServerPlan, Tool, binary, script};
 use nix::sched::{CloneFlags, setns};
-use sim::Response;
+use testkit::{Client, Response, Rig, RigPlan, TIMEOUT, Tool, script};
+
+use crate::kit::{ServerPlan, binary};
 
 const SERVICE: &str = "203.0.113.10:80";
 const OLD: &str = "198.18.0.2:8080";
@@ -143,13 +144,13 @@ fn link(arguments: &[&str]) -> Tool {
 
 fn connect() -> Client {
     let service: SocketAddr = SERVICE.parse().expect("an address");
-    Client::of(TcpStream::connect_timeout(&service, PATIENCE).expect("the service is there"))
+    Client::connect(service).expect("the service is there")
 }
 
 /// Asks `/version`, which must be answered.
 fn version(client: &mut Client) -> Response {
     client.send("GET /version HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(answer.status, 200);
     answer
 }
@@ -185,7 +186,7 @@ fn download(stage: &Stage<'_>, began: &AtomicBool, over: &AtomicBool) {
         assert!(!over.load(Ordering::Relaxed), "the upgrade ended without a drain");
         thread::sleep(Duration::from_millis(50));
     }
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(answer.status, 200);
     assert!(answer.body == fs::read(stage.path("large.bin")).expect("is there"), "not byte-exact");
 }
@@ -223,7 +224,7 @@ fn an_upgrade_fails_no_request() {
             let crowd = Tool::new(WRK_SECONDS + 20, "ip", &wrk).start();
             let start = Instant::now();
             while !began.load(Ordering::Relaxed) || answers.load(Ordering::Relaxed) < 100 {
-                assert!(start.elapsed() < PATIENCE, "nobody is answered");
+                assert!(start.elapsed() < TIMEOUT, "nobody is answered");
                 thread::sleep(Duration::from_millis(10));
             }
             let upgraded = stage.replace("v2");
@@ -246,7 +247,7 @@ fn an_upgrade_fails_no_request() {
         assert!(load.contains(" requests in ") && !load.contains("Socket errors"), "{load}");
         assert!(!load.contains("Non-2xx"), "{load}");
         println!("{said}{load}");
-        assert_eq!(old.wait(PATIENCE).code(), Some(0), "{}", old.log());
+        assert_eq!(old.wait(TIMEOUT).code(), Some(0), "{}", old.log());
         assert!(stage.total(&stage.new, "connections_opened") > 0, "the new one has connections");
         stage.after_upgrade();
     });

@@ -173,6 +173,24 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
+/// What stands in the attributes of `code` (as [`code_only`] gives it), inner and outer ones.
+pub(crate) fn attributes(code: &str) -> impl Iterator<Item = &str> {
+    code.match_indices('#').filter_map(|(at, _)| {
+        let rest = &code[at + 1..];
+        let inside = rest.strip_prefix("![").or_else(|| rest.strip_prefix('['))?;
+        let mut depth = 1_usize;
+        let end = inside.find(|c| {
+            match c {
+                '[' => depth += 1,
+                ']' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        })?;
+        Some(&inside[..end])
+    })
+}
+
 /// Name and length in lines of every function with a body in `code` (as [`code_only`] gives it).
 pub(crate) fn functions(code: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
@@ -228,6 +246,13 @@ fn comments_and_strings_are_no_code() {
     assert!(code.contains("let c ="));
     assert_eq!(code_only("fn f<'a>(x: &'a str) {}"), "fn f<'a>(x: &'a str) {}");
     assert_eq!(code_only("b'\\'' 'x' '\\u{1F}' done").trim(), "done");
+}
+
+#[test]
+fn attributes_are_found_whole() {
+    let code = "#![allow(\n    dead_code,\n)]\n#[cfg(x)] fn f() -> [u8; 1] { [1] } #[a([b])]";
+    let found: Vec<_> = attributes(code).collect();
+    assert_eq!(found, ["allow(\n    dead_code,\n)", "cfg(x)", "a([b])"]);
 }
 
 #[test]

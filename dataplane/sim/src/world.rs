@@ -11,6 +11,7 @@ use engine::control_queue::{Event, WallClock};
 use engine::exception::KernelPort;
 use engine::{Latencies, Nic, Now, Worker};
 use http1::Service;
+use testkit::Response;
 
 use crate::appliance::{APPLIANCE, HTTP_PORT, UNIX_START, now_at};
 use crate::capture::Capture;
@@ -20,7 +21,6 @@ use crate::moved;
 use crate::network::{Network, Port};
 use crate::nic::Wire;
 use crate::raw::{Address, Heard};
-use crate::response::Response;
 use crate::setup::Setup;
 use crate::stalls::Stalls;
 

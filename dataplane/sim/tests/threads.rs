@@ -1,5 +1,6 @@
 //! Two workers on two threads and the real clock, as they ship: the spreader's rings, the link to
-//! control, sleeping and waking, and the way back of the queue pair.
+//! control, sleeping and waking, and the way back of the queue pair. A binary of its own, since it needs
+//! two cores for itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +13,9 @@ use engine::sleep::{self, SleepFlag, Waker};
 use engine::{Buffer, Nic, Now, Worker, steering};
 use sim::raw::Address;
 use sim::{
-    APPLIANCE, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Response, Setup,
-    UNIX_START, Wire,
+    APPLIANCE, Bulk, HTTP_PORT, Host, HostPlan, LineId, NicPlan, Phase, Setup, UNIX_START, Wire,
 };
+use testkit::Response;
 
 /// Real time that a test may take.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -12,8 +12,9 @@ use http1::coding::Coding;
 use http1::{Method, Status};
 
 use crate::configs::{
-    all_items, bounded, data, file, files, fixed, integer, one_row, route, routes, some_items,
+    all_items, bounded, files, fixed, integer, one_row, route, routes, some_items,
 };
+use crate::sources::{data, file};
 
 fn vec_of(size: usize) -> Box<dyn Bytes> {
     Box::new(vec![0_u8; size])

@@ -2,7 +2,6 @@
 //! asks is answered by a closure. Everything that a core would do runs under a ban on allocation.
 
 use std::cell::RefCell;
-use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use assert_no_alloc::{assert_no_alloc, violation_count};
@@ -34,56 +33,13 @@ pub(crate) fn build(config: &SiteConfig) -> SiteHandle {
     SiteHandle::new(Arc::new(site), Arc::new(RequestBufferPool::new(16, 512)))
 }
 
-/// One answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// From the status line to the empty line.
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    /// The value of a field that is there at most once.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let mut values = self.head.lines().filter_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        });
-        let value = values.next();
-        assert_eq!(values.next(), None, "{name} is there twice");
-        value
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("a text")
-    }
-
-    /// The body without its content coding.
-    pub(crate) fn plain(&self) -> Vec<u8> {
-        let mut plain = Vec::new();
-        match self.field("Content-Encoding") {
-            None => plain.extend_from_slice(&self.body),
-            Some("gzip") => {
-                let mut decoder = flate2::read::GzDecoder::new(&*self.body);
-                decoder.read_to_end(&mut plain).expect("gzip");
-            }
-            Some("br") => {
-                brotli::BrotliDecompress(&mut &*self.body, &mut plain).expect("br");
-            }
-            Some(other) => panic!("nobody asked for {other}"),
-        }
-        plain
-    }
-}
-
 /// `GET path` with more field lines, each ending in CRLF.
-pub(crate) fn get(site: &SiteHandle, path: &str, fields: &str) -> Answer {
+pub(crate) fn get(site: &SiteHandle, path: &str, fields: &str) -> testkit::Response {
     send(site, "GET", path, fields)
 }
 
 /// A request without a body.
-pub(crate) fn send(site: &SiteHandle, method: &str, path: &str, fields: &str) -> Answer {
+pub(crate) fn send(site: &SiteHandle, method: &str, path: &str, fields: &str) -> testkit::Response {
     one(site, request(method, path, fields).as_bytes(), method == "HEAD")
 }
 
@@ -93,7 +49,7 @@ pub(crate) fn request(method: &str, path: &str, fields: &str) -> String {
 }
 
 /// The answer to the one request in `input`.
-pub(crate) fn one(site: &SiteHandle, input: &[u8], is_head: bool) -> Answer {
+pub(crate) fn one(site: &SiteHandle, input: &[u8], is_head: bool) -> testkit::Response {
     asking(site, input, is_head, &mut |ask| panic!("nobody was to be asked {ask:?}"))
 }
 
@@ -103,7 +59,7 @@ pub(crate) fn asking(
     input: &[u8],
     is_head: bool,
     complete: &mut dyn FnMut(Offload) -> Response,
-) -> Answer {
+) -> testkit::Response {
     let bytes = exchange_asking(site, input, 64 * 1024, complete);
     let (answer, rest) = split(&bytes, is_head);
     assert!(rest.is_empty(), "one answer, not more: {}", rest.escape_ascii());
@@ -182,22 +138,16 @@ pub(crate) fn lend(rendered: RenderedResponse) -> Response {
 }
 
 /// Cuts the first answer off, and checks what every answer must have.
-pub(crate) fn split(bytes: &[u8], is_head: bool) -> (Answer, &[u8]) {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
-    assert!(end <= HEAD_OUT_MAX);
-    let head = String::from_utf8(bytes[..end].to_vec()).expect("ASCII");
-    let status = head[9..12].parse().expect("a status");
-    let mut answer = Answer { status, head, body: Vec::new() };
-    assert!(answer.head.starts_with("HTTP/1.1 "));
+pub(crate) fn split(bytes: &[u8], is_head: bool) -> (testkit::Response, &[u8]) {
+    let head_len = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    assert!(head_len <= HEAD_OUT_MAX);
+    let (answer, len) = testkit::Response::read(bytes, is_head).expect("a whole answer");
     assert_eq!(answer.field("Date"), Some(DATE));
     assert_eq!(answer.field("Server"), Some("Pollux"));
-    let len = answer.field("Content-Length").map(|len| len.parse().expect("a number"));
-    assert_eq!(len.is_none(), matches!(status, 204 | 304), "{}", answer.head);
-    assert_eq!(answer.field("Content-Type").is_none(), len.is_none(), "{}", answer.head);
-    let len: usize = if is_head { 0 } else { len.unwrap_or(0) };
-    let (body, rest) = bytes[end..].split_at(len);
-    answer.body = body.to_vec();
-    (answer, rest)
+    let has_length = answer.field("Content-Length").is_some();
+    assert_eq!(has_length, !matches!(answer.status, 204 | 304), "{:?}", answer.fields);
+    assert_eq!(answer.field("Content-Type").is_some(), has_length, "{:?}", answer.fields);
+    (answer, &bytes[len..])
 }
 
 /// A site that remembers what it chose last.

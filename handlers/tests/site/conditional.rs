@@ -3,9 +3,11 @@
 use handlers::config::{Compress, RouteConfig};
 use handlers::{SiteHandle, SourceFile};
 use http1::coding::Coding;
+use testkit::Response;
 
-use crate::client::{Answer, build, get, send, site};
-use crate::configs::{self, file, files, routes, sample_files};
+use crate::client::{build, get, send, site};
+use crate::configs::{self, files, routes, sample_files};
+use crate::sources::file;
 
 const APP: &str = "/static/app.js";
 const MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
@@ -25,7 +27,7 @@ fn site_of(sources: Vec<SourceFile>) -> SiteHandle {
     build(&routes([configs::route("/static/", files(sources))]))
 }
 
-fn app(fields: &str) -> Answer {
+fn app(fields: &str) -> Response {
     get(site(), APP, fields)
 }
 

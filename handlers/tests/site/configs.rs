@@ -1,4 +1,5 @@
-//! Blueprints to test with: single routes, and the workload of deploy/arena.toml.
+//! Site configurations to test with: single routes, and the workload of deploy/arena.toml, with which the
+//! simulator's tests serve too.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -47,11 +48,6 @@ pub(crate) fn files(files: Vec<SourceFile>) -> Kind {
     })
 }
 
-/// A file without siblings.
-pub(crate) fn file(name: &str, text: &str) -> SourceFile {
-    SourceFile { name: name.into(), bytes: text.into(), modified_unix: 0, brotli: None, gzip: None }
-}
-
 /// All items with their totals.
 pub(crate) fn all_items(items: Named<Vec<u8>>) -> DatasetConfig {
     DatasetConfig {
@@ -89,11 +85,6 @@ pub(crate) fn integer(name: &str, from: Source) -> Parameter {
 
 pub(crate) fn bounded(parameter: Parameter, least: f64, greatest: f64) -> Parameter {
     Parameter { bounds: Some((least, greatest)), ..parameter }
-}
-
-/// A data set of this JSON text.
-pub(crate) fn data(json: &str) -> Named<Vec<u8>> {
-    Named { name: "/data/dataset.json".into(), value: json.into() }
 }
 
 /// One row by its `id`.

@@ -7,7 +7,8 @@ use http1::coding::Coding;
 use serde_json::{Value, json};
 
 use crate::client::{Spy, asking, build, compress, get, request, site};
-use crate::configs::{all_items, bounded, data, integer, route, routes, some_items};
+use crate::configs::{all_items, bounded, integer, route, routes, some_items};
+use crate::sources::data;
 
 fn items() -> Vec<Value> {
     serde_json::from_slice(&sample::dataset().value).expect("JSON")

@@ -6,9 +6,8 @@ use http1::coding::Coding;
 use http1::{Method, Status};
 
 use crate::client::{build, get, send, site};
-use crate::configs::{
-    all_items, data, file, files, fixed, route, routes, sample_files, some_items,
-};
+use crate::configs::{all_items, files, fixed, route, routes, sample_files, some_items};
+use crate::sources::{data, file};
 
 fn with_status(status: Status, media_type: &str, body: &str) -> Kind {
     Kind::Fixed(FixedConfig {

@@ -14,3 +14,4 @@ mod dataset;
 mod fixed;
 mod offload;
 mod routes;
+mod sources;

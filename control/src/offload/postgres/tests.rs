@@ -4,15 +4,11 @@
 mod cells;
 mod errors;
 mod lifecycle;
-mod machine;
-#[path = "../../../tests/real/kit/postgres.rs"]
-#[expect(dead_code, reason = "the tests of the real binary use the rest")]
-mod server;
 
 use std::time::Duration;
 
+use ::testkit::Postgres;
 use handlers::config::RouteConfig;
-use server::Postgres;
 
 use crate::offload::Parts;
 use crate::offload::testkit::{self, QueryRoute, TestWorker};

@@ -7,8 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use nix::sched::{CloneFlags, setns};
-
-use crate::kit::{PATIENCE, Rig, Running, Tool, script};
+use testkit::{Rig, Running, TIMEOUT, Tool, script};
 
 /// What both servers answer on: `listen.address` of `deploy/cluster/appliance.toml`.
 pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -90,7 +89,7 @@ impl Net {
     pub(crate) fn await_next_hops(&self, wanted: &[&str]) {
         let start = Instant::now();
         while self.next_hops() != wanted {
-            assert!(start.elapsed() < PATIENCE, "not {wanted:?}: {:?}", self.next_hops());
+            assert!(start.elapsed() < TIMEOUT, "not {wanted:?}: {:?}", self.next_hops());
             thread::sleep(POLL);
         }
     }
@@ -154,7 +153,7 @@ impl Frr {
 fn await_file(path: &str, log: &str) {
     let start = Instant::now();
     while !fs::exists(path).unwrap_or(false) {
-        assert!(start.elapsed() < PATIENCE, "no {path}; is frr installed? its log: {log}");
+        assert!(start.elapsed() < TIMEOUT, "no {path}; is frr installed? its log: {log}");
         thread::sleep(POLL);
     }
 }

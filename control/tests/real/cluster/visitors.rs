@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use testkit::{Client, TIMEOUT};
+
 use super::net::{Net, SERVICE};
-use crate::kit::{Client, PATIENCE};
 
 /// What the visitors have seen.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +84,7 @@ impl Visitors {
             if good(&census) {
                 return census;
             }
-            assert!(start.elapsed() < PATIENCE, "never {what}: {census:?}");
+            assert!(start.elapsed() < TIMEOUT, "never {what}: {census:?}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -136,10 +136,8 @@ fn round(visitors: &mut Vec<Visitor>, wanted: usize, census: &Mutex<Census>) {
 }
 
 fn arrive() -> Result<(Visitor, bool), String> {
-    let address = SocketAddr::from((SERVICE, 80));
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)
-        .map_err(|error| format!("a new connection: {error}"))?;
-    let mut client = Client::of(stream);
+    let mut client =
+        Client::connect((SERVICE, 80)).map_err(|error| format!("a new connection: {error}"))?;
     let (server, closes) = ask(&mut client).map_err(|error| format!("a first request: {error}"))?;
     Ok((Visitor { client, server }, closes))
 }
@@ -156,7 +154,7 @@ fn visit(mut visitor: Visitor) -> Result<(Visitor, bool), String> {
 /// Asks who answers. What it says is longer than a packet.
 fn ask(client: &mut Client) -> io::Result<(String, bool)> {
     client.try_send("GET /who HTTP/1.1\r\nHost: a\r\n\r\n")?;
-    let answer = client.try_answer(false)?;
+    let answer = client.try_response(false)?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     match text.split_once(' ') {
         Some((server, rest)) if answer.status == 200 && rest.len() == FILLING => {

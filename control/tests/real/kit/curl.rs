@@ -1,9 +1,6 @@
 //! `curl` as the client.
 
-use sim::Response;
-
-use super::machine::Tool;
-use super::rig::{APPLIANCE, PORT};
+use testkit::{APPLIANCE, PORT, Response, Tool};
 
 /// One request of `curl`.
 #[derive(Clone, Debug)]
@@ -125,8 +122,8 @@ impl Shown {
     /// A field must have this value.
     #[track_caller]
     pub(crate) fn has(self, name: &str, value: &str) -> Self {
-        let got = self.answer.field(name).map(String::from_utf8_lossy);
-        assert_eq!(got.as_deref(), Some(value), "{}: field {name}", self.what);
+        let got = self.answer.field(name);
+        assert_eq!(got, Some(value), "{}: field {name}", self.what);
         self
     }
 
@@ -143,6 +140,6 @@ impl Shown {
         let Some(value) = self.answer.field(name) else {
             panic!("{}: no field {name} in {:?}", self.what, self.answer.fields)
         };
-        String::from_utf8_lossy(value).into_owned()
+        value.to_owned()
     }
 }

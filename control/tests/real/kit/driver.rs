@@ -22,11 +22,9 @@ use nix::sys::socket::sockopt::Linger;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket,
 };
-use sim::Response;
+use testkit::{APPLIANCE, PORT, Response};
 
 pub(crate) use exchange::{Exchange, Fault, Template};
-
-use super::rig::{APPLIANCE, PORT};
 
 /// What to ask, of whom is always the appliance.
 #[derive(Debug)]
@@ -36,15 +34,15 @@ pub(crate) struct Drive {
     lasts: Duration,
     repeats: u32,
     lifetime: u32,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Drive {
     /// These templates, on so many connections, for so long.
     pub(crate) fn new(templates: Vec<Template>, connections: usize, lasts: Duration) -> Self {
         assert!(!templates.is_empty(), "nothing to ask");
-        let (repeats, lifetime, patience) = (REPEATS, u32::MAX, PATIENCE);
-        Self { templates, connections, lasts, repeats, lifetime, patience }
+        let (repeats, lifetime, timeout) = (REPEATS, u32::MAX, TIMEOUT);
+        Self { templates, connections, lasts, repeats, lifetime, timeout }
     }
 
     /// So many requests of a template before the next.
@@ -58,8 +56,8 @@ impl Drive {
     }
 
     /// How long a connection, an answer or an end may take before it is a fault.
-    pub(crate) fn patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub(crate) fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Asks it all.
@@ -286,7 +284,7 @@ impl<'a> Runner<'a> {
     /// Makes the connections that are missing and gives up what takes too long.
     fn on_tick(&mut self, index: usize, now: Instant) {
         let lane = &self.lanes[index];
-        let late = now.saturating_duration_since(lane.since) > self.drive.patience;
+        let late = now.saturating_duration_since(lane.since) > self.drive.timeout;
         match lane.state {
             State::Closed if now >= self.ends => self.lanes[index].state = State::Done,
             State::Closed => {
@@ -477,7 +475,7 @@ impl<'a> Runner<'a> {
 /// Requests of a template before the next, as the benchmark has them.
 const REPEATS: u32 = 5;
 /// Longer than any deadline of the server that answers.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Between two looks at what takes too long.
 const TICK: Duration = Duration::from_millis(100);
 const EVENTS_MAX: usize = 1_024;

@@ -1,7 +1,6 @@
 //! Load generators, and what they say of it.
 
-use super::machine::Tool;
-use super::rig::{APPLIANCE, PORT};
+use testkit::{APPLIANCE, PORT, Tool};
 
 /// What a load generator counted.
 #[derive(Clone, Debug)]

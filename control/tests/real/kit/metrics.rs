@@ -5,8 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::machine::Tool;
-use super::rig::Rig;
+use testkit::{Rig, Tool};
 
 /// All samples of one scrape.
 #[derive(Clone, Debug)]

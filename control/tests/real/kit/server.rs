@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use testkit::{Rig, script};
 
-use super::machine::{binary, script};
-use super::rig::Rig;
+use super::binary::binary;
 use super::stats::Stats;
 
 /// How to start it.

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use testkit::Tool;
 
-use super::machine::{Tool, binary};
+use super::binary::binary;
 
 /// The files that `pollux sample` wrote.
 #[derive(Debug)]

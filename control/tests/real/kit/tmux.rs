@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use super::machine::Tool;
-use super::rig::Rig;
+use testkit::{Rig, Tool};
 
 /// The terminal. Dropping it ends the shell and whatever runs in it.
 #[derive(Debug)]

@@ -1,25 +1,4 @@
-//! Content codings, unpacked by the test itself, and who is to get which.
-
-use std::io::Read;
-
-use flate2::read::GzDecoder;
-
-/// The content of a body in this coding.
-#[track_caller]
-pub(crate) fn unpacked(coding: &str, body: &[u8]) -> Vec<u8> {
-    let mut content = Vec::new();
-    let read = match coding {
-        "identity" => {
-            content.extend_from_slice(body);
-            Ok(body.len())
-        }
-        "gzip" => GzDecoder::new(body).read_to_end(&mut content),
-        "br" => brotli::Decompressor::new(body, 4096).read_to_end(&mut content),
-        other => panic!("nobody knows the coding {other}"),
-    };
-    read.unwrap_or_else(|error| panic!("{} bytes are no {coding}: {error}", body.len()));
-    content
-}
+//! Who is to get which content coding.
 
 /// Accept-Encoding, and the coding of what both can be had in.
 //= RFC 9110 12.5.3: a weight of 0 excludes; what is not named is under `*`, or not acceptable but as

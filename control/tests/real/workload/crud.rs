@@ -4,11 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-
-use crate::kit::{Postgres, Shown};
+use testkit::Postgres;
 
 use super::rows::{is_json, lines};
 use super::visitor::{Body, Request, Visitor};
+use crate::kit::Shown;
 
 /// The routes, and the test's own way to the rows behind them.
 pub(crate) struct Crud<'t> {

@@ -1,12 +1,12 @@
 //! The answers that are made of items: `/json`, `/json/{count}`, `/compression`.
 
 use serde_json::Value;
+use testkit::decoded;
 
-use crate::kit::Shown;
-
-use super::coding::{CHOICES, unpacked};
+use super::coding::CHOICES;
 use super::shop::{Shop, difference, with_totals};
 use super::visitor::{Request, Visitor};
+use crate::kit::Shown;
 
 /// `/json`: all items, in every coding.
 pub(crate) fn whole(visitor: &mut Visitor, shop: &Shop) {
@@ -86,7 +86,7 @@ pub(crate) fn codings_of_items(visitor: &mut Visitor, shop: &Shop) {
     is_json(visitor.ask(&request), "gzip", &pair);
 }
 
-/// Asks plain, in gzip and in br: the same bytes once unpacked. Returns them.
+/// Asks plain, in gzip and in br: the same bytes once decoded. Returns them.
 #[track_caller]
 fn in_every_coding(visitor: &mut Visitor, target: &str, expected: &Value) -> Vec<u8> {
     let plain = is_json(visitor.get(target), "identity", expected);
@@ -122,5 +122,5 @@ fn coded(shown: Shown, coding: &str) -> Vec<u8> {
         "identity" => shown.lacks("Content-Encoding"),
         _ => shown.has("Content-Encoding", coding),
     };
-    unpacked(coding, &shown.answer.body)
+    decoded(coding, &shown.answer.body)
 }

@@ -1,6 +1,8 @@
 //! `/static/{file}`: the files of the directory and the siblings that lie beside them.
 
-use super::coding::{CHOICES, unpacked};
+use testkit::decoded;
+
+use super::coding::CHOICES;
 use super::shop::Shop;
 use super::visitor::{Request, Visitor};
 
@@ -19,7 +21,7 @@ pub(crate) fn static_files(visitor: &mut Visitor, shop: &Shop) {
             let shown = visitor.ask(&Request::get(&target).accepting(coding)).status(200);
             let shown = shown.has("Content-Encoding", coding).body(sibling);
             let shown = shown.has("Content-Type", media_type(name)).has("Vary", "Accept-Encoding");
-            assert!(&unpacked(coding, sibling) == bytes, "{target} in {coding}");
+            assert!(&decoded(coding, sibling) == bytes, "{target} in {coding}");
             assert_eq!(plain.value("Vary"), "Accept-Encoding", "{target}");
             variants.push((coding, shown.value("ETag"), sibling));
             coded += 1;
@@ -47,8 +49,8 @@ pub(crate) fn static_files(visitor: &mut Visitor, shop: &Shop) {
     visitor.get("/static/").body(&shop.site.files["index.html"]);
     for (accepted, coding) in CHOICES {
         let shown = visitor.ask(&Request::get("/static/app.js").accepting(accepted)).status(200);
-        let got = shown.answer.field("Content-Encoding").unwrap_or(b"identity");
-        assert_eq!(got, coding.as_bytes(), "{}", shown.what);
+        let got = shown.answer.field("Content-Encoding").unwrap_or("identity");
+        assert_eq!(got, *coding, "{}", shown.what);
     }
 }
 

@@ -15,7 +15,6 @@ mod shop;
 mod texts;
 mod visitor;
 
-pub(crate) use coding::unpacked;
 pub(crate) use crud::Crud;
 pub(crate) use dataset::{codings_of_items, compression, every_pair, random_pairs, whole};
 pub(crate) use files::{media_type, missing_files, static_files};

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OpenFlags, Row, params};
 use serde_json::{Value, json};
-
-use crate::kit::{Postgres, Shown};
+use testkit::Postgres;
 
 use super::shop::{Shop, difference};
 use super::visitor::{Request, Visitor};
+use crate::kit::Shown;
 
 /// A route, and the test's own way to the rows behind it.
 pub(crate) enum Table<'t> {

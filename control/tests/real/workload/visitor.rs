@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use sim::Response;
+use testkit::{APPLIANCE, Client, PORT, Response};
 
-use crate::kit::{APPLIANCE, Client, PORT, Shown};
+use crate::kit::Shown;
 
 /// One connection at a time.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Visitor {
         self.client.send(bytes);
         let mut shown = Vec::new();
         for request in requests {
-            let answer = self.client.try_answer(request.method == "HEAD");
+            let answer = self.client.try_response(request.method == "HEAD");
             let answer = answer.unwrap_or_else(|error| panic!("{request:?}: no answer: {error}"));
             let closes = answer.closes();
             shown.push(request.check(answer));
@@ -81,7 +81,7 @@ impl Visitor {
     /// Waits for the answer to what was sent.
     #[track_caller]
     pub(crate) fn answer(&mut self, request: &Request) -> Shown {
-        let answer = self.client.try_answer(request.method == "HEAD");
+        let answer = self.client.try_response(request.method == "HEAD");
         request.check(answer.unwrap_or_else(|error| panic!("{request:?}: no answer: {error}")))
     }
 }

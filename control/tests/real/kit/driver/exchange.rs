@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use sim::Response;
+use testkit::Response;
 
 /// One kind of request. Its exchanges are taken in turn.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Exchange {
             return Err(Fault::new(format!("status {}", answer.status), shown(answer)));
         }
         for (name, value) in &self.fields {
-            if answer.field(name) != Some(value.as_bytes()) {
+            if answer.field(name) != Some(value) {
                 return Err(Fault::new(format!("no {name}: {value}"), shown(answer)));
             }
         }
@@ -199,8 +199,7 @@ impl Fault {
 /// The beginning of an answer, for messages.
 fn shown(answer: &Response) -> String {
     let fields = answer.fields.iter();
-    let fields: Vec<_> =
-        fields.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect();
+    let fields: Vec<_> = fields.map(|(name, value)| format!("{name}: {value}")).collect();
     let body = &answer.body[..answer.body.len().min(SHOWN_MAX)];
     format!("{} {fields:?} {:?}", answer.status, String::from_utf8_lossy(body))
 }

@@ -1,70 +1,63 @@
 //! Frames over AF_XDP ports on a veth, against a raw socket on its other end; what a process leaves
 //! behind that stops its port, and one that is killed.
 
-mod world;
-
-use std::{
-    collections::HashMap,
-    env,
-    net::UdpSocket,
-    os::unix::process::ExitStatusExt,
-    process::{Command, ExitStatus},
-};
+use std::collections::HashMap;
+use std::net::UdpSocket;
+use std::os::unix::process::ExitStatusExt;
 
 use dpdk::{
     Device, Eal, FlowSteering, Memory, Port, PortPlan, QueuePair, Running, StopError, detach_xdp,
 };
 use engine::{Burst, Nic};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, raise};
-use world::{
-    Hugepages, Netns, Raw, can_be_polled, eal, exchange, frame, hugepages, hugepages_are_back,
-    is_ours, run, submit, wait_until,
+use testkit::{Hugepages, Rig, RigPlan, Tool};
+
+use crate::frames::{Raw, can_be_polled, eal, exchange, frame, is_ours, submit, wait_until};
+use crate::process::{ALONE, Parts};
+
+const PARTS: Parts = Parts {
+    test: "af_xdp::af_xdp_exchanges_frames_and_leaves_nothing",
+    parts: &[
+        ("killed", killed),
+        ("one queue, ordinary pages", one_queue),
+        ("two queues, hugepages", two_queues),
+    ],
 };
 
-const PART: &str = "POLLUX_TEST_AF_XDP_PART";
-
-/// Runs itself again for each part: an EAL is of a process, and so is what it may leave behind.
 #[test]
 fn af_xdp_exchanges_frames_and_leaves_nothing() {
-    match env::var(PART).as_deref() {
-        Ok("killed") => return killed(),
-        Ok("one queue, ordinary pages") => return one_queue(),
-        Ok(_) => return two_queues(),
-        Err(_) => {}
-    }
-    let netns = Netns::enter("xdp");
-    let _reserved = Hugepages::reserve(64);
-    let free = hugepages("free_hugepages");
-    let show = || run("ip", &["link", "show", "pollux0"]);
-    // The kernel sends on the queue of the sender's core: one queue must be all there are.
-    netns.veth(1);
-    let before = show();
+    PARTS.run(|| {
+        // The kernel sends on the queue of the sender's core: one queue must be all there are.
+        Rig::run(ALONE, |_| {
+            let before = link();
+            let killed = PARTS.command("killed").status().expect("it starts");
+            assert_eq!(killed.signal(), Some(9));
+            assert!(link().contains("prog/xdp"), "the killed process's program: {}", link());
+            assert!(matches!(detach_xdp("pollux0"), Ok(true)));
+            assert!(matches!(detach_xdp("pollux0"), Ok(false)));
+            assert_eq!(link(), before);
+            leaves_nothing("one queue, ordinary pages");
+        });
+        Rig::run(RigPlan { queues: 2, hugepages: 64, ..ALONE }, |_| {
+            let free = Hugepages::free();
+            leaves_nothing("two queues, hugepages");
+            wait_until("the hugepages", || Hugepages::free() >= free);
+        });
+    });
+}
 
-    assert_eq!(part("killed").signal(), Some(9));
-    assert!(show().contains("prog/xdp"), "the program of the killed process is there: {}", show());
-    assert!(matches!(detach_xdp("pollux0"), Ok(true)));
-    assert!(matches!(detach_xdp("pollux0"), Ok(false)));
-    assert_eq!(show(), before);
-
-    leaves_nothing("one queue, ordinary pages", show);
-    run("ip", &["link", "delete", "pollux0"]);
-    netns.veth(2);
-    leaves_nothing("two queues, hugepages", show);
-    hugepages_are_back(free);
+/// What the kernel shows of the port's interface.
+fn link() -> String {
+    Tool::new(5, "ip", &["link", "show", "pollux0"]).text()
 }
 
 /// A part that ends well, and leaves no program on the interface.
-fn leaves_nothing(name: &str, show: impl Fn() -> String) {
-    let before = show();
-    assert!(part(name).success(), "{name}");
-    assert_eq!(show(), before, "{name}: no program is left");
-}
-
-fn part(name: &str) -> ExitStatus {
-    let this = env::current_exe().expect("a test has a path");
-    let mut command = Command::new(this);
-    command.args(["--exact", "af_xdp_exchanges_frames_and_leaves_nothing", "--nocapture"]);
-    command.env(PART, name).status().expect("it starts")
+fn leaves_nothing(part: &str) {
+    let before = link();
+    PARTS.succeed(part);
+    assert_eq!(link(), before, "{part}: no program is left");
 }
 
 fn open(eal: &Eal, device: &Device) -> (Port<Running>, Vec<QueuePair>) {
@@ -90,14 +83,23 @@ fn one_queue() {
     can_be_polled(&mut queues[0], &Raw::on("pollux-host"));
     let error = port.stop().expect_err("a queue pair is in use");
     assert!(matches!(error, StopError::InUse { queues: 1, .. }), "{error}");
-    assert!(run("ip", &["link", "show", "pollux0"]).contains("prog/xdp"), "it still runs");
+    assert!(link().contains("prog/xdp"), "it still runs");
     drop(queues);
-    assert!(!run("ip", &["link", "show", "pollux0"]).contains("prog/xdp"), "it is closed");
+    assert!(!link().contains("prog/xdp"), "it is closed");
+}
+
+/// Mounts the BPF file system where this process alone sees it.
+fn mount_bpffs() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("unshare takes root");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("/ becomes private");
+    mount(Some("bpf"), "/sys/fs/bpf", Some("bpf"), MsFlags::empty(), None::<&str>)
+        .expect("bpffs can be mounted");
 }
 
 /// The kernel's side picks the queue; a flow is not known here, so order is not looked at.
 fn two_queues() {
-    world::mount_bpffs();
+    mount_bpffs();
     let eal = eal(Memory::Hugepages { limit_mib: None });
     let open = |queue| {
         let device = Device::af_xdp_queue("pollux0", queue).expect("a name");
@@ -149,9 +151,8 @@ fn two_queues() {
 /// The kernel's side hashes a socket's flow to a queue of the veth, and leaves it there.
 fn flows_keep_their_queue(queues: &mut [QueuePair]) {
     const FLOWS: usize = 64;
-    run("ip", &["addr", "add", "198.18.0.1/24", "dev", "pollux-host"]);
     let neighbour = ["neigh", "add", "198.18.0.2", "lladdr", "02:00:00:00:00:02"];
-    run("ip", &[&neighbour[..], &["dev", "pollux-host"]].concat());
+    Tool::new(5, "ip", &[&neighbour[..], &["dev", "pollux-host"]].concat()).text();
     let socket = || {
         let socket = UdpSocket::bind("198.18.0.1:0").expect("an address of ours");
         socket.connect("198.18.0.2:9").expect("a route");

@@ -1,15 +1,11 @@
 //! The loop does not allocate after start: every turn of every worker here runs under a ban.
 //!
-//! A binary of its own, since the allocator that watches belongs to the whole process. Clients and
-//! network allocate as they like: only the turn is sealed.
-
-#[path = "../../../handlers/tests/site/configs.rs"]
-#[allow(dead_code, reason = "the site's own tests use more of it")]
-mod configs;
+//! Clients and network allocate as they like: only the turn is sealed. The allocator that watches is that of
+//! the whole binary (`main.rs`), and counts by thread.
 
 use std::sync::Arc;
 
-use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
+use assert_no_alloc::{assert_no_alloc, violation_count};
 use engine::control_queue::Command;
 use handlers::{JobKind, RenderedResponse, RequestBufferPool, Response, Site, SiteHandle};
 use http1::Status;
@@ -20,8 +16,7 @@ use sim::{
     chunked, for_seeds,
 };
 
-#[global_allocator]
-static WATCHED: AllocDisabler = AllocDisabler;
+use crate::configs;
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;

@@ -1,8 +1,6 @@
 //! Buffers over a port that loops back (`net_ring`): none lost, none freed twice, order kept, and
 //! exhaustion is an answer. No hugepages, no root.
 
-mod world;
-
 use std::{env, fs, path::PathBuf, process, sync::Arc, thread};
 
 use dpdk::{
@@ -11,10 +9,19 @@ use dpdk::{
 };
 use engine::{Burst, Nic, NicLosses, TxOffload};
 use nix::{sched::sched_getaffinity, unistd::Pid};
-use world::{eal, frame, submit};
+
+use crate::frames::{eal, frame, submit};
+use crate::process::Parts;
+
+const PARTS: Parts =
+    Parts { test: "ring::buffers_are_neither_lost_nor_freed_twice", parts: &[("ports", ports)] };
 
 #[test]
 fn buffers_are_neither_lost_nor_freed_twice() {
+    PARTS.run(|| PARTS.succeed("ports"));
+}
+
+fn ports() {
     let affinity = sched_getaffinity(Pid::from_raw(0));
     let eal = eal(Memory::Ordinary { mib: 128 });
     assert_eq!(sched_getaffinity(Pid::from_raw(0)), affinity, "the caller is not pinned");

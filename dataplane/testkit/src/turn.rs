@@ -9,14 +9,14 @@ use nix::unistd::geteuid;
 
 /// The right to make namespaces, links and hugepages. Given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub struct Turn {
     number: usize,
     company: Company,
 }
 
 /// Whether another test may run beside this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Company {
+pub enum Company {
     /// One other may.
     Shared,
     /// None may: the test measures what it takes of the machine.
@@ -25,7 +25,12 @@ pub(crate) enum Company {
 
 impl Turn {
     /// Waits for it.
-    pub(crate) fn take(company: Company) -> Self {
+    ///
+    /// # Panics
+    /// If this is not root, or another test run does not end.
+    #[track_caller]
+    #[must_use]
+    pub fn take(company: Company) -> Self {
         assert!(geteuid().is_root(), "needs root: namespaces, links and hugepages are made");
         keep_other_runs_away();
         let mut turns = lock();
@@ -50,7 +55,8 @@ impl Turn {
     }
 
     /// Which of the turns that are given at a time.
-    pub(crate) fn number(&self) -> usize {
+    #[must_use]
+    pub fn number(&self) -> usize {
         self.number
     }
 }

@@ -2,19 +2,24 @@
 //! net_vhost on the other. Checksums left to the driver arrive filled in, a large packet arrives in one
 //! piece.
 
-mod world;
-
 use std::{
     env, fs,
-    path::{Path, PathBuf},
-    process::{self, Child, Command},
+    path::PathBuf,
+    process::{self, Child},
 };
 
 use dpdk::{Device, DeviceKind, Memory, Port, PortPlan, QueuePair, Running};
 use engine::{Burst, Nic, TxOffload};
-use world::{eal, frame, is_ours, submit, wait_until};
 
-const ROLE: &str = "POLLUX_TEST_VHOST_ROLE";
+use crate::frames::{eal, frame, is_ours, submit, wait_until};
+use crate::process::{Parts, is_done};
+
+const PARTS: Parts = Parts {
+    test: "vhost_user::checksums_and_large_packets_cross_between_two_processes",
+    parts: &[("device", take), ("driver", give)],
+};
+
+/// The path of the socket between both parts.
 const SOCKET: &str = "POLLUX_TEST_VHOST_SOCKET";
 
 /// Bytes of payload of the large packet: 44 segments of 1,460 and a short one.
@@ -22,26 +27,20 @@ const LARGE: usize = 44 * 1_460 + 100;
 
 #[test]
 fn checksums_and_large_packets_cross_between_two_processes() {
-    if let (Ok(role), Ok(socket)) = (env::var(ROLE), env::var(SOCKET)) {
-        match role.as_str() {
-            "device" => take(Path::new(&socket)),
-            _ => give(Path::new(&socket)),
-        }
-        return;
-    }
-    let socket = PathBuf::from(format!("/tmp/pollux-test-vhost-{}.sock", process::id()));
-    let mut device = end("device", &socket);
-    let mut driver = end("driver", &socket);
-    let (driver, device) = (driver.wait().expect("it runs"), device.wait().expect("it runs"));
-    let _ = fs::remove_file(&socket);
-    assert!(driver.success() && device.success(), "driver {driver}, device {device}");
+    PARTS.run(|| {
+        let socket = PathBuf::from(format!("/tmp/pollux-test-vhost-{}.sock", process::id()));
+        let start = |part| -> Child {
+            PARTS.command(part).env(SOCKET, &socket).spawn().expect("it starts")
+        };
+        let (mut device, mut driver) = (start("device"), start("driver"));
+        let (driver, device) = (driver.wait().expect("it runs"), device.wait().expect("it runs"));
+        let _ = fs::remove_file(&socket);
+        assert!(is_done(driver) && is_done(device), "driver {driver}, device {device}");
+    });
 }
 
-fn end(role: &str, socket: &Path) -> Child {
-    let this = env::current_exe().expect("a test has a path");
-    let mut command = Command::new(this);
-    command.args(["--exact", "checksums_and_large_packets_cross_between_two_processes"]);
-    command.arg("--nocapture").env(ROLE, role).env(SOCKET, socket).spawn().expect("it starts")
+fn socket() -> PathBuf {
+    env::var_os(SOCKET).expect("a part is told").into()
 }
 
 fn open(argument: &str) -> (Port<Running>, QueuePair) {
@@ -86,7 +85,8 @@ fn sum(bytes: &[u8], start: u32) -> u16 {
 }
 
 /// The driver's end: sends a plain frame, one with its checksums left, and a large packet.
-fn give(socket: &Path) {
+fn give() {
+    let socket = socket();
     wait_until("the device's socket", || socket.exists());
     let argument = format!("net_virtio_user0,path={},queue_size=1024", socket.display());
     let (port, mut queue) = open(&argument);
@@ -122,8 +122,8 @@ fn give(socket: &Path) {
 }
 
 /// The device's end: what arrives.
-fn take(socket: &Path) {
-    let argument = format!("net_vhost0,iface={},queues=1,tso=1", socket.display());
+fn take() {
+    let argument = format!("net_vhost0,iface={},queues=1,tso=1", socket().display());
     let (port, mut queue) = open(&argument);
     let (mut plain, mut filled) = (0, 0);
     let mut burst = Burst::new();

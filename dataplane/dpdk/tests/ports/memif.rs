@@ -1,58 +1,63 @@
 //! Two processes exchange frames over shared memory: every byte, in order, and nothing stays behind.
 
-mod world;
-
 use std::{
     env,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    process::{self, Child, Command},
+    process::{self, Child},
     sync::Arc,
 };
 
 use dpdk::{Device, MemifRole, Memory, Port, PortPlan, QueuePair, Running};
 use engine::{Burst, Frame, Nic, NicLosses, RxChecksums};
-use world::{
-    Hugepages, eal, frame, hugepages, hugepages_are_back, is_ours, receive, submit, wait_until,
-};
+use testkit::{Company, Hugepages, Turn};
+
+use crate::frames::{eal, frame, is_ours, receive, submit, wait_until};
+use crate::process::{Parts, is_done};
 
 const FRAMES: u32 = 2000;
-const ROLE: &str = "POLLUX_TEST_MEMIF_ROLE";
+
+const PARTS: Parts = Parts {
+    test: "memif::frames_cross_between_two_processes",
+    parts: &[("successor", succeed), ("server", echo), ("client", converse)],
+};
+
+/// The path of the socket between both ends.
 const SOCKET: &str = "POLLUX_TEST_MEMIF_SOCKET";
 
-/// Starts this program twice more, once for each end: an EAL's pages are free when its process is gone.
+/// A process for each end: an EAL's pages are free when its process is gone.
 #[test]
 fn frames_cross_between_two_processes() {
-    if let (Ok(role), Ok(socket)) = (env::var(ROLE), env::var(SOCKET)) {
-        match role.as_str() {
-            "server" => echo(Path::new(&socket)),
-            "successor" => succeed(Path::new(&socket)),
-            _ => converse(Path::new(&socket)),
-        }
-        return;
-    }
-    let _reserved = Hugepages::reserve(64);
-    let socket = PathBuf::from(format!("/tmp/pollux-test-memif-{}.sock", process::id()));
-    let free = hugepages("free_hugepages");
-    assert!(end("successor", &socket).wait().expect("it runs").success());
-    let mut server = end("server", &socket);
-    let mut client = end("client", &socket);
-    let directories = [&client, &server].map(|end| world::runtime_directory(end.id()));
-    let (client, server) = (client.wait().expect("it runs"), server.wait().expect("it runs"));
-    assert!(client.success() && server.success(), "client {client}, server {server}");
+    PARTS.run(|| {
+        let turn = Turn::take(Company::Alone);
+        let pages = Hugepages::reserve(64, &turn);
+        let socket = PathBuf::from(format!("/tmp/pollux-test-memif-{}.sock", process::id()));
+        let free = Hugepages::free();
+        let start = |part| -> Child {
+            PARTS.command(part).env(SOCKET, &socket).spawn().expect("it starts")
+        };
+        assert!(is_done(start("successor").wait().expect("it runs")));
+        let (mut server, mut client) = (start("server"), start("client"));
+        let directories = [&client, &server].map(|end| runtime_directory(end.id()));
+        let (client, server) = (client.wait().expect("it runs"), server.wait().expect("it runs"));
+        assert!(is_done(client) && is_done(server), "client {client}, server {server}");
 
-    assert!(!socket.exists(), "the socket is gone");
-    for directory in directories {
-        assert!(!directory.exists(), "{} is gone", directory.display());
-    }
-    hugepages_are_back(free);
+        assert!(!socket.exists(), "the socket is gone");
+        for directory in directories {
+            assert!(!directory.exists(), "{} is gone", directory.display());
+        }
+        wait_until("the hugepages", || Hugepages::free() >= free);
+        pages.release().expect("nobody holds any");
+    });
 }
 
-fn end(role: &str, socket: &Path) -> Child {
-    let this = env::current_exe().expect("a test has a path");
-    let mut command = Command::new(this);
-    command.args(["--exact", "frames_cross_between_two_processes", "--nocapture"]);
-    command.env(ROLE, role).env(SOCKET, socket).spawn().expect("it starts")
+fn socket() -> PathBuf {
+    env::var_os(SOCKET).expect("a part is told").into()
+}
+
+/// What DPDK makes for itself when a test's process starts it.
+fn runtime_directory(process: u32) -> PathBuf {
+    PathBuf::from(format!("/run/dpdk/test-{process}"))
 }
 
 fn open(role: MemifRole, socket: &Path) -> (Port<Running>, QueuePair) {
@@ -70,22 +75,23 @@ fn open(role: MemifRole, socket: &Path) -> (Port<Running>, QueuePair) {
 }
 
 /// Takes over from a server that was killed, whose socket is still there.
-fn succeed(socket: &Path) {
-    drop(UnixListener::bind(socket).expect("a socket"));
+fn succeed() {
+    let socket = socket();
+    drop(UnixListener::bind(&socket).expect("a socket"));
     assert!(socket.exists());
-    let device = Device::memif(MemifRole::Server, socket).expect("a path");
+    let device = Device::memif(MemifRole::Server, &socket).expect("a path");
     let eal = eal(Memory::Ordinary { mib: 64 });
     let port = Port::open(&eal, &device).unwrap_or_else(|error| panic!("{error}"));
     let started = port.start(&PortPlan::default());
     let (port, queues) = started.unwrap_or_else(|error| panic!("{error}"));
-    UnixListener::bind(socket).expect_err("the successor listens");
+    UnixListener::bind(&socket).expect_err("the successor listens");
     drop(queues);
     port.stop().expect("a clean stop");
 }
 
 /// Sends every frame back, until the last.
-fn echo(socket: &Path) {
-    let (port, mut queue) = open(MemifRole::Server, socket);
+fn echo() {
+    let (port, mut queue) = open(MemifRole::Server, &socket());
     let mut burst = Burst::new();
     let mut echoed = 0;
     wait_until("the frames to echo", || {
@@ -110,9 +116,10 @@ fn echo(socket: &Path) {
     port.stop().expect("a clean stop");
 }
 
-fn converse(socket: &Path) {
+fn converse() {
+    let socket = socket();
     wait_until("the server's socket", || socket.exists());
-    let (port, mut queue) = open(MemifRole::Client, socket);
+    let (port, mut queue) = open(MemifRole::Client, &socket);
     let pool = Arc::clone(port.pool());
     let mut next = 0;
     for batch in 0..FRAMES / 50 {

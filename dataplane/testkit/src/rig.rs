@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-use super::machine::{Hugepages, Tool, binary, script};
-use super::turn::{Company, Turn};
+use crate::hugepages::Hugepages;
+use crate::tool::Tool;
+use crate::turn::{Company, Turn};
 
 /// Address of the appliance.
-pub(crate) const APPLIANCE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+pub const APPLIANCE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 /// Address of the kernel's end of the link.
-pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// TCP port of the appliance.
-pub(crate) const PORT: u16 = 8080;
+pub const PORT: u16 = 8080;
 
 /// Kind of link, as `deploy/link.sh` knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// `pollux0` and `pollux-host`.
     Veth,
     /// `pollux-host`, whose other end the appliance makes.
@@ -32,23 +33,23 @@ pub(crate) enum Kind {
 
 /// What a test needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RigPlan {
+pub struct RigPlan {
     /// The link.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// Queues per direction.
-    pub(crate) queues: u32,
-    /// Hugepages of 2 MiB to have for the test.
-    pub(crate) hugepages: u32,
+    pub queues: u32,
+    /// Hugepages of 2 MiB to have for the test; none are touched where it is 0.
+    pub hugepages: u32,
     /// `limits.connections` of its servers.
-    pub(crate) connections: u32,
+    pub connections: u32,
     /// Whether another test may run beside it.
-    pub(crate) company: Company,
+    pub company: Company,
 }
 
 impl RigPlan {
     /// A veth pair with one queue, and connections for most tests: a server that takes half a gigabyte is
     /// seconds later in coming.
-    pub(crate) const VETH: Self = Self {
+    pub const VETH: Self = Self {
         kind: Kind::Veth,
         queues: 1,
         hugepages: 192,
@@ -58,19 +59,18 @@ impl RigPlan {
 
     /// The same with the default limits: on two cores, buffers of 2 x 9,216 connections of 32 KiB each,
     /// mbufs, and the store.
-    pub(crate) const MANY_CONNECTIONS: Self =
-        Self { hugepages: 768, connections: 16_384, ..Self::VETH };
+    pub const MANY_CONNECTIONS: Self = Self { hugepages: 768, connections: 16_384, ..Self::VETH };
 }
 
 /// The namespace and its link.
 #[derive(Debug)]
-pub(crate) struct Rig {
+pub struct Rig {
     /// Name of the namespace.
-    pub(crate) name: String,
+    pub name: String,
     /// A directory of this test.
-    pub(crate) scratch: tempfile::TempDir,
+    pub scratch: tempfile::TempDir,
     /// `limits.connections` of its servers.
-    pub(crate) connections: u32,
+    pub connections: u32,
     kind: Kind,
     up: bool,
 }
@@ -78,10 +78,14 @@ pub(crate) struct Rig {
 impl Rig {
     /// Runs `test` on a thread inside a namespace made by `plan`. Afterwards nothing of it is left,
     /// and if something was, that is a failure too.
-    pub(crate) fn run(plan: RigPlan, test: impl FnOnce(&Self) + Send) {
+    ///
+    /// # Panics
+    /// If the test does, the machine lacks something, or something is left.
+    #[track_caller]
+    pub fn run(plan: RigPlan, test: impl FnOnce(&Self) + Send) {
         let turn = Turn::take(plan.company);
         sweep();
-        let pages = Hugepages::reserve(plan.hugepages, &turn);
+        let pages = (plan.hugepages > 0).then(|| Hugepages::reserve(plan.hugepages, &turn));
         let rig = Self::up(plan);
         let outcome = thread::scope(|scope| {
             // By the name of the test, for messages.
@@ -92,7 +96,7 @@ impl Rig {
             });
             inside.expect("a thread").join()
         });
-        let left = rig.down().and_then(|()| pages.release());
+        let left = rig.down().and_then(|()| pages.map_or(Ok(()), Hugepages::release));
         match outcome {
             Err(panic) => {
                 if let Err(left) = left {
@@ -111,7 +115,11 @@ impl Rig {
     }
 
     /// Another machine with such a link: a namespace of its own. It goes with [`Rig::down`].
-    pub(crate) fn beside(&self, suffix: &str, plan: RigPlan) -> Self {
+    ///
+    /// # Panics
+    /// If the link cannot be made.
+    #[must_use]
+    pub fn beside(&self, suffix: &str, plan: RigPlan) -> Self {
         Self::up_as(format!("{}-{suffix}", self.name), plan)
     }
 
@@ -129,25 +137,26 @@ impl Rig {
     }
 
     /// Moves the calling thread into the namespace: its sockets, its children, its threads to come.
-    pub(crate) fn enter(&self) {
+    ///
+    /// # Panics
+    /// If this is not root.
+    pub fn enter(&self) {
         let namespace = File::open(self.path()).expect("the namespace is there");
         setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter it");
     }
 
     /// `deploy/link.sh exec` in this namespace: what comes before the command.
-    pub(crate) fn exec_arguments(&self) -> [String; 4] {
+    #[must_use]
+    pub fn exec_arguments(&self) -> [String; 4] {
         ["exec".into(), "--netns".into(), self.name.clone(), "--".into()]
     }
 
-    /// `pollux` with these arguments, for the server of this test.
-    pub(crate) fn pollux(&self, arguments: &[&str]) -> Tool {
-        let binary = binary();
-        let program = binary.to_str().expect("a path in UTF-8");
-        Tool::new(60, program, &[arguments, &["--name", &self.name]].concat())
-    }
-
     /// Id of the XDP program on the appliance's interface, if there is one. A tap has none.
-    pub(crate) fn xdp_program(&self) -> Option<String> {
+    ///
+    /// # Panics
+    /// If there is no link.
+    #[must_use]
+    pub fn xdp_program(&self) -> Option<String> {
         if self.kind == Kind::Tap {
             return None;
         }
@@ -157,7 +166,10 @@ impl Rig {
     }
 
     /// Sets a sysctl of the namespace; `key` is a path below `/proc/sys`.
-    pub(crate) fn sysctl(&self, key: &str, value: &str) {
+    ///
+    /// # Panics
+    /// If there is no such key.
+    pub fn sysctl(&self, key: &str, value: &str) {
         let path = format!("/proc/sys/{key}");
         fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
@@ -179,7 +191,8 @@ impl Rig {
     }
 
     /// Where servers of this rig listen for commands, unless they are told otherwise.
-    pub(crate) fn admin_socket(&self) -> PathBuf {
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
         format!("/run/pollux/{}.sock", self.name).into()
     }
 
@@ -187,7 +200,7 @@ impl Rig {
     ///
     /// # Errors
     /// What is left.
-    pub(crate) fn down(mut self) -> Result<(), String> {
+    pub fn down(mut self) -> Result<(), String> {
         self.up = false;
         let running = self.wait_for_processes();
         let said = link(&["down", "--netns", &self.name]).output();
@@ -224,8 +237,7 @@ fn sweep() {
 }
 
 fn link(arguments: &[&str]) -> Tool {
-    let script = script("deploy/link.sh");
-    Tool::new(60, script.to_str().expect("a path in UTF-8"), arguments)
+    Tool::script(60, "deploy/link.sh", arguments)
 }
 
 const PREFIX: &str = "px-";

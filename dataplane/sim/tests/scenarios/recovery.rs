@@ -92,7 +92,7 @@ fn take_with_losses(world: &mut World, raw: RawId, len: usize, lost: &[usize]) -
         let whole: Vec<u8> = stream.iter().map_while(|place| *place).collect();
         dialog.ack = start.wrapping_add(u32::try_from(whole.len()).expect("short"));
         dialog.say(world, flag::ACK, b"");
-        if let Some((response, _)) = sim::Response::read(&whole, false) {
+        if let Some((response, _)) = testkit::Response::read(&whole, false) {
             assert_eq!(response.body, content(len as u64));
             let took = world.elapsed() - began;
             dialog.say(world, flag::RST, b"");

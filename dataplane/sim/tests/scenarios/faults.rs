@@ -1,6 +1,6 @@
 //! Whatever the network does, every byte arrives: 256 seeds of mixed faults for each kind of exchange.
 //!
-//! A failing seed is printed; `SIM_SEED=n cargo test -p sim --test faults` has it back, and
+//! A failing seed is printed; `SIM_SEED=n cargo test -p sim --test scenarios faults` has it back, and
 //! `SIM_PCAP=file` with it records what was said.
 
 use std::cell::Cell;

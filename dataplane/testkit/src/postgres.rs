@@ -16,11 +16,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, User};
 
-use super::machine::Tool;
+use crate::tool::Tool;
 
 /// A server that may be up or down.
 #[derive(Debug)]
-pub(crate) struct Postgres {
+pub struct Postgres {
     directory: tempfile::TempDir,
     programs: PathBuf,
     child: Option<Child>,
@@ -28,8 +28,12 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// A new server, up, with nothing in it.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL, or it does not come up.
     #[track_caller]
-    pub(crate) fn start_new() -> Self {
+    #[must_use]
+    pub fn start_new() -> Self {
         let programs = programs();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let user = User::from_name(USER).expect("the users can be read");
@@ -59,15 +63,20 @@ impl Postgres {
     }
 
     /// A new server, up, on which `script` was run.
+    ///
+    /// # Panics
+    /// As [`start_new`](Self::start_new), and if the script fails.
     #[track_caller]
-    pub(crate) fn seeded(script: &Path) -> Self {
+    #[must_use]
+    pub fn seeded(script: &Path) -> Self {
         let server = Self::start_new();
         server.run(script);
         server
     }
 
     /// What goes into `DATABASE_URL`.
-    pub(crate) fn url(&self) -> String {
+    #[must_use]
+    pub fn url(&self) -> String {
         format!(
             "host={} port={PORT} user=postgres dbname=postgres",
             self.directory.path().display()
@@ -75,13 +84,17 @@ impl Postgres {
     }
 
     /// Where all of it lies.
-    pub(crate) fn directory(&self) -> PathBuf {
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
         self.directory.path().to_owned()
     }
 
     /// Brings it up, and waits until it answers.
+    ///
+    /// # Panics
+    /// If it is up, or does not come up.
     #[track_caller]
-    pub(crate) fn start(&mut self) {
+    pub fn start(&mut self) {
         assert!(self.child.is_none(), "PostgreSQL is up");
         let log = File::options().create(true).append(true).open(self.path("log"));
         let log = log.expect("root may write there");
@@ -104,8 +117,11 @@ impl Postgres {
     }
 
     /// Asks it to end at once, sessions included, and waits for that.
+    ///
+    /// # Panics
+    /// If it is not up, or does not end.
     #[track_caller]
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let mut child = self.child.take().expect("PostgreSQL is up");
         signal(child.id(), Signal::SIGINT);
         let start = Instant::now();
@@ -119,8 +135,11 @@ impl Postgres {
     }
 
     /// SIGKILL to all of its processes, as when a machine goes down.
+    ///
+    /// # Panics
+    /// If it is not up.
     #[track_caller]
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let mut child = self.child.take().expect("PostgreSQL is up");
         // Stopped, it starts no process between the reading and the killing.
         signal(child.id(), Signal::SIGSTOP);
@@ -142,12 +161,18 @@ impl Postgres {
     }
 
     /// Stops all of its processes where they are: sessions stay, and nothing is answered.
-    pub(crate) fn freeze(&self) {
+    ///
+    /// # Panics
+    /// If it is not up.
+    pub fn freeze(&self) {
         self.signal_all(Signal::SIGSTOP);
     }
 
     /// Lets them go on.
-    pub(crate) fn thaw(&self) {
+    ///
+    /// # Panics
+    /// If it is not up.
+    pub fn thaw(&self) {
         self.signal_all(Signal::SIGCONT);
     }
 
@@ -159,14 +184,20 @@ impl Postgres {
     }
 
     /// What one SQL statement says, a line for each row, columns between `|`.
+    ///
+    /// # Panics
+    /// If the statement fails.
     #[track_caller]
-    pub(crate) fn query(&self, sql: &str) -> String {
+    pub fn query(&self, sql: &str) -> String {
         self.psql(&["--tuples-only", "--no-align", "--command", sql])
     }
 
     /// Runs a script.
+    ///
+    /// # Panics
+    /// If it fails.
     #[track_caller]
-    pub(crate) fn run(&self, script: &Path) {
+    pub fn run(&self, script: &Path) {
         self.psql(&["--file", script.to_str().expect("a path in UTF-8")]);
     }
 

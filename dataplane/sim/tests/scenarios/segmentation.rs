@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use engine::{CorePlan, Nic as _};
 use sim::raw::{flag, option_mss};
-use sim::{Bulk, Dialog, NicPlan, RawId, Response, Setup, World, download_byte, for_seeds};
+use sim::{Bulk, Dialog, NicPlan, RawId, Setup, World, download_byte, for_seeds};
+use testkit::Response;
 
 const MILLI: u64 = 1_000;
 

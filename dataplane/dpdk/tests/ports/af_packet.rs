@@ -1,17 +1,25 @@
 //! Frames over an AF_PACKET port on a veth, against a raw socket on its other end. No hugepages.
 
-mod world;
-
 use std::sync::Arc;
 
 use dpdk::{Device, FlowSteering, Memory, OpenError, Port, PortPlan, StartError};
 use engine::Nic;
-use world::{Netns, Raw, can_be_polled, eal, exchange};
+use testkit::Rig;
+
+use crate::frames::{Raw, can_be_polled, eal, exchange};
+use crate::process::{ALONE, Parts};
+
+const PARTS: Parts = Parts {
+    test: "af_packet::af_packet_exchanges_frames_without_hugepages",
+    parts: &[("port", port)],
+};
 
 #[test]
 fn af_packet_exchanges_frames_without_hugepages() {
-    let netns = Netns::enter("packet");
-    netns.veth(1);
+    PARTS.run(|| Rig::run(ALONE, |_| PARTS.succeed("port")));
+}
+
+fn port() {
     let eal = eal(Memory::Ordinary { mib: 64 });
 
     let missing = Device::af_packet("pollux9").expect("a name");

@@ -1,13 +1,12 @@
 //! The appliance as it ships, but for its NIC: the sample site through the whole stack.
 
-#[path = "../../../handlers/tests/site/configs.rs"]
-#[allow(dead_code, reason = "the site's own tests use more of it")]
-mod configs;
-
 use std::sync::{Arc, LazyLock};
 
 use handlers::{RequestBufferPool, Site, SiteHandle, sample};
-use sim::{ConnId, Phase, Response, Setup, World, for_seeds};
+use sim::{ConnId, Phase, Setup, World, for_seeds};
+use testkit::Response;
+
+use crate::configs;
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -139,14 +138,14 @@ fn dates_follow_the_wall_clock() {
     for _ in 0..4 {
         world.send(client, "GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
         let response = world.response(client);
-        let date = response.field("date").expect("a Date").to_vec();
-        let unix = http1::parse_http_date(&date).expect("an IMF-fixdate");
-        assert_eq!(unix, sim::UNIX_START + world.elapsed() / SECOND, "{}", date.escape_ascii());
+        let date = response.field("date").expect("a Date").to_owned();
+        let unix = http1::parse_http_date(date.as_bytes()).expect("an IMF-fixdate");
+        assert_eq!(unix, sim::UNIX_START + world.elapsed() / SECOND, "{}", date);
         dates.push(date);
         world.run_for(SECOND);
     }
-    assert_eq!(dates[0], b"Thu, 01 Jan 2026 00:00:00 GMT");
-    assert_eq!(dates[3], b"Thu, 01 Jan 2026 00:00:03 GMT");
+    assert_eq!(dates[0], "Thu, 01 Jan 2026 00:00:00 GMT");
+    assert_eq!(dates[3], "Thu, 01 Jan 2026 00:00:03 GMT");
     world.finish(client);
     world.end();
 }
@@ -292,9 +291,9 @@ fn files_arrive_whole_in_every_coding() {
                     format!("GET /static/{path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n"),
                 );
                 let response = world.response(client);
-                let said = response.field("content-encoding").unwrap_or(b"identity");
-                let smaller = said == coding.as_bytes() && response.body == *content;
-                let plain = said == b"identity" && response.body == file.bytes;
+                let said = response.field("content-encoding").unwrap_or("identity");
+                let smaller = said == coding && response.body == *content;
+                let plain = said == "identity" && response.body == file.bytes;
                 assert!(response.status == 200 && (smaller || plain), "{path} as {coding}");
             }
         }

@@ -1,36 +1,48 @@
 //! Frames over a TAP port, against a raw socket on the interface it makes. No hugepages.
 
-mod world;
-
 use std::sync::Arc;
 
 use dpdk::{Device, FlowSteering, Memory, Port, PortPlan, QueuePair};
 use engine::{Burst, Frame, Nic, RxChecksums, TxOffload};
 use nix::net::if_::if_nametoindex;
-use world::{Netns, Raw, can_be_polled, eal, exchange, run, wait_until};
+use testkit::{Rig, Tool};
+
+use crate::frames::{Raw, can_be_polled, eal, exchange, wait_until};
+use crate::process::{ALONE, Parts};
+
+const PARTS: Parts = Parts {
+    test: "tap::tap_exchanges_frames_and_takes_its_interface_along",
+    parts: &[("port", port)],
+};
+
+/// Not one of the link's: the driver makes it.
+const TAP: &str = "pollux-tap";
 
 #[test]
 fn tap_exchanges_frames_and_takes_its_interface_along() {
-    let _netns = Netns::enter("tap");
+    PARTS.run(|| Rig::run(ALONE, |_| PARTS.succeed("port")));
+}
+
+fn port() {
     let eal = eal(Memory::Ordinary { mib: 64 });
-    let device = Device::tap("pollux0").expect("a name");
+    let device = Device::tap(TAP).expect("a name");
     let port = Port::open(&eal, &device).unwrap_or_else(|error| panic!("{error}"));
     assert!(port.info().rx_checksum_offload && port.info().tx_checksum_offload);
     assert_eq!(
         (port.info().driver.as_str(), port.info().flow_steering),
         ("net_tap", FlowSteering::Nobody)
     );
-    run("sysctl", &["-qw", "net.ipv6.conf.pollux0.disable_ipv6=1"]);
+    Tool::new(5, "sysctl", &["-qw", &format!("net.ipv6.conf.{TAP}.disable_ipv6=1")]).text();
     let (port, mut queues) =
         port.start(&PortPlan::default()).unwrap_or_else(|error| panic!("{error}"));
-    run("ip", &["link", "set", "pollux0", "up"]);
-    exchange(&mut queues[0], &Raw::on("pollux0"));
-    can_be_polled(&mut queues[0], &Raw::on("pollux0"));
-    checksums_are_offloaded(&mut queues[0], &Raw::on("pollux0"));
+    Tool::new(5, "ip", &["link", "set", TAP, "up"]).text();
+    exchange(&mut queues[0], &Raw::on(TAP));
+    can_be_polled(&mut queues[0], &Raw::on(TAP));
+    checksums_are_offloaded(&mut queues[0], &Raw::on(TAP));
     let pool = Arc::clone(port.pool());
     drop(queues);
     port.stop().expect("a clean stop");
-    assert!(if_nametoindex("pollux0").is_err(), "the interface is gone");
+    assert!(if_nametoindex(TAP).is_err(), "the interface is gone");
     assert_eq!(pool.available(), pool.size(), "every buffer is back");
 }
 

@@ -1,0 +1,27 @@
+//! What tests of several crates share: the client's side of HTTP/1.1, a PostgreSQL server, other
+//! programs, and network namespaces with a link in them.
+//!
+//! A test that needs a link calls [`Rig::run`]: it waits for its turn (two tests with links run at a time,
+//! unless one wants to be alone), reserves hugepages, makes the link with `deploy/link.sh`, runs the test on a
+//! thread inside the namespace, and takes everything back, whether the test ended well or not.
+//!
+//! Uses none of the other crates: what tests one of them must not be built from it. Nothing here ships.
+//! What a test needs and does not find (root, hugepages, a tool) fails it with the reason: a test that cannot
+//! run is not a test that passed.
+#![forbid(unsafe_code)]
+
+mod client;
+mod hugepages;
+mod postgres;
+mod response;
+mod rig;
+mod tool;
+mod turn;
+
+pub use client::{Client, TIMEOUT};
+pub use hugepages::Hugepages;
+pub use postgres::Postgres;
+pub use response::{Response, decoded};
+pub use rig::{APPLIANCE, HOST, Kind, PORT, Rig, RigPlan};
+pub use tool::{Running, Tool, script};
+pub use turn::{Company, Turn};
