@@ -4,11 +4,24 @@
 //! that sends them. Nothing else knows whether the server drains.
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 use tokio::sync::{mpsc, oneshot};
 
 /// What a server does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum State {
     /// Accepts connections.
     #[default]
@@ -23,17 +36,11 @@ pub(crate) enum State {
 
 impl State {
     /// All of them, in their order.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Serving, Self::Draining, Self::Drained, Self::Stopping];
+    pub(crate) const ALL: &[Self] = Self::VARIANTS;
 
     /// The word for it, as in JSON.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Draining => "draining",
-            Self::Drained => "drained",
-            Self::Stopping => "stopping",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -155,7 +162,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_protocol() {
-        for state in State::ALL {
+        for &state in State::ALL {
             assert_eq!(serde_json::json!(state), state.name());
         }
     }

@@ -48,14 +48,8 @@ impl LogLevel {
     }
 
     /// Its name, as [`parse`](Self::parse) accepts it.
-    pub(crate) fn name(level: Level) -> &'static str {
-        match level {
-            Level::ERROR => "error",
-            Level::WARN => "warn",
-            Level::INFO => "info",
-            Level::DEBUG => "debug",
-            Level::TRACE => "trace",
-        }
+    pub(crate) fn name(level: Level) -> String {
+        level.as_str().to_ascii_lowercase()
     }
 
     /// The level now.

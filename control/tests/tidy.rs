@@ -61,6 +61,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("netlink-sys", &["control"]),
     ("hugepage-rs", &["dpdk"]),
     ("derive_more", &["control", "engine", "handlers", "http1", "sim"]),
+    ("strum", &["control", "handlers"]),
     ("time", &["control", "http1"]),
     ("bindgen", &["dpdk-sys"]),
 ];

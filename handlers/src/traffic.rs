@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http1::Class;
+use strum::VariantArray as _;
 
 /// Requests by route. Written by one worker, read by control; numbers only grow.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ impl Traffic {
 
 /// The kind of a route. Requests of a kind are alike in what they cost, so their latency is measured
 /// together: a kind is the [`Class`] of its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum RouteKind {
     /// No route: the path or the method is not there.
     Unrouted,
@@ -65,31 +67,11 @@ pub enum RouteKind {
 
 impl RouteKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
-        Self::Unrouted,
-        Self::Fixed,
-        Self::Files,
-        Self::Redirect,
-        Self::Dataset,
-        Self::Sum,
-        Self::Count,
-        Self::Postgres,
-        Self::Sqlite,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// As the configuration writes it; `unrouted` for no route.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unrouted => "unrouted",
-            Self::Fixed => "fixed",
-            Self::Files => "files",
-            Self::Redirect => "redirect",
-            Self::Dataset => "dataset",
-            Self::Sum => "sum",
-            Self::Count => "count",
-            Self::Postgres => "postgres",
-            Self::Sqlite => "sqlite",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The class whose latency it is measured in.
@@ -115,7 +97,7 @@ mod tests {
 
     #[test]
     fn kinds_are_numbered_in_their_order() {
-        for (at, kind) in RouteKind::ALL.into_iter().enumerate() {
+        for (at, kind) in RouteKind::ALL.iter().enumerate() {
             assert_eq!(usize::from(kind.class().0), at);
         }
     }

@@ -62,7 +62,7 @@ impl Effective {
         for setting in &mut self.settings {
             let changed = LogLevel::parse(&setting.value) != Some(level);
             if setting.key == Key::LogLevel.path() && changed {
-                setting.value = LogLevel::name(level).to_owned();
+                setting.value = LogLevel::name(level);
                 (setting.source, setting.at) = (Origin::Command, Some("pollux log".to_owned()));
             }
         }

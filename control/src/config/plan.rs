@@ -7,6 +7,7 @@ mod services;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,7 +111,8 @@ pub(crate) struct CoreTally {
 }
 
 /// What memory to serve from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Pages {
     /// Hugepages. Frames must be in them; the rest is in ordinary pages where they are too few.
     Huge,
@@ -119,7 +121,8 @@ pub(crate) enum Pages {
 }
 
 /// Who does checksums, and cuts large packets into segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Offloads {
     /// The NIC, as far as its driver offers it.
     Auto,
@@ -128,7 +131,8 @@ pub(crate) enum Offloads {
 }
 
 /// What a worker does when nothing comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Idling {
     /// `Poll` on a PCI device, `Adaptive` on everything else.
     Auto,
@@ -203,14 +207,14 @@ impl Plan {
         Ok(Self {
             exception: read.exception(&link)?,
             link,
-            offloads: read.with(Key::LinkOffloads, offloads)?,
+            offloads: read.with(Key::LinkOffloads, |text| word(text, "auto or off"))?,
             address,
             prefix,
             link_address: read.link_address((address, prefix))?,
             port: read.with(Key::ListenPort, port)?,
             probe: read.with(Key::ListenProbe, units::switch)?,
             cores,
-            idling: read.with(Key::CoresIdle, idling)?,
+            idling: read.with(Key::CoresIdle, |text| word(text, "auto, poll or adaptive"))?,
             pause: read.pause()?,
             data: read.path(Key::DataDirectory),
             routes: config.routes(),
@@ -226,14 +230,12 @@ impl Plan {
             sqlite: read.sqlite(beside)?,
             compute: read.compute(beside)?,
             cache_entries: read.size(Key::CacheEntries, units::count, CACHE_ENTRIES)?,
-            pages: read.with(Key::MemoryPages, pages)?,
+            pages: read.with(Key::MemoryPages, |text| word(text, "huge or ordinary"))?,
             stats: read.path(Key::StatsFile),
             stats_every: read.time(Key::StatsEvery, STATS_EVERY)?,
             metrics: read.with(Key::MetricsListen, metrics_listen)?,
-            log_level: read.with(Key::LogLevel, |text| {
-                LogLevel::parse(text).ok_or(Expected(LogLevel::FORMATS))
-            })?,
-            log_format: read.with(Key::LogFormat, log_format)?,
+            log_level: read.with(Key::LogLevel, |text| word(text, LogLevel::FORMATS))?,
+            log_format: read.with(Key::LogFormat, |text| word(text, "text or json"))?,
             admin_name: read.with(Key::AdminName, admin_name)?,
             admin_directory: read.admin_directory()?,
         })
@@ -432,37 +434,9 @@ fn port(text: &str) -> Result<u16, Expected> {
     text.parse().ok().filter(|port| *port != 0).ok_or(Expected("a TCP port from 1 to 65535"))
 }
 
-fn offloads(text: &str) -> Result<Offloads, Expected> {
-    match text {
-        "auto" => Ok(Offloads::Auto),
-        "off" => Ok(Offloads::Off),
-        _ => Err(Expected("auto or off")),
-    }
-}
-
-fn idling(text: &str) -> Result<Idling, Expected> {
-    match text {
-        "auto" => Ok(Idling::Auto),
-        "poll" => Ok(Idling::Poll),
-        "adaptive" => Ok(Idling::Adaptive),
-        _ => Err(Expected("auto, poll or adaptive")),
-    }
-}
-
-fn pages(text: &str) -> Result<Pages, Expected> {
-    match text {
-        "huge" => Ok(Pages::Huge),
-        "ordinary" => Ok(Pages::Ordinary),
-        _ => Err(Expected("huge or ordinary")),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, Expected> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(Expected("text or json")),
-    }
+/// One of the words that a value may be.
+fn word<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Expected> {
+    text.parse().map_err(|_| Expected(expected))
 }
 
 /// A socket address of the kernel's; the empty one is none.

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 /// How a finding is judged. The order is that of the text: what matters most comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum State {
     /// The server does not start, or does not work, like this.
     Fail,
@@ -15,61 +16,39 @@ pub(super) enum State {
     Ok,
 }
 
-impl State {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Fail => "fail",
-            Self::Warn => "warn",
-            Self::Ok => "ok",
-        }
-    }
-}
-
-macro_rules! checks {
-    ($($check:ident = $name:literal,)*) => {
-        /// What is examined.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Check { $(#[doc = $name] $check,)* }
-
-        impl Check {
-            /// Its name in JSON. Names are stable: scripts select findings by them.
-            pub(super) const fn name(self) -> &'static str {
-                match self { $(Self::$check => $name,)* }
-            }
-        }
-    };
-}
-
-checks! {
-    Configuration = "configuration",
-    Data = "data",
-    Sqlite = "sqlite",
-    Postgres = "postgres",
-    Server = "server",
-    Hugepages = "hugepages",
-    Memlock = "memlock",
-    OpenFiles = "open-files",
-    IsolatedCores = "isolated-cores",
-    TicklessCores = "tickless-cores",
-    RcuCores = "rcu-cores",
-    Governor = "governor",
-    Smt = "smt",
-    Numa = "numa",
-    Iommu = "iommu",
-    Link = "link",
-    Capabilities = "capabilities",
-    Driver = "driver",
-    Pmd = "pmd",
-    Bpffs = "bpffs",
-    Mtu = "mtu",
-    Offloads = "offloads",
-    Promiscuity = "promiscuity",
-    Xdp = "xdp",
-    Address = "address",
-    Exception = "exception",
-    Records = "records",
-    HugepageFiles = "hugepage-files",
-    RuntimeDirectories = "runtime-directories",
+/// What is examined. Their names in JSON are stable: scripts select findings by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub(super) enum Check {
+    Configuration,
+    Data,
+    Sqlite,
+    Postgres,
+    Server,
+    Hugepages,
+    Memlock,
+    OpenFiles,
+    IsolatedCores,
+    TicklessCores,
+    RcuCores,
+    Governor,
+    Smt,
+    Numa,
+    Iommu,
+    Link,
+    Capabilities,
+    Driver,
+    Pmd,
+    Bpffs,
+    Mtu,
+    Offloads,
+    Promiscuity,
+    Xdp,
+    Address,
+    Exception,
+    Records,
+    HugepageFiles,
+    RuntimeDirectories,
 }
 
 /// One fact about this machine, judged.
@@ -116,11 +95,11 @@ impl Finding {
 
     fn json(&self) -> Value {
         let mut object = Map::new();
-        object.insert("check".into(), json!(self.check.name()));
+        object.insert("check".into(), json!(<&str>::from(self.check)));
         if let Some(node) = self.node {
             object.insert("node".into(), json!(node));
         }
-        object.insert("state".into(), json!(self.state.name()));
+        object.insert("state".into(), json!(<&str>::from(self.state)));
         object.insert("found".into(), json!(self.found));
         if let Some(fix) = &self.fix {
             object.insert("fix".into(), json!(fix));
@@ -154,10 +133,10 @@ impl Report {
         findings.sort_by_key(|finding| finding.state);
         let mut text = String::new();
         for Finding { check, node, state, found, fix } in findings {
-            let title = check.name().replace('-', " ");
+            let title = <&str>::from(*check).replace('-', " ");
             let node = node.map(|node| format!("node {node}: ")).unwrap_or_default();
             // Writing to a String does not fail.
-            let _ = writeln!(text, "{:<6}{title:<21}{node}{found}", state.name());
+            let _ = writeln!(text, "{:<6}{title:<21}{node}{found}", <&str>::from(*state));
             if let Some(fix) = fix {
                 let _ = writeln!(text, "{:27}fix: {fix}", "");
             }

@@ -15,7 +15,8 @@ use tracing_subscriber::{Layer, Registry, filter::LevelFilter, layer::Layered, r
 use super::journal;
 
 /// Format of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum LogFormat {
     /// Lines for people.
     Text,

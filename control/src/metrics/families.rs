@@ -67,7 +67,7 @@ fn add_server(families: &mut Families, server: &ServerReport) {
         FamilyKind::Gauge,
         "1 for the state that the server is in",
     );
-    for known in State::ALL {
+    for &known in State::ALL {
         state.number(vec![info("state", known.name())], u64::from(known == server.state));
     }
     families

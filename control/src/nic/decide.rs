@@ -101,7 +101,7 @@ pub(crate) fn decide(
 /// Every rule that speaks against binding `device`, in the order of [`Rule::ALL`].
 pub(crate) fn objections(snapshot: &Snapshot, device: &PciDevice) -> Vec<Refusal> {
     let port = Port::new(snapshot, device);
-    let judged = Rule::ALL.into_iter().flat_map(|rule| {
+    let judged = Rule::ALL.iter().copied().flat_map(|rule| {
         let reasons = match rule {
             Rule::DefaultRoute => default_route(snapshot, &port),
             Rule::SshSession => ssh_session(snapshot, &port),

@@ -1,7 +1,22 @@
 //! The rules that keep a NIC with the kernel, by the names that `--force` takes.
 
+use std::str::FromStr as _;
+
+use strum::{VariantArray, VariantNames};
+
 /// Why a NIC must not be bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Rule {
     /// A default route leads over it.
     DefaultRoute,
@@ -21,27 +36,11 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// All, in the order they are judged in.
-    pub(crate) const ALL: [Self; 7] = [
-        Self::DefaultRoute,
-        Self::SshSession,
-        Self::Address,
-        Self::UpperDevice,
-        Self::NetworkRoot,
-        Self::OnlyCarrier,
-        Self::IommuGroup,
-    ];
+    pub(crate) const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// Its name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::DefaultRoute => "default-route",
-            Self::SshSession => "ssh-session",
-            Self::Address => "address",
-            Self::UpperDevice => "upper-device",
-            Self::NetworkRoot => "network-root",
-            Self::OnlyCarrier => "only-carrier",
-            Self::IommuGroup => "iommu-group",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The rule of this name.
@@ -49,9 +48,8 @@ impl Rule {
     /// # Errors
     /// There is none; the message lists the names.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|rule| rule.name() == name);
-        found.ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
+        Self::from_str(name).map_err(|_| {
+            let names = <Self as VariantNames>::VARIANTS.join(", ");
             format!("no rule is called {name:?}; the rules are {names}")
         })
     }

@@ -7,8 +7,11 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// What a latency is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Part {
     /// From the last byte of the request head taken to the last byte of the response queued.
     #[default]
@@ -19,11 +22,8 @@ pub(crate) enum Part {
 
 impl Part {
     /// As the report writes it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Response => "response",
-            Self::Offload => "offload",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 }
 

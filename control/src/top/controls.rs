@@ -6,7 +6,8 @@ use super::keys::Action;
 use crate::config::{parse_time, spell_time};
 
 /// The order of the routes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Sort {
     /// Most requests a second first.
     #[default]
@@ -27,12 +28,8 @@ impl Sort {
     }
 
     /// As the screen names it.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Rate => "rate",
-            Self::Name => "name",
-            Self::Total => "total",
-        }
+    pub(super) fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -547,7 +547,7 @@ mod tests {
             (
                 "{\"items\": rows,\n \"count\": cuont}",
                 "line 2, column 11: cuont: nothing is called \"cuont\"; \
-                 known are rows, count, min, max",
+                 did you mean count? known are rows, count, min, max",
             ),
             (
                 "[row]",

@@ -1,12 +1,14 @@
 //! Kinds of routes: which keys and methods each has.
 
 use handlers::{Methods, nearest};
+use strum::VariantArray as _;
 
 use super::table::Table;
 use crate::config::diagnostics::Reported;
 
 /// What a route is, by the word of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum KindName {
     Fixed,
     Files,
@@ -20,7 +22,7 @@ pub(super) enum KindName {
 
 /// Key `kind`.
 pub(super) fn read(table: &Table<'_>) -> Result<KindName, Reported> {
-    let words = KindName::ALL.map(|kind| (kind.name(), kind));
+    let words: Vec<_> = KindName::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
     if let Some(field) = table.field("kind") {
         return field.choice(&words);
     }
@@ -31,12 +33,12 @@ pub(super) fn read(table: &Table<'_>) -> Result<KindName, Reported> {
 /// Notes every key that is not one of the kind; of any kind, if the kind is not known.
 pub(super) fn refuse_others(table: &Table<'_>, kind: Option<KindName>) -> Result<(), Reported> {
     let own = |kind: KindName| COMMON.iter().chain(kind.keys()).copied();
-    let every = || KindName::ALL.into_iter().flat_map(own);
+    let every = || KindName::ALL.iter().copied().flat_map(own);
     let known: Vec<&str> = kind.map_or_else(|| every().collect(), |kind| own(kind).collect());
     let mut result = Ok(());
     for field in table.fields().iter().filter(|field| !known.contains(&field.name())) {
         let owners: Vec<_> =
-            KindName::ALL.into_iter().filter(|kind| kind.keys().contains(&field.name())).collect();
+            KindName::ALL.iter().filter(|kind| kind.keys().contains(&field.name())).collect();
         result = Err(match (kind, owners.is_empty()) {
             (Some(kind), false) => {
                 let names: Vec<_> = owners.iter().map(|kind| kind.name()).collect();
@@ -58,29 +60,11 @@ pub(super) fn refuse_others(table: &Table<'_>, kind: Option<KindName>) -> Result
 }
 
 impl KindName {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Fixed,
-        Self::Files,
-        Self::Dataset,
-        Self::Sum,
-        Self::Count,
-        Self::Sqlite,
-        Self::Postgres,
-        Self::Redirect,
-    ];
+    pub(super) const ALL: &[Self] = Self::VARIANTS;
 
     /// The word.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Files => "files",
-            Self::Dataset => "dataset",
-            Self::Sum => "sum",
-            Self::Count => "count",
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-            Self::Redirect => "redirect",
-        }
+    pub(super) fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Keys besides [`COMMON`].

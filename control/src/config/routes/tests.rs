@@ -508,7 +508,7 @@ fn the_example_file_shows_every_key_of_every_kind() {
     for entry in routes(&text) {
         let keys = entry.spots.keys().map(|key| key.split('.').next().unwrap_or(key).to_owned());
         let kind = entry.spots["kind"].written.trim_matches('"').to_owned();
-        let kind = KindName::ALL.into_iter().find(|other| other.name() == kind).expect("a kind");
+        let kind = KindName::ALL.iter().find(|other| other.name() == kind).expect("a kind");
         shown.entry(kind.name()).or_default().extend(keys);
     }
     let all: Vec<&String> = shown.values().flatten().collect();

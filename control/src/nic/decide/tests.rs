@@ -34,7 +34,7 @@ fn refuses_alone(snapshot: &Snapshot, rule: Rule, words: &[&str]) {
     for word in words {
         assert!(refusals.iter().any(|r| r.why.contains(word)), "{word:?} is not in {refusals:?}");
     }
-    for forced in Rule::ALL {
+    for &forced in Rule::ALL {
         let allowed = Allowed { force: vec![forced], unsafe_noiommu: false };
         let decided = decide(snapshot, device, &allowed);
         if forced == rule {
@@ -271,11 +271,11 @@ fn a_machine_with_one_nic_keeps_it() {
 
 #[test]
 fn rules_have_the_names_that_are_forced() {
-    for rule in Rule::ALL {
+    for &rule in Rule::ALL {
         assert_eq!(Rule::parse(rule.name()), Ok(rule));
     }
     let error = Rule::parse("adress").expect_err("is no rule");
-    for rule in Rule::ALL {
+    for &rule in Rule::ALL {
         assert!(error.contains(rule.name()), "{error}");
     }
 }
