@@ -105,7 +105,7 @@ impl Postgres {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("setpriv (util-linux) runs"));
         let start = Instant::now();
-        while !self.answers() {
+        while !self.is_ready() {
             if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|s| s.is_some()))
             {
                 self.child = None;
@@ -208,7 +208,7 @@ impl Postgres {
         Tool::new(60, &self.program("psql"), &arguments).text()
     }
 
-    fn answers(&self) -> bool {
+    fn is_ready(&self) -> bool {
         let (host, port) = (self.path(""), PORT.to_string());
         let arguments = ["--quiet", "--host", &*host, "--port", &*port, "--username=postgres"];
         Tool::new(10, &self.program("pg_isready"), &arguments).output().status.success()

@@ -5,10 +5,10 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     let word = word.to_lowercase();
     let far = |other: &str| strsim::levenshtein(&word, &other.to_lowercase());
     let (distance, other) =
-        known.into_iter().map(|other| (far(other), other)).min_by_key(|near| near.0)?;
+        known.into_iter().map(|other| (far(other), other)).min_by_key(|nearest| nearest.0)?;
     // Of a short word, a slip leaves more than a half: `to` is no slip for `id`.
-    let is_near = distance <= DISTANCE_MAX && distance * 2 <= other.chars().count();
-    is_near.then_some(other)
+    let is_close = distance <= DISTANCE_MAX && distance * 2 <= other.chars().count();
+    is_close.then_some(other)
 }
 
 /// What somebody sent, shortened, with nothing in it that a terminal would act on.

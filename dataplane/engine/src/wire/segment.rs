@@ -4,9 +4,6 @@
 //! a challenge ACK, the acknowledgement of a connection in TIME-WAIT.
 
 use core::net::Ipv4Addr;
-use core::{iter, mem};
-
-use smoltcp::wire::{Error, TcpOption};
 
 use crate::Nic;
 use crate::nic::TxOffload;
@@ -165,42 +162,55 @@ pub(crate) fn options(packet: &[u8]) -> &[u8] {
 
 /// The window scale among TCP `options` (RFC 7323, 2.2).
 pub(crate) fn window_scale(options: &[u8]) -> Option<u8> {
-    parsed(options).find_map(|option| match option {
-        Ok(TcpOption::WindowScale(scale)) => Some(scale),
+    match *option(options, OPTION_WINDOW_SCALE)? {
+        [scale] => Some(scale),
         _ => None,
-    })
+    }
 }
 
 /// The largest segment among TCP `options` (RFC 9293, 3.7.1), bytes of payload.
 pub(crate) fn segment_max(options: &[u8]) -> Option<u16> {
-    parsed(options).find_map(|option| match option {
-        Ok(TcpOption::MaxSegmentSize(bytes)) => Some(bytes),
-        _ => None,
-    })
+    option(options, OPTION_MSS)?.try_into().ok().map(u16::from_be_bytes)
 }
 
-/// Whether smoltcp takes all of the options: what it does not, it would drop without counting it.
-pub(crate) fn options_are_whole(options: &[u8]) -> bool {
-    parsed(options).all(|option| option.is_ok())
-}
-
-/// The options, up to the end of the list or the first that does not fit its length.
-fn parsed(options: &[u8]) -> impl Iterator<Item = Result<TcpOption<'_>, Error>> {
+/// The value of the first option of a `kind` that has one.
+fn option(options: &[u8], kind: u8) -> Option<&[u8]> {
     let mut rest = options;
-    iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let option = TcpOption::parse(mem::take(&mut rest));
-        match option {
-            Ok((_, TcpOption::EndOfList)) => None,
-            Ok((after, option)) => {
+    loop {
+        match *rest {
+            [OPTION_NOP, ref after @ ..] => rest = after,
+            [OPTION_END, ..] => return None,
+            [found, len, ..] if len >= 2 => {
+                let (whole, after) = rest.split_at_checked(usize::from(len))?;
+                if found == kind {
+                    return whole.get(2..);
+                }
                 rest = after;
-                Some(Ok(option))
             }
-            Err(error) => Some(Err(error)),
+            _ => return None,
         }
-    })
+    }
+}
+
+/// Whether every option fits its length (RFC 9293, 3.1): what smoltcp would drop without counting it.
+pub(crate) fn options_are_whole(options: &[u8]) -> bool {
+    let mut rest = options;
+    loop {
+        match *rest {
+            [] | [OPTION_END, ..] => return true,
+            [OPTION_NOP, ref after @ ..] => rest = after,
+            [OPTION_MSS, len, ..] if len != 4 => return false,
+            [OPTION_WINDOW_SCALE, len, ..] if len != 3 => return false,
+            [OPTION_SACK_PERMITTED, len, ..] if len != 2 => return false,
+            [OPTION_TIMESTAMPS, len, ..] if len != 10 => return false,
+            [OPTION_SACK, len, ..] if len < 10 || (len - 2) % 8 != 0 => return false,
+            [_, len, ..] if len >= 2 => match rest.get(usize::from(len)..) {
+                Some(after) => rest = after,
+                None => return false,
+            },
+            _ => return false,
+        }
+    }
 }
 
 fn high(wide: u64) -> u32 {
@@ -223,6 +233,13 @@ const TCP_LEN_WORD: u16 = 20;
 const _: () =
     assert!(CONTROL_SEGMENT_LEN_BYTE as usize == CONTROL_SEGMENT_LEN, "total length field");
 const _: () = assert!(TCP_LEN_WORD as usize == TCP_LEN, "length in the pseudo header");
+const OPTION_END: u8 = 0;
+const OPTION_NOP: u8 = 1;
+const OPTION_MSS: u8 = 2;
+const OPTION_WINDOW_SCALE: u8 = 3;
+const OPTION_SACK_PERMITTED: u8 = 4;
+const OPTION_SACK: u8 = 5;
+const OPTION_TIMESTAMPS: u8 = 8;
 
 #[cfg(test)]
 mod tests {
