@@ -10,15 +10,16 @@
 #   build          the binary and all tests
 #   lints          clippy
 #   scripts        the tests of the scripts
-#   tests          the Rust tests; those of the real binary make links in namespaces of their own
-#   counters       whether the Rust tests together moved every counter (not without `tests`)
+#   machine-tests  the Rust tests that make links in namespaces of their own, take hugepages or start servers
+#   library-tests  all other Rust tests
+#   counters       whether the Rust tests together moved every counter (not without both)
 #   instructions   instructions a request, counted
 #   rehearsal      NICs are bound and served from in virtual machines
 #   package        the Debian package and its units, in a root of Debian and a boot of it
 #   container      the image, under a dockerd of the tests' own
 #   bench          one short round of the bench
 #
-# Two lanes of steps run side by side, each step's output is shown when it has ended. A failing step does
+# Two rows of steps run side by side, each step's output is shown when it has ended. A failing step does
 # not stop the others; the end says which failed, then "N passed, N failed" over all tests. Links and
 # hugepages are given back at the end, whatever happens.
 # CARGO_TARGET_DIR is respected. POLLUX_HUGEPAGES is how many 2 MiB pages must be to be had (default 1536:
@@ -40,12 +41,14 @@ HUGEPAGES=${POLLUX_HUGEPAGES:-1536}
 # The tests of the real binary reserve under these owners, holding this lock.
 TESTS_LOCK=tests
 TESTS_OWNERS=(tests-0 tests-1)
-# Steps before everything, side by side, and after everything. The tests of the scripts and the Rust tests both
-# count hugepages: one lane. The container's tests hold the lock of the real ones.
+# Steps before everything, side by side, and after everything. What counts the machine's hugepages is in one row.
 FIRST=(formatting shell-scripts build)
-LEFT=(scripts tests counters)
-RIGHT=(lints instructions package rehearsal)
-LAST=(container bench)
+LEFT=(scripts machine-tests container)
+RIGHT=(lints instructions package rehearsal library-tests)
+LAST=(counters bench)
+# The Rust tests by target: each is in one of the two (a tidy test compares them with what there is).
+MACHINE_TESTS=(--bin pollux --test cli --test real --test ports)
+LIBRARY_TESTS=(--lib --test tidy --test site --test protocol --test scenarios --test threads)
 # All steps together; CI ends a run after 90 minutes.
 LIMIT_SECONDS=$((46 * 60))
 STEPS_ENDED='all steps have ended'
@@ -72,8 +75,8 @@ main() {
     begin
     rehearse
     if [[ -n $only ]]; then
-        start_lane stream "$only"
-        await_lanes
+        start_row stream "$only"
+        await_rows
     else
         run_all
     fi
@@ -87,7 +90,7 @@ begin() {
     transcript=$scratch/transcript
     counters=$scratch/counters
     mkdir "$counters" "$scratch/failed"
-    lanes=()
+    rows=()
     links_before=$(list_links)
     trap leave EXIT
     trap 'exit 130' INT
@@ -105,7 +108,7 @@ rehearse() {
 leave() {
     local pid
     trap '' INT TERM HUP
-    for pid in "${lanes[@]+"${lanes[@]}"}"; do end_process "$pid" 40; done
+    for pid in "${rows[@]+"${rows[@]}"}"; do end_process "$pid" 40; done
     ./hugepages.sh release --owner "test-$$" || true
     if try_lock "$TESTS_LOCK" 0; then give_back; fi
     rm -rf "$scratch"
@@ -124,29 +127,30 @@ give_back() {
 list_links() { find "$RECORDS" -name 'link-[!@]*' -printf '%f\n' 2>/dev/null | sed 's/^link-//' | sort; }
 
 run_all() {
-    start_lane stream "${FIRST[@]}"
-    await_lanes
+    start_row stream "${FIRST[@]}"
+    await_rows
     # Without the binary there is nothing to test.
     [[ ! -e $scratch/failed/build ]] || return 0
     export POLLUX_BIN=${POLLUX_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/pollux}
-    start_lane gather "${LEFT[@]}"
-    start_lane gather "${RIGHT[@]}"
-    await_lanes
-    start_lane stream "${LAST[@]}"
-    await_lanes
+    start_row gather "${LEFT[@]}"
+    start_row gather "${RIGHT[@]}"
+    await_rows
+    start_row stream "${LAST[@]}"
+    await_rows
 }
 
-start_lane() {
-    run_lane "$@" &
-    lanes+=($!)
+start_row() {
+    run_row "$@" &
+    rows+=($!)
 }
 
-await_lanes() {
-    wait "${lanes[@]}"
-    lanes=()
+await_rows() {
+    wait "${rows[@]}"
+    rows=()
 }
 
 command_of() {
+    local -a cargo_test=(env "POLLUX_COUNTERS=$counters" cargo test --workspace --locked --no-fail-fast)
     case $1 in
         formatting) command=(cargo fmt --check) ;;
         shell-scripts)
@@ -156,7 +160,8 @@ command_of() {
         build) command=(cargo test --workspace --locked --no-run) ;;
         lints) command=(cargo clippy --workspace --all-targets --locked -- -D warnings) ;;
         scripts) command=(deploy/script-tests.sh) ;;
-        tests) command=(env "POLLUX_COUNTERS=$counters" cargo test --workspace --locked --no-fail-fast) ;;
+        machine-tests) command=("${cargo_test[@]}" "${MACHINE_TESTS[@]}") ;;
+        library-tests) command=("${cargo_test[@]}" "${LIBRARY_TESTS[@]}") ;;
         counters) command=(deploy/counters.sh "$counters") ;;
         instructions) command=(deploy/bench/instructions.sh) ;;
         rehearsal) command=(deploy/rehearse.sh --short) ;;
@@ -166,9 +171,9 @@ command_of() {
     esac
 }
 
-# run_lane stream|gather STEP...: one after the other, in what is left of the time.
-run_lane() {
-    local how=$1 lane=$BASHPID name began cpu_before left output command_pid='' ended
+# run_row stream|gather STEP...: one after the other, in what is left of the time.
+run_row() {
+    local how=$1 shell=$BASHPID name began cpu_before left output command_pid='' ended
     local -a command
     shift
     trap - EXIT
@@ -176,7 +181,7 @@ run_lane() {
     for name in "$@"; do
         command_of "$name"
         began=$SECONDS
-        cpu_before=$(children_seconds "$lane")
+        cpu_before=$(children_seconds "$shell")
         left=$((LIMIT_SECONDS > SECONDS ? LIMIT_SECONDS - SECONDS : 1))
         output=/dev/fd/1
         [[ $how == stream ]] || output=$scratch/$name.output
@@ -191,7 +196,7 @@ run_lane() {
         fi
         command_pid=''
         [[ $how == stream ]] || show cat "$output"
-        show say "--- $name: $ended after $((SECONDS - began)) s, $(($(children_seconds "$lane") - cpu_before)) s of CPU time"
+        show say "--- $name: $ended after $((SECONDS - began)) s, $(($(children_seconds "$shell") - cpu_before)) s of CPU time"
     done
 }
 

@@ -10,7 +10,7 @@ use std::fs;
 
 use toml::{Table, Value};
 use tree::{Source, attributes, code_only, functions, root, shipped_paths, sources, words};
-use tree::{imports, vocabulary};
+use tree::{imports, steps, vocabulary};
 
 /// Allowed arrows between our crates: what each may have in `[dependencies]`.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -342,6 +342,12 @@ fn names_have_the_words_of_the_field() {
     assert!(keys.iter().any(|key| key == "deadlines.response"), "the example has the keys");
     let refused = vocabulary::refusals(&shipped, &shipped_paths(), &keys);
     assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn every_test_is_run_by_one_step() {
+    let left_out = steps::left_out(&sources());
+    assert!(left_out.is_empty(), "{}", left_out.join("\n"));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use engine::Histogram as CoreHistogram;
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// What a latency is of.
@@ -108,24 +107,26 @@ impl LatencyReport {
 }
 
 impl Quantiles {
-    /// Of `buckets`: upper bounds in nanoseconds, and counts.
+    /// Of `buckets`: upper bounds in nanoseconds, shortest first, and counts.
     pub(crate) fn of(buckets: &[(u64, u64)], sum_ns: u64, max_ns: u64) -> Self {
-        let mut histogram =
-            Histogram::<u64>::new(SIGNIFICANT_DIGITS).expect("a digit count it has");
-        for (bound, count) in buckets {
-            // It grows as need be, so nothing is out of its range.
-            histogram.record_n(*bound, *count).expect("an auto-resizing histogram takes any value");
-        }
-        let at = |quantile| {
-            if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile).min(max_ns) }
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        // The bucket with the request that as many thousandths of all are not longer than.
+        let at = |thousandths: u128| {
+            let rank = (u128::from(count) * thousandths).div_ceil(1_000);
+            let mut seen = 0;
+            let mut reached = buckets.iter().filter(|(_, count)| {
+                seen += u128::from(*count);
+                seen >= rank
+            });
+            reached.next().map_or(0, |(bound, _)| (*bound).min(max_ns))
         };
         Self {
-            count: histogram.len(),
+            count,
             sum_ns,
-            p50_ns: at(0.5),
-            p90_ns: at(0.9),
-            p99_ns: at(0.99),
-            p999_ns: at(0.999),
+            p50_ns: at(500),
+            p90_ns: at(900),
+            p99_ns: at(990),
+            p999_ns: at(999),
             max_ns,
         }
     }
@@ -135,9 +136,6 @@ fn nanos(cycles: u64, tsc_hz: u64) -> u64 {
     let nanos = u128::from(cycles) * 1_000_000_000 / u128::from(tsc_hz.max(1));
     u64::try_from(nanos).unwrap_or(u64::MAX)
 }
-
-/// Finer than the buckets it is filled from.
-const SIGNIFICANT_DIGITS: u8 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -156,10 +154,15 @@ mod tests {
             .expect("there are some");
         let Quantiles { count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns, .. } = report.quantiles;
         assert_eq!(count, 1_000);
-        let nearest = |value: u64, wanted: u64| value >= wanted && value <= wanted + wanted / 500;
-        assert!(nearest(p50_ns, 1_000) && nearest(p90_ns, 1_000), "{p50_ns} {p90_ns}");
-        assert!(nearest(p99_ns, 2_000) && nearest(p999_ns, 50_000), "{p99_ns} {p999_ns}");
+        assert_eq!((p50_ns, p90_ns, p99_ns, p999_ns), (1_000, 1_000, 2_000, 50_000));
         assert_eq!(max_ns, 1_000_000);
+    }
+
+    #[test]
+    fn a_quantile_of_few_is_one_of_them() {
+        let quantiles = Quantiles::of(&[(10, 1), (20, 1), (40, 1)], 70, 35);
+        assert_eq!((quantiles.p50_ns, quantiles.p90_ns), (20, 35), "the longest ends its bucket");
+        assert_eq!(Quantiles::of(&[], 0, 0).p50_ns, 0);
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn more_than_may_wait_are_refused_and_counted() {
 fn configure(scratch: &Path, word: &str) -> PathBuf {
     let file = scratch.join("pollux.toml");
     let text = format!(
-        "[data]\ndirectory = \"{}\"\n[sqlite]\ntimeout = \"20s\"\n[deadlines]\nanswer = \"30s\"\n\
+        "[data]\ndirectory = \"{}\"\n[sqlite]\ntimeout = \"20s\"\n[deadlines]\nresponse = \"30s\"\n\
          drain = \"20s\"\n{}",
         scratch.display(),
         counting_route(scratch, word)
