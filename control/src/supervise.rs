@@ -21,7 +21,7 @@ use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
 use crate::offload::OffloadService;
 use crate::reload::ReloadHandle;
 use crate::service_manager::{ServiceManager, Watchdog};
-use crate::stats::{NicReadings, Report, ServerFacts, Sources, StatsError, StatsQuery};
+use crate::stats::{self, Report, ServerFacts, Sources, StatsError, StatsQuery};
 use crate::stats_file;
 use withdrawal::{Step, Withdrawal};
 
@@ -30,18 +30,12 @@ use withdrawal::{Step, Withdrawal};
 pub(crate) enum RunError {
     /// A worker's thread ended by itself.
     #[error("core {core}: its worker has ended; the log above says why")]
-    Lost {
-        /// The core.
-        core: usize,
-    },
+    Lost { core: usize },
     /// Workers did not stop when they were commanded to.
     #[error(
         "cores {cores:?}: their workers do not stop; the port is released when the process ends"
     )]
-    Stuck {
-        /// The cores.
-        cores: Vec<usize>,
-    },
+    Stuck { cores: Vec<usize> },
     /// The port was not released as it should be.
     #[error("{0}")]
     Release(#[from] StopError),
@@ -425,8 +419,6 @@ impl Supervisor {
 
     /// Of all workers, or of the one with this index.
     fn report(&self, worker: Option<usize>) -> Report {
-        let mut nic = NicReadings::default();
-        self.appliance.ports.iter().for_each(|port| nic.add(port));
         let mut cores = self.appliance.workers.readings();
         if let Some(worker) = worker {
             cores = vec![cores[worker]];
@@ -436,7 +428,7 @@ impl Supervisor {
             state: self.state,
             cores: &cores,
             routes: self.services.reload.routes(worker),
-            nic,
+            nic: stats::nic(&self.appliance.ports),
             offload: &self.services.offload.readings(),
             reload: self.services.reload.readings(),
         }
