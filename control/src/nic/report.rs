@@ -10,8 +10,8 @@ use super::machine::Machine;
 use super::pci;
 use super::ports::Port;
 use super::record::{Record, Store};
-use super::restore::spell_mac;
 use super::snapshot::{PciDevice, Snapshot};
+use crate::human;
 
 /// What can be said of a NIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ pub(crate) fn list_json(snapshot: &Snapshot) -> Value {
                     "carrier": link.carrier,
                     "speed_mbit": link.speed,
                     "mtu": link.mtu,
-                    "mac": spell_mac(&link.mac),
+                    "mac": human::mac(&link.mac),
                     "rx_queues": link.rx_queues,
                     "tx_queues": link.tx_queues,
                 })
