@@ -404,17 +404,12 @@ impl Supervisor {
 
     fn report_stats(&self, query: StatsQuery) {
         let workers = self.appliance.workers.readings();
-        let report = match query.core {
-            None => Ok(self.report(None)),
-            Some(core) => match workers.iter().position(|worker| worker.core == core) {
-                Some(worker) => Ok(self.report(Some(worker))),
-                None => {
-                    let workers = cores::list(&self.plan.cores);
-                    Err(StatsError::NoSuchCore { core, workers })
-                }
-            },
-        };
-        query.complete(report);
+        let worker = query.core.map(|core| {
+            let found = workers.iter().position(|worker| worker.core == core);
+            let workers = cores::list(&self.plan.cores);
+            found.ok_or(StatsError::NoSuchCore { core, workers })
+        });
+        query.complete(worker.transpose().map(|worker| self.report(worker)));
     }
 
     /// Of all workers, or of the one with this index.
