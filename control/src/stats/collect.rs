@@ -49,8 +49,11 @@ pub(crate) fn nic(ports: &[Port<Running>]) -> Counters {
     counters
 }
 
+/// A counter of a driver: its name and its value.
+type PortCounter = (&'static str, fn(&PortStats) -> u64);
+
 /// What a driver counts.
-const PORT: [(&str, fn(&PortStats) -> u64); 8] = [
+const PORT: [PortCounter; 8] = [
     ("rx_frames", |stats| stats.rx_frames),
     ("rx_bytes", |stats| stats.rx_bytes),
     ("tx_frames", |stats| stats.tx_frames),

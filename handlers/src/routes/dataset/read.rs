@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_are_a_syntax_error() {
         let dataset = Named { name: "d".into(), value: b"[{\"a\":\"\xff\"}]".to_vec() };
-        let error = read(&dataset, &[]).err().expect("no JSON").to_string();
+        let error = read(&dataset, &[]).expect_err("no JSON").to_string();
         assert!(
             error.starts_with("d: line 1, column ") && error.contains("expected JSON"),
             "{error}"
