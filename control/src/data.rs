@@ -15,26 +15,13 @@ use handlers::SourceFile;
 pub(crate) enum DataError {
     /// A file or directory that must be there.
     #[error("{}: expected {expected}, found {error}", path.display())]
-    Unreadable {
-        /// The file or directory.
-        path: PathBuf,
-        /// What it should be.
-        expected: &'static str,
-        /// What the system says.
-        error: io::Error,
-    },
+    Unreadable { path: PathBuf, expected: &'static str, error: io::Error },
     /// A name that cannot stand in a URL without knowing its encoding.
     #[error("{}: expected a name in UTF-8", path.display())]
-    Name {
-        /// The file or directory.
-        path: PathBuf,
-    },
+    Name { path: PathBuf },
     /// Directories in directories without end: a symbolic link to a parent.
     #[error("{}: expected at most {DEPTH_MAX} directories below each other", path.display())]
-    Depth {
-        /// The directory.
-        path: PathBuf,
-    },
+    Depth { path: PathBuf },
 }
 
 impl DataError {

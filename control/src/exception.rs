@@ -35,10 +35,7 @@ pub(crate) enum ExceptionError {
         "link.exception = {name:?}: there is an interface {name} already; choose another name, or remove \
          it: ip link del {name}"
     )]
-    Taken {
-        /// The name.
-        name: String,
-    },
+    Taken { name: String },
     /// The kernel has our address on another interface.
     #[error(
         "link.exception = {name:?}: the server's {address} is this kernel's own, on {interface}, and \
@@ -56,46 +53,23 @@ pub(crate) enum ExceptionError {
     },
     /// The link leaves its interface to the kernel as well.
     #[error("link.exception = {name:?}: {link} {SHARED}; use af_xdp:IFACE or pci:ADDRESS")]
-    Shared {
-        /// Name of the exception interface.
-        name: String,
-        /// The link.
-        link: String,
-    },
+    Shared { name: String, link: String },
     /// There is no `/dev/net/tun`.
     #[error(
         "link.exception = {name:?}: there is no /dev/net/tun: modprobe tun (in a container: --device \
          /dev/net/tun)"
     )]
-    NoTun {
-        /// The name.
-        name: String,
-    },
+    NoTun { name: String },
     /// The process may not make interfaces.
     #[error("link.exception = {name:?}: {lacking}")]
-    Rights {
-        /// The name.
-        name: String,
-        /// What is lacking, and what to do.
-        lacking: String,
-    },
+    Rights { name: String, lacking: String },
     /// The kernel refuses.
     #[error(
         "link.exception = {name:?}: the interface cannot be made: {cause}; it takes CAP_NET_ADMIN and \
          /dev/net/tun"
     )]
-    Make {
-        /// The name.
-        name: String,
-        /// Why.
-        cause: io::Error,
-    },
+    Make { name: String, cause: io::Error },
     /// No thread, or no descriptor for it.
     #[error("link.exception = {name:?}: no thread that moves its frames: {cause}")]
-    Thread {
-        /// The name.
-        name: String,
-        /// Why.
-        cause: io::Error,
-    },
+    Thread { name: String, cause: io::Error },
 }

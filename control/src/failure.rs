@@ -62,6 +62,11 @@ impl Error for Failure {
     }
 }
 
+/// Several errors as one text: a line each.
+pub(crate) fn lines<E: Error>(errors: &[E]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written: {0}")]
 struct OutputError(io::Error);

@@ -1,4 +1,4 @@
-//! Numbers as people read them: three significant digits and a unit, in pure ASCII.
+//! Numbers as people read them: mostly three significant digits and a unit, in pure ASCII.
 
 /// A count: exact below 10,000, then `12.3 k`, `1.23 M`, `4.56 G`.
 pub(crate) fn count(value: u64) -> String {
@@ -60,6 +60,11 @@ pub(crate) fn uptime(seconds: u64) -> String {
         3_600..86_400 => format!("{hours}h {:02}m", minutes % 60),
         _ => format!("{days}d {:02}h", hours % 24),
     }
+}
+
+/// A hardware address: `02:00:00:00:00:01`.
+pub(crate) fn mac(mac: &[u8]) -> String {
+    mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
 fn decimal(value: f64) -> (String, &'static str) {

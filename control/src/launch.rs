@@ -21,6 +21,7 @@ use handlers::{RequestBufferPool, SiteHandle};
 
 use crate::config::{Pages, Plan};
 use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
+use crate::human;
 use crate::link::{HostLinks, Link, LinkSpec, choose};
 use port::Taken;
 use worker_set::WorkerSet;
@@ -73,7 +74,7 @@ pub(crate) fn launch(
     let mut taken = port::take(&eal, &links, &host, plan, requirement)?;
     tracing::info!(
         driver = taken.info.driver,
-        mac = error::spell_mac(&taken.info.mac),
+        mac = human::mac(&taken.info.mac),
         rx_checksum_offload = taken.info.rx_checksum_offload,
         tx_checksum_offload = taken.info.tx_checksum_offload,
         tx_segmentation_max = taken.info.tx_segmentation_max,

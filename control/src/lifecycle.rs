@@ -76,10 +76,7 @@ pub(crate) enum LifecycleError {
     Stopping,
     /// Workers that do not look at their commands.
     #[error("cores {cores:?}: their workers take no commands; the log of the server may say why")]
-    NotTaken {
-        /// The cores.
-        cores: Vec<usize>,
-    },
+    NotTaken { cores: Vec<usize> },
 }
 
 /// What a request comes to: the status after it.

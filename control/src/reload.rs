@@ -105,12 +105,7 @@ pub(crate) enum ReloadError {
         "cores {cores:?}: their workers have not taken the new snapshot within {timeout:?}; the \
          others serve it"
     )]
-    NotTaken {
-        /// The cores.
-        cores: Vec<usize>,
-        /// How long they had.
-        timeout: Duration,
-    },
+    NotTaken { cores: Vec<usize>, timeout: Duration },
 }
 
 /// After a colon: on the same line, or where there are several, below.

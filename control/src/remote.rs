@@ -33,12 +33,7 @@ pub(crate) enum RemoteError {
         "{connections} connections are left after {timeout:?}; the server goes on draining, and \
          `pollux resume` takes it back"
     )]
-    StillDraining {
-        /// How many.
-        connections: u64,
-        /// How long they had.
-        timeout: Duration,
-    },
+    StillDraining { connections: u64, timeout: Duration },
     /// Somebody took the drain back.
     #[error("the server serves again: somebody else resumed it")]
     Resumed,
@@ -47,12 +42,7 @@ pub(crate) enum RemoteError {
     Stopping,
     /// The server has not ended.
     #[error("process {pid} still has its socket after {timeout:?}; it goes on stopping")]
-    StillRunning {
-        /// Its process.
-        pid: u32,
-        /// How long it had.
-        timeout: Duration,
-    },
+    StillRunning { pid: u32, timeout: Duration },
 }
 
 impl CommandError for RemoteError {

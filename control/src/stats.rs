@@ -13,10 +13,10 @@ mod report;
 mod routes;
 mod table;
 
-pub(crate) use collect::{CoreReadings, NicReadings, ServerFacts, Sources};
+pub(crate) use collect::{CoreReadings, ServerFacts, Sources, nic};
 pub(crate) use command::StatsArgs;
 pub(crate) use latency::{LatencyReport, Part, Quantiles};
 pub(crate) use query::{StatsError, StatsHandle, StatsQuery};
-pub(crate) use report::is_level;
 pub(crate) use report::{CoreReport, Counters, Report, RouteReport, ServerReport};
+pub(crate) use report::{is_level, value};
 pub(crate) use routes::RouteLedger;

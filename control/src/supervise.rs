@@ -21,7 +21,7 @@ use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
 use crate::offload::OffloadService;
 use crate::reload::ReloadHandle;
 use crate::service_manager::{ServiceManager, Watchdog};
-use crate::stats::{NicReadings, Report, ServerFacts, Sources, StatsError, StatsQuery};
+use crate::stats::{self, Report, ServerFacts, Sources, StatsError, StatsQuery};
 use crate::stats_file;
 use withdrawal::{Step, Withdrawal};
 
@@ -30,18 +30,12 @@ use withdrawal::{Step, Withdrawal};
 pub(crate) enum RunError {
     /// A worker's thread ended by itself.
     #[error("core {core}: its worker has ended; the log above says why")]
-    Lost {
-        /// The core.
-        core: usize,
-    },
+    Lost { core: usize },
     /// Workers did not stop when they were commanded to.
     #[error(
         "cores {cores:?}: their workers do not stop; the port is released when the process ends"
     )]
-    Stuck {
-        /// The cores.
-        cores: Vec<usize>,
-    },
+    Stuck { cores: Vec<usize> },
     /// The port was not released as it should be.
     #[error("{0}")]
     Release(#[from] StopError),
@@ -410,23 +404,16 @@ impl Supervisor {
 
     fn report_stats(&self, query: StatsQuery) {
         let workers = self.appliance.workers.readings();
-        let report = match query.core {
-            None => Ok(self.report(None)),
-            Some(core) => match workers.iter().position(|worker| worker.core == core) {
-                Some(worker) => Ok(self.report(Some(worker))),
-                None => {
-                    let workers = cores::list(&self.plan.cores);
-                    Err(StatsError::NoSuchCore { core, workers })
-                }
-            },
-        };
-        query.complete(report);
+        let worker = query.core.map(|core| {
+            let found = workers.iter().position(|worker| worker.core == core);
+            let workers = cores::list(&self.plan.cores);
+            found.ok_or(StatsError::NoSuchCore { core, workers })
+        });
+        query.complete(worker.transpose().map(|worker| self.report(worker)));
     }
 
     /// Of all workers, or of the one with this index.
     fn report(&self, worker: Option<usize>) -> Report {
-        let mut nic = NicReadings::default();
-        self.appliance.ports.iter().for_each(|port| nic.add(port));
         let mut cores = self.appliance.workers.readings();
         if let Some(worker) = worker {
             cores = vec![cores[worker]];
@@ -436,7 +423,7 @@ impl Supervisor {
             state: self.state,
             cores: &cores,
             routes: self.services.reload.routes(worker),
-            nic,
+            nic: stats::nic(&self.appliance.ports),
             offload: &self.services.offload.readings(),
             reload: self.services.reload.readings(),
         }

@@ -43,71 +43,31 @@ pub enum RouteErrorKind {
     /// A setting does not mean anything.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The data set is not JSON (RFC 8259).
-    #[error("{file}: line {line}, column {column}: expected JSON, found {problem}")]
-    Syntax {
-        /// Name of the data set.
+    /// A data set is not a JSON array (RFC 8259) of objects.
+    #[error("{file}: {problem}")]
+    Dataset {
+        /// Its name.
         file: String,
-        /// Line, counted from 1.
-        line: usize,
-        /// Column in bytes, counted from 1.
-        column: usize,
-        /// What the parser said.
+        /// Where, what may stand there, and what was found.
         problem: String,
     },
-    /// The data set is JSON, but of another kind.
-    #[error("{file}: expected an array of items, found {found}")]
-    NotItems {
-        /// Name of the data set.
-        file: String,
-        /// The kind of value, or the number of items.
-        found: String,
-    },
-    /// An item is not an object.
-    #[error("{file}: item {index}: expected an object, found {found}")]
-    NotObject {
-        /// Name of the data set.
-        file: String,
-        /// Position of the item, counted from 1.
-        index: usize,
-        /// The value as written, shortened.
-        found: String,
-    },
     /// A key of an item is missing, doubled, or has a value of the wrong kind.
-    #[error("{file}: item {index}: key \"{key}\": expected {expected}, found {found}")]
+    #[error("{file}: {problem}")]
     Key {
         /// Name of the data set.
         file: String,
-        /// Position of the item, counted from 1.
-        index: usize,
         /// The key.
         key: String,
-        /// What may stand there.
-        expected: &'static str,
-        /// The value as written, shortened; or `nothing`.
-        found: String,
+        /// Of which item, what may stand there, and what was found.
+        problem: String,
     },
-    /// The name of a file cannot be a path in a URL.
-    #[error("file \"{name}\": expected {expected}, found {found}")]
-    FileName {
-        /// The name as given.
+    /// The name of a file cannot be a path in a URL, or a content-coded sibling does not say what it says.
+    #[error("file \"{name}\": {problem}")]
+    File {
+        /// The name as given, without the ending of the sibling.
         name: String,
-        /// What a name must be.
-        expected: &'static str,
-        /// What is wrong with this one.
-        found: String,
-    },
-    /// A content-coded sibling does not say what its file says.
-    #[error("file \"{name}\": expected its {coding} sibling to {expected}, found {found}")]
-    Sibling {
-        /// The name of the file, without the ending of the sibling.
-        name: String,
-        /// `.br` or `.gz`.
-        coding: &'static str,
-        /// What the sibling must do.
-        expected: &'static str,
-        /// What was found instead.
-        found: String,
+        /// What was expected, and what was found.
+        problem: String,
     },
 }
 

@@ -85,11 +85,10 @@ impl RouteContext<'_, '_> {
     pub(crate) fn refuse_compression(&self) -> Result<(), SettingError> {
         match self.config.compress {
             Compress::Off => Ok(()),
-            _ => Err(compress_error(
-                "",
-                "responses of this kind are too short for it",
-                "leave it out",
-            )),
+            _ => {
+                let problem = "responses of this kind are too short for it";
+                Err(compress_error("", problem, "leave it out"))
+            }
         }
     }
 
@@ -103,7 +102,7 @@ impl RouteContext<'_, '_> {
     }
 }
 
-fn compress_error(value: &str, problem: &str, fix: &str) -> SettingError {
+pub(crate) fn compress_error(value: &str, problem: &str, fix: &str) -> SettingError {
     SettingError::new("compress", value, problem, fix)
 }
 
@@ -157,9 +156,7 @@ impl<'a> RouteRequest<'a> {
         guard.buffer_mut().begin(self.route as usize, self.captures(), self.query, accepted);
         //= RFC 9110 9.3.1: content received in a GET request has no generally defined semantics.
         let is_read = matches!(self.request.method(), Method::Get | Method::Head);
-        HeadAction::ReadBody(Work(BodyState::Buffer {
-            guard,
-            takes_body: self.takes_body && !is_read,
-        }))
+        let takes_body = self.takes_body && !is_read;
+        HeadAction::ReadBody(Work(BodyState::Buffer { guard, takes_body }))
     }
 }

@@ -18,31 +18,16 @@ pub(crate) enum ClientError {
          `--name NAME` and `--directory DIR` choose another",
         path.display()
     )]
-    Nobody {
-        /// The socket.
-        path: PathBuf,
-    },
+    Nobody { path: PathBuf },
     /// The socket does not let us, or the server went away.
     #[error("{}: {cause}; {fix}", path.display())]
-    Lost {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-        /// What to do.
-        fix: &'static str,
-    },
+    Lost { path: PathBuf, cause: io::Error, fix: &'static str },
     /// The server speaks otherwise.
     #[error(
         "{}: the reply is not of version {VERSION}: {line}; use the pollux that this server was \
          started from", path.display()
     )]
-    Foreign {
-        /// The socket.
-        path: PathBuf,
-        /// What came.
-        line: String,
-    },
+    Foreign { path: PathBuf, line: String },
     /// The server says no.
     #[error("{0}")]
     Refused(String),

@@ -19,22 +19,13 @@ pub(crate) struct Request {
 pub(crate) enum Malformed {
     /// Not JSON, or not an object.
     #[error("expected a JSON object such as {EXAMPLE}, found {found}")]
-    NotAnObject {
-        /// What is there.
-        found: String,
-    },
+    NotAnObject { found: String },
     /// Another version, or none.
     #[error("\"v\" is {found}, expected {VERSION}; write {EXAMPLE}")]
-    Version {
-        /// What is there.
-        found: String,
-    },
+    Version { found: String },
     /// No command.
     #[error("\"command\" is {found}, expected a text; write {EXAMPLE}")]
-    Command {
-        /// What is there.
-        found: String,
-    },
+    Command { found: String },
 }
 
 impl Request {

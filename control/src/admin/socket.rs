@@ -35,21 +35,13 @@ pub(crate) enum SocketError {
     },
     /// Something else has its name.
     #[error("{}: expected a socket or nothing, found something else; take it away", path.display())]
-    NotASocket {
-        /// The thing.
-        path: PathBuf,
-    },
+    NotASocket { path: PathBuf },
     /// The system refuses.
     #[error(
         "{}: the admin socket could not be made: {cause}; run as root, or let this user write there",
         path.display()
     )]
-    Unmade {
-        /// The socket or its directory.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    Unmade { path: PathBuf, cause: io::Error },
 }
 
 impl CommandError for SocketError {}

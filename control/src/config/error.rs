@@ -7,19 +7,14 @@ use std::sync::Arc;
 
 use super::Key;
 
-use crate::failure::CommandError;
+use crate::failure::{CommandError, lines};
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq, derive_more::Display)]
 pub(crate) enum Place {
     /// A line of a file, counted from 1.
     #[display("{}:{line}", file.display())]
-    File {
-        /// The file, as it was named.
-        file: Arc<PathBuf>,
-        /// The line.
-        line: usize,
-    },
+    File { file: Arc<PathBuf>, line: usize },
     /// An option of the command line.
     Option(&'static str),
     /// A variable of the environment.
@@ -43,20 +38,10 @@ impl Place {
 pub(crate) enum ConfigError {
     /// The file named by `--config` could not be read.
     #[error("{}: cannot be read: {error}; name a readable file with --config", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        error: Arc<io::Error>,
-    },
+    Unreadable { file: PathBuf, error: Arc<io::Error> },
     /// The file is not TOML.
     #[error("{place}: not valid TOML: {problem}")]
-    Syntax {
-        /// Where.
-        place: Place,
-        /// What the parser says.
-        problem: String,
-    },
+    Syntax { place: Place, problem: String },
     /// A section or key that does not exist.
     #[error("{place}: unknown {what}; {fix}")]
     Unknown {
@@ -69,16 +54,10 @@ pub(crate) enum ConfigError {
     },
     /// `--set` without `=`.
     #[error("--set {text:?}: no `=` in it; write --set section.key=value")]
-    NotAnAssignment {
-        /// What followed `--set`.
-        text: String,
-    },
+    NotAnAssignment { text: String },
     /// A variable of the environment that is not text.
     #[error("{name}: not UTF-8; set it anew, or unset it")]
-    Variable {
-        /// The variable.
-        name: String,
-    },
+    Variable { name: String },
     /// A value that does not parse, or that breaks a rule.
     #[error("{place}: {} = {value:?}: {problem}; {fix}", key.path())]
     Value {
@@ -165,8 +144,4 @@ impl ConfigError {
             | Self::Several(_) => None,
         }
     }
-}
-
-fn lines(errors: &[ConfigError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

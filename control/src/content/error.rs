@@ -3,7 +3,7 @@
 use handlers::BuildError;
 
 use crate::config::ConfigError;
-use crate::failure::CommandError;
+use crate::failure::{CommandError, lines};
 use crate::sample::SampleError;
 
 /// Why there is nothing to serve.
@@ -58,8 +58,4 @@ impl ContentError {
             Self::Build(_) | Self::Sample(_) | Self::Several(_) => None,
         }
     }
-}
-
-fn lines(errors: &[ContentError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -23,15 +23,13 @@ fn explain_one(entry: &RouteEntry, error: &RouteErrorKind) -> ContentError {
         RouteErrorKind::Setting(error) => {
             entry.refuse_part(written(&error.key), &error.value, &error.problem, error.fix.clone())
         }
-        RouteErrorKind::Syntax { .. }
-        | RouteErrorKind::NotItems { .. }
-        | RouteErrorKind::NotObject { .. } => {
+        RouteErrorKind::Dataset { .. } => {
             entry.refuse("file", problem, "mend the file, or name another")
         }
         RouteErrorKind::Key { key, .. } => {
             entry.refuse(&formula(entry, key), problem, "mend the formula, or the file")
         }
-        RouteErrorKind::FileName { .. } | RouteErrorKind::Sibling { .. } => {
+        RouteErrorKind::File { .. } => {
             entry.refuse("directory", problem, "mend that file, or take it away")
         }
     }

@@ -8,6 +8,7 @@ use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 use super::memory_requirement::MemoryRequirement;
 use crate::exception::ExceptionError;
 use crate::failure::CommandError;
+use crate::human;
 use crate::link::{NoLink, QueueMismatch};
 use crate::scripts::Script;
 
@@ -28,62 +29,29 @@ pub(crate) enum LaunchError {
     Eal(EalError),
     /// There is no hugepage, or too few for frames.
     #[error("{cause}. {requirement}")]
-    Hugepages {
-        /// What went wrong.
-        cause: String,
-        /// How many pages there should be.
-        requirement: MemoryRequirement,
-    },
+    Hugepages { cause: String, requirement: MemoryRequirement },
     /// The process may not take the link.
     #[error("{link}: {lacking}")]
-    Rights {
-        /// The link.
-        link: String,
-        /// What is lacking.
-        lacking: String,
-    },
+    Rights { link: String, lacking: String },
     /// The port that was named cannot be opened.
     #[error("{link}: {cause}{}", remedy(cause))]
-    Open {
-        /// Its name.
-        link: String,
-        /// Why not.
-        cause: OpenError,
-    },
+    Open { link: String, cause: OpenError },
     /// The kernel takes nothing from a vhost link.
     #[error("{link}: {reason}")]
-    Vhost {
-        /// Its name.
-        link: String,
-        /// What was seen.
-        reason: String,
-    },
+    Vhost { link: String, reason: String },
     /// Of the links that seemed to work none could be opened.
     #[error("no kernel link could be opened: {}", attempts.join("; "))]
-    NoneOpened {
-        /// Each with its reason.
-        attempts: Vec<String>,
-    },
+    NoneOpened { attempts: Vec<String> },
     /// The port does not start.
     #[error("{link}: {cause}")]
-    Start {
-        /// Its name.
-        link: String,
-        /// Why not.
-        cause: StartError,
-    },
+    Start { link: String, cause: StartError },
     /// Somebody answers for our address.
     #[error(
         "{address} is in use on the wire by {}; choose another with --address, or say --set \
          listen.probe=false if that is a proxy",
-        spell_mac(mac)
+        human::mac(mac)
     )]
-    AddressInUse {
-        /// Our address.
-        address: Ipv4Addr,
-        /// Who has it.
-        mac: [u8; 6],
-    },
+    AddressInUse { address: Ipv4Addr, mac: [u8; 6] },
     /// The kernel gives no randomness.
     #[error("no randomness from the operating system: {0}")]
     Randomness(getrandom::Error),
@@ -92,12 +60,7 @@ pub(crate) enum LaunchError {
     Buffers(ArenaError),
     /// No thread for a worker.
     #[error("core {core}: a thread for its worker could not be made: {cause}")]
-    Thread {
-        /// The core.
-        core: usize,
-        /// Why.
-        cause: io::Error,
-    },
+    Thread { core: usize, cause: io::Error },
     /// No file descriptor for a worker to wait on.
     #[error("no file descriptor for a worker: {0}; raise the limit of open files (ulimit -n)")]
     Descriptor(io::Error),
@@ -106,10 +69,7 @@ pub(crate) enum LaunchError {
     Adopt(AdoptError),
     /// A worker's thread ended before it was ready.
     #[error("core {core}: its worker ended before it was ready; the log above says why")]
-    Lost {
-        /// The core.
-        core: usize,
-    },
+    Lost { core: usize },
 }
 
 impl CommandError for LaunchError {}
@@ -120,11 +80,6 @@ fn remedy(cause: &OpenError) -> String {
         OpenError::NoInterface { .. } => format!(", `{} up` makes pollux0", Script::Link),
         _ => String::new(),
     }
-}
-
-/// `02:00:00:00:00:01`.
-pub(crate) fn spell_mac(mac: &[u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 #[cfg(test)]

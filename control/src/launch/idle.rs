@@ -73,12 +73,12 @@ impl<'a> Waiter<'a> {
 
     /// After an empty turn.
     pub(crate) fn on_empty_turn(&mut self, idle: &Idle<'_>) {
-        if idle.may_sleep()
+        if idle.announced
             && let Some(wait) = &mut self.wait
         {
             self.drowsy = !wait.wait(idle.sleep_micros());
             self.began = None;
-            idle.awake();
+            idle.flag.clear();
             return;
         }
         if idle.empty_turns == 1 {
@@ -87,7 +87,7 @@ impl<'a> Waiter<'a> {
         let (turns, micros) = *self.began.get_or_insert((idle.empty_turns - 1, idle.now.micros));
         let awake_for = idle.now.micros.saturating_sub(micros);
         if self.wait.is_some() && (self.drowsy || awake_for >= AWAKE_MICROS) {
-            idle.announce_sleep();
+            idle.flag.set();
         } else if idle.empty_turns - turns >= self.pause.after {
             thread::sleep(self.pause.sleep);
         } else {

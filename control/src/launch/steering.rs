@@ -11,25 +11,13 @@ pub(crate) enum Steering {
     /// Nobody has to: there is one worker.
     Alone,
     /// The NIC, by the hash of the 4-tuple, one queue for each worker.
-    Rss {
-        /// Queues.
-        queues: u16,
-    },
+    Rss { queues: u16 },
     /// The kernel's driver below, one port for each worker.
-    Kernel {
-        /// Ports, of one queue each.
-        ports: u16,
-    },
+    Kernel { ports: u16 },
     /// The kernel's tap, one queue for each worker.
-    Tap {
-        /// Queues.
-        queues: u16,
-    },
+    Tap { queues: u16 },
     /// The first worker polls the only queue and deals frames to the others.
-    Software {
-        /// Workers without a queue.
-        worker_queues: u16,
-    },
+    Software { worker_queues: u16 },
 }
 
 impl Steering {
@@ -59,10 +47,7 @@ impl Steering {
 
     /// Workers whose frames come from one queue.
     pub(crate) fn workers_of_queue(self) -> u32 {
-        match self {
-            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 1,
-            Self::Software { worker_queues } => u32::from(worker_queues) + 1,
-        }
+        self.worker_queues() + 1
     }
 
     /// In words, with `cores` in the order of the workers.
@@ -91,16 +76,18 @@ impl Steering {
 
     /// Large buffers that lie in the rings between the workers, at most.
     pub(crate) fn large_held(self) -> u32 {
-        match self {
-            Self::Software { worker_queues } => u32::from(worker_queues) * WORKER_QUEUE_LARGE,
-            Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 0,
-        }
+        self.worker_queues() * WORKER_QUEUE_LARGE
     }
 
     /// Frames and transmit buffers that lie in the rings between the workers, at most.
     pub(crate) fn frames_held(self) -> u32 {
+        self.worker_queues() * WORKER_QUEUE_FRAMES
+    }
+
+    /// Workers that have a ring of another worker instead of a queue.
+    fn worker_queues(self) -> u32 {
         match self {
-            Self::Software { worker_queues } => u32::from(worker_queues) * WORKER_QUEUE_FRAMES,
+            Self::Software { worker_queues } => worker_queues.into(),
             Self::Alone | Self::Rss { .. } | Self::Kernel { .. } | Self::Tap { .. } => 0,
         }
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::buckets::Folded;
-use super::family::{Families, FamilyKind, Value};
-use super::help::Help;
+use super::family::{Families, FamilyKind, Labels, Value};
+use super::help::{Help, MEMORY, NIC, RELOAD, listed};
 use super::names::{self, Name};
 use super::process;
 use crate::lifecycle::State;
@@ -28,10 +28,10 @@ pub(super) fn of_report(report: &Report) -> Families {
                 add(&mut families, name(counter), None, (help(counter), *value));
             }
         };
-    section(&report.nic, names::of_nic, &Help::of_nic);
-    section(&report.memory, names::of_memory, &Help::of_memory);
+    section(&report.nic, names::of_nic, &|counter| listed(NIC, counter));
+    section(&report.memory, names::of_memory, &|counter| listed(MEMORY, counter));
     section(&report.offload, names::of_offload, &|counter| help.of_offload(counter));
-    section(&report.reload, names::by_rule, &Help::of_reload);
+    section(&report.reload, names::by_rule, &|counter| listed(RELOAD, counter));
     add_routes(&mut families, &report.routes);
     add_latencies(&mut families, report);
     families
@@ -48,43 +48,28 @@ fn add(families: &mut Families, name: Name, core: Option<usize>, number: (Cow<'s
 }
 
 fn add_server(families: &mut Families, server: &ServerReport) {
-    let info = |name: &'static str, value: &str| (name, value.to_owned());
-    let build = "version of the program";
-    let labels = vec![info("version", &server.version)];
-    families.family("pollux_build", FamilyKind::Info, build).samples.push((labels, Value::Present));
+    let label = |name: &'static str, value: &str| (name, value.to_owned());
+    let mut info = |name: &str, help: &'static str, labels: Labels| {
+        families.family(name, FamilyKind::Info, help).samples.push((labels, Value::Present));
+    };
+    info("pollux_build", "version of the program", vec![label("version", &server.version)]);
     let labels =
-        vec![info("name", &server.name), info("url", &server.url), info("link", &server.link)];
-    families
-        .family(
-            "pollux_server",
-            FamilyKind::Info,
-            "admin.name, where the server answers, the link it took",
-        )
-        .samples
-        .push((labels, Value::Present));
-    let state = families.family(
-        "pollux_server_state",
-        FamilyKind::Gauge,
-        "1 for the state that the server is in",
-    );
+        vec![label("name", &server.name), label("url", &server.url), label("link", &server.link)];
+    info("pollux_server", "admin.name, where the server answers, the link it took", labels);
+    let mut gauge = |name: &str, help: &'static str, labels: Labels, value: u64| {
+        families.family(name, FamilyKind::Gauge, help).number(labels, value);
+    };
     for &known in State::ALL {
-        state.number(vec![info("state", known.name())], u64::from(known == server.state));
+        let (labels, is_it) = (vec![label("state", known.name())], known == server.state);
+        let help = "1 for the state that the server is in";
+        gauge("pollux_server_state", help, labels, u64::from(is_it));
     }
-    families
-        .family("pollux_uptime_seconds", FamilyKind::Gauge, "since the process started")
-        .number(Vec::new(), server.uptime_seconds);
-    families
-        .family("pollux_tsc_hertz", FamilyKind::Gauge, "TSC cycles a second")
-        .number(Vec::new(), server.tsc_hz);
+    gauge("pollux_uptime_seconds", "since the process started", Vec::new(), server.uptime_seconds);
+    gauge("pollux_tsc_hertz", "TSC cycles a second", Vec::new(), server.tsc_hz);
     if let Some(start) = process::start_time() {
-        families
-            .family(
-                "process_start_time_seconds",
-                FamilyKind::Gauge,
-                "start of the process, Unix time",
-            )
-            .samples
-            .push((Vec::new(), Value::Real(start)));
+        let help = "start of the process, Unix time";
+        let family = families.family("process_start_time_seconds", FamilyKind::Gauge, help);
+        family.samples.push((Vec::new(), Value::Real(start)));
     }
 }
 

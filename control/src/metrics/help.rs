@@ -32,28 +32,14 @@ impl Help {
         let owner = OWNERS.iter().find(|(prefix, _)| counter.starts_with(prefix));
         owner.map_or(Cow::Borrowed(help), |(_, owner)| format!("{owner}: {help}").into())
     }
-
-    /// Of a counter of the ports.
-    pub(super) fn of_nic(counter: &str) -> Cow<'static, str> {
-        listed(NIC, counter)
-    }
-
-    /// Of a number of memory.
-    pub(super) fn of_memory(counter: &str) -> Cow<'static, str> {
-        listed(MEMORY, counter)
-    }
-
-    /// Of a counter of reloads.
-    pub(super) fn of_reload(counter: &str) -> Cow<'static, str> {
-        listed(RELOAD, counter)
-    }
 }
 
 fn declared(readings: &[Reading], counter: &str) -> Option<&'static str> {
     readings.iter().find(|reading| reading.name == counter).map(|reading| reading.help)
 }
 
-fn listed(list: &[(&str, &'static str)], counter: &str) -> Cow<'static, str> {
+/// Of a counter that is in one of the lists below.
+pub(super) fn listed(list: &[(&str, &'static str)], counter: &str) -> Cow<'static, str> {
     list.iter().find(|(name, _)| *name == counter).map(|(_, help)| *help).unwrap_or_default().into()
 }
 
@@ -67,7 +53,8 @@ const CORE: &[(&str, &str)] = &[
     ("request_buffers_free", "request buffers that are free now"),
 ];
 
-const NIC: &[(&str, &str)] = &[
+/// Counters of the ports.
+pub(super) const NIC: &[(&str, &str)] = &[
     ("rx_frames", "frames that the driver received"),
     ("rx_bytes", "bytes of the frames that the driver received"),
     ("tx_frames", "frames that the driver sent"),
@@ -81,7 +68,8 @@ const NIC: &[(&str, &str)] = &[
     ("kernel_rx_dropped", "frames that the kernel dropped on its interface below ours"),
 ];
 
-const MEMORY: &[(&str, &str)] = &[
+/// Numbers of memory.
+pub(super) const MEMORY: &[(&str, &str)] = &[
     ("resident_bytes", "memory of this process in ordinary pages"),
     ("hugepages_bytes", "memory of this process in hugepages"),
     ("host_hugepage_bytes", "size of a hugepage of the host's pool"),
@@ -89,7 +77,8 @@ const MEMORY: &[(&str, &str)] = &[
     ("host_hugepages_free", "hugepages of the host's pool that nobody has taken or reserved"),
 ];
 
-const RELOAD: &[(&str, &str)] = &[
+/// Counters of reloads.
+pub(super) const RELOAD: &[(&str, &str)] = &[
     ("reloads", "reloads that were done"),
     ("reloads_refused", "reloads that were refused"),
     (

@@ -10,8 +10,8 @@ use super::machine::Machine;
 use super::pci;
 use super::ports::Port;
 use super::record::{Record, Store};
-use super::restore::spell_mac;
 use super::snapshot::{PciDevice, Snapshot};
+use crate::human;
 
 /// What can be said of a NIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +33,10 @@ pub(crate) enum Availability {
 impl Availability {
     /// Assesses `device`.
     pub(crate) fn of(snapshot: &Snapshot, device: &PciDevice) -> Self {
+        let is_recorded = snapshot.recorded.contains(&device.address);
         match device.driver.as_deref() {
-            Some(driver) if USER_DRIVERS.contains(&driver) => {
-                return if snapshot.recorded.contains(&device.address) {
-                    Self::Ours
-                } else {
-                    Self::Others(driver.to_owned())
-                };
-            }
+            Some(driver) if USER_DRIVERS.contains(&driver) && is_recorded => return Self::Ours,
+            Some(driver) if USER_DRIVERS.contains(&driver) => return Self::Others(driver.into()),
             Some(driver) if SHARED_DRIVERS.contains(&driver) => return Self::Shared,
             _ => {}
         }
@@ -87,11 +83,8 @@ pub(crate) fn list_text(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     for device in snapshot.devices.iter().filter(|device| device.is_nic()) {
         let driver = device.driver.as_deref().unwrap_or("no driver");
-        let _ = write!(
-            text,
-            "{}  [{:04x}:{:04x}]  {driver}",
-            device.address, device.vendor, device.model
-        );
+        let PciDevice { address, vendor, model, .. } = device;
+        let _ = write!(text, "{address}  [{vendor:04x}:{model:04x}]  {driver}");
         if let Some(node) = device.numa_node {
             let _ = write!(text, "  NUMA node {node}");
         }
@@ -146,7 +139,7 @@ pub(crate) fn list_json(snapshot: &Snapshot) -> Value {
                     "carrier": link.carrier,
                     "speed_mbit": link.speed,
                     "mtu": link.mtu,
-                    "mac": spell_mac(&link.mac),
+                    "mac": human::mac(&link.mac),
                     "rx_queues": link.rx_queues,
                     "tx_queues": link.tx_queues,
                 })

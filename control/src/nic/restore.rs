@@ -10,6 +10,7 @@ use super::pci;
 use super::ports::Port;
 use super::record::{InterfaceRecord, Record};
 use super::snapshot::{Namespace, NetAddress, NetLink, Snapshot};
+use crate::human;
 
 /// What was done, in words, each of them a line for the operator.
 pub(crate) type Done = Vec<String>;
@@ -283,7 +284,7 @@ fn spell(change: &Change, interface: &InterfaceRecord) -> String {
     let name = &interface.name;
     match change {
         Change::Name(new) => format!("named {new}"),
-        Change::Mac(mac) => format!("{name} has the hardware address {}", spell_mac(mac)),
+        Change::Mac(mac) => format!("{name} has the hardware address {}", human::mac(mac)),
         Change::Mtu(mtu) => format!("{name} has MTU {mtu}"),
         Change::TxQueueLen(len) => format!("{name} has a queue of {len}"),
         Change::Promiscuous => format!("{name} is promiscuous"),
@@ -293,11 +294,6 @@ fn spell(change: &Change, interface: &InterfaceRecord) -> String {
         Change::Address(held) => format!("{name} has {}/{}", held.address, held.prefix),
         Change::Route { text, .. } => format!("{name} has the route `{text}`"),
     }
-}
-
-/// A hardware address as operators write it.
-pub(crate) fn spell_mac(mac: &[u8]) -> String {
-    mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
 const INTERFACE_WAIT: Duration = Duration::from_secs(10);

@@ -16,6 +16,7 @@ use super::Parts;
 use super::postgres;
 use super::sqlite::{Clock, File, spell};
 use crate::config::Plan;
+use crate::failure::lines;
 
 /// One thing that will not work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,7 @@ pub(crate) struct StatementError {
 
 /// Everything that will not work: at least one error. Its message has a line for each.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+#[error("{}", lines(.0))]
 pub(crate) struct ValidationError(Vec<StatementError>);
 
 impl ValidationError {

@@ -10,26 +10,13 @@ use crate::failure::CommandError;
 pub(crate) enum SampleError {
     /// Somebody's files are there.
     #[error("{}: is not empty; name another directory, or say --force to write into it", directory.display())]
-    NotEmpty {
-        /// The directory.
-        directory: PathBuf,
-    },
+    NotEmpty { directory: PathBuf },
     /// The file system refused.
     #[error("{}: cannot be written: {error}", path.display())]
-    Write {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    Write { path: PathBuf, error: io::Error },
     /// SQLite refused.
     #[error("{}: cannot be written: {error}", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: rusqlite::Error,
-    },
+    Database { path: PathBuf, error: rusqlite::Error },
 }
 
 impl CommandError for SampleError {}

@@ -31,54 +31,38 @@ pub(crate) struct CoreReadings<'a> {
     pub(crate) request_buffers_free: usize,
 }
 
-/// What is below the workers: the ports of the process together.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct NicReadings {
-    /// What the drivers count.
-    pub(crate) ports: PortStats,
-    /// Packet buffers in all.
-    pub(crate) mbufs: u64,
-    /// Of those, buffers that nobody holds.
-    pub(crate) mbufs_free: u64,
-    /// Frames that the kernel dropped before our queues, where a kernel interface is below: its
-    /// AF_XDP driver does not count a full ring itself.
-    pub(crate) kernel_rx_dropped: u64,
+/// What is below the workers: the ports of the process together. A driver that keeps no counters adds none.
+pub(crate) fn nic(ports: &[Port<Running>]) -> Counters {
+    let mut counters = Counters::new();
+    for port in ports {
+        let (stats, pool) = (port.stats().unwrap_or_default(), port.pool());
+        let others = [
+            ("mbufs", pool.size().into()),
+            ("mbufs_free", pool.available().into()),
+            // The AF_XDP driver does not count a full ring itself.
+            ("kernel_rx_dropped", port.interface().map_or(0, kernel_drops)),
+        ];
+        for (name, value) in PORT.map(|(name, of)| (name, of(&stats))).into_iter().chain(others) {
+            *counters.entry(name.to_owned()).or_default() += value;
+        }
+    }
+    counters
 }
 
-impl NicReadings {
-    /// Adds what `port` says. A driver that keeps no counters adds none.
-    pub(crate) fn add(&mut self, port: &Port<Running>) {
-        let stats = port.stats().unwrap_or_default();
-        self.ports.rx_frames += stats.rx_frames;
-        self.ports.rx_bytes += stats.rx_bytes;
-        self.ports.tx_frames += stats.tx_frames;
-        self.ports.tx_bytes += stats.tx_bytes;
-        self.ports.rx_missed += stats.rx_missed;
-        self.ports.rx_errors += stats.rx_errors;
-        self.ports.rx_no_buffer += stats.rx_no_buffer;
-        self.ports.tx_errors += stats.tx_errors;
-        self.mbufs += u64::from(port.pool().size());
-        self.mbufs_free += u64::from(port.pool().available());
-        self.kernel_rx_dropped += port.interface().map_or(0, kernel_drops);
-    }
+/// A counter of a driver: its name and its value.
+type PortCounter = (&'static str, fn(&PortStats) -> u64);
 
-    fn counters(&self) -> Counters {
-        let Self { ports, mbufs, mbufs_free, kernel_rx_dropped } = *self;
-        named([
-            ("rx_frames", ports.rx_frames),
-            ("rx_bytes", ports.rx_bytes),
-            ("tx_frames", ports.tx_frames),
-            ("tx_bytes", ports.tx_bytes),
-            ("rx_missed", ports.rx_missed),
-            ("rx_errors", ports.rx_errors),
-            ("rx_no_buffer", ports.rx_no_buffer),
-            ("tx_errors", ports.tx_errors),
-            ("mbufs", mbufs),
-            ("mbufs_free", mbufs_free),
-            ("kernel_rx_dropped", kernel_rx_dropped),
-        ])
-    }
-}
+/// What a driver counts.
+const PORT: [PortCounter; 8] = [
+    ("rx_frames", |stats| stats.rx_frames),
+    ("rx_bytes", |stats| stats.rx_bytes),
+    ("tx_frames", |stats| stats.tx_frames),
+    ("tx_bytes", |stats| stats.tx_bytes),
+    ("rx_missed", |stats| stats.rx_missed),
+    ("rx_errors", |stats| stats.rx_errors),
+    ("rx_no_buffer", |stats| stats.rx_no_buffer),
+    ("tx_errors", |stats| stats.tx_errors),
+];
 
 /// What the kernel says it dropped on the way in from `interface`.
 fn kernel_drops(interface: &str) -> u64 {
@@ -113,7 +97,7 @@ pub(crate) struct Sources<'a> {
     /// Requests by route, of these cores.
     pub(crate) routes: Vec<RouteReport>,
     /// The ports.
-    pub(crate) nic: NicReadings,
+    pub(crate) nic: Counters,
     /// What is answered beside the cores.
     pub(crate) offload: &'a OffloadReadings,
     /// Reloads.
@@ -150,7 +134,7 @@ impl Sources<'_> {
             routes: self.routes,
             latency: latency(self.cores, hz),
             cores,
-            nic: self.nic.counters(),
+            nic: self.nic,
             memory: memory(),
             offload: named(self.offload.iter().map(|reading| (reading.name, reading.value))),
             reload: named([
@@ -214,6 +198,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_counter_of_a_port_has_its_own_name() {
+        let stats = PortStats {
+            rx_frames: 1,
+            rx_bytes: 2,
+            tx_frames: 3,
+            tx_bytes: 4,
+            rx_missed: 5,
+            rx_errors: 6,
+            rx_no_buffer: 7,
+            tx_errors: 8,
+        };
+        for (name, of) in PORT {
+            let field = format!("{name}: {}", of(&stats));
+            assert!(format!("{stats:?}").contains(&field), "{field}");
+        }
+    }
+
+    #[test]
     fn the_total_is_the_sum_of_the_cores() {
         let wall = WallClock::new(0);
         let ends = [
@@ -232,7 +234,6 @@ mod tests {
             request_buffers_refused: 5,
             request_buffers_free: 7,
         });
-        let ports = PortStats { rx_missed: 7, ..PortStats::default() };
         let server = ServerFacts {
             name: "a".into(),
             url: "http://198.18.0.2:8080/".into(),
@@ -245,7 +246,7 @@ mod tests {
             state: State::Serving,
             cores: &cores,
             routes: Vec::new(),
-            nic: NicReadings { ports, mbufs_free: 8, ..NicReadings::default() },
+            nic: named([("rx_missed", 7), ("mbufs_free", 8)]),
             offload: &OffloadReadings::default(),
             reload: ReloadReadings { reloads: 9, ..ReloadReadings::default() },
         }

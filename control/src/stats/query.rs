@@ -9,12 +9,7 @@ use super::report::Report;
 pub(crate) enum StatsError {
     /// No worker runs there.
     #[error("no worker runs on core {core}; workers run on {workers}")]
-    NoSuchCore {
-        /// The core that was asked for.
-        core: usize,
-        /// Those that there are.
-        workers: String,
-    },
+    NoSuchCore { core: usize, workers: String },
     /// The supervisor has ended.
     #[error("the server is stopping and takes no more statistics")]
     Stopping,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Counters, Report, is_level};
+use super::report::{Counters, Report, is_level, value};
 use super::table::Table;
 use crate::human;
 
@@ -274,10 +274,6 @@ fn memory(report: &Report) -> Table {
     let free = page.saturating_mul(of("host_hugepages_free"));
     table.row("free hugepages of the host", [human::bytes(free)]);
     table
-}
-
-fn value(counters: &Counters, name: &str) -> u64 {
-    counters.get(name).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

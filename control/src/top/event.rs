@@ -19,12 +19,7 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) enum Polled {
     /// A report of this core, or of all.
-    Report {
-        /// Whose.
-        core: Option<usize>,
-        /// The report.
-        report: Box<Report>,
-    },
+    Report { core: Option<usize>, report: Box<Report> },
     /// There is nobody to ask.
     NoServer(String),
     /// Somebody is there and does not report.

@@ -9,7 +9,7 @@ use super::event::Polled;
 use super::view::{
     Absence, Body, Connections, CoreLine, Header, LatencyLine, Memory, RouteLine, Throughput, View,
 };
-use crate::stats::{CoreReport, Counters, LatencyReport, Part, Report, RouteReport};
+use crate::stats::{CoreReport, Counters, LatencyReport, Part, Report, RouteReport, value};
 
 /// All that is known of the server.
 #[derive(Clone, Debug)]
@@ -176,10 +176,6 @@ impl Change {
     fn rate(&self, grew: u64) -> f64 {
         grew as f64 / self.seconds
     }
-}
-
-fn value(counters: &Counters, name: &str) -> u64 {
-    counters.get(name).copied().unwrap_or(0)
 }
 
 fn counters_of(report: &Report, core: Option<usize>) -> &Counters {

@@ -10,60 +10,29 @@ use crate::failure::CommandError;
 pub(crate) enum TuneError {
     /// A file of the kernel cannot be read.
     #[error("{file}: cannot be read: {cause}")]
-    Read {
-        /// The file.
-        file: String,
-        /// Why.
-        cause: io::Error,
-    },
+    Read { file: String, cause: io::Error },
     /// The state directory does not take the record.
     #[error("{}: {cause}; name another directory with --state, or run this as root", .path.display())]
-    State {
-        /// File or directory.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    State { path: PathBuf, cause: io::Error },
     /// The record is not one.
     #[error("{}: not a record of `pollux tune`: {cause}; restart the machine to undo what was changed, and remove the file", .path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: serde_json::Error,
-    },
+    Record { path: PathBuf, cause: serde_json::Error },
     /// Somebody else is at it.
     #[error("{}: another `pollux tune` is at work; try again when it has ended", .path.display())]
-    Busy {
-        /// The locked file.
-        path: PathBuf,
-    },
+    Busy { path: PathBuf },
     /// Every core would be the dataplane's.
     #[error(
         "cores {cores} are all that are online: leave at least one to everything else (--cores)"
     )]
-    NoCoreLeft {
-        /// The cores.
-        cores: String,
-    },
+    NoCoreLeft { cores: String },
     /// The machine is tuned already, for other cores.
     #[error("this machine is tuned for cores {applied}, not {asked}: `pollux tune revert` first")]
-    OtherCores {
-        /// Cores of the record.
-        applied: String,
-        /// Cores of the command.
-        asked: String,
-    },
+    OtherCores { applied: String, asked: String },
     /// Not everything was written.
     #[error(
         "{count} of {of} settings could not be written; they are listed above: run this as root, in a container with --privileged"
     )]
-    Failed {
-        /// How many.
-        count: usize,
-        /// Of how many.
-        of: usize,
-    },
+    Failed { count: usize, of: usize },
 }
 
 impl CommandError for TuneError {}

@@ -13,12 +13,8 @@ use crate::cores::list;
 pub(super) fn plan_text(plan: &TunePlan) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = writeln!(
-        text,
-        "dataplane cores {}; everything else on {}",
-        list(&plan.cores),
-        list(&plan.others)
-    );
+    let (cores, others) = (list(&plan.cores), list(&plan.others));
+    let _ = writeln!(text, "dataplane cores {cores}; everything else on {others}");
     if plan.changes.is_empty() {
         text.push_str("nothing to change\n");
     } else {

@@ -60,12 +60,7 @@ impl Snapshot {
             Ok(machine.text(file)?.and_then(|text| parse_list(&text)).unwrap_or_default())
         };
         let mut affinities = interrupts(machine)?;
-        affinities.extend(value(
-            machine,
-            "new irqs",
-            "proc/irq/default_smp_affinity",
-            Format::Mask,
-        )?);
+        affinities.extend(value(machine, "new irqs", NEW_IRQS, Format::Mask)?);
         affinities.extend(value(machine, "workqueues", WORKQUEUES, Format::Mask)?);
         Ok(Self {
             online: list("sys/devices/system/cpu/online")?,
@@ -107,12 +102,8 @@ fn interrupts(machine: &Machine) -> Result<Vec<Value>, TuneError> {
             Some(device) => format!("irq {number} ({device})"),
             None => format!("irq {number}"),
         };
-        values.extend(value(
-            machine,
-            &name,
-            &format!("{directory}/smp_affinity_list"),
-            Format::List,
-        )?);
+        let file = format!("{directory}/smp_affinity_list");
+        values.extend(value(machine, &name, &file, Format::List)?);
     }
     Ok(values)
 }
@@ -145,5 +136,6 @@ fn runs(machine: &Machine, name: &str) -> Result<bool, TuneError> {
     }))
 }
 
+const NEW_IRQS: &str = "proc/irq/default_smp_affinity";
 const WORKQUEUES: &str = "sys/devices/virtual/workqueue/cpumask";
 const NUMA_BALANCING: &str = "proc/sys/kernel/numa_balancing";

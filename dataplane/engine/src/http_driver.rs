@@ -14,7 +14,7 @@ use crate::tcp::connection::Conn;
 
 /// The HTTP side of one core: the service, its limits, and the buffers through which bytes are copied.
 pub(crate) struct HttpDriver<S> {
-    service: Arc<S>,
+    pub(crate) service: Arc<S>,
     limits: Limits,
     unix: u64,
     date: HttpDate,
@@ -54,11 +54,6 @@ impl<S: Service> HttpDriver<S> {
             self.unix = unix;
             self.date = HttpDate::from_unix(unix);
         }
-    }
-
-    /// From the next exchange of each connection on, `service` answers.
-    pub(crate) fn install(&mut self, service: Arc<S>) {
-        self.service = service;
     }
 
     /// Serves the connection in `slot` as far as its input and its room allow.

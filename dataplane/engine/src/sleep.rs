@@ -96,29 +96,15 @@ pub struct Idle<'a> {
     /// When that turn began.
     pub now: Now,
     pub(crate) timers: &'a Wheel,
-    pub(crate) flag: &'a SleepFlag,
-    /// Whether a sleep was announced before the turn.
-    pub(crate) announced: bool,
+    /// Set, it announces a sleep and asks for one more turn. If that is empty too, the closure is called again
+    /// and may block for [`sleep_micros`](Self::sleep_micros); a turn that is not clears it. Whoever has
+    /// blocked clears it: from there on nobody notifies.
+    pub flag: &'a SleepFlag,
+    /// Whether the closure may block now: a sleep was announced before the turn just taken.
+    pub announced: bool,
 }
 
 impl Idle<'_> {
-    /// Announces a sleep and asks for one more turn. If that is empty too, the closure is called again
-    /// and may block for [`sleep_micros`](Self::sleep_micros); a turn that is not revokes it.
-    pub fn announce_sleep(&self) {
-        self.flag.set();
-    }
-
-    /// Whether the closure may block now: the turn just taken was the one after an announcement. Whoever
-    /// has blocked says [`awake`](Self::awake).
-    pub fn may_sleep(&self) -> bool {
-        self.announced
-    }
-
-    /// The sleep is over: from here on nobody notifies.
-    pub fn awake(&self) {
-        self.flag.clear();
-    }
-
     /// How long the closure may block, microseconds: until the worker's next timer is due, at most
     /// [`SLEEP_MICROS_MAX`].
     pub fn sleep_micros(&self) -> u64 {

@@ -522,7 +522,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             commanded = true;
             match command {
                 Command::Install(service) => {
-                    self.http.install(service);
+                    self.http.service = service;
                     self.control.end.stats.sites_installed.add(1);
                 }
                 Command::Retire => self.retire_all(),

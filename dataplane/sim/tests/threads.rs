@@ -94,13 +94,13 @@ fn start<N: Nic + Send + 'static>(
         let worker =
             Worker::new(core, nic, Arc::new(Bulk::PLAIN), worker_end, &mut buffers, clock());
         let nic = worker.run(clock, |idle| {
-            if idle.may_sleep() {
+            if idle.announced {
                 // Whether it was woken or has slept enough, the next turn finds out why.
                 let longest = Duration::from_micros(idle.sleep_micros());
                 let _ = rung.recv_timeout(longest.min(limit));
-                idle.awake();
+                idle.flag.clear();
             } else if idle.empty_turns > 16 {
-                idle.announce_sleep();
+                idle.flag.set();
             }
         });
         returned.send(nic)

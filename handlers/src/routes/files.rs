@@ -261,8 +261,9 @@ fn add_variant<'m>(
 /// The path of a file below `directory`, which ends in a slash; escapes decoded.
 fn path(directory: &str, source: &SourceFile) -> Result<String, RouteErrorKind> {
     let name = source.name.as_str();
-    let error = |expected: &'static str, found: &str| {
-        Err(RouteErrorKind::FileName { name: name.into(), expected, found: found.into() })
+    let error = |expected: &str, found: &str| {
+        let problem = format!("expected {expected}, found {found}");
+        Err(RouteErrorKind::File { name: name.into(), problem })
     };
     let path = format!("{directory}{name}");
     if path.len() > PATH_LEN_MAX {
@@ -286,14 +287,15 @@ fn directory<'p>(path: &'p str, index: &str) -> Option<&'p str> {
 }
 
 fn check_siblings(source: &SourceFile) -> Result<(), RouteErrorKind> {
-    let check = |coding: &'static str, result: Option<Result<(), Mismatch>>| {
+    let check = |coding: &str, result: Option<Result<(), Mismatch>>| {
         let found = match result {
             None | Some(Ok(())) => return Ok(()),
             Some(Err(Mismatch::Broken)) => "no such stream".to_owned(),
             Some(Err(Mismatch::At(at))) => format!("a difference at byte {at}"),
         };
-        let expected = "unpack to the same bytes";
-        Err(RouteErrorKind::Sibling { name: source.name.clone(), coding, expected, found })
+        let expected = format!("its {coding} sibling to unpack to the same bytes");
+        let problem = format!("expected {expected}, found {found}");
+        Err(RouteErrorKind::File { name: source.name.clone(), problem })
     };
     check(".br", source.brotli.as_ref().map(|coded| brotli_matches(coded, &source.bytes)))?;
     check(".gz", source.gzip.as_ref().map(|coded| gzip_matches(coded, &source.bytes)))

@@ -132,12 +132,8 @@ fn check_tag(status: Status, etag: Option<&str>) -> Result<(), SettingError> {
     let Some(tag) = etag else { return Ok(()) };
     if status != Status::S200 {
         let problem = "only responses of status 200 have an entity-tag here";
-        return Err(SettingError::new(
-            "etag",
-            tag,
-            problem,
-            "leave it out, or let the status be 200",
-        ));
+        let fix = "leave it out, or let the status be 200";
+        return Err(SettingError::new("etag", tag, problem, fix));
     }
     //= RFC 9110 8.8.3: etagc, of which we take the visible ASCII.
     if !tag.bytes().all(|b| b.is_ascii_graphic() && b != b'"') {

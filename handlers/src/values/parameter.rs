@@ -62,12 +62,8 @@ impl Rule {
             }
             if let Some(default) = default {
                 let problem = "a segment of the path is never missing";
-                return Err(SettingError::new(
-                    key(".default"),
-                    display(default),
-                    problem,
-                    "take it away",
-                ));
+                let fix = "take it away";
+                return Err(SettingError::new(key(".default"), display(default), problem, fix));
             }
         }
         let wanted = Constraint::compile(*kind, *bounds).map_err(|(problem, fix)| {
@@ -88,12 +84,8 @@ impl Rule {
         let default = match default {
             Some(value) => Some(wanted.default(value).ok_or_else(|| {
                 let problem = format!("it is not what the parameter takes: {wanted}");
-                SettingError::new(
-                    key(".default"),
-                    display(value),
-                    problem,
-                    "give one that is, or none",
-                )
+                let fix = "give one that is, or none";
+                SettingError::new(key(".default"), display(value), problem, fix)
             })?),
             None => None,
         };

@@ -474,7 +474,7 @@ fn a_stale_sibling_hides_no_other_error() {
         route("no slash", fixed("ok")),
         route("/s/a.css", fixed("ok")),
     ]));
-    assert!(matches!(errors[0].kind, RouteErrorKind::Sibling { .. }), "{errors:?}");
+    assert!(matches!(errors[0].kind, RouteErrorKind::File { .. }), "{errors:?}");
     let texts: Vec<_> = errors[1..].iter().map(ToString::to_string).collect();
     assert!(texts[0].starts_with("route 1: path = no slash: "), "{texts:?}");
     assert!(texts[1].starts_with("route 2: path = /s/a.css: GET /s/a.css is "), "{texts:?}");

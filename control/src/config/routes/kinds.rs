@@ -76,35 +76,9 @@ impl KindName {
                 &["file", "computed", "count", "parameters", "body", "compress", "codings"]
             }
             Self::Sum | Self::Count => &[],
-            Self::Sqlite => &[
-                "database",
-                "statement",
-                "arguments",
-                "parameters",
-                "row",
-                "body",
-                "status",
-                "unavailable",
-                "cache",
-                "cache_header",
-                "invalidates",
-                "compress",
-                "codings",
-            ],
-            Self::Postgres => &[
-                "statement",
-                "arguments",
-                "parameters",
-                "row",
-                "body",
-                "status",
-                "unavailable",
-                "cache",
-                "cache_header",
-                "invalidates",
-                "compress",
-                "codings",
-            ],
+            Self::Sqlite => SQLITE,
+            // All but `database`.
+            Self::Postgres => SQLITE.split_at(1).1,
             Self::Redirect => &["to", "status"],
         }
     }
@@ -117,6 +91,23 @@ impl KindName {
         }
     }
 }
+
+/// Keys of kind `sqlite` besides [`COMMON`].
+const SQLITE: &[&str] = &[
+    "database",
+    "statement",
+    "arguments",
+    "parameters",
+    "row",
+    "body",
+    "status",
+    "unavailable",
+    "cache",
+    "cache_header",
+    "invalidates",
+    "compress",
+    "codings",
+];
 
 /// Keys of every kind.
 pub(super) const COMMON: &[&str] = &["name", "path", "methods", "kind", "headers"];

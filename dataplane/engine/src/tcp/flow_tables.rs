@@ -35,14 +35,10 @@ impl FlowTables {
 
     /// Gives `tuple` to the connection in `slot`. Whether a record, as `previous` says, ended for it.
     pub(crate) fn open(&mut self, tuple: Tuple, slot: u32, previous: Option<Owner>) -> bool {
-        let reused = if let Some(Owner::TimeWait(index)) = previous {
-            self.time_wait.release(index);
-            true
-        } else {
-            false
-        };
         self.flows.insert(tuple, Owner::Conn(slot));
-        reused
+        let Some(Owner::TimeWait(index)) = previous else { return false };
+        self.time_wait.release(index);
+        true
     }
 
     /// Forgets the connection with `tuple`.

@@ -7,7 +7,7 @@ use crate::nic::TxOffload;
 use crate::wire::ethernet::{self, ReplyHeader};
 
 /// Bytes of an ARP packet for Ethernet and IPv4.
-pub(crate) const LEN: usize = 28;
+const LEN: usize = 28;
 
 /// An ARP packet for Ethernet and IPv4, in the order it lies on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,17 +64,15 @@ impl Packet {
     }
 }
 
-/// Queues `packet` as a frame behind `header`. `false`: there is no transmit buffer.
-pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet) -> bool {
-    let Some(mut tx_buffer) = nic.tx_buffer() else {
-        return false;
-    };
+/// Queues `packet` as a frame behind `header`: its length. `None`: there is no transmit buffer.
+pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet) -> Option<usize> {
+    let mut tx_buffer = nic.tx_buffer()?;
     let l2_len = usize::from(header.len());
     let buffer = tx_buffer.as_mut();
     buffer[..l2_len].copy_from_slice(header.bytes());
     packet.emit(&mut buffer[l2_len..]);
     nic.submit(tx_buffer, l2_len + LEN, TxOffload::None);
-    true
+    Some(l2_len + LEN)
 }
 
 /// Probes whether an address is in use, before taking it (RFC 5227, 2.1).
@@ -100,7 +98,7 @@ impl AddressProbe {
         };
         let queued = submit(nic, &header, &probe);
         nic.flush();
-        queued
+        queued.is_some()
     }
 
     /// Looks at a received frame: the MAC of another station that has, or wants, our address.

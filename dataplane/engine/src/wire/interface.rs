@@ -33,7 +33,7 @@ impl<N: Nic> NetworkInterface<N> {
         let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
         let packet = arp::Packet::announcement(self.mac, self.link_address);
         let queued = arp::submit(&mut self.nic, &header, &packet);
-        self.account(queued.then_some(usize::from(header.len()) + arp::LEN), stats);
+        self.account(queued, stats);
         self.nic.flush();
     }
 
@@ -53,8 +53,8 @@ impl<N: Nic> NetworkInterface<N> {
             target: request.sender,
         };
         let queued = arp::submit(&mut self.nic, &header, &reply);
-        stats.arp_replies.add(u64::from(queued));
-        self.account(queued.then_some(usize::from(header.len()) + arp::LEN), stats);
+        stats.arp_replies.add(u64::from(queued.is_some()));
+        self.account(queued, stats);
     }
 
     /// Answers the ping in `packet`.

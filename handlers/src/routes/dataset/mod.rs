@@ -64,7 +64,7 @@ impl RouteHandler for Box<Dataset> {
         let items = read::read(&config.items, &computed)?;
         if Rows::len_max(&items, &computed) > BODY_LEN_MAX {
             let found = format!("more than {BODY_LEN_MAX} bytes of them");
-            return Err(RouteErrorKind::NotItems { file: config.items.name.clone(), found });
+            return Err(read::not_items(&config.items.name, &found));
         }
         let (rows, text) = Rows::plan(&items, &computed);
         let parameters = Parameters::compile(route, config, items.len())?;

@@ -34,12 +34,8 @@ impl Parameters {
         if config.parameters.len() > VALUES_MAX {
             let found = config.parameters.len().to_string();
             let fix = "take some of them away";
-            return Err(SettingError::new(
-                "parameters",
-                found,
-                "a data set has at most 4 of them",
-                fix,
-            ));
+            let problem = "a data set has at most 4 of them";
+            return Err(SettingError::new("parameters", found, problem, fix));
         }
         let count = count(config)?;
         let mut rules = Vec::new();
@@ -132,12 +128,8 @@ fn bound_count(parameter: &mut Parameter, len: usize) -> Result<(), SettingError
     let key = |key: &str| format!("parameters.{}.{key}", parameter.name);
     if least < 0.0 {
         let found = format!("[{least}, {greatest}]");
-        return Err(SettingError::new(
-            key("bounds"),
-            found,
-            "no count is below 0",
-            "begin at 0 or 1",
-        ));
+        let fix = "begin at 0 or 1";
+        return Err(SettingError::new(key("bounds"), found, "no count is below 0", fix));
     }
     // Exact: no data set has 2^53 items.
     let most = len as f64;

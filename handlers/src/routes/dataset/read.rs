@@ -32,14 +32,20 @@ pub(crate) fn read(
     let file = dataset.name.as_str();
     let whole: &RawValue = parse(file, &dataset.value)?;
     if !whole.get().starts_with('[') {
-        return Err(RouteErrorKind::NotItems { file: file.into(), found: shown(whole.get()) });
+        return Err(not_items(file, &shown(whole.get())));
     }
     let texts: Vec<&RawValue> = parse(file, &dataset.value)?;
     if texts.is_empty() {
-        return Err(RouteErrorKind::NotItems { file: file.into(), found: "no item".into() });
+        return Err(not_items(file, "no item"));
     }
     let item = |(at, text): (usize, &&RawValue)| read_item(file, at + 1, text.get(), computed);
     texts.iter().enumerate().map(item).collect()
+}
+
+/// The data set `file` is no array of items, or none that can be served.
+pub(super) fn not_items(file: &str, found: &str) -> RouteErrorKind {
+    let problem = format!("expected an array of items, found {found}");
+    RouteErrorKind::Dataset { file: file.into(), problem }
 }
 
 fn parse<'t, T: Deserialize<'t>>(file: &str, json: &'t [u8]) -> Result<T, RouteErrorKind> {
@@ -48,17 +54,14 @@ fn parse<'t, T: Deserialize<'t>>(file: &str, json: &'t [u8]) -> Result<T, RouteE
 
 fn syntax(file: &str, error: &serde_json::Error) -> RouteErrorKind {
     let full = error.to_string();
-    let position = format!(" at line {} column {}", error.line(), error.column());
-    let problem = match error.classify() {
+    let (line, column) = (error.line(), error.column());
+    let position = format!(" at line {line} column {column}");
+    let found = match error.classify() {
         Category::Eof => "the end of the file",
         _ => full.strip_suffix(position.as_str()).unwrap_or(&full),
     };
-    RouteErrorKind::Syntax {
-        file: file.into(),
-        line: error.line(),
-        column: error.column(),
-        problem: problem.into(),
-    }
+    let problem = format!("line {line}, column {column}: expected JSON, found {found}");
+    RouteErrorKind::Dataset { file: file.into(), problem }
 }
 
 fn read_item(
@@ -68,15 +71,13 @@ fn read_item(
     computed: &[Computed],
 ) -> Result<Item, RouteErrorKind> {
     if !text.starts_with('{') {
-        return Err(RouteErrorKind::NotObject { file: file.into(), index, found: shown(text) });
+        let problem = format!("item {index}: expected an object, found {}", shown(text));
+        return Err(RouteErrorKind::Dataset { file: file.into(), problem });
     }
     let Fields(fields) = parse(file, text.as_bytes())?;
-    let error = |key: &str, expected: &'static str, found: String| RouteErrorKind::Key {
-        file: file.into(),
-        index,
-        key: key.into(),
-        expected,
-        found,
+    let error = |key: &str, expected: &str, found: String| {
+        let problem = format!("item {index}: key \"{key}\": expected {expected}, found {found}");
+        RouteErrorKind::Key { file: file.into(), key: key.into(), problem }
     };
     for (at, (key, _)) in fields.iter().enumerate() {
         if fields[..at].iter().any(|(earlier, _)| earlier == key) {
@@ -232,7 +233,11 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_are_a_syntax_error() {
         let dataset = Named { name: "d".into(), value: b"[{\"a\":\"\xff\"}]".to_vec() };
-        assert!(matches!(read(&dataset, &[]), Err(RouteErrorKind::Syntax { line: 1, .. })));
+        let error = read(&dataset, &[]).expect_err("no JSON").to_string();
+        assert!(
+            error.starts_with("d: line 1, column ") && error.contains("expected JSON"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{Fields, is_token};
 use crate::methods::Methods;
 use crate::response::{RenderedResponse, Response};
-use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
+use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest, compress_error};
 use crate::store::StoreBuilder;
 use crate::traffic::RouteKind;
 use crate::values::json::json_text;
@@ -159,13 +159,9 @@ fn all_are_used(
 /// What is answered is a response.
 fn answerable(query: &QueryConfig) -> Result<(), SettingError> {
     if query.status.class() != 2 || matches!(query.status, Status::S204 | Status::S206) {
+        let code = query.status.code().to_string();
         let problem = "a response with rows does not have this status";
-        return Err(SettingError::new(
-            "status",
-            query.status.code().to_string(),
-            problem,
-            "write 200",
-        ));
+        return Err(SettingError::new("status", code, problem, "write 200"));
     }
     match &query.unavailable {
         Some(body) if json_text(body).is_none() => {
@@ -194,13 +190,8 @@ fn cacheable(
         return refuse("nothing is kept for no time", "give it some, or take cache away");
     }
     if !is_token(&cache.header) {
-        let fix = "use letters, digits and hyphens: X-Cache";
-        return Err(SettingError::new(
-            "cache.header",
-            shown(&cache.header),
-            "it is no field name",
-            fix,
-        ));
+        let (problem, fix) = ("it is no field name", "use letters, digits and hyphens: X-Cache");
+        return Err(SettingError::new("cache.header", shown(&cache.header), problem, fix));
     }
     Ok(())
 }
@@ -214,12 +205,8 @@ fn heads(headers: &Fields, cache: Option<&CacheConfig>) -> Result<(), SettingErr
         Some(len) if len > HEAD_OUT_MAX => {
             let problem = format!("the head of a response may have {len} bytes");
             let fix = format!("at most {HEAD_OUT_MAX} are sent: shorten the fields");
-            Err(SettingError::new(
-                "headers",
-                format!("{} fields", headers.iter().count()),
-                problem,
-                fix,
-            ))
+            let fields = format!("{} fields", headers.iter().count());
+            Err(SettingError::new("headers", fields, problem, fix))
         }
         _ => Ok(()),
     }
@@ -232,12 +219,7 @@ fn codings(compress: &Compress) -> Result<Box<[Coding]>, SettingError> {
         Compress::PerRequest(codings) => codings.clone(),
         Compress::Precomputed(_) => {
             let problem = "rows are not known before they are asked for";
-            return Err(SettingError::new(
-                "compress",
-                "precomputed",
-                problem,
-                "write \"per-request\"",
-            ));
+            return Err(compress_error("precomputed", problem, "write \"per-request\""));
         }
     };
     if !codings.contains(&Coding::Identity) {
