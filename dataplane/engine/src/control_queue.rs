@@ -2,7 +2,7 @@
 //! counters, and the wall clock.
 //!
 //! This is the only file that both planes touch. Each shared field says who writes and who reads it.
-//! A worker never frees memory: whatever control passes to it (a service, a reply) is reference-counted,
+//! A worker never frees memory: whatever control passes to it (a service, a response) is reference-counted,
 //! and control keeps a reference of its own until the worker's is gone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,7 +176,7 @@ impl<S: Service> Completions<S> {
     /// nobody waits for it: what it holds must be freed elsewhere.
     ///
     /// # Errors
-    /// The reply, where the ring is full: a worker empties it every turn, try again a little later.
+    /// The response, where the ring is full: a worker empties it every turn, try again a little later.
     pub fn push(&self, id: ConnId, response: S::Response) -> Result<(), S::Response> {
         self.ring.push((id, response)).map_err(|(_, response)| response)?;
         self.waker.wake();

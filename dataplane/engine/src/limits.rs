@@ -36,7 +36,7 @@ pub const STACK_CLOCK_RATE: i64 = 5;
 /// Delayed acknowledgement, in real microseconds (RFC 9293 3.8.6.3 allows up to half a second).
 pub const ACK_DELAY_MICROS: u64 = 40_000;
 
-/// A head that straddles the ring is parsed from a copy; the reply may be laid out in one too.
+/// A head that straddles the ring is parsed from a copy; the response may be laid out in one too.
 pub const SCRATCH_LEN: usize = 64 * KIB;
 
 const _: () = assert!(CONNECTIONS_MAX < 1 << 31, "the flow table keeps the top bit of an owner");

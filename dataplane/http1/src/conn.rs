@@ -80,7 +80,7 @@ impl<S: Service> Conn<S> {
     /// The response to the request that was offloaded. Gives it back if nothing waits for one.
     ///
     /// # Errors
-    /// The reply, where the connection is not parked.
+    /// The response, where the connection is not parked.
     pub fn complete(&mut self, response: S::Response) -> Result<(), S::Response> {
         let Phase::Parked { framing, .. } = self.phase else { return Err(response) };
         self.phase = Phase::ResponseHead { response, framing };
