@@ -20,7 +20,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 main() {
     local -a wanted named libraries
     new=$1.new
-    trap 'rm -rf "$new" "$new.said"' EXIT
+    trap leave EXIT
     rm -rf "$new" "$1"
     provide_debian_root
     unpack_debian_root "$new"
@@ -29,13 +29,20 @@ main() {
     mapfile -t named < <(declared_packages)
     mapfile -t wanted < <(tr , '\n' <<<"$2")
     mount -t proc proc "$new/proc"
-    quietly timeout --kill-after 10 "$3" chroot "$new" env DEBIAN_FRONTEND=noninteractive \
+    # A directory for temporary files is not in there.
+    quietly timeout --kill-after 10 "$3" chroot "$new" env --unset TMPDIR DEBIAN_FRONTEND=noninteractive \
         apt-get -q --yes --no-install-recommends install "${wanted[@]}" "${named[@]}" "${libraries[@]}"
     chroot "$new" apt-get clean
     umount "$new/proc"
     # The machine that boots it has a name and an id of its own.
     rm -f "$new/etc/machine-id"
     mv "$new" "$1"
+}
+
+# What is mounted in there is not removed with it.
+leave() {
+    ! mountpoint -q "$new/proc" || umount "$new/proc"
+    rm -rf --one-file-system "$new" "$new.said"
 }
 
 quietly() {

@@ -105,8 +105,9 @@ capture() {
 }
 
 start_capture() {
+    : >"$scratch/tcpdump-$1"
     ip netns exec "$netns" tcpdump -i "$1" -s 0 -B 16384 -U -w "$scratch/$1.pcap" 'tcp src port 8080' \
-        </dev/null 2>"$scratch/tcpdump-$1" &
+        </dev/null 2>>"$scratch/tcpdump-$1" &
     captures[$1]=$!
     await 10 $! grep -q 'listening on' "$scratch/tcpdump-$1" || warn "tcpdump does not start: $(<"$scratch/tcpdump-$1")"
 }

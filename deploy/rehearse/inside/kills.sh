@@ -25,8 +25,9 @@ kill_rounds() {
 # held the port.
 kill_after() {
     local group
+    : >/tmp/killed.log
     set -m
-    bind_and_serve >/tmp/killed.log 2>&1 &
+    bind_and_serve >>/tmp/killed.log 2>&1 &
     group=$!
     set +m
     if [[ $1 == ready ]]; then

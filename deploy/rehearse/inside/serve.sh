@@ -14,7 +14,9 @@ SERVE=(pollux serve --config deploy/site.toml --link "pci:$PORT" --address "$POL
 
 # start_server OPTION...: sets `server`. With a worker on each core, naps leave the control plane time.
 start_server() {
-    "${SERVE[@]}" --cores "0-$((WORKERS - 1))" --idle adaptive "$@" >"$LOG" 2>&1 &
+    # The words of the server before are not taken for this one's.
+    : >"$LOG"
+    "${SERVE[@]}" --cores "0-$((WORKERS - 1))" --idle adaptive "$@" >>"$LOG" 2>&1 &
     server=$!
     await "$READY_SECONDS" is_ready_or_gone
     cat "$LOG"
