@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dpdk-sys", &[]),
     ("http1", &[]),
     ("engine", &["http1"]),
-    ("handlers", &["http1"]),
+    ("compress", &[]),
+    ("handlers", &["compress", "http1"]),
     ("dpdk", &["dpdk-sys", "engine"]),
     // Not shipped: the tests' other wire, with services and clients of its own.
     ("sim", &["engine", "http1", "testkit"]),

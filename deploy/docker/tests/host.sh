@@ -51,11 +51,11 @@ sweep() {
     local directory
     trap '' INT TERM HUP
     cat >/dev/null
+    # A process that has closed its files may be in its cgroup for a moment longer, and hold its hugepages.
+    await 10 $$ remove_cgroups "${1##*.}" || warn "cgroups stay: /sys/fs/cgroup/*/$CGROUPS/${1##*.}"
     for directory in "$1"/records "$1"/records/bridge-*; do
         [[ ! -e $directory/hugepages/container ]] || give_back "$directory"
     done
-    # A process that has closed its files may be in its cgroup for a moment longer.
-    await 10 $$ remove_cgroups "${1##*.}" || warn "cgroups stay: /sys/fs/cgroup/*/$CGROUPS/${1##*.}"
     find /sys/fs/cgroup -depth -type d -name "$CGROUPS" -exec rmdir --ignore-fail-on-non-empty {} + 2>/dev/null || true
     rm -rf --one-file-system "$1"
 }

@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 
+use compress::{Mismatch, brotli_matches, gzip_matches};
 use http1::coding::Coding;
 use http1::range::{Range, if_range_holds};
 use http1::{HeadAction, HttpDate, Method, Request, Status, etag, parse_http_date};
 
-use crate::coding::{Mismatch, best, brotli_matches, gzip_matches, offers, tag_ending};
+use crate::coding::{best, offers, tag_ending};
 use crate::config::FilesConfig;
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};

@@ -8,7 +8,6 @@ mod items;
 mod random;
 mod text;
 
-use crate::coding;
 use crate::source::{Named, SourceFile};
 pub use items::Item;
 use random::Random;
@@ -48,8 +47,8 @@ fn source(name: &str, bytes: Vec<u8>) -> SourceFile {
     SourceFile {
         name: name.into(),
         modified_unix: MODIFIED_UNIX,
-        brotli: text.then(|| coding::brotli(&bytes, BROTLI_QUALITY)),
-        gzip: text.then(|| coding::gzip(&bytes, GZIP_LEVEL)),
+        brotli: text.then(|| compress::brotli(&bytes, BROTLI_QUALITY)),
+        gzip: text.then(|| compress::gzip(&bytes, GZIP_LEVEL)),
         bytes,
     }
 }
