@@ -1,7 +1,7 @@
 //! A PostgreSQL server of one test: its own directory, its own socket, its own processes.
 //!
 //! It is asked over a Unix socket, which reaches across network namespaces. What it writes lies in a
-//! temporary directory and is not made safe against a power cut. Only processes that were started
+//! temporary directory and outlives a kill, but no power cut. Only processes that were started
 //! here are ever ended, by their ids; nothing is left of it when it is dropped.
 
 use std::fs::{self, File};
@@ -314,7 +314,6 @@ shared_buffers = 64MB
 huge_pages = off
 dynamic_shared_memory_type = mmap
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 autovacuum = off
 jit = off

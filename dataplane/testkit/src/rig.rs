@@ -179,8 +179,11 @@ impl Rig {
         let start = Instant::now();
         loop {
             let running = Tool::new(5, "ip", &["netns", "pids", &self.name]).text();
-            if running.trim().is_empty() || start.elapsed() > ENDS_MAX {
-                return running;
+            if running.trim().is_empty() {
+                return String::new();
+            }
+            if start.elapsed() > ENDS_MAX {
+                return running.split_whitespace().map(command_line).collect::<Vec<_>>().join(", ");
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -206,7 +209,7 @@ impl Rig {
         let said = link(&["down", "--netns", &self.name]).output();
         let left =
             |what: &str, is: bool| if is { Err(format!("{what} ({})", self.name)) } else { Ok(()) };
-        left(&format!("processes {running}"), !running.trim().is_empty())?;
+        left(&format!("processes {running}"), !running.is_empty())?;
         left(&String::from_utf8_lossy(&said.stderr), !said.status.success())?;
         left("the namespace", fs::exists(self.path()).unwrap_or(true))?;
         left("an admin socket", fs::exists(self.admin_socket()).unwrap_or(true))
@@ -234,6 +237,12 @@ fn sweep() {
             Tool::new(5, "ip", &["netns", "del", &name]).output();
         }
     }
+}
+
+/// The process with this id, as a message shows it.
+fn command_line(pid: &str) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    format!("{pid} ({})", String::from_utf8_lossy(&line).replace('\0', " ").trim_end())
 }
 
 fn link(arguments: &[&str]) -> Tool {
