@@ -88,7 +88,8 @@ main() {
 
 # From here on all that is said is kept in `transcript` as well.
 begin() {
-    scratch=$(mktemp -d -p "$TEMPORARY")
+    sweep
+    scratch=$(mktemp -d "$TEMPORARY/pollux-test.XXXXXX.$$")
     # Servers that are not root have directories below.
     chmod 711 "$scratch"
     mkdir -m 1777 "$scratch/tmp"
@@ -102,6 +103,14 @@ begin() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     exec </dev/null > >(exec tee --ignore-interrupts "$transcript") 2>&1
+}
+
+# What runs that were killed have left in memory; a directory has its run's process id in its name.
+sweep() {
+    local path
+    while read -r path; do
+        [[ -d /proc/${path##*.} ]] || rm -rf --one-file-system "$path"
+    done < <(find "$TEMPORARY" -maxdepth 1 -type d -name 'pollux-test.*')
 }
 
 # The tests reserve their hugepages themselves, one after the other. A lack of memory is to be known

@@ -21,16 +21,33 @@ use nix::{
 
 /// Why the XDP side of an interface cannot be worked with.
 #[derive(Debug, displaydoc::Display, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum XdpError {
     /// interface {iface}: there is none of that name in this network namespace
-    NoInterface { iface: String },
+    NoInterface {
+        /// The name asked for.
+        iface: String,
+    },
     /// interface {index}: asking the kernel about its XDP program failed: {errno}
-    Query { index: u32, errno: Errno },
+    Query {
+        /// The interface's index.
+        index: u32,
+        /// What the kernel said.
+        errno: Errno,
+    },
     /// interface {index}: detaching its XDP program failed: {errno}; `ip link set dev X xdp off` does it by hand
-    Detach { index: u32, errno: Errno },
+    Detach {
+        /// The interface's index.
+        index: u32,
+        /// What the kernel said.
+        errno: Errno,
+    },
     /// {path}: removing the pin of a detached XDP program failed: {cause}
-    Pin { path: PathBuf, cause: io::Error },
+    Pin {
+        /// Where it is pinned.
+        path: PathBuf,
+        /// What went wrong.
+        cause: io::Error,
+    },
 }
 
 /// Detaches whatever XDP program is attached to `iface`, in the calling thread's network namespace;

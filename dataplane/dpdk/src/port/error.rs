@@ -40,46 +40,120 @@ pub enum Call {
 
 /// Why a port could not be opened.
 #[derive(Debug, displaydoc::Display, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum OpenError {
     /// {device}: there is no interface {iface} in this network namespace: `ip link` lists them
-    NoInterface { device: Device, iface: String },
+    NoInterface {
+        /// The device.
+        device: Device,
+        /// The interface it names.
+        iface: String,
+    },
     /// {device}: {cause}
-    Xdp { device: Device, cause: XdpError },
+    Xdp {
+        /// The device.
+        device: Device,
+        /// What AF_XDP lacks.
+        cause: XdpError,
+    },
     /// {device}: {call} failed: {errno}; DPDK's log: {log}
-    Call { device: Device, call: Call, errno: Errno, log: String },
+    Call {
+        /// The device.
+        device: Device,
+        /// The call.
+        call: Call,
+        /// What it said.
+        errno: Errno,
+        /// The last lines of DPDK's log.
+        log: String,
+    },
     /// {device}: DPDK knows no such port: bind the NIC to vfio-pci, and name it in `EalPlan::devices`; DPDK's log: {log}
-    NotProbed { device: Device, log: String },
+    NotProbed {
+        /// The device.
+        device: Device,
+        /// The last lines of DPDK's log.
+        log: String,
+    },
     /// {device}: this process has it open already
-    AlreadyOpen { device: Device },
+    AlreadyOpen {
+        /// The device.
+        device: Device,
+    },
     /// the device argument has a NUL in it: {0}
     Argument(#[from] NulError),
 }
 
 /// Why a port could not be started. The port is closed.
 #[derive(Debug, displaydoc::Display, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum StartError {
     /// {device}: {asked} queues were asked for, and it has {max}
-    Queues { device: Device, asked: u16, max: u16 },
+    Queues {
+        /// The device.
+        device: Device,
+        /// Queues asked for; 0 is refused too.
+        asked: u16,
+        /// Queues it has.
+        max: u16,
+    },
     /// {device}: {asked} queues were asked for, and nobody would spread flows over them: it has no RSS on the TCP 4-tuple; use one queue and software steering
-    NoSteering { device: Device, asked: u16 },
+    NoSteering {
+        /// The device.
+        device: Device,
+        /// Queues asked for.
+        asked: u16,
+    },
     /// {device}: an MTU of {asked} was asked for, and it takes at most {max}
-    Mtu { device: Device, asked: u16, max: u16 },
+    Mtu {
+        /// The device.
+        device: Device,
+        /// MTU asked for.
+        asked: u16,
+        /// Most it takes.
+        max: u16,
+    },
     /// {device}: its pool of buffers: {cause}
-    Pool { device: Device, cause: PoolError },
+    Pool {
+        /// The device.
+        device: Device,
+        /// What went wrong.
+        cause: PoolError,
+    },
     /// {device}: {call} failed: {errno}; DPDK's log: {log}
-    Call { device: Device, call: Call, errno: Errno, log: String },
+    Call {
+        /// The device.
+        device: Device,
+        /// The call.
+        call: Call,
+        /// What it said.
+        errno: Errno,
+        /// The last lines of DPDK's log.
+        log: String,
+    },
 }
 
 /// Why a port did not stop cleanly.
 #[derive(Debug, displaydoc::Display, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum StopError {
     /// {device}: {queues} of its queue pairs are in use; it closes when the last of them is dropped
-    InUse { device: Device, queues: usize },
+    InUse {
+        /// The device.
+        device: Device,
+        /// Queue pairs that have not been dropped.
+        queues: usize,
+    },
     /// {device}: {call} failed: {errno}
-    Call { device: Device, call: Call, errno: Errno },
+    Call {
+        /// The device.
+        device: Device,
+        /// The call.
+        call: Call,
+        /// What it said.
+        errno: Errno,
+    },
     /// {device}: {cause}
-    Xdp { device: Device, cause: XdpError },
+    Xdp {
+        /// The device.
+        device: Device,
+        /// What could not be undone.
+        cause: XdpError,
+    },
 }
