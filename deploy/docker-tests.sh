@@ -22,6 +22,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/record.sh"
 # shellcheck source=deploy/process.sh
 . "$here/process.sh"
+# shellcheck source=deploy/mounts.sh
+. "$here/mounts.sh"
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
 # shellcheck source=deploy/debian-root.sh
@@ -43,6 +45,10 @@ TEST_SECONDS=90
 main() {
     case ${1-} in
         -h | --help) show_help && exit ;;
+        --alone)
+            empty /run/netns
+            run_all "${2-}"
+            ;;
         --sweep) sweep "$2" ;;
         --inside) inside "$2" ;;
         --test)
@@ -61,7 +67,7 @@ main() {
             export POLLUX_BIN=$binary
             provide_base
             export base
-            run_all "${1-}"
+            exec unshare --mount --net --propagation private "$0" --alone "$@"
             ;;
     esac
 }

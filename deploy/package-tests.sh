@@ -16,6 +16,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/say.sh"
 # shellcheck source=deploy/process.sh
 . "$here/process.sh"
+# shellcheck source=deploy/mounts.sh
+. "$here/mounts.sh"
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
 # shellcheck source=deploy/expect.sh
@@ -102,7 +104,7 @@ run_tests() {
     mkdir -p /run/pollux/hugepages "$scratch/machine"
     touch /run/pollux/hugepages.lock
     mount --bind /run/pollux "$scratch/machine"
-    mount -t tmpfs none /run
+    empty /run
     mkdir -p /run/pollux
     ip link set lo up
     trap 'exit 143' TERM HUP

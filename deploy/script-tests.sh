@@ -18,6 +18,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/expect.sh"
 # shellcheck source=deploy/process.sh
 . "$here/process.sh"
+# shellcheck source=deploy/mounts.sh
+. "$here/mounts.sh"
 # shellcheck source=deploy/prerequisites.sh
 . "$here/prerequisites.sh"
 # shellcheck source=deploy/script-tests/servers.sh
@@ -53,8 +55,7 @@ main() {
 # An empty /run, nobody else's namespaces, no bpffs, and /run/netns as `ip netns` leaves it after its
 # first use.
 prepare() {
-    if mountpoint -q /run/netns; then umount --recursive /run/netns; fi
-    mount -t tmpfs none /run
+    empty /run
     mkdir /run/pollux
     if mountpoint -q "$BPFFS"; then umount "$BPFFS"; fi
     ip link set lo up
@@ -636,6 +637,22 @@ test_instructions_that_rise_fail() {
     sed -i 's/rustc 1/rustc 2/' "$new"
     expect_says "skipped: the counts are of 'rustc 1', here is 'rustc 2'" "$INSTRUCTIONS" --compare "$old" "$new"
 }
+
+# --- mounts.sh ---
+
+test_mounts_of_others_are_not_seen() {
+    ip netns add other
+    equal "$(namespaces)" $'/run/netns/other\nother'
+    # shellcheck disable=SC2016 # the inner shell expands them
+    equal "$(unshare --mount --propagation private bash -c '. "$1/say.sh"; . "$1/mounts.sh"; empty /run; namespaces' - "$here")" ''
+    ip netns del other
+}
+
+namespaces() {
+    awk '$3 == "nsfs" { print $2 }' /proc/mounts
+    ip netns
+}
+export -f namespaces
 
 # --- rehearse.sh ---
 

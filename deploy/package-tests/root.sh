@@ -81,8 +81,3 @@ list_files() {
     (cd "$1" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./run -o -path ./tmp -o -path ./var/lib/dpkg -o -path ./var/lib/apt \
         -o -path ./var/cache -o -path ./var/log -o -path ./dev \) -prune -o -print) | sort
 }
-
-unmount_below() {
-    local path
-    while read -r path; do umount --lazy "$path"; done < <(awk -v below="$1" '$2 == below || index($2, below "/") == 1 { print $2 }' /proc/mounts | sort -r)
-}

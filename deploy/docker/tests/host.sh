@@ -89,7 +89,7 @@ inside() {
 prepare() {
     mkdir -p /run/pollux/hugepages "$scratch/others"
     mount --bind /run/pollux/hugepages "$scratch/others"
-    mount -t tmpfs none /run
+    empty /run
     mkdir /run/pollux
     mount --bind "$scratch/records" /run/pollux
     ip link set lo up

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by docker-tests.sh: whether anything is left of the tests when they are killed in the middle. What is
-# compared is the machine, outside all namespaces of the tests.
+# compared is the machine as it is outside of the host of the tests, in namespaces in which nobody else makes anything.
 # shellcheck disable=SC2154 # that script and the other files it sources set them
 
 # run_killed WORD: adds to `passed` and `failed`.
