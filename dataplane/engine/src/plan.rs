@@ -47,7 +47,7 @@ pub struct Deadlines {
     pub idle_ms: u64,
     /// Control may take this long to complete an offload (then 504).
     pub response_ms: u64,
-    /// A reply must make progress at least this often (else the connection is reset).
+    /// A response must make progress at least this often (else the connection is reset).
     pub stall_ms: u64,
     /// From our FIN to the end of the connection (else it is reset).
     pub close_ms: u64,

@@ -217,13 +217,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
     fn take_completions(&mut self, now: Now) -> bool {
         let mut taken = false;
         while self.control.outstanding > 0
-            && let Some((id, reply)) = self.control.end.poll_completion()
+            && let Some((id, response)) = self.control.end.poll_completion()
         {
             taken = true;
             self.control.outstanding -= 1;
             let stats = &self.control.end.stats;
             let conn = self.conns.conn(id.slot);
-            if conn.awaits(id) && conn.http.complete(reply).is_ok() {
+            if conn.awaits(id) && conn.http.complete(response).is_ok() {
                 stats.offloads_completed.add(1);
                 if let Some(exchange) = conn.exchange {
                     let waited = now.cycles.wrapping_sub(conn.parked);

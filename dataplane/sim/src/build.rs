@@ -9,9 +9,10 @@ use engine::{Buffer, Nic, Now, Worker, steering};
 use http1::Service;
 
 use crate::appliance::{UNIX_START, now_at};
+use crate::bulk::Bulk;
 use crate::control::{Control, ControlFn, TestControl};
 use crate::setup::Setup;
-use crate::world::{Turn, World};
+use crate::world::{RawId, Turn, World};
 
 impl Setup {
     /// A world in which workers with `service` are the appliance. Their offloads are never completed.
@@ -19,7 +20,16 @@ impl Setup {
         self.build_with(service, || Box::new(|_, _| ()))
     }
 
-    /// The same with a control of each worker, made by `control`.
+    /// A world with [`Bulk::PLAIN`] and somebody who speaks packets, after the appliance's announcement.
+    pub fn build_with_raw(&self) -> (World, RawId) {
+        let mut world = self.build(&Arc::new(Bulk::PLAIN));
+        let raw = world.raw();
+        world.run_for(10_000);
+        world.discard_heard(raw);
+        (world, raw)
+    }
+
+    /// As [`build`](Self::build) with a control of each worker, made by `control`.
     pub fn build_with<S: Service + Send + Sync + 'static>(
         &self,
         service: &Arc<S>,

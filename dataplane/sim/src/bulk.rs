@@ -78,6 +78,11 @@ pub fn download_byte(at: u64) -> u8 {
     (at % 251).to_le_bytes()[0] ^ (at / 251 % 256).to_le_bytes()[0]
 }
 
+/// The content of a download of `len` bytes.
+pub fn download(len: u64) -> Vec<u8> {
+    (0..len).map(download_byte).collect()
+}
+
 /// What a request to [`Bulk`] is about.
 #[derive(Clone, Copy, Debug)]
 pub enum BulkWork {

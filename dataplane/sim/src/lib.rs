@@ -24,7 +24,7 @@ mod stalls;
 mod world;
 
 pub use appliance::{APPLIANCE, HTTP_PORT, UNIX_START};
-pub use bulk::{Bulk, BulkResponse, BulkWork, Digest, chunked, download_byte};
+pub use bulk::{Bulk, BulkResponse, BulkWork, Digest, chunked, download, download_byte};
 pub use control::{Control, ControlFn};
 pub use dialog::Dialog;
 pub use host::{Host, HostPlan, LineId, Phase, Reading};

@@ -410,6 +410,11 @@ impl World {
         self.raws[raw.0].heard.pop_front()
     }
 
+    /// Passes over every frame heard so far.
+    pub fn discard_heard(&mut self, raw: RawId) {
+        self.raws[raw.0].heard.clear();
+    }
+
     /// Waits up to `limit` microseconds for a frame.
     pub fn hear_within(&mut self, raw: RawId, limit: u64) -> Option<Heard> {
         let there = |world: &mut Self| !world.raws[raw.0].heard.is_empty();

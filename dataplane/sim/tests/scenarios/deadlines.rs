@@ -21,11 +21,7 @@ fn setup() -> Setup {
 }
 
 fn world() -> (World, RawId) {
-    let mut world = setup().build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(10 * MILLI);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
+    setup().build_with_raw()
 }
 
 /// Waits until `counter` is one, and checks that this took `millis` milliseconds, 100 more at most.

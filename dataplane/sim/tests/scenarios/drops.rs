@@ -1,28 +1,18 @@
 //! Every reason for which a frame is dropped: a frame that makes exactly that counter grow by one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use sim::raw::{
     Address, IPV4_AT, Segment, TCP_AT, arp_reply, arp_request, echo_request, flag, ipv4_frame,
     option_window_scale, refresh, tagged,
 };
-use sim::{APPLIANCE, Bulk, Dialog, HTTP_PORT, NicPlan, Phase, RawId, Setup, World};
+use sim::{APPLIANCE, Dialog, HTTP_PORT, NicPlan, Phase, RawId, Setup, World};
 use smoltcp::wire::IpProtocol;
 
 const MILLI: u64 = 1_000;
 
-/// A world in which the appliance has said its announcement.
-fn world_of(setup: &Setup) -> (World, RawId) {
-    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(10 * MILLI);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
-}
-
 fn world() -> (World, RawId) {
-    world_of(&Setup::new(1))
+    Setup::new(1).build_with_raw()
 }
 
 /// Checks that, since the world began, one frame was dropped, for the reason that `counter` counts.
@@ -39,7 +29,7 @@ fn assert_dropped(counter: &'static str, frames: impl Fn(&Address) -> Vec<Vec<u8
     for receive_checksums in [false, true] {
         for case in 0..count {
             let nic = NicPlan { receive_checksums, ..NicPlan::default() };
-            let (mut world, raw) = world_of(&Setup { nic, ..Setup::new(1) });
+            let (mut world, raw) = Setup { nic, ..Setup::new(1) }.build_with_raw();
             let frame = &frames(&world.address(raw))[case];
             world.inject(raw, frame);
             world.expect_silence(raw, 100 * MILLI);
@@ -429,7 +419,7 @@ fn drop_beyond_window() {
     let window = usize::from(syn_ack.window);
     dialog.data(&mut world, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n");
     world.run_for(100 * MILLI);
-    while world.overheard(raw).is_some() {}
+    world.discard_heard(raw);
     // Holes in front, so nothing of this is taken from the window by the service.
     for at in (1_000..window - 1_000).step_by(1_000) {
         let segment = dialog.segment(flag::ACK, &[b'x'; 1_000]);
@@ -451,7 +441,7 @@ fn drop_beyond_window() {
 fn fins_beyond_a_scaled_window_are_dropped_too() {
     let mut setup = Setup::new(1);
     setup.core.receive_buffer = 300_000;
-    let (mut world, raw) = world_of(&setup);
+    let (mut world, raw) = setup.build_with_raw();
     let options = option_window_scale(7);
     let (mut dialog, syn_ack) = Dialog::open_with(&mut world, raw, 4_000, &options);
     assert!(syn_ack.options.windows(2).any(|kind_and_len| kind_and_len == [3, 3]), "{syn_ack:?}");
@@ -491,7 +481,7 @@ fn drop_time_wait() {
 fn drop_half_open_full() {
     let mut setup = Setup::new(1);
     setup.core.half_open_max = 2;
-    let (mut world, raw) = world_of(&setup);
+    let (mut world, raw) = setup.build_with_raw();
     for port in [4_000, 4_001] {
         Dialog::new(raw, port, 7).half_open(&mut world, &[]);
     }
@@ -508,7 +498,7 @@ fn drop_half_open_full() {
 fn drop_connections_full() {
     let mut setup = Setup::new(1);
     setup.core.connections = 2;
-    let (mut world, raw) = world_of(&setup);
+    let (mut world, raw) = setup.build_with_raw();
     let mut dialogs = [4_000, 4_001].map(|port| Dialog::open(&mut world, raw, port));
     let third = Dialog::new(raw, 4_002, 7);
     third.send(&mut world, &third.segment(flag::SYN, b""));

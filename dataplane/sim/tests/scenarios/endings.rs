@@ -1,9 +1,7 @@
 //! How connections end: FIN both ways, half-close, reset, TIME-WAIT and what still comes after.
 
-use std::sync::Arc;
-
 use sim::raw::{Segment, flag};
-use sim::{Bulk, Dialog, Phase, RawId, Setup, World};
+use sim::{Dialog, Phase, RawId, Setup, World};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -12,11 +10,7 @@ const GET: &[u8] = b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_AND_CLOSE: &[u8] = b"GET /down/3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 fn world() -> (World, RawId) {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(10 * MILLI);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
+    Setup::new(1).build_with_raw()
 }
 
 #[test]
@@ -144,7 +138,7 @@ fn a_reset_frees_at_once() {
     let mut dialog = Dialog::open(&mut world, raw, 4_000);
     dialog.data(&mut world, b"GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n");
     world.run_for(10 * MILLI);
-    while world.overheard(raw).is_some() {}
+    world.discard_heard(raw);
     dialog.say(&mut world, flag::RST, b"");
     world.expect_silence(raw, 5 * SECOND);
     assert_eq!(world.count("connections_reset_by_peer"), 1);
@@ -320,7 +314,7 @@ fn a_client_that_lost_its_memory_connects_again() {
         let mut old = Dialog::open(&mut world, raw, 4_000);
         enter(&mut world, &mut old);
         world.run_for(10 * MILLI);
-        while world.overheard(raw).is_some() {}
+        world.discard_heard(raw);
         let mut new = Dialog::new(raw, 4_000, old.seq.wrapping_sub(0x2000_0000));
         let syn = new.segment(flag::SYN, b"");
         new.send(&mut world, &syn);
@@ -333,7 +327,7 @@ fn a_client_that_lost_its_memory_connects_again() {
         assert_eq!((challenge.flags, challenge.ack), (flag::ACK, old.seq), "{name}");
         new.send(&mut world, &Segment { seq: challenge.ack, ..new.segment(flag::RST, b"") });
         world.run_for(10 * MILLI);
-        while world.overheard(raw).is_some() {}
+        world.discard_heard(raw);
         new.half_open(&mut world, &[]);
         new.data(&mut world, GET);
         let response = loop {

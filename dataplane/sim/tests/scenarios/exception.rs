@@ -1,13 +1,11 @@
 //! The exception path: what is not for the appliance's TCP port is the kernel's, and what the kernel sends
 //! leaves through the port. HTTP does not notice.
 
-use std::sync::Arc;
-
 use sim::raw::{
     Address, IPV4_AT, Segment, TCP_AT, arp_reply, arp_request, echo_request, flag, ipv4_frame,
     refresh, tagged,
 };
-use sim::{APPLIANCE, Bulk, Dialog, HTTP_PORT, NicPlan, RawId, Setup, World};
+use sim::{APPLIANCE, Dialog, HTTP_PORT, NicPlan, RawId, Setup, World};
 use smoltcp::wire::IpProtocol;
 
 const SECOND: u64 = 1_000_000;
@@ -15,14 +13,6 @@ const STRANGER: [u8; 6] = [0x02, 7, 7, 7, 7, 7];
 
 fn setup() -> Setup {
     Setup { exception: true, ..Setup::new(1) }
-}
-
-fn quiet(setup: &Setup) -> (World, RawId) {
-    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(SECOND);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
 }
 
 /// Injects `frame` and lets it arrive.
@@ -34,7 +24,7 @@ fn arrive(world: &mut World, raw: RawId, frame: &[u8]) {
 /// A frame as given is the kernel's, whole; nothing is dropped and nobody answers it.
 #[track_caller]
 fn expect_for_kernel(frame: impl FnOnce(&Address) -> Vec<u8>) {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let frame = frame(&world.address(raw));
     arrive(&mut world, raw, &frame);
     let len = frame.len() as u64;
@@ -49,12 +39,12 @@ fn expect_for_kernel(frame: impl FnOnce(&Address) -> Vec<u8>) {
 /// A frame as given is not the kernel's, but dropped for `reason`.
 #[track_caller]
 fn expect_dropped(reason: &str, frame: impl FnOnce(&Address) -> Vec<u8>) {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let frame = frame(&world.address(raw));
     arrive(&mut world, raw, &frame);
     assert_eq!(world.kernel_frames(), Vec::<Vec<u8>>::new());
     assert_eq!(world.drops().into_iter().collect::<Vec<_>>(), [(reason, 1)]);
-    while world.overheard(raw).is_some() {}
+    world.discard_heard(raw);
     world.end();
 }
 
@@ -162,7 +152,7 @@ fn arp_of_others_is_the_kernels() {
 /// Exactly one of the two answers: the appliance.
 #[test]
 fn arp_requests_and_pings_for_the_address_are_answered_here() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let from = world.address(raw);
     world.inject(raw, &arp_request(&from, APPLIANCE.ip));
     world.hear(raw);
@@ -181,7 +171,7 @@ fn arp_requests_and_pings_for_the_address_are_answered_here() {
 
 #[test]
 fn what_is_for_our_port_is_never_the_kernels() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     Dialog::open(&mut world, raw, 4_000).say(&mut world, flag::RST, b"");
     assert_eq!(world.count("connections_opened"), 1);
     assert_eq!(world.kernel_frames(), Vec::<Vec<u8>>::new());
@@ -205,7 +195,7 @@ fn what_is_for_our_port_is_never_the_kernels() {
 
 #[test]
 fn a_segment_without_connection_on_our_port_is_reset_here() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let from = world.address(raw);
     world.inject(raw, &Segment::new(4_000, HTTP_PORT).frame(&from, &APPLIANCE));
     assert!(world.hear(raw).segment().has(flag::RST));
@@ -237,7 +227,7 @@ fn damaged_frames_and_those_of_other_stations_are_dropped() {
 /// As long as no transmit buffer is to be had, TCP for our port is dropped; the kernel's is not.
 #[test]
 fn the_kernels_frames_need_no_transmit_buffer() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let from = world.address(raw);
     world.wire().squeeze(0);
     arrive(&mut world, raw, &syn(22).frame(&from, &APPLIANCE));
@@ -250,7 +240,7 @@ fn the_kernels_frames_need_no_transmit_buffer() {
 
 #[test]
 fn frames_of_the_kernel_leave_in_order() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let to = world.address(raw);
     for number in 0..400u16 {
         let segment = Segment { seq: number.into(), ..Segment::new(22, 4_000) };
@@ -266,7 +256,7 @@ fn frames_of_the_kernel_leave_in_order() {
 
 #[test]
 fn without_a_transmit_buffer_the_kernels_frames_wait() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let to = world.address(raw);
     world.wire().squeeze(0);
     world.kernel_sends(&syn(80).frame(&APPLIANCE, &to));
@@ -280,7 +270,7 @@ fn without_a_transmit_buffer_the_kernels_frames_wait() {
 
 #[test]
 fn more_than_may_wait_is_counted() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let to = world.address(raw);
     let frame = syn(80).frame(&APPLIANCE, &to);
     world.wire().squeeze(0);
@@ -291,7 +281,7 @@ fn more_than_may_wait_is_counted() {
     world.wire().squeeze(usize::MAX);
     world.run_for(SECOND);
     assert_eq!(world.count("exception_tx_frames"), engine::exception::BUFFERS as u64);
-    while world.overheard(raw).is_some() {}
+    world.discard_heard(raw);
     world.kernel_sends(&frame);
     world.hear(raw);
     world.end();
@@ -299,7 +289,7 @@ fn more_than_may_wait_is_counted() {
 
 #[test]
 fn frames_longer_than_the_link_takes_are_counted() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let to = world.address(raw);
     let frame = |len: usize| ipv4_frame(&APPLIANCE, &to, IpProtocol::Tcp, &vec![0; len]);
     world.kernel_sends(&frame(1_485));
@@ -316,7 +306,7 @@ fn frames_longer_than_the_link_takes_are_counted() {
 fn drop_exception_ring_full() {
     const MAX: usize = engine::exception::FRAMES_MAX;
     let nic = NicPlan { receive_pool: MAX + 600, ..NicPlan::default() };
-    let (mut world, raw) = quiet(&Setup { nic, ..setup() });
+    let (mut world, raw) = Setup { nic, ..setup() }.build_with_raw();
     let frame = syn(22).frame(&world.address(raw), &APPLIANCE);
     for _ in 0..MAX / 16 + 1 {
         (0..16).for_each(|_| world.inject(raw, &frame));
@@ -337,7 +327,7 @@ fn drop_exception_ring_full() {
 
 #[test]
 fn a_frame_that_the_interface_does_not_take_is_counted() {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let frame = syn(22).frame(&world.address(raw), &APPLIANCE);
     arrive(&mut world, raw, &frame);
     assert!(!world.kernel(0).is_empty());
@@ -350,7 +340,7 @@ fn a_frame_that_the_interface_does_not_take_is_counted() {
 /// Turns until `requests` requests, one after the other, are answered, while `foreign` frames arrive with
 /// each.
 fn turns_for(requests: usize, foreign: usize) -> (u64, u64) {
-    let (mut world, raw) = quiet(&setup());
+    let (mut world, raw) = setup().build_with_raw();
     let frame = ipv4_frame(&world.address(raw), &APPLIANCE, IpProtocol::Udp, &[0; 400]);
     let conn = world.client();
     world.run_for(SECOND / 10);
@@ -379,7 +369,7 @@ fn ten_thousand_frames_for_the_kernel_delay_no_answer() {
 
 #[test]
 fn every_worker_has_a_path_and_the_first_one_sends() {
-    let (mut world, raw) = quiet(&Setup { workers: 2, ..setup() });
+    let (mut world, raw) = Setup { workers: 2, ..setup() }.build_with_raw();
     let from = world.address(raw);
     for port in 1..=64 {
         world.inject(raw, &Segment { source: port, ..syn(22) }.frame(&from, &APPLIANCE));
@@ -396,7 +386,7 @@ fn every_worker_has_a_path_and_the_first_one_sends() {
 /// Without the configuration everything is as it was.
 #[test]
 fn without_a_path_nothing_is_the_kernels() {
-    let (mut world, raw) = quiet(&Setup::new(1));
+    let (mut world, raw) = Setup::new(1).build_with_raw();
     let from = world.address(raw);
     world.inject(raw, &syn(22).frame(&from, &APPLIANCE));
     assert!(world.hear(raw).segment().has(flag::RST));
@@ -412,7 +402,7 @@ fn beside_a_service_address_the_address_on_the_link_is_the_kernels() {
     let mut setup = setup();
     let service = Address { mac: APPLIANCE.mac, ip: [192, 0, 2, 10].into() };
     setup.core.address = service.ip;
-    let (mut world, raw) = quiet(&setup);
+    let (mut world, raw) = setup.build_with_raw();
     let from = world.address(raw);
     let frame = syn(HTTP_PORT).frame(&from, &APPLIANCE);
     arrive(&mut world, raw, &frame);

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use sim::{Bulk, ConnId, Digest, Fates, Phase, Setup, World, chunked, download_byte, for_seeds};
+use sim::{Bulk, ConnId, Digest, Fates, Phase, Setup, World, chunked, download, for_seeds};
 
 const SEEDS: u64 = 256;
 
@@ -56,10 +56,6 @@ fn scenario(scenario: impl Fn(&mut World)) {
     assert!(alone || mishaps.get() == 0b111_1111, "{:b}: a fault never happened", mishaps.get());
 }
 
-fn content(len: u64) -> Vec<u8> {
-    (0..len).map(download_byte).collect()
-}
-
 #[test]
 fn gets_pipelined_and_kept_alive() {
     let wanted = [0, 1, 1_000, 4_000, 20_000];
@@ -68,14 +64,14 @@ fn gets_pipelined_and_kept_alive() {
     scenario(|world| {
         let bodies = exchange(world, wire.as_bytes(), wanted.len());
         for (len, body) in wanted.iter().zip(bodies) {
-            assert!(body == content(*len), "{len} bytes");
+            assert!(body == download(*len), "{len} bytes");
         }
     });
 }
 
 #[test]
 fn posts_with_a_length() {
-    let body = content(50_000);
+    let body = download(50_000);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let wire = [head.as_bytes(), &body, head.as_bytes(), &body].concat();
     let digest = Digest::of(&body).content().into_bytes();
@@ -84,7 +80,7 @@ fn posts_with_a_length() {
 
 #[test]
 fn posts_in_chunks() {
-    let body = content(50_000);
+    let body = download(50_000);
     let head = "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let wire = [head.as_bytes(), &chunked(&body, 977), head.as_bytes(), b"0\r\n\r\n"].concat();
     let digest = [&body[..], b""].map(|body| Digest::of(body).content().into_bytes());
@@ -93,14 +89,14 @@ fn posts_in_chunks() {
 
 #[test]
 fn a_download_of_one_mebibyte() {
-    let whole = content(1 << 20);
+    let whole = download(1 << 20);
     let wire = format!("GET /down/{} HTTP/1.1\r\nHost: a\r\n\r\n", whole.len());
     scenario(|world| assert!(exchange(world, wire.as_bytes(), 1) == [&whole[..]]));
 }
 
 #[test]
 fn an_upload_of_four_mebibytes() {
-    let body = content(4 << 20);
+    let body = download(4 << 20);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let wire = [head.as_bytes(), &body].concat();
     let digest = Digest::of(&body).content().into_bytes();
@@ -110,7 +106,7 @@ fn an_upload_of_four_mebibytes() {
 /// Two workers behind a steering queue, and all kinds of exchange at once on connections of their own.
 #[test]
 fn everything_at_once_on_two_workers() {
-    let body = content(60_000);
+    let body = download(60_000);
     let post = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let chunks = "POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let get = format!("GET /down/{} HTTP/1.1\r\nHost: a\r\n\r\n", body.len());

@@ -8,16 +8,8 @@ use sim::{Bulk, Dialog, RawId, Setup, World};
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
 
-fn world_of(setup: &Setup) -> (World, RawId) {
-    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(10 * MILLI);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
-}
-
 fn world() -> (World, RawId) {
-    world_of(&Setup::new(1))
+    Setup::new(1).build_with_raw()
 }
 
 const GET: &[u8] = b"GET /down/3000 HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -72,7 +64,7 @@ fn options_are_taken_or_left() {
         assert_eq!(first.payload.len(), 536);
         dialog.say(&mut world, flag::RST, b"");
         world.run_for(MILLI);
-        while world.overheard(raw).is_some() {}
+        world.discard_heard(raw);
     }
     world.end();
 }
@@ -142,7 +134,7 @@ fn initial_sequence_numbers_do_not_repeat() {
 #[test]
 fn initial_sequence_numbers_depend_on_the_secret() {
     let number = |seed| {
-        let (mut world, raw) = world_of(&Setup { origin: 5_000_000, ..Setup::new(seed) });
+        let (mut world, raw) = Setup { origin: 5_000_000, ..Setup::new(seed) }.build_with_raw();
         Dialog::new(raw, 4_000, 1).half_open(&mut world, &[]).seq
     };
     assert_ne!(number(1), number(2));
@@ -287,7 +279,7 @@ fn a_flood_of_syns_leaves_room_for_those_who_are_in() {
     let mut setup = Setup::new(1);
     (setup.core.connections, setup.core.half_open_max) = (32, 8);
     (setup.nic.receive_ring, setup.nic.receive_pool) = (2_048, 2_048);
-    let (mut world, raw) = world_of(&setup);
+    let (mut world, raw) = setup.build_with_raw();
     let client = world.client();
     let flooder = world.raw();
     for port in 1..=1_000 {

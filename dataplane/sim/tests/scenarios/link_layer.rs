@@ -12,11 +12,7 @@ use sim::{APPLIANCE, Bulk, Dialog, NicPlan, RawId, Setup, World};
 const SECOND: u64 = 1_000_000;
 
 fn world() -> (World, RawId) {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(SECOND);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
+    Setup::new(1).build_with_raw()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sim::raw::{Segment, flag, option_mss};
-use sim::{Bulk, Dialog, Faults, RawId, Reading, Setup, World, download_byte};
+use sim::{Bulk, Dialog, Faults, RawId, Reading, Setup, World, download};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -11,15 +11,7 @@ const SECOND: u64 = 1_000 * MILLI;
 const GET: &[u8] = b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn world() -> (World, RawId) {
-    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(10 * MILLI);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
-}
-
-fn content(len: u64) -> Vec<u8> {
-    (0..len).map(download_byte).collect()
+    Setup::new(1).build_with_raw()
 }
 
 /// smoltcp's smallest timeout is a second of its own time; its clock runs five times as fast as the
@@ -56,7 +48,7 @@ fn three_duplicate_acknowledgements_bring_the_lost_segment() {
     dialog.data(&mut world, b"GET /down/14000 HTTP/1.1\r\nHost: a\r\n\r\n");
     let lost = world.hear(raw).segment();
     world.run_for(5 * MILLI);
-    while world.overheard(raw).is_some() {}
+    world.discard_heard(raw);
     let started = world.elapsed();
     for _ in 0..4 {
         dialog.say(&mut world, flag::ACK, b"");
@@ -93,7 +85,7 @@ fn take_with_losses(world: &mut World, raw: RawId, len: usize, lost: &[usize]) -
         dialog.ack = start.wrapping_add(u32::try_from(whole.len()).expect("short"));
         dialog.say(world, flag::ACK, b"");
         if let Some((response, _)) = testkit::Response::read(&whole, false) {
-            assert_eq!(response.body, content(len as u64));
+            assert_eq!(response.body, download(len as u64));
             let took = world.elapsed() - began;
             dialog.say(world, flag::RST, b"");
             return took;
@@ -166,7 +158,7 @@ fn every_second_full_segment_is_acknowledged_at_once() {
     let mut dialog = Dialog::open(&mut world, raw, 4_000);
     dialog.data(&mut world, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n");
     world.run_for(100 * MILLI);
-    while world.overheard(raw).is_some() {}
+    world.discard_heard(raw);
     let started = world.elapsed();
     dialog.data(&mut world, &[b'x'; 1_460]);
     dialog.data(&mut world, &[b'x'; 1_460]);
@@ -182,7 +174,7 @@ fn every_second_full_segment_is_acknowledged_at_once() {
 fn bytes_are_put_in_order_whatever_the_order_of_segments() {
     let (mut world, raw) = world();
     let dialog = Dialog::open(&mut world, raw, 4_000);
-    let body = content(2_000);
+    let body = download(2_000);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let stream = [head.as_bytes(), &body].concat();
     for (from, to) in
@@ -210,7 +202,7 @@ fn bytes_are_put_in_order_whatever_the_order_of_segments() {
 /// Sequence numbers wrap round in the middle of a request and of its body.
 #[test]
 fn sequence_numbers_wrap_round() {
-    let body = content(4_000);
+    let body = download(4_000);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let stream = [head.as_bytes(), &body].concat();
     for before in [1, 10, 100, 1_000, 3_000] {
@@ -283,7 +275,7 @@ fn a_closed_window_is_probed_and_the_reply_goes_on() {
     assert!((2..=30).contains(&probes), "{probes} probes in 5 s");
     dialog.window = u16::MAX;
     dialog.say(&mut world, flag::ACK, b"");
-    while !stream.ends_with(&content(12_000)[11_000..]) {
+    while !stream.ends_with(&download(12_000)[11_000..]) {
         let expected = dialog.ack;
         let heard = dialog.hear(&mut world);
         if heard.seq == expected {
@@ -291,7 +283,7 @@ fn a_closed_window_is_probed_and_the_reply_goes_on() {
         }
         dialog.say(&mut world, flag::ACK, b"");
     }
-    assert!(stream.ends_with(&content(12_000)));
+    assert!(stream.ends_with(&download(12_000)));
     dialog.say(&mut world, flag::RST, b"");
     world.end();
 }
@@ -309,7 +301,7 @@ fn pipelined_requests_wait_while_nobody_reads() {
     assert!(world.acknowledged(client) < requests.len(), "backpressure reaches the sender");
     world.set_reading(client, Reading::Eager);
     for n in 0..2_000 {
-        assert_eq!(world.response(client).body, content(n % 700), "response {n}");
+        assert_eq!(world.response(client).body, download(n % 700), "response {n}");
     }
     world.finish(client);
     world.end();
@@ -324,7 +316,7 @@ fn a_slow_reader_gets_every_byte() {
         let client = world.connect(host);
         world.set_reading(client, Reading::Slow { bytes, micros });
         world.send(client, b"GET /down/20000 HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(world.response(client).body, content(20_000));
+        assert_eq!(world.response(client).body, download(20_000));
         world.finish(client);
     }
     world.end();
@@ -340,13 +332,13 @@ fn an_upload_is_larger_than_any_buffer() {
     (setup.core.receive_buffer, setup.core.transmit_buffer) = (2_048, 1_024);
     let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let client = world.client();
-    let body = content(500_000);
+    let body = download(500_000);
     let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     world.send(client, head);
     world.send(client, &body);
     assert_eq!(world.response(client).body, sim::Digest::of(&body).content().as_bytes());
     world.send(client, b"GET /down/300000 HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(world.response(client).body, content(300_000));
+    assert_eq!(world.response(client).body, download(300_000));
     world.finish(client);
     world.end();
 }
@@ -366,7 +358,7 @@ fn a_terrible_link_delivers_in_the_end() {
         if !world.run_until(1_200 * SECOND, whole) {
             world.fail("it does not arrive");
         }
-        assert_eq!(world.response(client).body, content(20_000));
+        assert_eq!(world.response(client).body, download(20_000));
         world.network().set_faults(Faults::none(), Faults::none());
         world.finish(client);
         world.end();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{CorePlan, Nic as _};
 use sim::raw::{flag, option_mss};
-use sim::{Bulk, Dialog, NicPlan, RawId, Setup, World, download_byte, for_seeds};
+use sim::{Bulk, Dialog, NicPlan, Setup, World, download, for_seeds};
 use testkit::Response;
 
 const MILLI: u64 = 1_000;
@@ -19,18 +19,6 @@ fn setup(segmentation_max: usize) -> Setup {
         nic: NicPlan { transmit_checksums: true, segmentation_max, ..plain.nic },
         ..plain
     }
-}
-
-fn world(setup: &Setup) -> (World, RawId) {
-    let mut world = setup.build(&Arc::new(Bulk::PLAIN));
-    let raw = world.raw();
-    world.run_for(10 * MILLI);
-    while world.overheard(raw).is_some() {}
-    (world, raw)
-}
-
-fn content(len: u64) -> Vec<u8> {
-    (0..len).map(download_byte).collect()
 }
 
 fn get(len: u64) -> Vec<u8> {
@@ -54,8 +42,8 @@ fn body_of(stream: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn a_download_leaves_in_large_packets() {
-    let (mut world, _) = world(&setup(WHOLE));
-    assert!(fetch(&mut world, 1 << 20) == content(1 << 20));
+    let (mut world, _) = setup(WHOLE).build_with_raw();
+    assert!(fetch(&mut world, 1 << 20) == download(1 << 20));
     let (large, frames) = (world.count("tx_large_packets"), world.count("tx_frames"));
     assert!(large > 15, "{large} large packets");
     assert!(frames < 200, "{frames} frames for 719 full segments");
@@ -66,8 +54,8 @@ fn a_download_leaves_in_large_packets() {
 /// What fits in one segment goes its usual way.
 #[test]
 fn small_responses_are_not_large_packets() {
-    let (mut world, _) = world(&setup(WHOLE));
-    assert!(fetch(&mut world, 1_000) == content(1_000));
+    let (mut world, _) = setup(WHOLE).build_with_raw();
+    assert!(fetch(&mut world, 1_000) == download(1_000));
     assert_eq!(world.count("tx_large_packets"), 0);
     world.end();
 }
@@ -83,7 +71,7 @@ fn the_same_bytes_arrive_with_and_without_through_every_fault() {
             };
             let mut world = setup.build(&Arc::new(Bulk::PLAIN));
             for len in [0, 1, 1_460, 2_920, 50_000, 300_000] {
-                assert!(fetch(&mut world, len) == content(len), "{len} bytes, {segmentation_max}");
+                assert!(fetch(&mut world, len) == download(len), "{len} bytes, {segmentation_max}");
             }
             assert!(segmentation_max > 0 || world.count("tx_large_packets") == 0);
             world.end();
@@ -94,7 +82,7 @@ fn the_same_bytes_arrive_with_and_without_through_every_fault() {
 /// The peer has the first three segments of a large packet; what it lacks is sent again from there.
 #[test]
 fn a_part_of_a_large_packet_is_sent_again() {
-    let (mut world, raw) = world(&setup(WHOLE));
+    let (mut world, raw) = setup(WHOLE).build_with_raw();
     let (mut dialog, _) = Dialog::open_with(&mut world, raw, 4_000, &option_mss(1_000));
     let start = dialog.ack;
     dialog.data(&mut world, &get(20_000));
@@ -114,7 +102,7 @@ fn a_part_of_a_large_packet_is_sent_again() {
         dialog.ack = start.wrapping_add(u32::try_from(whole.len()).expect("short"));
         dialog.say(&mut world, flag::ACK, b"");
     }
-    assert!(body_of(&whole) == Some(content(20_000)));
+    assert!(body_of(&whole) == Some(download(20_000)));
     assert!(world.count("tx_large_packets") > 0 && world.count("retransmits") >= 4);
     dialog.say(&mut world, flag::RST, b"");
     world.end();
@@ -122,7 +110,7 @@ fn a_part_of_a_large_packet_is_sent_again() {
 
 #[test]
 fn segments_are_as_long_as_the_peer_takes() {
-    let (mut world, raw) = world(&setup(WHOLE));
+    let (mut world, raw) = setup(WHOLE).build_with_raw();
     let (mut dialog, _) = Dialog::open_with(&mut world, raw, 4_000, &option_mss(700));
     dialog.data(&mut world, &get(30_000));
     let mut stream = Vec::new();
@@ -132,7 +120,7 @@ fn segments_are_as_long_as_the_peer_takes() {
         stream.extend_from_slice(&heard.payload);
         dialog.say(&mut world, flag::ACK, b"");
     }
-    assert!(body_of(&stream) == Some(content(30_000)));
+    assert!(body_of(&stream) == Some(download(30_000)));
     assert!(world.count("tx_large_packets") > 0);
     dialog.say(&mut world, flag::RST, b"");
     world.end();
@@ -141,7 +129,7 @@ fn segments_are_as_long_as_the_peer_takes() {
 /// A peer that takes less than every host must gets segments one by one: a large packet would be hundreds.
 #[test]
 fn tiny_segments_are_not_coalesced() {
-    let (mut world, raw) = world(&setup(WHOLE));
+    let (mut world, raw) = setup(WHOLE).build_with_raw();
     let (mut dialog, _) = Dialog::open_with(&mut world, raw, 4_000, &option_mss(300));
     dialog.data(&mut world, &get(9_000));
     let mut stream = Vec::new();
@@ -149,7 +137,7 @@ fn tiny_segments_are_not_coalesced() {
         stream.extend_from_slice(&dialog.hear(&mut world).payload);
         dialog.say(&mut world, flag::ACK, b"");
     }
-    assert!(body_of(&stream) == Some(content(9_000)));
+    assert!(body_of(&stream) == Some(download(9_000)));
     assert_eq!(world.count("tx_large_packets"), 0);
     dialog.say(&mut world, flag::RST, b"");
     world.end();
@@ -157,7 +145,7 @@ fn tiny_segments_are_not_coalesced() {
 
 #[test]
 fn a_window_smaller_than_a_large_packet_is_kept() {
-    let (mut world, raw) = world(&setup(WHOLE));
+    let (mut world, raw) = setup(WHOLE).build_with_raw();
     let (mut dialog, _) = Dialog::open_with(&mut world, raw, 4_000, &option_mss(1_000));
     dialog.window = 3_500;
     let mut stream = Vec::new();
@@ -170,7 +158,7 @@ fn a_window_smaller_than_a_large_packet_is_kept() {
         stream.extend_from_slice(&heard.payload);
         dialog.say(&mut world, flag::ACK, b"");
     }
-    assert!(body_of(&stream) == Some(content(40_000)));
+    assert!(body_of(&stream) == Some(download(40_000)));
     assert!(world.count("tx_large_packets") > 0);
     dialog.say(&mut world, flag::RST, b"");
     world.end();
@@ -181,8 +169,8 @@ fn a_window_smaller_than_a_large_packet_is_kept() {
 fn a_driver_that_refuses_is_asked_once() {
     let mut setup = setup(WHOLE);
     setup.nic.refuses_segmentation = true;
-    let (mut world, _) = world(&setup);
-    assert!(fetch(&mut world, 300_000) == content(300_000));
+    let (mut world, _) = setup.build_with_raw();
+    assert!(fetch(&mut world, 300_000) == download(300_000));
     assert!((1..=8).contains(&world.count("nic_tx_segmentation_refused")));
     assert_eq!(world.count("nic_tx_segmentation_refused"), world.count("tx_large_packets"));
     world.end();
@@ -192,7 +180,7 @@ fn a_driver_that_refuses_is_asked_once() {
 fn without_a_large_buffer_frames_of_mtu_size_leave() {
     let mut setup = setup(WHOLE);
     setup.nic.large_pool = 1;
-    let (mut world, _) = world(&setup);
+    let (mut world, _) = setup.build_with_raw();
     let conns = [world.client(), world.client(), world.client()];
     world.wire().hold(true);
     for conn in conns {
@@ -201,7 +189,7 @@ fn without_a_large_buffer_frames_of_mtu_size_leave() {
     world.run_for(20 * MILLI);
     world.wire().hold(false);
     for conn in conns {
-        assert!(world.response(conn).body == content(60_000));
+        assert!(world.response(conn).body == download(60_000));
         world.finish(conn);
     }
     assert!(world.count("nic_tx_large_empty") > 0 && world.count("tx_large_packets") > 0);
@@ -214,7 +202,7 @@ fn workers_behind_the_spreader_send_large_packets_too() {
     setup.nic.large_pool = 32;
     let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     for _ in 0..12 {
-        assert!(fetch(&mut world, 200_000) == content(200_000));
+        assert!(fetch(&mut world, 200_000) == download(200_000));
     }
     let large = world.count_each("tx_large_packets");
     assert!(large.iter().all(|&count| count > 0), "of each worker: {large:?}");
