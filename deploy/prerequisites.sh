@@ -11,7 +11,7 @@ BUILD_PACKAGES=(build-essential ca-certificates curl ethtool iproute2 libclang-d
     util-linux)
 # What the tests call on top of that, what the test of a cluster does, what the rehearsal on NICs does, and what the bench does.
 # shellcheck disable=SC2034
-TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx openssh-server postgresql
+TEST_PACKAGES=(arping iputils-ping nftables nghttp2-client nginx openssh-server pgbouncer postgresql
     python3-prometheus-client shellcheck tmux valgrind wrk)
 # shellcheck disable=SC2034
 CLUSTER_PACKAGES=(frr iproute2 nftables wrk)

@@ -2,6 +2,7 @@
 //! fails undoes what was done before it.
 
 mod error;
+mod hugepage_shortage;
 mod idle;
 mod memory_requirement;
 mod port;
@@ -14,7 +15,7 @@ mod workers;
 
 use std::sync::Arc;
 
-use dpdk::{DeviceKind, Eal, EalError, EalPlan, Memory, Port, QueuePair, Running};
+use dpdk::{DeviceKind, Eal, EalError, EalPlan, Memory, Port, QueuePair, Running, Tsc};
 use engine::Nic;
 use engine::control_queue::WallClock;
 use handlers::{RequestBufferPool, SiteHandle};
@@ -23,6 +24,7 @@ use crate::config::{Pages, Plan};
 use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
 use crate::human;
 use crate::link::{HostLinks, Link, LinkSpec, choose};
+use hugepage_shortage::HugepageShortage;
 use port::Taken;
 use worker_set::WorkerSet;
 use workers::StartedWorkers;
@@ -44,7 +46,7 @@ pub(crate) struct Appliance {
     /// The name of its link.
     pub(crate) link: String,
     /// TSC cycles per second, the unit of its counters of cycles.
-    pub(crate) tsc_hz: u64,
+    pub(crate) tsc: Tsc,
 }
 
 /// Request buffers for each worker of `plan`, in their order.
@@ -89,9 +91,7 @@ pub(crate) fn launch(
     let Taken { link, kind, info, ports, steering, queues } = taken;
     let port_setup = workers::PortSetup { mac: info.mac, steering, requirement, kind };
     match checked.and_then(|()| start_workers(plan, site_handles, wall, &port_setup, queues)) {
-        Ok((workers, exception, tsc_hz)) => {
-            Ok(Appliance { workers, exception, ports, link, tsc_hz })
-        }
+        Ok((workers, exception, tsc)) => Ok(Appliance { workers, exception, ports, link, tsc }),
         Err(error) => {
             if let Err(error) = release(ports) {
                 tracing::warn!("{error}");
@@ -108,7 +108,7 @@ fn start_workers(
     wall: &Arc<WallClock>,
     port_setup: &workers::PortSetup,
     queues: Vec<QueuePair>,
-) -> Result<(WorkerSet, Option<Forwarder>, u64), LaunchError> {
+) -> Result<(WorkerSet, Option<Forwarder>, Tsc), LaunchError> {
     let mtu = queues.first().map_or(0, |queue| queue.capabilities().ip_mtu);
     let path = plan.exception.as_deref().map(|name| {
         let (address, prefix) = plan.on_link();
@@ -129,7 +129,7 @@ fn start_workers(
         workers::spawn(plan, site_handles, wall, port_setup, waker, queues)?;
     let forwarder = path.map(|(tap, sleep)| Forwarder::start(tap, kernel_ports, sleep));
     match forwarder.transpose() {
-        Ok(forwarder) => Ok((workers, forwarder, tsc.hz())),
+        Ok(forwarder) => Ok((workers, forwarder, tsc)),
         Err(error) => {
             // A worker that cannot be stopped keeps the port open, and the process ends with the error.
             let _ = workers.stop();
@@ -172,8 +172,16 @@ fn start_dpdk(
         file_prefix: format!("pollux-{}", std::process::id()),
     };
     Eal::init(&eal).map_err(|error| match error {
-        EalError::NoHugepages => {
-            LaunchError::Hugepages { cause: "no hugepage is free".into(), requirement }
+        EalError::NoHugepages => LaunchError::hugepages("no hugepage is free", requirement),
+        error @ EalError::Init { .. } if plan.pages == Pages::Huge => {
+            let shortage = HugepageShortage::find(requirement);
+            match shortage.is_of_group() {
+                true => {
+                    let shortage = Box::new(shortage);
+                    LaunchError::Hugepages { cause: error.to_string(), shortage }
+                }
+                false => LaunchError::Eal(error),
+            }
         }
         error => LaunchError::Eal(error),
     })

@@ -18,6 +18,7 @@ mod doctor;
 mod exception;
 mod failure;
 mod host;
+mod hugepage_limit;
 mod human;
 mod launch;
 mod lifecycle;

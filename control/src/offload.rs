@@ -18,10 +18,13 @@
 //!    It blocks.
 //! 2. [`OffloadService::start`] once the workers' rings exist. All threads it makes inherit the affinity of the
 //!    caller: call it where control's own cores are set. It needs no runtime.
-//! 3. [`OffloadService::on_new_site`] right after a new site was sent to all workers: the cache is emptied,
-//!    statements are prepared, replaced files are opened anew. Offloads of the old site are still answered.
-//! 4. [`OffloadService::readings`] at any time, from any thread.
-//! 5. [`OffloadService::stop`] after the workers have ended. It blocks for as long as a body takes to compress,
+//! 3. [`OffloadService::before_new_site`] before any worker has a new site: the files that its paths name now are
+//!    opened. It blocks. Offloads of earlier sites go on reading theirs.
+//! 4. [`OffloadService::on_new_site`] right after it was sent to all workers: the cache is emptied, statements
+//!    are prepared. Offloads of the old site are still answered.
+//! 5. [`OffloadService::on_old_sites_gone`] when nobody has anything of some site any more: its files are closed.
+//! 6. [`OffloadService::readings`] at any time, from any thread.
+//! 7. [`OffloadService::stop`] after the workers have ended. It blocks for as long as a body takes to compress,
 //!    and up to 200 ms for closing the connections to PostgreSQL.
 
 mod cache;
@@ -48,6 +51,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dpdk::Tsc;
 use engine::control_queue;
 use engine::sleep::Waker;
 use handlers::{Site, SiteHandle};
@@ -105,21 +109,26 @@ pub(crate) type Rings =
     (control_queue::Submissions<SiteHandle>, control_queue::Completions<SiteHandle>);
 
 impl OffloadService {
-    /// Starts all threads, for workers with these rings that serve `site`.
+    /// Starts all threads, for workers with these rings and this clock that serve `site`.
     ///
     /// # Errors
     /// The system has no thread or no files to give.
-    pub(crate) fn start(plan: &Plan, rings: Vec<Rings>, site: &Arc<Site>) -> io::Result<Self> {
-        Self::start_with(&Parts::of(plan), rings, site)
+    pub(crate) fn start(
+        plan: &Plan,
+        rings: Vec<Rings>,
+        tsc: Tsc,
+        site: &Arc<Site>,
+    ) -> io::Result<Self> {
+        Self::start_with(&Parts::of(plan), rings, tsc, site)
     }
 
-    fn start_with(plan: &Parts, rings: Vec<Rings>, site: &Arc<Site>) -> io::Result<Self> {
+    fn start_with(plan: &Parts, rings: Vec<Rings>, tsc: Tsc, site: &Arc<Site>) -> io::Result<Self> {
         let counters = Arc::new(Counters::default());
         let retire_list = Arc::new(RetireList::default());
         let (submissions, completions): (Vec<_>, Vec<_>) = rings.into_iter().unzip();
         let (sleep, waker) = DispatcherSleep::new();
         submissions.iter().for_each(|ring| ring.wake_with(waker.clone()));
-        let submissions = Arc::new(Submissions::new(submissions));
+        let submissions = Arc::new(Submissions::new(submissions, tsc));
         let completer = Arc::new(Completer {
             responder: Responder::new(completions, &retire_list, &counters),
             cache: Cache::new(plan.cache_entries, site, &retire_list, &counters),
@@ -128,7 +137,7 @@ impl OffloadService {
         });
         let backends = Arc::new(Backends {
             postgres: Postgres::start(&plan.postgres, site, &completer)?,
-            sqlite: Sqlite::start(&plan.sqlite, &completer)?,
+            sqlite: Sqlite::start(&plan.sqlite, site, &completer)?,
             compress: CompressPool::start(&plan.compute, &completer)?,
         });
         let stopping = Arc::new(AtomicBool::new(false));
@@ -147,11 +156,21 @@ impl OffloadService {
         Ok(Self { backends, completer, dispatcher: threads, waker, stopping })
     }
 
-    /// Another site was sent to all workers.
+    /// Another site will be sent to the workers. It blocks.
+    pub(crate) fn before_new_site(&self, site: &Arc<Site>) {
+        self.backends.sqlite.open(site);
+    }
+
+    /// The site was sent to all workers.
     pub(crate) fn on_new_site(&self, site: &Arc<Site>) {
         self.completer.cache.renew(site);
         self.backends.sqlite.renew();
         self.backends.postgres.renew(site);
+    }
+
+    /// Sites were dropped.
+    pub(crate) fn on_old_sites_gone(&self) {
+        self.backends.sqlite.sweep();
     }
 
     /// Every counter, for the statistics.

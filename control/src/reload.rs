@@ -416,8 +416,12 @@ impl Reloader {
 
     /// Reads everything again, which takes as long as it takes.
     async fn read(&mut self) -> Result<Loaded, ReloadError> {
-        let source = Arc::clone(&self.source);
-        let mut read = self.loader.work(move || source.read());
+        let (source, offload) = (Arc::clone(&self.source), Arc::clone(&self.offload));
+        let mut read = self.loader.work(move || {
+            let loaded = source.read()?;
+            offload.before_new_site(&loaded.content.site);
+            Ok::<_, Failure>(loaded)
+        });
         let mut sweep = sweep_ticks();
         loop {
             tokio::select! {
@@ -461,7 +465,11 @@ impl Reloader {
         let gone = self.retired_snapshots.sweep();
         if !gone.is_empty() {
             // Giving back pages takes a while.
-            task::spawn_blocking(move || drop(gone));
+            let offload = Arc::clone(&self.offload);
+            task::spawn_blocking(move || {
+                drop(gone);
+                offload.on_old_sites_gone();
+            });
         }
         self.shared.retired.store(self.retired_snapshots.len() as u64, Ordering::Relaxed);
     }

@@ -103,15 +103,19 @@ async fn run(
     let requirement = MemoryRequirement::of(&plan, content.bytes, HugepagePool::read());
     let snapshot = Snapshot::new(content, &launch::request_buffers(&plan));
     let (plan, appliance) = launch(plan, &snapshot, requirement).await?;
-    let offload =
-        match OffloadService::start(&plan, appliance.workers.lines(), &snapshot.content.site) {
-            Ok(offload) => Arc::new(offload),
-            Err(error) => {
-                let stopped = appliance.workers.stop();
-                give_back(appliance, stopped)?;
-                return Err(ServeError::Offload(error).into());
-            }
-        };
+    let offload = match OffloadService::start(
+        &plan,
+        appliance.workers.lines(),
+        appliance.tsc,
+        &snapshot.content.site,
+    ) {
+        Ok(offload) => Arc::new(offload),
+        Err(error) => {
+            let stopped = appliance.workers.stop();
+            give_back(appliance, stopped)?;
+            return Err(ServeError::Offload(error).into());
+        }
+    };
     let handles = appliance.workers.handles();
     let (reload, reloader) =
         Reloader::start((source, loader), handles, Arc::clone(&offload), snapshot, manager.clone());

@@ -2,6 +2,7 @@
 
 mod withdrawal;
 
+use std::ffi::c_int;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -60,6 +61,8 @@ impl Signals {
     /// # Errors
     /// The kernel refuses.
     pub(crate) fn listen() -> io::Result<Self> {
+        // A file that may not grow (RLIMIT_FSIZE) is then an error of the write, as a full disk is.
+        drop(signal(SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as c_int))?);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -158,7 +161,7 @@ impl Supervisor {
             url: format!("http://{}:{}/", plan.address, plan.port),
             link: appliance.link.clone(),
             began,
-            tsc_hz: appliance.tsc_hz,
+            tsc_hz: appliance.tsc.hz(),
         };
         let watchdog = Watchdog::from_environment(&services.manager);
         Self {

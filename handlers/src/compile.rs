@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use http1::Method;
 
-use crate::config::{Kind, Parameter, RouteConfig, SiteConfig, Source, ValueKind};
+use crate::config::{Bounds, Kind, Parameter, RouteConfig, SiteConfig, Source, ValueKind};
 use crate::error::{BuildError, RouteError, RouteErrorKind, SettingError};
 use crate::fields::Fields;
 use crate::methods::Methods;
@@ -140,13 +140,14 @@ fn listed(config: &RouteConfig) -> Vec<String> {
     let (Some(parameter), None, false) = (of_path.next(), of_path.next(), config.below) else {
         return Vec::new();
     };
-    let bounds = parameter.bounds.filter(|_| parameter.kind == ValueKind::Integer);
-    let Some((least, greatest)) = bounds.filter(|(least, greatest)| greatest - least < LISTED_MAX)
-    else {
+    let bounds = parameter.bounds.as_ref().filter(|_| parameter.kind == ValueKind::Integer);
+    let is_few = |(least, greatest): &(i64, i64)| {
+        greatest.checked_sub(*least).is_some_and(|more| more < LISTED_MAX)
+    };
+    let Some((least, greatest)) = bounds.and_then(Bounds::to_integers).filter(is_few) else {
         return Vec::new();
     };
-    #[expect(clippy::cast_possible_truncation, reason = "whole, and within 64 bits")]
-    let values = least as i64..=greatest as i64;
+    let values = least..=greatest;
     let name = format!("{{{}}}", parameter.name);
     values.map(|value| config.path.replace(&name, &value.to_string())).collect()
 }
@@ -222,4 +223,4 @@ fn invalidated(routes: &[RouteConfig], config: &RouteConfig) -> Result<Box<[usiz
 }
 
 /// Values of a parameter of the path that are looked up whole.
-const LISTED_MAX: f64 = 1024.0;
+const LISTED_MAX: i64 = 1024;

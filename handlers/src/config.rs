@@ -13,6 +13,9 @@ use http1::coding::Coding;
 use crate::methods::Methods;
 use crate::source::{Named, SourceFile};
 
+pub use crate::values::bounds::Bounds;
+pub use crate::values::decimal::Decimal;
+
 /// All routes of one site.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SiteConfig {
@@ -145,6 +148,8 @@ pub struct QueryConfig {
     pub cache: Option<CacheConfig>,
     /// Routes whose cached responses with the same parameters are dropped by this one.
     pub invalidates: Vec<String>,
+    /// The statement writes although the route answers GET: it is never sent twice for one request.
+    pub writes: bool,
 }
 
 /// Which database.
@@ -177,7 +182,7 @@ pub struct Parameter {
     /// What holds where it is missing; none: missing is refused with 400.
     pub default: Option<Value>,
     /// Least and greatest, for numbers; shortest and longest in characters, for text.
-    pub bounds: Option<(f64, f64)>,
+    pub bounds: Option<Bounds>,
     /// What happens to a number outside of them. Text outside is refused.
     pub outside: Outside,
 }
@@ -198,7 +203,7 @@ pub enum Source {
 pub enum ValueKind {
     /// Decimal digits with an optional sign, within 64 bits; leading zeros are fine.
     Integer,
-    /// A decimal number.
+    /// A decimal number, exact.
     Number,
     /// Text in UTF-8.
     Text,
@@ -225,7 +230,7 @@ pub enum Value {
     /// An integer.
     Integer(i64),
     /// A number.
-    Number(f64),
+    Number(Decimal),
     /// Text.
     Text(String),
     /// A truth value.

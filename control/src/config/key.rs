@@ -67,7 +67,7 @@ keys! {
     PostgresTimeout = "postgres.timeout", "2s";
     PostgresQueue = "postgres.queue", "4096";
     SqliteThreads = "sqlite.threads", "auto";
-    SqliteMmap = "sqlite.mmap", "256MiB";
+    SqliteCache = "sqlite.cache", "64MiB";
     SqliteTimeout = "sqlite.timeout", "2s";
     SqliteQueue = "sqlite.queue", "4096";
     ComputeThreads = "compute.threads", "auto";
@@ -128,8 +128,11 @@ impl Key {
 }
 
 /// Former paths of keys. They are refused, with the new path in the message.
-pub(super) const RENAMED: &[(&str, Key)] =
-    &[("deadlines.answer", Key::DeadlinesResponse), ("limits.form", Key::LimitsRequestBuffer)];
+pub(super) const RENAMED: &[(&str, Key)] = &[
+    ("deadlines.answer", Key::DeadlinesResponse),
+    ("limits.form", Key::LimitsRequestBuffer),
+    ("sqlite.mmap", Key::SqliteCache),
+];
 
 #[cfg(test)]
 mod tests {

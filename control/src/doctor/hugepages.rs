@@ -5,6 +5,7 @@ use super::report::{Check, Finding};
 use super::server::Server;
 use crate::config::{Pages, Plan};
 use crate::host::{Host, field};
+use crate::hugepage_limit::HugepageLimit;
 use crate::human;
 use crate::launch::MemoryRequirement;
 use crate::scripts::Script;
@@ -24,6 +25,7 @@ pub(super) fn examine(
         }
         Pages::Huge => each_node(host, plan, requirement, server),
     };
+    findings.extend(limit(host, plan, requirement, server));
     findings.extend(other_sizes(host, requirement.pool.page));
     findings
 }
@@ -123,6 +125,22 @@ fn assess(
         Finding::fail(CHECK, found, fix)
     };
     finding.on_node(number)
+}
+
+/// What a control group allows, where that is less than a server that is to be started needs. (Where it is
+/// started, its group may be another one.)
+fn limit(
+    host: &Host,
+    plan: &Plan,
+    requirement: MemoryRequirement,
+    server: &Server,
+) -> Option<Finding> {
+    let limit = HugepageLimit::tightest(host, requirement.pool.page)?;
+    let wanted = requirement.pages();
+    let is_short = limit.left() < wanted;
+    let counts = plan.pages == Pages::Huge && server.process().is_none();
+    let found = format!("{}, and the plan needs {wanted}", limit.found());
+    (is_short && counts).then(|| Finding::warn(CHECK, found, limit.fix(wanted)))
 }
 
 /// Pages of a node that `hugepages.sh` has reserved for Pollux.
@@ -268,6 +286,29 @@ mod tests {
                 "./hugepages.sh reserve 50 --node 1; ./hugepages.sh persist 50 --node 1 does it at every boot"
             )
         );
+    }
+
+    #[test]
+    fn a_control_group_that_allows_less_is_named() {
+        let captured = pages(Captured::new(), NODE0, "100", "100")
+            .file(&format!("{NODE0}/cpulist"), "0-3")
+            .file("proc/self/cgroup", "0::/a\n")
+            .file("proc/self/mountinfo", "1 1 0:1 / /c rw - cgroup2 cgroup2 rw\n")
+            .file("c/a/hugetlb.2MB.max", "20971520\n")
+            .file("c/a/hugetlb.2MB.current", "0\n");
+        let findings = found(&captured, "1", &Server::Absent);
+        assert_eq!(findings[0].state, State::Ok, "{findings:?}");
+        expect_one(
+            &findings[1..],
+            State::Warn,
+            &["may take 10 more", "/c/a/hugetlb.2MB.max: 20971520", "the plan needs 100"],
+            Some(
+                "echo 209715200 >/c/a/hugetlb.2MB.max; in Kubernetes, resources.limits has \
+                 hugepages-2Mi",
+            ),
+        );
+        let captured = captured.file("c/a/hugetlb.2MB.max", "max\n");
+        assert_eq!(found(&captured, "1", &Server::Absent).len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 
+use super::hugepage_shortage::HugepageShortage;
 use super::memory_requirement::MemoryRequirement;
 use crate::exception::ExceptionError;
 use crate::failure::CommandError;
@@ -28,8 +29,8 @@ pub(crate) enum LaunchError {
     #[error("{0}")]
     Eal(EalError),
     /// There is no hugepage, or too few for frames.
-    #[error("{cause}. {requirement}")]
-    Hugepages { cause: String, requirement: MemoryRequirement },
+    #[error("{cause}. {shortage}")]
+    Hugepages { cause: String, shortage: Box<HugepageShortage> },
     /// The process may not take the link.
     #[error("{link}: {lacking}")]
     Rights { link: String, lacking: String },
@@ -70,6 +71,14 @@ pub(crate) enum LaunchError {
     /// A worker's thread ended before it was ready.
     #[error("core {core}: its worker ended before it was ready; the log above says why")]
     Lost { core: usize },
+}
+
+impl LaunchError {
+    /// Too few hugepages for a plan that needs `requirement`.
+    pub(super) fn hugepages(cause: impl Into<String>, requirement: MemoryRequirement) -> Self {
+        let shortage = Box::new(HugepageShortage::find(requirement));
+        Self::Hugepages { cause: cause.into(), shortage }
+    }
 }
 
 impl CommandError for LaunchError {}

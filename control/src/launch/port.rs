@@ -99,7 +99,7 @@ fn start(
     for port in opened {
         let (port, queues) = port.start(&port_plan).map_err(|cause| match cause {
             StartError::Pool { cause, .. } => {
-                LaunchError::Hugepages { cause: format!("{link}: {cause}"), requirement }
+                LaunchError::hugepages(format!("{link}: {cause}"), requirement)
             }
             cause => LaunchError::Start { link: link.to_string(), cause },
         })?;

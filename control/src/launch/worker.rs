@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
-use dpdk::{AdoptError, Arena, Backing, Tsc};
+use dpdk::{AdoptError, Arena, ArenaError, Backing, Tsc};
 use engine::control_queue::WorkerEnd;
 use engine::{Buffer, CorePlan, Nic, Now, Worker, exception};
 use handlers::SiteHandle;
@@ -28,8 +28,8 @@ pub(crate) struct Parts<F> {
     pub(crate) link: WorkerEnd<SiteHandle>,
     /// Its end of the exception path, if there is one.
     pub(crate) exception: Option<exception::WorkerEnd<F>>,
-    /// Memory for its socket buffers, measured for `plan`.
-    pub(crate) arena: Arena,
+    /// Bytes of its socket buffers, measured for `plan`.
+    pub(crate) buffers_len: usize,
     /// The clock.
     pub(crate) tsc: Tsc,
     /// When it naps. `None`: never, and it never waits either.
@@ -38,8 +38,17 @@ pub(crate) struct Parts<F> {
     pub(crate) sources: Option<Sources>,
 }
 
-/// What a thread says once: that its worker turns, or why it cannot.
-pub(crate) type Report = (usize, Result<(), AdoptError>);
+/// What a thread says once: that its worker turns, with its socket buffers there; or why it cannot.
+pub(crate) type Report = (usize, Result<Backing, WorkerError>);
+
+/// Why a worker does not turn.
+#[derive(Debug)]
+pub(crate) enum WorkerError {
+    /// Its thread could not be bound to its core.
+    Adopt(AdoptError),
+    /// No memory for socket buffers.
+    Buffers(ArenaError),
+}
 
 /// Starts the thread. It reports once, and drops `nic` when it ends.
 ///
@@ -59,9 +68,15 @@ where
 }
 
 fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
-    let Parts { core, plan, site_handle, link, exception, mut arena, tsc, pause, sources } = parts;
-    let adopted = match dpdk::adopt_thread(core) {
-        Ok(adopted) => adopted,
+    let Parts { core, plan, site_handle, link, exception, buffers_len, tsc, pause, sources } =
+        parts;
+    // The memory of a thread that is bound to its core is near that core.
+    let adopted = dpdk::adopt_thread(core).map_err(WorkerError::Adopt).and_then(|adopted| {
+        let arena = Arena::reserve(buffers_len).map_err(WorkerError::Buffers)?;
+        Ok((adopted, arena))
+    });
+    let (adopted, mut arena) = match adopted {
+        Ok(both) => both,
         Err(error) => {
             // Nobody listens any more only if the launch has failed already.
             let _ = report.send((core, Err(error)));
@@ -76,21 +91,16 @@ fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
         let cycles = tsc.now();
         Now { cycles, micros: tsc.micros(cycles) }
     };
-    let touch = arena.backing() == Backing::Huge;
+    let backing = arena.backing();
     let mut buffers = |len| {
         let buffer = arena.carve(len, BUFFER_ALIGN).expect("the arena was measured for the plan");
-        if touch {
-            // The kernel clears a hugepage when it is first touched: hundreds of microseconds that
-            // belong here, on the core that will use it, not into the first request.
-            buffer.iter_mut().step_by(HUGEPAGE_MIN).for_each(|byte| *byte = 0);
-        }
         Buffer::Static(buffer)
     };
     let mut worker = Worker::new(plan, nic, site_handle, link, &mut buffers, clock());
     if let Some(end) = exception {
         worker = worker.with_exception(end);
     }
-    let _ = report.send((core, Ok(())));
+    let _ = report.send((core, Ok(backing)));
     let mut waiter = pause.map(|pause| Waiter::new(pause, sources.as_ref()));
     let nic = worker.run(clock, |idle| match &mut waiter {
         Some(waiter) => waiter.on_empty_turn(idle),
@@ -104,7 +114,5 @@ fn work<N: Nic>(parts: Parts<N::Frame>, nic: N, report: &Sender<Report>) {
     drop(adopted);
 }
 
-/// The smallest hugepage of x86-64, bytes.
-const HUGEPAGE_MIN: usize = 2 << 20;
 /// As precise as the kernel's timers are.
 const TIMER_SLACK_NS: std::ffi::c_ulong = 1;

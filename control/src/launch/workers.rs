@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use dpdk::{Arena, Backing, DeviceKind, QueuePair, Tsc};
+use dpdk::{Backing, DeviceKind, QueuePair, Tsc};
 use engine::control_queue::{self, WallClock};
 use engine::exception::{self, KernelPort};
 use engine::sleep::Waker;
@@ -14,10 +14,11 @@ use engine::{CorePlan, Nic, steering};
 use handlers::SiteHandle;
 
 use super::error::LaunchError;
+use super::hugepage_shortage::HugepageShortage;
 use super::idle::{Sleep, Sources};
 use super::memory_requirement::{MemoryRequirement, buffers_len};
 use super::steering::Steering;
-use super::worker::{self, Parts, Report};
+use super::worker::{self, Parts, Report, WorkerError};
 use super::worker_set::WorkerSet;
 use crate::config::{Idling, Pages, Pause, Plan};
 use crate::human;
@@ -67,20 +68,22 @@ pub(crate) fn spawn(
         pause: sleeps(plan.idling, port_setup.kind).then_some(plan.pause),
         report,
         workers: WorkerSet::default(),
-        backing: Backing::Huge,
         kernel,
         kernel_ports: Vec::new(),
     };
     let spawned = spawner.spawn_all(port_setup.steering, site_handles, queues);
-    let Spawner { report, workers, backing, tsc, kernel_ports, .. } = spawner;
+    let Spawner { report, workers, tsc, kernel_ports, .. } = spawner;
     drop(report);
     let turning = spawned.and_then(|()| await_reports(&workers, &reports));
-    if let Err(error) = turning {
-        // A worker that cannot be stopped keeps the port open, and the process ends with the error.
-        let _ = workers.stop();
-        return Err(error);
-    }
-    log_memory(plan, &port_setup.requirement, backing);
+    let backing = match turning {
+        Ok(backing) => backing,
+        Err(error) => {
+            // A worker that cannot be stopped keeps the port open, and the process ends with the error.
+            let _ = workers.stop();
+            return Err(error);
+        }
+    };
+    log_memory(plan, port_setup.requirement, backing);
     Ok(StartedWorkers { workers, tsc, kernel_ports })
 }
 
@@ -93,8 +96,6 @@ struct Spawner<'a> {
     pause: Option<Pause>,
     report: Sender<Report>,
     workers: WorkerSet,
-    /// Of the worst-placed worker's buffers.
-    backing: Backing,
     /// Wakes whoever moves frames to the kernel; `None`: there is no exception path.
     kernel: Option<Waker>,
     /// The kernel's end of each worker's path.
@@ -148,10 +149,6 @@ impl Spawner<'_> {
     where
         N::Frame: Send,
     {
-        let arena = Arena::reserve(buffers_len(&self.plan.tally)).map_err(LaunchError::Buffers)?;
-        if arena.backing() == Backing::Ordinary {
-            self.backing = Backing::Ordinary;
-        }
         let plan = self.core_plan()?;
         let woken = (flag, waker.clone());
         let (control, link) = control_queue::pair_with_sleep(self.wall, parked(self.plan), woken);
@@ -167,7 +164,7 @@ impl Spawner<'_> {
             exception,
             site_handle: Arc::clone(site_handle),
             link,
-            arena,
+            buffers_len: buffers_len(&self.plan.tally),
             tsc: self.tsc,
             pause: self.pause,
             sources: descriptors.map(|descriptors| Sources { descriptors, event }),
@@ -203,18 +200,25 @@ fn secret() -> Result<[u8; 16], LaunchError> {
     Ok(bytes)
 }
 
-fn await_reports(workers: &WorkerSet, reports: &mpsc::Receiver<Report>) -> Result<(), LaunchError> {
+/// What the worst-placed worker's buffers stand on.
+fn await_reports(
+    workers: &WorkerSet,
+    reports: &mpsc::Receiver<Report>,
+) -> Result<Backing, LaunchError> {
+    let mut worst = Backing::Huge;
     for _ in 0..workers.len() {
         match reports.recv_timeout(WORKER_TIMEOUT) {
-            Ok((_, Ok(()))) => {}
-            Ok((_, Err(error))) => return Err(LaunchError::Adopt(error)),
+            Ok((_, Ok(Backing::Huge))) => {}
+            Ok((_, Ok(Backing::Ordinary))) => worst = Backing::Ordinary,
+            Ok((_, Err(WorkerError::Adopt(error)))) => return Err(LaunchError::Adopt(error)),
+            Ok((_, Err(WorkerError::Buffers(error)))) => return Err(LaunchError::Buffers(error)),
             Err(_) => return Err(LaunchError::Lost { core: workers.lost().unwrap_or_default() }),
         }
     }
-    Ok(())
+    Ok(worst)
 }
 
-fn log_memory(plan: &Plan, requirement: &MemoryRequirement, backing: Backing) {
+fn log_memory(plan: &Plan, requirement: MemoryRequirement, backing: Backing) {
     let buffers = human::bytes(requirement.buffers);
     match (backing, plan.pages) {
         (Backing::Huge, _) => tracing::info!("{buffers} of socket buffers in hugepages"),
@@ -222,8 +226,9 @@ fn log_memory(plan: &Plan, requirement: &MemoryRequirement, backing: Backing) {
             tracing::info!("{buffers} of socket buffers in ordinary pages");
         }
         (Backing::Ordinary, Pages::Huge) => {
+            let shortage = HugepageShortage::find(requirement);
             tracing::warn!(
-                "{buffers} of socket buffers in ordinary pages, which is slower. {requirement}"
+                "{buffers} of socket buffers in ordinary pages, which is slower. {shortage}"
             );
         }
     }

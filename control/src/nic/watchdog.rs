@@ -3,6 +3,7 @@
 //! It has a session of its own and blocks SIGHUP, so that it outlives the terminal it was started from.
 //! The record is its only tie: when its token is gone from there, it ends.
 
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -124,11 +125,11 @@ pub(crate) fn take_back(
         });
         match attempt {
             Ok(done) => {
-                eprint!("{}", done.iter().map(|line| format!("{line}\n")).collect::<String>());
+                done.iter().for_each(say);
                 return Ok(());
             }
             Err(error) => {
-                eprintln!("{error}");
+                say(&error);
                 let waits = matches!(error, NicError::Busy { .. } | NicError::Locked { .. });
                 failures += u32::from(!waits);
                 if failures >= TRIES_MAX {
@@ -152,11 +153,16 @@ fn end_holders(machine: &impl Machine, address: &str, asked: &mut Vec<u32>) {
         }
         asked.push(process);
         let Ok(pid) = i32::try_from(process) else { continue };
-        eprintln!("SIGTERM to {}", machine.host().spell_process(process));
+        say(&format_args!("SIGTERM to {}", machine.host().spell_process(process)));
         if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM) {
-            eprintln!("process {process}: {error}");
+            say(&format_args!("process {process}: {error}"));
         }
     }
+}
+
+/// A line of its log. A full disk under that, or a terminal that is gone, keeps it from nothing.
+fn say(line: &impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 const OURSELVES: &str = "/proc/self/exe";

@@ -12,57 +12,95 @@
 //! - a read that ended before is stored, and taken out by the write;
 //! - a read that began after the write was answered finds the new epoch, and new data.
 //!
+//! Of several requests for one response that is not here, the first asks the database ([`Found::Miss`]) and the others
+//! wait for its response ([`Found::Waiting`]). A request that comes after a write was answered does not wait for a read that
+//! began before it: a new read begins beside the old one, which still answers who waits for it. If a read brings
+//! no response, the next of those who wait for it asks.
+//!
+//! Of a write whose answer is lost nobody knows whether the database has done it, or is going to. As long as it may
+//! still take effect, what it can change is not cached ([`Found::Uncached`]): see [`Cache::block`].
+//!
 //! Indices of routes mean something in one site only. Tokens and entries belong to the site they
-//! were made for; offloads of an earlier site pass by ([`Found::OtherSite`]). Everything about a stripe
+//! were made for; offloads of an earlier site pass by ([`Found::Uncached`]). Everything about a stripe
 //! is under the lock of its shard, so none of this depends on the order of atomics.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+mod block;
+mod fillings;
+mod key;
+mod shard;
+#[cfg(test)]
+mod tests;
+mod unknown;
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use handlers::{Invalidation, RenderedResponse, Site};
-use hashlink::LinkedHashMap;
 
 use super::counters::Counters;
 use super::retire_list::RetireList;
 
-/// What the cache has for a key.
+pub(crate) use self::fillings::Waiter;
+pub(crate) use self::key::Place;
+pub(crate) use self::unknown::UnknownWrite;
+
+use self::block::Block;
+use self::fillings::{Version, take_expired};
+use self::key::{Key, STRIPES};
+use self::shard::{Entry, Shard};
+use self::unknown::{Part, Scope, UnknownWrites};
+
+/// What the cache has for a request, which is given back unless it waits.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum Found<W> {
     /// A response; the cache keeps it alive.
-    Hit(Arc<RenderedResponse>),
+    Hit(W, Arc<RenderedResponse>),
+    /// None, but somebody is about to bring one: the request waits for that.
+    Waiting,
     /// None: run the statement, and bring the response with this.
-    Miss(Token),
-    /// The offload is of an earlier site: run the statement, store nothing.
-    OtherSite,
+    Miss(W, Token),
+    /// None that may be stored: run the statement. The offload is of an earlier site, a write of unknown
+    /// outcome may change the response, as many wait as may, or nothing is cached at all.
+    Uncached(W),
 }
 
-/// The right to store one response, unless something happens to its key meanwhile.
+/// The right to store one response, unless something happens to its key meanwhile, and the duty to say what became of
+/// it: [`fill`](Cache::fill), [`share`](Cache::share) or [`fail`](Cache::fail).
 #[derive(Debug)]
 pub(crate) struct Token {
-    /// Address of the site. The offload keeps the site alive, so nobody else can be there.
-    site: usize,
-    key: Key,
-    epoch: u64,
-    generation: u64,
+    place: Place,
+    version: Version,
+    /// Number of the filling.
+    filling: u64,
 }
 
-/// The cache.
+/// Who has waited for a response that did not come.
 #[derive(Debug)]
-pub(crate) struct Cache {
-    shards: Box<[Mutex<Shard>]>,
+pub(crate) struct Failed<W> {
+    /// They have no time left.
+    pub(crate) expired: Vec<W>,
+    /// The one to run its statement now; the others wait for it.
+    pub(crate) next: Option<(W, Token)>,
+}
+
+/// The cache. `W` is a request.
+#[derive(Debug)]
+pub(crate) struct Cache<W> {
+    shards: Box<[Mutex<Shard<W>>]>,
     hasher: RandomState,
     /// Of one shard.
     entries_max: usize,
     /// Of one shard.
     bytes_max: usize,
-    /// The current site's. Held so that its address stays its own.
-    site: Mutex<Arc<Site>>,
+    /// Taken before the lock of any shard.
+    unknown_writes: Mutex<UnknownWrites>,
     retire_list: Arc<RetireList>,
     counters: Arc<Counters>,
 }
 
-impl Cache {
+impl<W: Waiter> Cache<W> {
     /// A cache of at most `entries_max` responses for `site`.
     pub(crate) fn new(
         entries_max: usize,
@@ -73,54 +111,81 @@ impl Cache {
         // A power of two, so that stripes divide evenly; few where each would hold few responses.
         let shards = (entries_max / SHARD_ENTRIES_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << shards.ilog2();
-        let shard =
-            || Shard { site: address(site), epochs: vec![0; STRIPES / shards], ..Shard::default() };
+        let shard = || Shard::new(address(site), STRIPES / shards);
         Self {
             shards: (0..shards).map(|_| Mutex::new(shard())).collect(),
             hasher: RandomState::new(),
             entries_max: entries_max / shards,
             bytes_max: BYTES_MAX / shards,
-            site: Mutex::new(Arc::clone(site)),
+            unknown_writes: Mutex::new(UnknownWrites::new(site)),
             retire_list: Arc::clone(retire_list),
             counters: Arc::clone(counters),
         }
     }
 
-    /// What there is for `text`, the key of an offload for `route` of `site`.
-    pub(crate) fn lookup(
-        &self,
-        site: &Arc<Site>,
-        route: usize,
-        text: Vec<u8>,
-        now: Instant,
-    ) -> Found {
-        let key = self.key(route, text);
-        let mut shard = self.shard(&key);
-        if shard.site != address(site) {
-            return Found::OtherSite;
-        }
-        let generation = *shard.generation(route);
-        if let Some(entry) = shard.entries.to_back(&key) {
-            if entry.generation == generation && now < entry.until {
-                self.counters.cache_hits.up();
-                return Found::Hit(Arc::clone(&entry.response));
-            }
-            self.remove(&mut shard, &key);
-        }
-        self.counters.cache_misses.up();
-        let epoch = shard.epochs[self.stripe(&key)];
-        Found::Miss(Token { site: address(site), key, epoch, generation })
+    /// The place of the response that `text` tells from others of `route` of `site`.
+    pub(crate) fn place(&self, site: &Arc<Site>, route: usize, text: Vec<u8>) -> Place {
+        Place { site: address(site), key: self.key(route, text) }
     }
 
-    /// Stores `response` until `until`, unless a write or a reload has overtaken it.
-    pub(crate) fn fill(&self, token: Token, response: Arc<RenderedResponse>, until: Instant) {
-        let Token { site, key, epoch, generation } = token;
+    /// What there is at `place` for `request`. It may wait if `admit` says so.
+    pub(crate) fn lookup(
+        &self,
+        place: Place,
+        now: Instant,
+        request: W,
+        admit: impl FnOnce(&W) -> bool,
+    ) -> Found<W> {
+        let key = &place.key;
+        let (route, stripe) = (key.route, self.stripe(key));
+        let mut shard = self.shard(key);
+        if shard.site != place.site {
+            return Found::Uncached(request);
+        }
+        let is_blocked = shard.is_blocked(route, stripe, now);
+        if is_blocked || self.entries_max == 0 {
+            self.counters.cache_misses.up();
+            self.counters.cache_blocked.add(is_blocked.into());
+            return Found::Uncached(request);
+        }
+        let version = shard.version(route, stripe);
+        if let Some(entry) = shard.entries.to_back(key) {
+            if entry.generation == version.generation && now < entry.until {
+                self.counters.cache_hits.up();
+                return Found::Hit(request, Arc::clone(&entry.response));
+            }
+            self.remove(&mut shard, key);
+        }
+        if let Some(waiters) = shard.fillings.waiters(key, version) {
+            if !admit(&request) {
+                self.counters.cache_misses.up();
+                return Found::Uncached(request);
+            }
+            self.counters.cache_waiting.up();
+            waiters.push_back(request);
+            return Found::Waiting;
+        }
+        self.counters.cache_misses.up();
+        let filling = shard.fillings.begin(key, version, VecDeque::new());
+        drop(shard);
+        Found::Miss(request, Token { place, version, filling })
+    }
+
+    /// Stores `response` until `until`, unless a write or a reload has overtaken it. Who has waited for it is
+    /// to be answered with it.
+    pub(crate) fn fill(
+        &self,
+        token: Token,
+        response: Arc<RenderedResponse>,
+        until: Instant,
+    ) -> VecDeque<W> {
+        let Token { place: Place { site, key }, version, filling } = token;
         let bytes = response.body().len() + key.text.len() + ENTRY_BYTES;
         let mut shard = self.shard(&key);
-        let overtaken = shard.site != site
-            || shard.epochs[self.stripe(&key)] != epoch
-            || *shard.generation(key.route) != generation;
-        let too_large = bytes > self.bytes_max || self.entries_max == 0;
+        let waiters = self.end(&mut shard, &key, filling);
+        let overtaken =
+            shard.site != site || shard.version(key.route, self.stripe(&key)) != version;
+        let too_large = bytes > self.bytes_max;
         if overtaken || too_large {
             let why = if overtaken {
                 &self.counters.cache_overtaken
@@ -128,7 +193,8 @@ impl Cache {
                 &self.counters.cache_too_large
             };
             why.up();
-            return self.retire_list.keep(response);
+            self.retire_list.keep(response);
+            return waiters;
         }
         // It is there where two reads of one key were under way.
         self.remove(&mut shard, &key);
@@ -137,11 +203,60 @@ impl Cache {
             self.gone(&mut shard, oldest);
             self.counters.cache_evicted.up();
         }
-        shard.entries.insert(key, Entry { response, until, generation, bytes });
+        shard.entries.insert(key, Entry { response, until, generation: version.generation, bytes });
         shard.bytes += bytes;
         self.counters.cache_stored.up();
         self.counters.cache_entries.up();
         self.counters.cache_bytes.add(bytes as u64);
+        waiters
+    }
+
+    /// There is a response of the database that is not stored. Who has waited for it is to be answered with it.
+    pub(crate) fn share(&self, Token { place, filling, .. }: &Token) -> VecDeque<W> {
+        self.end(&mut self.shard(&place.key), &place.key, *filling)
+    }
+
+    /// There is no response. It may be called more than once for a token.
+    pub(crate) fn fail(&self, token: &Token, now: Instant) -> Failed<W> {
+        let Token { place: Place { site, key }, version, filling } = token;
+        let (stripe, mut shard) = (self.stripe(key), self.shard(key));
+        let mut waiters = self.end(&mut shard, key, *filling);
+        let expired = take_expired(&mut waiters, now).collect();
+        let is_stored = shard.site == *site && !shard.is_blocked(key.route, stripe, now);
+        // Otherwise it stays overtaken.
+        let version = if is_stored { shard.version(key.route, stripe) } else { *version };
+        if let Some(current) = shard.fillings.waiters(key, version) {
+            self.counters.cache_waiting.add(waiters.len() as u64);
+            // They came before those who wait there.
+            waiters.append(current);
+            *current = waiters;
+            return Failed { expired, next: None };
+        }
+        let next = waiters.pop_front().map(|request| {
+            self.counters.cache_waiting.add(waiters.len() as u64);
+            let filling = shard.fillings.begin(key, version, waiters);
+            let place = Place { site: *site, key: key.clone() };
+            (request, Token { place, version, filling })
+        });
+        Failed { expired, next }
+    }
+
+    /// Takes the requests that have waited for as long as they may.
+    pub(crate) fn take_expired(&self, now: Instant) -> Vec<W> {
+        let mut expired = Vec::new();
+        if self.counters.cache_waiting.value() > 0 {
+            for shard in &self.shards {
+                lock(shard).fillings.take_expired(now, &mut expired);
+            }
+            self.counters.cache_waiting.sub(expired.len() as u64);
+        }
+        expired
+    }
+
+    fn end(&self, shard: &mut Shard<W>, key: &Key, filling: u64) -> VecDeque<W> {
+        let waiters = shard.fillings.end(key, filling);
+        self.counters.cache_waiting.sub(waiters.len() as u64);
+        waiters
     }
 
     /// A write to `site` was answered by its database: what it makes untrue goes, and what is under
@@ -154,15 +269,89 @@ impl Cache {
             };
             if !known {
                 // Written through an earlier site, whose routes have other indices.
-                return self.drop_all(None);
+                return self.drop_all();
             }
         }
     }
 
-    /// `site` is served from now on: everything of the site before it goes.
+    /// The outcome of a write to `site` is not known: what it can change goes, and is not cached again before the
+    /// write is given to [`unblock`](Self::unblock) or [`abandon`](Self::abandon).
+    pub(crate) fn block(&self, site: &Arc<Site>, invalids: Vec<Invalidation>) -> UnknownWrite {
+        let mut unknown = lock(&self.unknown_writes);
+        let scope = if address(site) == address(&unknown.site) {
+            Scope::Parts(invalids.iter().map(|invalid| self.part(invalid)).collect())
+        } else {
+            Scope::All
+        };
+        // In this order: no read can begin between the two and be stored.
+        self.each_block(&scope, Block::begin);
+        self.invalidate(site, invalids);
+        unknown.add(scope)
+    }
+
+    /// The database has said what became of `write`.
+    pub(crate) fn unblock(&self, write: UnknownWrite) {
+        self.settle(write, Block::end);
+    }
+
+    /// Nobody will say what became of `write`; after `until` it can have no effect.
+    pub(crate) fn abandon(&self, write: UnknownWrite, until: Instant) {
+        self.settle(write, |block| {
+            block.end();
+            block.extend(Some(until));
+        });
+    }
+
+    /// `site` is served from now on: everything of the site before it goes. Writes of unknown outcome that were made
+    /// through that one block everything, for nobody knows what they change of this one.
     pub(crate) fn renew(&self, site: &Arc<Site>) {
-        self.drop_all(Some(site));
-        *lock(&self.site) = Arc::clone(site);
+        let mut unknown = lock(&self.unknown_writes);
+        let widened = unknown.widen();
+        let until =
+            |shard: &Mutex<Shard<W>>| lock(shard).blocks().filter_map(|block| block.until()).max();
+        let until = self.shards.iter().filter_map(until).max();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let mut block = shard.block;
+            (0..widened).for_each(|_| block.begin());
+            block.extend(until);
+            shard.blocks().for_each(|block| *block = Block::default());
+            shard.block = block;
+            shard.site = address(site);
+            self.empty(&mut shard);
+        }
+        unknown.site = Arc::clone(site);
+    }
+
+    fn settle(&self, write: UnknownWrite, change: impl Fn(&mut Block)) {
+        let mut unknown = lock(&self.unknown_writes);
+        let scope = unknown.remove(write);
+        self.each_block(&scope, change);
+    }
+
+    fn each_block(&self, scope: &Scope, change: impl Fn(&mut Block)) {
+        let shards = || self.shards.iter().map(lock);
+        match scope {
+            Scope::All => shards().for_each(|mut shard| change(&mut shard.block)),
+            Scope::Parts(parts) => parts.iter().for_each(|part| match *part {
+                Part::Stripe { shard, stripe } => {
+                    change(&mut lock(&self.shards[shard]).stripes[stripe].block);
+                }
+                Part::Route(route) => {
+                    shards().for_each(|mut shard| change(&mut shard.route(route).block));
+                }
+            }),
+        }
+    }
+
+    fn part(&self, Invalidation { route, key }: &Invalidation) -> Part {
+        match key {
+            Some(text) => {
+                let key = self.key(*route, text.clone());
+                Part::Stripe { shard: key.stripe() % self.shards.len(), stripe: self.stripe(&key) }
+            }
+            None => Part::Route(*route),
+        }
     }
 
     /// Whether `site` is the one the cache is for.
@@ -172,7 +361,7 @@ impl Cache {
         if shard.site != address(site) {
             return false;
         }
-        shard.epochs[self.stripe(&key)] += 1;
+        shard.stripes[self.stripe(&key)].epoch += 1;
         if self.remove(&mut shard, &key) {
             self.counters.cache_invalidated.up();
         }
@@ -186,32 +375,33 @@ impl Cache {
             let mut shard = lock(shard);
             let known = shard.site == address(site);
             if known {
-                *shard.generation(route) += 1;
+                shard.route(route).generation += 1;
             }
             known
         })
     }
 
-    fn drop_all(&self, site: Option<&Arc<Site>>) {
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.site = site.map_or(shard.site, address);
-            shard.epochs.iter_mut().for_each(|epoch| *epoch += 1);
-            while let Some((_, entry)) = shard.entries.pop_front() {
-                self.gone(&mut shard, entry);
-                self.counters.cache_invalidated.up();
-            }
+    fn drop_all(&self) {
+        self.shards.iter().for_each(|shard| self.empty(&mut lock(shard)));
+    }
+
+    /// Everything goes, and what is under way is not stored.
+    fn empty(&self, shard: &mut Shard<W>) {
+        shard.stripes.iter_mut().for_each(|stripe| stripe.epoch += 1);
+        while let Some((_, entry)) = shard.entries.pop_front() {
+            self.gone(shard, entry);
+            self.counters.cache_invalidated.up();
         }
     }
 
     /// Whether there was one.
-    fn remove(&self, shard: &mut Shard, key: &Key) -> bool {
+    fn remove(&self, shard: &mut Shard<W>, key: &Key) -> bool {
         let entry = shard.entries.remove(key);
         entry.map(|entry| self.gone(shard, entry)).is_some()
     }
 
     /// `entry` is out of the shard; workers may still be sending it.
-    fn gone(&self, shard: &mut Shard, entry: Entry) {
+    fn gone(&self, shard: &mut Shard<W>, entry: Entry) {
         shard.bytes -= entry.bytes;
         self.counters.cache_entries.down();
         self.counters.cache_bytes.sub(entry.bytes as u64);
@@ -223,7 +413,7 @@ impl Cache {
         Key { hash, route, text: text.into() }
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard<W>> {
         lock(&self.shards[key.stripe() % self.shards.len()])
     }
 
@@ -231,75 +421,6 @@ impl Cache {
     fn stripe(&self, key: &Key) -> usize {
         key.stripe() / self.shards.len()
     }
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    /// Least recently used first.
-    entries: LinkedHashMap<Key, Entry, BuildHasherDefault<Hashed>>,
-    bytes: usize,
-    /// Address of the site that the entries belong to.
-    site: usize,
-    /// By stripe; this shard's stripes only.
-    epochs: Vec<u64>,
-    /// By route: how often all of it was dropped.
-    generations: Vec<u64>,
-}
-
-impl Shard {
-    fn generation(&mut self, route: usize) -> &mut u64 {
-        if self.generations.len() <= route {
-            self.generations.resize(route + 1, 0);
-        }
-        &mut self.generations[route]
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Key {
-    /// Of the rest, keyed: a client cannot choose where its requests fall.
-    hash: u64,
-    route: usize,
-    text: Box<[u8]>,
-}
-
-impl Key {
-    /// The stripe among all. The map of a shard uses other bits of the hash.
-    fn stripe(&self) -> usize {
-        usize::try_from(self.hash >> 32).expect("32 bits") % STRIPES
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// Passes on a hash that was made before.
-#[derive(Debug, Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a key has one hash of 64 bits");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    response: Arc<RenderedResponse>,
-    until: Instant,
-    generation: u64,
-    bytes: usize,
 }
 
 fn address(site: &Arc<Site>) -> usize {
@@ -311,8 +432,6 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Fixed, and far more than reads that are under way at once.
-const STRIPES: usize = 1024;
 const SHARDS_MAX: usize = 16;
 const SHARD_ENTRIES_MIN: usize = 64;
 /// Bodies and keys of all entries: a list route must not fill the memory with 65,536 long responses.
@@ -320,231 +439,3 @@ const BYTES_MAX: usize = 256 << 20;
 /// What an entry takes besides its body and key: two heads, the map's node.
 const ENTRY_BYTES: usize = 512;
 const _: () = assert!(STRIPES.is_multiple_of(SHARDS_MAX));
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use handlers::SiteConfig;
-    use http1::Status;
-    use http1::coding::Coding;
-
-    use super::*;
-
-    struct Bench {
-        cache: Cache,
-        site: Arc<Site>,
-        counters: Arc<Counters>,
-        now: Instant,
-    }
-
-    impl Drop for Bench {
-        fn drop(&mut self) {
-            self.counters.readings().note_moved();
-        }
-    }
-
-    impl Bench {
-        fn new(entries: usize) -> Self {
-            let (retire_list, counters, site) = (Arc::default(), Arc::default(), site());
-            let cache = Cache::new(entries, &site, &retire_list, &counters);
-            Self { cache, site, counters, now: Instant::now() }
-        }
-
-        fn lookup(&self, route: usize, key: &str) -> Found {
-            self.cache.lookup(&self.site, route, key.into(), self.now)
-        }
-
-        fn miss(&self, route: usize, key: &str) -> Token {
-            match self.lookup(route, key) {
-                Found::Miss(token) => token,
-                other => panic!("{key}: {other:?}"),
-            }
-        }
-
-        fn hit(&self, route: usize, key: &str) -> String {
-            match self.lookup(route, key) {
-                Found::Hit(response) => String::from_utf8(response.body().to_vec()).expect("text"),
-                other => panic!("{key}: {other:?}"),
-            }
-        }
-
-        fn fill(&self, token: Token, body: &str) {
-            self.cache.fill(token, response(body), self.now + LIFETIME);
-        }
-
-        fn write(&self, route: usize, key: Option<&str>) {
-            let invalid = Invalidation { route, key: key.map(Into::into) };
-            self.cache.invalidate(&self.site, vec![invalid]);
-        }
-    }
-
-    const LIFETIME: Duration = Duration::from_millis(200);
-
-    fn site() -> Arc<Site> {
-        let memory = |bytes| -> Box<dyn handlers::Bytes> { Box::new(vec![0; bytes]) };
-        Arc::new(Site::build(&SiteConfig::default(), memory).expect("an empty site"))
-    }
-
-    fn response(body: &str) -> Arc<RenderedResponse> {
-        let body = body.as_bytes().to_vec();
-        Arc::new(RenderedResponse::new(Status::S200, "text/plain", [], Coding::Identity, body))
-    }
-
-    #[test]
-    fn an_answer_is_given_again_for_its_lifetime() {
-        let mut bench = Bench::new(100);
-        bench.fill(bench.miss(1, "a"), "first");
-        assert_eq!(bench.hit(1, "a"), "first");
-        bench.miss(2, "a");
-        bench.miss(1, "b");
-        bench.now += LIFETIME - Duration::from_millis(1);
-        assert_eq!(bench.hit(1, "a"), "first");
-        bench.now += Duration::from_millis(1);
-        bench.fill(bench.miss(1, "a"), "second");
-        assert_eq!(bench.hit(1, "a"), "second");
-        assert_eq!(bench.counters.cache_entries.value(), 1);
-        assert_eq!(
-            (bench.counters.cache_hits.value(), bench.counters.cache_misses.value()),
-            (3, 4)
-        );
-    }
-
-    #[test]
-    fn a_read_that_ends_before_the_write_does_is_taken_out_by_it() {
-        let bench = Bench::new(100);
-        let read = bench.miss(1, "a");
-        bench.fill(read, "old");
-        bench.write(1, Some("a"));
-        bench.miss(1, "a");
-        assert_eq!(bench.counters.cache_invalidated.value(), 1);
-    }
-
-    #[test]
-    fn a_read_that_ends_after_the_write_did_is_not_stored() {
-        let bench = Bench::new(100);
-        let read = bench.miss(1, "a");
-        bench.write(1, Some("a"));
-        bench.fill(read, "old");
-        bench.fill(bench.miss(1, "a"), "new");
-        assert_eq!(bench.hit(1, "a"), "new");
-        assert_eq!(bench.counters.cache_overtaken.value(), 1);
-    }
-
-    #[test]
-    fn writes_to_the_whole_route_overtake_in_both_orders_too() {
-        let bench = Bench::new(100);
-        bench.fill(bench.miss(1, "a"), "old");
-        bench.fill(bench.miss(2, "a"), "other");
-        let read = bench.miss(1, "b");
-        bench.write(1, None);
-        bench.fill(read, "old");
-        bench.miss(1, "a");
-        bench.miss(1, "b");
-        assert_eq!(bench.hit(2, "a"), "other");
-    }
-
-    #[test]
-    fn a_write_leaves_keys_of_other_stripes_alone() {
-        let bench = Bench::new(4096);
-        let reads: Vec<_> = (0..100).map(|n| bench.miss(1, &n.to_string())).collect();
-        bench.write(1, Some("write"));
-        reads.into_iter().for_each(|read| bench.fill(read, "x"));
-        assert!(bench.counters.cache_overtaken.value() < 10, "100 keys in 1,024 stripes");
-    }
-
-    #[test]
-    fn another_edition_starts_empty_and_strangers_pass_by() {
-        let mut bench = Bench::new(100);
-        bench.fill(bench.miss(1, "a"), "old");
-        let late = bench.miss(1, "b");
-        let (old, new) = (Arc::clone(&bench.site), site());
-        bench.cache.renew(&new);
-        bench.fill(late, "old");
-        assert!(matches!(bench.lookup(1, "a"), Found::OtherSite));
-        bench.site = new;
-        bench.miss(1, "a");
-        bench.fill(bench.miss(1, "b"), "new");
-        let invalid = Invalidation { route: 7, key: Some(b"c".to_vec()) };
-        bench.cache.invalidate(&old, vec![invalid]);
-        bench.miss(1, "b");
-    }
-
-    #[test]
-    fn the_least_recently_used_makes_room() {
-        let bench = Bench::new(3);
-        for key in ["a", "b", "c"] {
-            bench.fill(bench.miss(1, key), key);
-        }
-        assert_eq!(bench.hit(1, "a"), "a");
-        bench.fill(bench.miss(1, "d"), "d");
-        bench.miss(1, "b");
-        for key in ["c", "a", "d"] {
-            assert_eq!(bench.hit(1, key), key);
-        }
-        assert_eq!(bench.counters.cache_evicted.value(), 1);
-        assert_eq!(bench.counters.cache_entries.value(), 3);
-    }
-
-    #[test]
-    fn a_large_answer_makes_room_for_itself_or_stays_out() {
-        let bench = Bench::new(10);
-        let half = "x".repeat(BYTES_MAX / 2 - 2 * ENTRY_BYTES);
-        for key in ["a", "b", "c"] {
-            bench.fill(bench.miss(1, key), &half);
-        }
-        bench.miss(1, "a");
-        assert_eq!(bench.counters.cache_entries.value(), 2);
-        bench.fill(bench.miss(1, "d"), &"x".repeat(BYTES_MAX));
-        bench.miss(1, "d");
-        assert_eq!(bench.counters.cache_too_large.value(), 1);
-        assert!(bench.counters.cache_bytes.value() <= BYTES_MAX as u64);
-    }
-
-    #[test]
-    fn no_entries_is_no_cache() {
-        let bench = Bench::new(0);
-        bench.fill(bench.miss(1, "a"), "a");
-        bench.miss(1, "a");
-    }
-
-    #[test]
-    fn readers_and_writers_of_one_key_never_leave_old_data() {
-        // Each write makes the truth one larger before it invalidates; a hit must never be older
-        // than what was true when its lookup began.
-        use std::sync::atomic::{AtomicU64, Ordering};
-        let bench = Bench::new(100);
-        let (written, answered) = (AtomicU64::new(0), AtomicU64::new(0));
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    for _ in 0..20_000 {
-                        let floor = answered.load(Ordering::SeqCst);
-                        match bench.lookup(1, "a") {
-                            Found::Miss(token) => {
-                                let read = written.load(Ordering::SeqCst);
-                                std::thread::yield_now();
-                                bench.fill(token, &read.to_string());
-                            }
-                            Found::Hit(response) => {
-                                let text = str::from_utf8(response.body()).expect("text");
-                                let hit: u64 = text.parse().expect("a number");
-                                assert!(hit >= floor, "{hit} after {floor} was answered");
-                            }
-                            Found::OtherSite => panic!("there is one site"),
-                        }
-                    }
-                });
-            }
-            scope.spawn(|| {
-                for value in 1..=2_000 {
-                    written.store(value, Ordering::SeqCst);
-                    bench.write(1, Some("a"));
-                    answered.store(value, Ordering::SeqCst);
-                    std::thread::yield_now();
-                }
-            });
-        });
-        assert!(bench.counters.cache_hits.value() > 0);
-    }
-}

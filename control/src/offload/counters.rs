@@ -99,8 +99,11 @@ counters! {
         response_bytes_in_use: Level, "bytes of the bodies that workers may still be sending; a body in several responses counts for each";
         cache_hits: Total, "offloads answered from the cache";
         cache_misses: Total, "offloads of routes with a cache that had to be run";
+        cache_shared: Total, "offloads answered with the response that another one was run for at the time";
+        cache_waiting: Level, "offloads that wait for the response another one is run for; they are in the waiting of their back end too";
         cache_stored: Total, "responses put into the cache";
         cache_overtaken: Total, "responses not put into the cache because a write went by meanwhile";
+        cache_blocked: Total, "offloads of routes with a cache that were run and not cached because the outcome of a write is not known";
         cache_too_large: Total, "responses not put into the cache because of their size";
         cache_invalidated: Total, "responses taken out of the cache by another route, or by a reload";
         cache_evicted: Total, "responses taken out of the cache to make room";
@@ -118,6 +121,7 @@ counters! {
         postgres_unavailable: Total, "offloads answered as unavailable";
         postgres_timed_out: Total, "offloads answered as unavailable because their time was up";
         postgres_retried: Total, "offloads sent once more";
+        postgres_moved: Total, "reads sent on another connection because the statement before them takes long";
         postgres_cancels: Total, "requests to cancel what runs too long";
         postgres_prepared: Total, "statements prepared";
         postgres_conflicts: Total, "offloads answered 409: a unique or foreign key says no";
@@ -129,9 +133,10 @@ counters! {
         sqlite_refused: Total, "offloads answered 503 because as many as allowed were waiting";
         sqlite_unavailable: Total, "offloads answered as unavailable";
         sqlite_timed_out: Total, "offloads answered as unavailable because their time was up";
-        sqlite_opened: Total, "times a thread opened a database file";
-        sqlite_errors: Total, "offloads answered 500: the file is damaged or refuses the statement";
+        sqlite_opened: Total, "connections opened to database files";
+        sqlite_errors: Total, "offloads answered 500: SQLite refuses the statement";
         sqlite_schema_changed: Total, "offloads answered 500: the statement does not have the columns its route wants";
+        cells_not_finite: Total, "columns written as null because they are infinite or NaN, which JSON has no notation for";
         compress_waiting: Level, "offloads that wait for a compute thread";
         compress_refused: Total, "offloads answered 503 because as many as allowed were waiting";
         compressed: Total, "bodies compressed";

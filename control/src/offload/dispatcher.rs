@@ -22,7 +22,7 @@ use handlers::config::Database;
 use handlers::query::Bound;
 use handlers::{JobKind, Offload, RenderedResponse, Response};
 
-use super::cache::{Found, Token};
+use super::cache::Found;
 use super::completer::Completer;
 use super::compress::{CompressJob, CompressPool};
 use super::counters::Counter;
@@ -53,7 +53,7 @@ pub(crate) struct Dispatcher {
     pub(crate) completer: Arc<Completer>,
     /// Responses that workers may still be sending.
     pub(crate) retire_list: Arc<RetireList>,
-    /// How long a statement may take, from here to its completion.
+    /// How long a statement may take, from when its request was parked to its completion.
     pub(crate) timeouts: Timeouts,
     /// Set when no worker submits any more.
     pub(crate) stopping: Arc<AtomicBool>,
@@ -116,16 +116,33 @@ enum Next {
     Compress,
     /// Something is wrong with the request.
     Refuse(RenderedResponse),
-    /// Its response is in the cache.
-    Cached(Arc<RenderedResponse>),
-    /// A statement is to be run.
-    Run(Kind, Bound, Option<Token>),
+    /// A statement is to be run with these values, unless there is a response with this key.
+    Run(Bound, Option<Vec<u8>>),
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Postgres,
-    Sqlite,
+impl Backends {
+    /// Counts `job` as waiting in its back end, if as many as allowed are not.
+    fn admit(&self, job: &Job) -> bool {
+        match job.query().database() {
+            Database::Postgres => self.postgres.admit(),
+            Database::Sqlite(_) => self.sqlite.admit(),
+        }
+    }
+
+    fn run(&self, job: Job) {
+        match job.query().database() {
+            Database::Postgres => self.postgres.run(job),
+            Database::Sqlite(_) => self.sqlite.run(job),
+        }
+    }
+
+    /// Runs a job that was [admitted](Self::admit).
+    fn run_admitted(&self, job: Job) {
+        match job.query().database() {
+            Database::Postgres => self.postgres.run_admitted(job),
+            Database::Sqlite(_) => self.sqlite.run_admitted(job),
+        }
+    }
 }
 
 impl Dispatcher {
@@ -143,13 +160,16 @@ impl Dispatcher {
             if now >= last_sweep + SWEEP_EVERY {
                 last_sweep = now;
                 retired.sweep(&self.retire_list, &self.completer.counters);
+                self.completer.expire_waiters(now);
             }
             if taken > 0 {
                 last_offload = now;
             } else {
                 let is_awake = !delayed.is_empty() || now < last_offload + AWAKE_FOR;
-                let is_retiring = self.completer.counters.responses_in_use.value() > 0;
-                match (is_awake, is_retiring) {
+                let counters = &self.completer.counters;
+                let is_looked_after =
+                    counters.responses_in_use.value() > 0 || counters.cache_waiting.value() > 0;
+                match (is_awake, is_looked_after) {
                     (true, _) => thread::sleep(self.nap(now)),
                     (false, true) => thread::sleep(LONG_NAP),
                     (false, false) => {
@@ -187,38 +207,37 @@ impl Dispatcher {
 }
 
 impl Dispatch for Dispatcher {
-    fn dispatch(&self, requester: Requester, offload: Offload, now: Instant) {
-        let Self { backends, completer, timeouts, .. } = self;
-        match self.classify(&offload, now) {
+    fn dispatch(&self, requester: Requester, offload: Offload, parked: Instant, now: Instant) {
+        let Self { backends, completer, .. } = self;
+        match self.classify(&offload) {
             Next::Compress => backends.compress.run(CompressJob { requester, offload }),
             Next::Refuse(response) => {
                 drop(offload);
                 completer.responder.response(requester, response);
             }
-            Next::Cached(response) => {
-                drop(offload);
-                completer.responder.respond_shared(requester, Response::rendered(response));
-            }
-            Next::Run(kind, bound, token) => {
-                let limit = match kind {
-                    Kind::Postgres => timeouts.postgres,
-                    Kind::Sqlite => timeouts.sqlite,
+            Next::Run(bound, key) => {
+                let job = Job {
+                    requester,
+                    offload,
+                    bound,
+                    token: None,
+                    deadline: parked,
+                    failures: 0,
+                    lost_at: None,
                 };
-                let deadline = now + limit;
-                let job =
-                    Job { requester, offload, bound, token, deadline, failures: 0, lost_at: None };
-                match kind {
-                    Kind::Postgres => backends.postgres.run(job),
-                    Kind::Sqlite => backends.sqlite.run(job),
-                }
+                self.run(job, key, now);
             }
         }
+    }
+
+    fn run_waiter(&self, job: Job) {
+        self.backends.run_admitted(job);
     }
 }
 
 impl Dispatcher {
-    fn classify(&self, offload: &Offload, now: Instant) -> Next {
-        let Completer { cache, counters, .. } = &*self.completer;
+    fn classify(&self, offload: &Offload) -> Next {
+        let counters = &self.completer.counters;
         let (query, inputs) = match offload.job_kind() {
             JobKind::Query(query, inputs) => (query, inputs),
             JobKind::Compress(_) => {
@@ -226,31 +245,46 @@ impl Dispatcher {
                 return Next::Compress;
             }
         };
-        let kind = match query.database() {
-            Database::Postgres => {
-                counters.offloads_postgres.up();
-                Kind::Postgres
+        match query.database() {
+            Database::Postgres => counters.offloads_postgres.up(),
+            Database::Sqlite(_) => counters.offloads_sqlite.up(),
+        }
+        match query.bind(&inputs) {
+            Ok(bound) => {
+                let is_cached = query.cache().is_some();
+                let key = is_cached.then(|| query.cache_key(&bound, inputs.accepted()));
+                Next::Run(bound, key)
             }
-            Database::Sqlite(_) => {
-                counters.offloads_sqlite.up();
-                Kind::Sqlite
-            }
-        };
-        let bound = match query.bind(&inputs) {
-            Ok(bound) => bound,
             Err(response) => {
                 counters.offloads_rejected.up();
-                return Next::Refuse(response);
+                Next::Refuse(response)
             }
-        };
-        if query.cache().is_none() {
-            return Next::Run(kind, bound, None);
         }
-        let key = query.cache_key(&bound, inputs.accepted());
-        match cache.lookup(offload.site(), offload.route(), key, now) {
-            Found::Hit(response) => Next::Cached(response),
-            Found::Miss(token) => Next::Run(kind, bound, Some(token)),
-            Found::OtherSite => Next::Run(kind, bound, None),
+    }
+
+    /// Answers `job`, whose deadline still is the time it was parked, with what the cache has for `key`, has it
+    /// wait for that, or runs its statement.
+    fn run(&self, mut job: Job, key: Option<Vec<u8>>, now: Instant) {
+        let Self { backends, completer, timeouts, .. } = self;
+        let cache = &completer.cache;
+        job.deadline += match job.query().database() {
+            Database::Postgres => timeouts.postgres,
+            Database::Sqlite(_) => timeouts.sqlite,
+        };
+        let place = key.map(|key| cache.place(job.offload.site(), job.offload.route(), key));
+        let Some(place) = place else { return backends.run(job) };
+        match cache.lookup(place, now, job, |job| backends.admit(job)) {
+            Found::Hit(job, response) => {
+                let requester = job.requester;
+                drop(job);
+                completer.responder.respond_shared(requester, Response::rendered(response));
+            }
+            Found::Waiting => {}
+            Found::Miss(mut job, token) => {
+                job.token = Some(token);
+                backends.run(job);
+            }
+            Found::Uncached(job) => backends.run(job),
         }
     }
 }

@@ -6,7 +6,7 @@ use handlers::query::{Bound, Query};
 use handlers::{JobKind, Offload};
 use http1::coding::Accepted;
 
-use super::cache::Token;
+use super::cache::{Token, Waiter};
 use super::responder::Requester;
 
 /// One statement to run for one request.
@@ -44,6 +44,12 @@ impl Job {
             JobKind::Query(query, inputs) => (query, inputs.accepted()),
             JobKind::Compress(_) => unreachable!("the dispatcher makes jobs of queries only"),
         }
+    }
+}
+
+impl Waiter for Job {
+    fn deadline(&self) -> Instant {
+        self.deadline
     }
 }
 

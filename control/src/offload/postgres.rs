@@ -5,14 +5,21 @@
 //! no connection.
 
 mod argument;
+mod backlog;
 mod calendar;
 mod cell;
+mod connect;
 mod connection;
+mod effect;
 mod error_class;
 mod outage;
 mod pipeline;
 mod pool;
+mod pooler;
 mod prepared;
+mod statement_names;
+mod statement_stream;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -34,6 +41,7 @@ pub(super) use self::validate::problems;
 
 use self::outage::Outage;
 use self::pool::{Pool, PoolPlan, Shared};
+use self::pooler::Pooler;
 use self::workers::Workers;
 use super::completer::Completer;
 use super::job::Job;
@@ -69,6 +77,7 @@ impl Postgres {
         let shared = Shared {
             log: Arc::new(StatementLog::new("PostgreSQL")),
             outage: Arc::new(Outage::new()),
+            pooler: Arc::new(Pooler::default()),
             workers: Arc::new(Workers::default()),
         };
         let worker = |(number, server): (usize, Config)| {
@@ -96,12 +105,29 @@ impl Postgres {
             let response = job.query().unavailable();
             return self.completer.complete_uncached(job, response);
         }
-        if counters.postgres_waiting.draw() >= self.queue {
-            counters.postgres_waiting.down();
+        if !self.admit() {
             counters.postgres_refused.up();
             let response = job.query().busy();
             return self.completer.complete_uncached(job, response);
         }
+        self.run_admitted(job);
+    }
+
+    /// Counts one job more that waits, if it may.
+    pub(crate) fn admit(&self) -> bool {
+        let waiting = &self.completer.counters.postgres_waiting;
+        if self.shared.workers.is_empty() {
+            return false;
+        }
+        let has_room = waiting.draw() < self.queue;
+        if !has_room {
+            waiting.down();
+        }
+        has_room
+    }
+
+    /// Runs a job that is counted as waiting.
+    pub(crate) fn run_admitted(&self, job: Job) {
         self.shared.workers.run(job);
     }
 

@@ -6,17 +6,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use engine::control_queue::Submissions as Ring;
+use dpdk::Tsc;
+use engine::control_queue::{Submission, Submissions as Ring};
 use handlers::{Offload, SiteHandle};
 
+use super::job::Job;
 use super::responder::Requester;
 
 /// Takes an offload to whoever does it. Called from any thread.
 pub(crate) trait Dispatch: Send + Sync {
-    /// `offload` was submitted by `requester`; its time runs from `now`. Never waits.
-    fn dispatch(&self, requester: Requester, offload: Offload, now: Instant);
+    /// `offload` was submitted by `requester` and parked at `parked`, from when its time runs; it is `now`.
+    /// Never waits.
+    fn dispatch(&self, requester: Requester, offload: Offload, parked: Instant, now: Instant);
+
+    /// `job` has waited for the response to another one in vain. Never waits.
+    fn run_waiter(&self, job: Job);
 }
 
 /// The rings, by worker.
@@ -24,15 +30,17 @@ pub(crate) trait Dispatch: Send + Sync {
 #[debug("Submissions {{ rings: {} }}", rings.len())]
 pub(crate) struct Submissions {
     rings: Vec<Ring<SiteHandle>>,
+    /// The clock of the workers.
+    tsc: Tsc,
     backend_polls: BackendPolls,
     /// Set once. Weak, for what dispatches has the back ends, and each of them has this.
     dispatch: OnceLock<Weak<dyn Dispatch>>,
 }
 
 impl Submissions {
-    /// The rings of workers, by index.
-    pub(crate) fn new(rings: Vec<Ring<SiteHandle>>) -> Self {
-        Self { rings, backend_polls: BackendPolls::new(), dispatch: OnceLock::new() }
+    /// The rings of workers, by index; the workers' clock is `tsc`.
+    pub(crate) fn new(rings: Vec<Ring<SiteHandle>>, tsc: Tsc) -> Self {
+        Self { rings, tsc, backend_polls: BackendPolls::new(), dispatch: OnceLock::new() }
     }
 
     /// Everything that is polled from now on goes to `dispatch`.
@@ -48,12 +56,29 @@ impl Submissions {
         let Some(dispatch) = self.dispatch.get().and_then(Weak::upgrade) else { return 0 };
         let mut taken = 0;
         for (worker, ring) in self.rings.iter().enumerate() {
-            for (id, offload) in std::iter::from_fn(|| ring.poll()).take(ROUND_MAX) {
-                dispatch.dispatch(Requester { worker, id }, offload, now);
+            let submitted = std::iter::from_fn(|| ring.poll()).take(ROUND_MAX);
+            for Submission { id, offload, parked } in submitted {
+                let requester = Requester { worker, id };
+                dispatch.dispatch(requester, offload, self.parked_at(parked, now), now);
                 taken += 1;
             }
         }
         taken
+    }
+
+    /// Hands `job`, which has waited for the response to another one in vain, to its back end.
+    pub(crate) fn run_waiter(&self, job: Job) {
+        // There is none any more when everything ends: nobody waits for a response.
+        if let Some(dispatch) = self.dispatch.get().and_then(Weak::upgrade) {
+            dispatch.run_waiter(job);
+        }
+    }
+
+    /// The time at which the workers' clock said `cycles`, in the past.
+    fn parked_at(&self, cycles: u64, now: Instant) -> Instant {
+        // The counters of two cores may differ by a few cycles.
+        let age = self.tsc.micros(self.tsc.now().saturating_sub(cycles));
+        now.checked_sub(Duration::from_micros(age)).unwrap_or(now)
     }
 
     /// Called by a back end that has just answered: polls, unless somebody has just done so.

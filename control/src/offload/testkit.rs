@@ -5,12 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dpdk::Tsc;
 use engine::ConnId;
-use engine::control_queue::{self, WallClock, WorkerEnd};
+use engine::control_queue::{self, Submission, WallClock, WorkerEnd};
 use handlers::config::{
     CacheConfig, Compress, Database, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source,
     ValueKind,
@@ -63,19 +64,31 @@ impl TestWorker {
         let request_buffers = Arc::new(RequestBufferPool::new(4096, 4096));
         let site = site(routes);
         let lines = vec![(control.submissions(), control.completions())];
-        let offload = OffloadService::start_with(parts, lines, &site).expect("threads");
+        let offload = OffloadService::start_with(parts, lines, tsc(), &site).expect("threads");
         let site_handle =
             RefCell::new(Arc::new(SiteHandle::new(site, Arc::clone(&request_buffers))));
         let (asked, completions) = (Cell::new(0), RefCell::default());
         Self { site_handle, request_buffers, worker, offload, asked, completions }
     }
 
-    /// Serves other routes from now on.
-    pub(super) fn reload(&self, routes: Vec<RouteConfig>) {
+    /// Serves other routes from now on; returns what it served before.
+    pub(super) fn reload(&self, routes: Vec<RouteConfig>) -> Arc<SiteHandle> {
+        let fresh = self.prepare(routes);
+        self.offload.on_new_site(fresh.site());
+        self.site_handle.replace(fresh)
+    }
+
+    /// A site for these routes, ready to be served.
+    pub(super) fn prepare(&self, routes: Vec<RouteConfig>) -> Arc<SiteHandle> {
         let site = site(routes);
-        *self.site_handle.borrow_mut() =
-            Arc::new(SiteHandle::new(Arc::clone(&site), Arc::clone(&self.request_buffers)));
-        self.offload.on_new_site(&site);
+        self.offload.before_new_site(&site);
+        Arc::new(SiteHandle::new(site, Arc::clone(&self.request_buffers)))
+    }
+
+    /// A request that begins with this site.
+    pub(super) fn get_of(&self, site_handle: &Arc<SiteHandle>, path: &str) -> Received {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        self.end(self.begin_of(Arc::clone(site_handle), &request, Duration::ZERO))
     }
 
     pub(super) fn get(&self, path: &str) -> Received {
@@ -96,14 +109,24 @@ impl TestWorker {
 
     /// Sends a request and does not wait.
     pub(super) fn begin(&self, request: &str) -> Waiting {
-        let site_handle = Arc::clone(&self.site_handle.borrow());
+        self.begin_of(Arc::clone(&self.site_handle.borrow()), request, Duration::ZERO)
+    }
+
+    /// Sends a request that was parked `ago`.
+    pub(super) fn begin_parked(&self, request: &str, ago: Duration) -> Waiting {
+        self.begin_of(Arc::clone(&self.site_handle.borrow()), request, ago)
+    }
+
+    fn begin_of(&self, site_handle: Arc<SiteHandle>, request: &str, ago: Duration) -> Waiting {
         let generation = self.asked.get();
         self.asked.set(generation + 1);
         let id = ConnId::new(0, generation);
         let (mut conn, mut sent) = (Conn::new(), Vec::new());
         if advance(&mut conn, &site_handle, request.as_bytes(), &mut sent) == Next::Park {
             let offload = conn.take_offload().expect("something is asked");
-            assert!(self.worker.submit(id, offload).is_ok(), "the ring has room");
+            let parked = tsc().now() - tsc().cycles(ago);
+            let submission = Submission { id, offload, parked };
+            assert!(self.worker.submit(submission).is_ok(), "the ring has room");
         }
         Waiting { id, conn, site_handle, since: Instant::now(), sent }
     }
@@ -163,6 +186,12 @@ impl Drop for TestWorker {
     }
 }
 
+/// The clock of the worker, measured once.
+fn tsc() -> Tsc {
+    static TSC: OnceLock<Tsc> = OnceLock::new();
+    *TSC.get_or_init(Tsc::calibrated)
+}
+
 pub(super) fn site(routes: Vec<RouteConfig>) -> Arc<Site> {
     let site = Site::build(&SiteConfig { routes }, |bytes| Box::new(vec![0; bytes]));
     Arc::new(site.unwrap_or_else(|error| panic!("{error}")))
@@ -201,7 +230,7 @@ pub(super) fn parts() -> Parts {
     let timeout = Duration::from_secs(10);
     Parts {
         postgres: PostgresPlan { server: None, connections: 4, pipeline: 4, timeout, queue: 100 },
-        sqlite: SqlitePlan { threads: 2, mmap: 1 << 30, timeout, queue: 100 },
+        sqlite: SqlitePlan { threads: 2, cache: 1 << 20, timeout, queue: 100 },
         compute: ComputePlan { threads: 1, queue: 2 },
         cache_entries: 100,
     }
@@ -221,6 +250,7 @@ pub(super) fn list(path: &str, database: Database, sql: &str, row: &str) -> Quer
         unavailable: None,
         cache: None,
         invalidates: Vec::new(),
+        writes: false,
     };
     QueryRoute { path: path.into(), methods: Methods::GET, name: None, plan }
 }
@@ -283,6 +313,12 @@ impl QueryRoute {
 
     pub(super) fn invalidates(mut self, name: &str) -> Self {
         self.plan.invalidates.push(name.into());
+        self
+    }
+
+    /// Its statement writes.
+    pub(super) fn writes(mut self) -> Self {
+        self.plan.writes = true;
         self
     }
 

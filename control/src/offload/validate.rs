@@ -5,7 +5,6 @@
 //! reached within [`REACH_TIMEOUT`]. A server that is down is no fault of the configuration.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use handlers::Site;
@@ -14,7 +13,7 @@ use handlers::query::Query;
 
 use super::Parts;
 use super::postgres;
-use super::sqlite::{Clock, File, spell};
+use super::sqlite::{File, spell};
 use crate::config::Plan;
 use crate::failure::lines;
 
@@ -72,8 +71,7 @@ fn validate_sqlite(plan: &Parts, site: &Site, errors: &mut Vec<StatementError>) 
     for (route, query) in site.queries() {
         let Database::Sqlite(path) = query.database() else { continue };
         if !opened.iter().any(|(known, _)| known == path) {
-            let clock = Arc::new(Clock::new(Arc::default()));
-            let file = File::open(path, plan.sqlite.mmap, clock);
+            let file = File::open(path, plan.sqlite.cache);
             opened.push((path, file.map_err(|e| format!("{}: {}", path.display(), spell(&e)))));
         }
         let (_, file) = opened.iter().find(|(known, _)| known == path).expect("it was opened");

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Parser;
+use dpdk::Tsc;
 use engine::control_queue::{self, WallClock};
 use handlers::Site;
 use handlers::config::SiteConfig;
@@ -81,7 +82,8 @@ impl Stage {
             })
             .collect();
         let offload =
-            OffloadService::start(&plan, Vec::new(), &serving.content.site).expect("starts");
+            OffloadService::start(&plan, Vec::new(), Tsc::calibrated(), &serving.content.site)
+                .expect("starts");
         let offload = Arc::new(offload);
         let (loader, _) = LoaderThread::open().expect("a thread");
         let origin = (source, loader);

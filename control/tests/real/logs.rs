@@ -84,6 +84,24 @@ fn another_stream_is_no_journal() {
     }
 }
 
+/// Standard error is a file on a full disk, or a pipe that nobody reads any more.
+#[test]
+fn a_log_that_takes_nothing_ends_nothing() {
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").expect("Linux"));
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        Stdio::from(writer)
+    };
+    for stderr in [full(), closed()] {
+        let mut command = Command::new("timeout");
+        command.arg("30s").arg(binary()).args(refused(&["--set", "admin.name=logs-full"]));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let status = command.status().expect("timeout (coreutils) runs");
+        assert_eq!(status.code(), Some(1), "as without a link");
+    }
+}
+
 /// The priority in front of a line, and the rest.
 fn priority(line: &str) -> Option<(u8, &str)> {
     let (number, rest) = line.strip_prefix('<')?.split_once('>')?;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod arena;
+mod checker;
 mod cluster;
 mod cuts;
 mod doctor;
@@ -20,12 +21,14 @@ mod metrics;
 mod mixed;
 mod noise;
 mod parked;
+mod pooler;
 mod postgres;
 mod reload;
 mod reset;
 mod routes;
 mod service_manager;
 mod shutdown;
+mod sqlite;
 mod stats;
 mod steering;
 mod top;

@@ -300,13 +300,10 @@ fn a_slow_statement_times_out_alone() {
             stop.0.store(true, Ordering::Relaxed);
             let asked: Vec<Asked> =
                 load.into_iter().flat_map(|load| load.join().expect("ends")).collect();
-            // Statements are pipelined: what was sent behind one before that showed to be slow shares
-            // its fate.
-            let held = asked.iter().filter(|asked| asked.took > SHOWN).count();
             let slowest = asked.iter().map(|asked| asked.took).max().unwrap_or_default();
-            println!("{held} of {} shared its fate, slowest {slowest:?}", asked.len());
-            assert!(slowest < Duration::from_secs(1) + SLACK, "within the timeout");
-            assert!(held * 10 < asked.len(), "few did");
+            println!("{} asked meanwhile, slowest {slowest:?}", asked.len());
+            assert!(asked.len() > 100, "there was load");
+            assert!(slowest < ALONE, "nobody waited for it");
         });
         // Nobody waits for what they say any more, so they are not to go on.
         let start = Instant::now();
@@ -319,25 +316,22 @@ fn a_slow_statement_times_out_alone() {
 }
 
 /// Asks twice for what takes too long, and returns the answers, which come when the time is over. Who
-/// asks meanwhile for something else does not wait, but for a few that were sent behind it.
+/// asks meanwhile for something else does not wait.
 #[track_caller]
 fn time_out(slow: &Request) -> Vec<Shown> {
     let mut visitors = [Visitor::new(), Visitor::new()];
     let start = Instant::now();
     visitors.iter_mut().for_each(|visitor| visitor.send(slow));
-    thread::sleep(SHOWN);
     let mut other = Visitor::new();
-    let mut held = 0;
     for round in 0..40 {
         let asked = Instant::now();
-        let rows = Kind::of(&other.ask(&asking(round))) == Kind::Rows;
-        held += usize::from(!rows || asked.elapsed() > SHOWN);
+        assert_eq!(Kind::of(&other.ask(&asking(round))), Kind::Rows, "{slow:?}, {round}");
+        assert!(asked.elapsed() < ALONE, "{slow:?}: {round} took {:?}", asked.elapsed());
     }
-    println!("{slow:?}: {held} of 40 others held, {:?} after it", start.elapsed());
-    assert!(held <= 2, "{slow:?}: {held} of 40 others waited for it");
+    let others = start.elapsed();
     let shown = visitors.iter_mut().map(|visitor| visitor.answer(slow)).collect();
     let took = start.elapsed();
-    let bounds = Duration::from_millis(900)..Duration::from_secs(1) + SLACK;
+    let bounds = Duration::from_millis(900)..others.max(Duration::from_secs(1)) + SLACK;
     assert!(bounds.contains(&took), "{slow:?}: {took:?}");
     shown
 }
@@ -466,8 +460,8 @@ fn plan(config: &str, shop: &Shop, postgres: &Postgres) -> ServerPlan {
 
 /// From ask to answer, unless configured otherwise.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// After this a statement has shown to be slow.
-const SHOWN: Duration = Duration::from_millis(100);
+/// What does not wait for a statement that times out after a second takes less, on a busy machine too.
+const ALONE: Duration = Duration::from_millis(700);
 /// For what a busy machine adds.
 const SLACK: Duration = Duration::from_millis(800);
 /// Until what was away serves again: the longest pause between two attempts, on a busy machine.

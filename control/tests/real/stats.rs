@@ -1,12 +1,13 @@
 //! `pollux stats` against the client's own count: requests, connections, bytes, routes, latencies.
 
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::{APPLIANCE, Client, PORT, Rig, RigPlan, TIMEOUT};
+use testkit::{APPLIANCE, Client, PORT, Rig, RigPlan, TIMEOUT, Tool};
 
 use crate::kit::{SampleSite, ServerPlan, binary, pollux};
 
@@ -98,6 +99,32 @@ fn report(rig: &Rig) -> Value {
 fn sum(values: &Value, name: &str) -> u64 {
     let values = values.as_array().expect("a list");
     values.iter().map(|value| value[name].as_u64().expect("a number")).sum()
+}
+
+#[test]
+fn a_statistics_file_that_cannot_be_written_ends_nothing() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let server = ServerPlan::af_xdp().serve(rig);
+        let (pid, file) = (server.pid().to_string(), rig.scratch.path().join("stats.json"));
+        let limit = |bytes: &str| {
+            let bytes = format!("--fsize={bytes}");
+            Tool::new(5, "prlimit", &["--pid", &pid, &bytes]).text();
+        };
+        // A write beyond the limit is answered with SIGXFSZ, which kills whoever does not expect it.
+        limit("0:unlimited");
+        server.logged(&["stats.json", "counters cannot be written"]);
+        let mut client = Client::open();
+        client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+        let old = fs::read_to_string(&file).expect("the old one stays");
+        assert!(!old.is_empty());
+        // The server has it neither open nor mapped: what others do to it is mended by the next one.
+        File::options().write(true).truncate(true).open(&file).expect("is there");
+        assert!(pollux(rig, &["stats", "--json"]).text().contains("responses_2xx"));
+        limit("unlimited:unlimited");
+        let stats = server.stop(rig).stats;
+        assert_eq!(stats.total("responses_2xx"), 1);
+    });
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Hugepage memory for what is laid out once, at start: the response store, socket buffers.
-//! Where no hugepage is free, ordinary zeroed pages, and it says so.
+//! Where no hugepage is free, or the control group of the process may have no more of them, ordinary
+//! zeroed pages, and it says so.
+//!
+//! Every hugepage is there when a block is handed out: one that the kernel cannot give at the first touch would
+//! end the process with SIGBUS.
 //!
 //! [`Arena`] is carved up for the life of the process; [`HugeBytes`] is one block with an owner.
 
@@ -10,12 +14,14 @@ use std::{
     slice,
 };
 
+use nix::errno::Errno;
+
 /// What memory stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
     /// Hugepages: one TLB entry for each 2 MiB.
     Huge,
-    /// Ordinary pages: no hugepage was free.
+    /// Ordinary pages: too few hugepages were to be had.
     Ordinary,
 }
 
@@ -52,7 +58,8 @@ unsafe impl Send for HugeBytes {}
 unsafe impl Sync for HugeBytes {}
 
 impl HugeBytes {
-    /// `len` zeroed bytes, on hugepages if enough of them are free.
+    /// `len` zeroed bytes, on hugepages if enough of them are to be had; of the NUMA node that the
+    /// calling thread runs on, as far as that has any.
     pub fn zeroed(len: usize) -> Result<Self, ArenaError> {
         let layout = Layout::from_size_align(len.max(1), ALIGN)
             .map_err(|cause| ArenaError::Layout { len, cause })?;
@@ -155,7 +162,7 @@ impl Arena {
 /// A cache line: what shares a block does not share a line with what is beside it.
 const ALIGN: usize = 64;
 
-/// Hugepages for `layout`, zeroed by the kernel.
+/// Hugepages for `layout`, zeroed by the kernel and all there.
 fn huge(layout: Layout) -> Option<NonNull<u8>> {
     // hugepage-rs panics where the kernel does not report the size of its hugepages.
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -166,7 +173,29 @@ fn huge(layout: Layout) -> Option<NonNull<u8>> {
         return None;
     }
     // SAFETY: the layout is not empty.
-    NonNull::new(unsafe { hugepage_rs::alloc(layout) })
+    let start = NonNull::new(unsafe { hugepage_rs::alloc(layout) })?;
+    if populate(start, layout.size().next_multiple_of(kib * 1024)) {
+        return Some(start);
+    }
+    // SAFETY: allocated just above, with this layout, and nothing refers to it.
+    unsafe { hugepage_rs::dealloc(start.as_ptr(), layout) };
+    None
+}
+
+/// Has the kernel find every page of a new mapping now, as a write to it would. `false`: it cannot, and a
+/// write would be answered with SIGBUS. A kernel that knows no such request (before 5.14) is taken to
+/// be able to.
+fn populate(start: NonNull<u8>, len: usize) -> bool {
+    loop {
+        // SAFETY: the mapping is the caller's, `len` bytes long; its content stays as it is.
+        let result =
+            unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_POPULATE_WRITE) };
+        match Errno::result(result) {
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINVAL) => return true,
+            Err(_) => return false,
+        }
+    }
 }
 
 /// Ordinary pages for `layout`: zeroed by the kernel, and taken only as they are touched.

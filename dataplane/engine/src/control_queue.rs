@@ -138,11 +138,23 @@ impl<S: Service> ControlEnd<S> {
     }
 }
 
+/// One offload, as control takes it.
+#[derive(derive_more::Debug)]
+pub struct Submission<S: Service> {
+    /// The request that waits for its completion.
+    pub id: ConnId,
+    /// What is to be done.
+    #[debug(skip)]
+    pub offload: S::Offload,
+    /// When the request was parked, in cycles: from then on its deadline counts.
+    pub parked: u64,
+}
+
 /// The submission ring of one worker: offloads. Written by the worker, read by control.
 #[derive(derive_more::Debug)]
 #[debug("Submissions {{ waiting: {} }}", ring.len())]
 pub struct Submissions<S: Service> {
-    ring: Arc<ArrayQueue<(ConnId, S::Offload)>>,
+    ring: Arc<ArrayQueue<Submission<S>>>,
     /// Wakes the thread that takes from the ring, if it sleeps at times.
     waker: Arc<OnceLock<Waker>>,
 }
@@ -158,7 +170,7 @@ impl<S: Service> Submissions<S> {
     }
 
     /// The oldest submission, if there is one.
-    pub fn poll(&self) -> Option<(ConnId, S::Offload)> {
+    pub fn poll(&self) -> Option<Submission<S>> {
         self.ring.pop()
     }
 }
@@ -214,9 +226,9 @@ impl<S: Service> WorkerEnd<S> {
     /// Submits an offload to control.
     ///
     /// # Errors
-    /// The offload, where the ring is full.
-    pub fn submit(&self, id: ConnId, offload: S::Offload) -> Result<(), S::Offload> {
-        self.submissions.ring.push((id, offload)).map_err(|(_, offload)| offload)?;
+    /// The submission, where the ring is full.
+    pub fn submit(&self, submission: Submission<S>) -> Result<(), Submission<S>> {
+        self.submissions.ring.push(submission)?;
         if let Some(waker) = self.submissions.waker.get() {
             waker.wake();
         }

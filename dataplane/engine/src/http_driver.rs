@@ -7,7 +7,7 @@ use http1::{
 };
 
 use crate::CoreStats;
-use crate::control_queue::WorkerEnd;
+use crate::control_queue::{Submission, WorkerEnd};
 use crate::latency::{Exchange, Finished};
 use crate::limits::SCRATCH_LEN;
 use crate::tcp::connection::Conn;
@@ -100,7 +100,7 @@ impl<S: Service> HttpDriver<S> {
     /// Submits an offload to control, or answers 503 where the ring to it is full.
     fn submit(&self, conn: &mut Conn<S>, slot: u32, offload: S::Offload, queue: &WorkerEnd<S>) {
         let id = conn.next_id(slot);
-        if queue.submit(id, offload).is_ok() {
+        if queue.submit(Submission { id, offload, parked: conn.parked }).is_ok() {
             queue.stats.offloads_submitted.add(1);
             return;
         }

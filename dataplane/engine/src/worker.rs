@@ -378,7 +378,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
             debug_assert_ne!(conn.stage, Stage::Free);
             let (at, expiry) = conn.expiry(&self.deadlines);
             self.run_queue.push(slot, &mut conn.queued);
-            if at <= now.micros {
+            // A response that came in this turn wins over its deadline.
+            if at <= now.micros && !(expiry == Expiry::Completion && conn.is_completed()) {
                 self.on_expiry(slot, expiry);
             }
         }

@@ -40,13 +40,16 @@ impl Range {
         let dash = spec.iter().position(|&b| b == b'-')?;
         let (first, last) = (&spec[..dash], &spec[dash + 1..]);
         if first.is_empty() {
-            return Some(Self::suffix(number(last)?, len));
+            return Some(Self::suffix(Digits::parse(last)?.saturated(), len));
         }
-        let first = number(first)?;
-        let last = if last.is_empty() { u64::MAX } else { number(last)? };
-        if first > last {
+        let first = Digits::parse(first)?;
+        let last = if last.is_empty() { None } else { Some(Digits::parse(last)?) };
+        //= RFC 9110 14.1.1: an int-range whose last-pos is less than its first-pos is invalid.
+        if last.as_ref().is_some_and(|last| first > *last) {
             return None;
         }
+        let first = first.saturated();
+        let last = last.map_or(u64::MAX, |last| last.saturated());
         Some(if first < len {
             Self::Part { first, last: last.min(len - 1) }
         } else {
@@ -74,15 +77,29 @@ pub fn if_range_holds(value: &[u8], current: &[u8], modified: Option<u64>) -> bo
     }
 }
 
-/// `1*DIGIT`; what does not fit is as good as endless.
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+/// `1*DIGIT` without its leading zeros: a number of any size, of which fewer digits are less.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Digits<'v> {
+    len: usize,
+    digits: &'v [u8],
+}
+
+impl<'v> Digits<'v> {
+    fn parse(value: &'v [u8]) -> Option<Self> {
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let zeros = value.iter().take_while(|&&digit| digit == b'0').count();
+        let digits = &value[zeros..];
+        Some(Self { len: digits.len(), digits })
     }
-    digits.iter().try_fold(0u64, |value, digit| match digit {
-        b'0'..=b'9' => Some(value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
-        _ => None,
-    })
+
+    /// What is beyond 64 bits is beyond every representation.
+    fn saturated(&self) -> u64 {
+        self.digits.iter().fold(0u64, |value, digit| {
+            value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +128,12 @@ mod tests {
             ("bytes=10-20", Range::Unsatisfiable),
             ("bytes=-0", Range::Unsatisfiable),
             ("bytes=99999999999999999999999999-", Range::Unsatisfiable),
+            ("bytes=10000000000000000000000000-99999999999999999999999999", Range::Unsatisfiable),
+            ("bytes=99999999999999999999999999-99999999999999999999999999", Range::Unsatisfiable),
+            ("bytes=18446744073709551615-18446744073709551616", Range::Unsatisfiable),
+            ("bytes=-99999999999999999999999999", part(0, 9)),
+            ("bytes=000000000000000000000000000000-0000000000000000000000000000001", part(0, 1)),
+            ("bytes=-000000000000000000000000000000", Range::Unsatisfiable),
         ] {
             assert_eq!(Range::parse(value.as_bytes(), 10), want, "{value}");
         }
@@ -126,6 +149,23 @@ mod tests {
             "bytes=a-b",
             "bytes=1",
             "bytes=5-4",
+            "bytes=1000000000000000000000000000000-10000000000000000000000000",
+            "bytes=18446744073709551617-18446744073709551616",
+            "bytes=18446744073709551616-18446744073709551615",
+            "bytes=99999999999999999999999999-5",
+            "bytes=99999999999999999999999999-00000000000000000000000000000000000005",
+            "bytes=005-04",
+            "bytes=99999999999999999999999999x-",
+            "bytes=0-99999999999999999999999999x",
+            "bytes=-99999999999999999999999999x",
+            "bytes=--1",
+            "bytes=-1-",
+            "bytes=-+1",
+            "bytes=0-1;2-3",
+            "bytes=5-4,0-1",
+            "bytes==0-1",
+            "bytes=0\u{2013}1",
+            "bytes=,",
             "bytes=1-2,3-4",
             "bytes=1-2-3",
             "bytes=+1-2",

@@ -1,5 +1,5 @@
-//! What tests of several crates share: the client's side of HTTP/1.1, a PostgreSQL server, other
-//! programs, and network namespaces with a link in them.
+//! What tests of several crates share: the client's side of HTTP/1.1, a PostgreSQL server,
+//! PgBouncer, other programs, and network namespaces with a link in them.
 //!
 //! A test that needs a link calls [`Rig::run`]: it waits for its turn (two tests with links run at a time,
 //! unless one wants to be alone), reserves hugepages, makes the link with `deploy/link.sh`, runs the test on a
@@ -12,7 +12,9 @@
 
 mod client;
 mod hugepages;
+mod pgbouncer;
 mod postgres;
+mod proxy;
 mod response;
 mod rig;
 mod tool;
@@ -20,7 +22,9 @@ mod turn;
 
 pub use client::{Client, TIMEOUT};
 pub use hugepages::Hugepages;
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
+pub use proxy::Proxy;
 pub use response::{Response, decoded};
 pub use rig::{APPLIANCE, HOST, Kind, PORT, Rig, RigPlan};
 pub use tool::{Running, Tool, script};

@@ -83,6 +83,12 @@ impl Postgres {
         )
     }
 
+    /// The socket that it listens on, for who stands between.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join(format!(".s.PGSQL.{PORT}"))
+    }
+
     /// Where all of it lies.
     #[must_use]
     pub fn directory(&self) -> PathBuf {
@@ -299,8 +305,8 @@ fn parent_of(pid: u32) -> Option<u32> {
 
 const PROGRAMS: &str = "/usr/lib/postgresql";
 /// The server refuses to run as root; this user comes with the package.
-const USER: &str = "postgres";
-const AS_USER: &[&str] = &["--reuid", USER, "--regid", USER, "--clear-groups", "--"];
+pub(crate) const USER: &str = "postgres";
+pub(crate) const AS_USER: &[&str] = &["--reuid", USER, "--regid", USER, "--clear-groups", "--"];
 /// Part of the name of its socket; nobody listens on TCP.
 const PORT: u16 = 5432;
 /// Small and quick. Rows come in the order they lie in, from one scan, for one who compares. A

@@ -1,4 +1,4 @@
-//! Numbers in texts: what is one, and what is one but beyond what a machine word holds.
+//! Integers in texts: what is one, and what is one but beyond what a machine word holds.
 
 /// An integer that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +78,6 @@ fn saturating(exponent: &str) -> Option<i64> {
     }
 }
 
-/// A decimal number with an optional sign, point and exponent; infinite if it is beyond 64 bits.
-/// `None` for anything else, `inf` and `nan` included.
-pub(crate) fn decimal(text: &str) -> Option<f64> {
-    let plain = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
-    text.parse().ok().filter(|_| text.chars().all(plain))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -143,25 +136,6 @@ mod tests {
             ("99999999999999999999999", Some(Whole::Above)),
         ] {
             assert_eq!(Whole::of_json(text), want, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn decimals_are_digits_not_words() {
-        for (text, want) in [
-            ("1", Some(1.0)),
-            ("-1.50", Some(-1.5)),
-            ("+.5", Some(0.5)),
-            ("1e3", Some(1000.0)),
-            ("1e999", Some(f64::INFINITY)),
-            ("inf", None),
-            ("-infinity", None),
-            ("nan", None),
-            ("", None),
-            ("1,5", None),
-            ("1_000", None),
-        ] {
-            assert_eq!(decimal(text), want, "{text:?}");
         }
     }
 

@@ -7,10 +7,11 @@ use std::fmt;
 
 use http1::Status;
 
-use crate::config::{Outside, Parameter, Source, Value, ValueKind};
+use crate::config::{Bounds, Outside, Parameter, Source, Value, ValueKind};
 
+use super::decimal::{Decimal, LEN_MAX};
 use super::json::{is_number, json_text};
-use super::number::{Whole, decimal};
+use super::number::Whole;
 use super::pairs;
 use super::words::shown;
 use crate::error::SettingError;
@@ -29,12 +30,12 @@ pub(crate) struct Rule {
 }
 
 /// What a value must be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Constraint {
     /// From the least to the greatest.
     Integer(i64, i64),
-    /// From the least to the greatest, finite.
-    Number(f64, f64),
+    /// From the least to the greatest, and not beyond the reals of 64 bits.
+    Number(Bounds),
     /// From the shortest to the longest, in characters.
     Text(usize, usize),
     Boolean,
@@ -66,9 +67,9 @@ impl Rule {
                 return Err(SettingError::new(key(".default"), display(default), problem, fix));
             }
         }
-        let wanted = Constraint::compile(*kind, *bounds).map_err(|(problem, fix)| {
-            let (least, greatest) = bounds.unwrap_or_default();
-            SettingError::new(key(".bounds"), format!("[{least}, {greatest}]"), problem, fix)
+        let wanted = Constraint::compile(*kind, bounds.as_ref()).map_err(|(problem, fix)| {
+            let found = bounds.clone().unwrap_or_default().to_string();
+            SettingError::new(key(".bounds"), found, problem, fix)
         })?;
         if *outside == Outside::Clamp {
             let is_number = matches!(kind, ValueKind::Integer | ValueKind::Number);
@@ -97,6 +98,13 @@ impl Rule {
         std::mem::discriminant(&self.wanted) == std::mem::discriminant(&other.wanted)
     }
 
+    /// Whether two values that a database takes as equal are one value here: so it is for integers and booleans.
+    /// Of the others only the statement knows what they are compared as: a number as `float4`, a text as `uuid`, as
+    /// `date` or without regard to case, JSON as `jsonb`.
+    pub(crate) fn has_exact_values(&self) -> bool {
+        matches!(self.wanted, Constraint::Integer(..) | Constraint::Boolean)
+    }
+
     /// The value of decoded text, in a path or a query.
     pub(crate) fn read(&self, text: &str) -> Result<Value, InvalidValue> {
         match self.wanted {
@@ -104,7 +112,9 @@ impl Rule {
                 let whole = Whole::of_digits(text.bytes());
                 whole.and_then(|whole| self.integer_of(whole)).map(Value::Integer)
             }
-            Constraint::Number(..) => decimal(text).and_then(|number| self.number_of(number)),
+            Constraint::Number(..) => {
+                Decimal::parse(text).and_then(|number| self.number_of(number))
+            }
             Constraint::Text(..) => self.text_of(text.to_owned()),
             Constraint::Boolean => text.parse().ok().map(Value::Boolean),
             Constraint::Json => json_text(text).map(|json| Value::Json(json.to_owned())),
@@ -121,7 +131,7 @@ impl Rule {
                 whole.and_then(|whole| self.integer_of(whole)).map(Value::Integer)
             }
             Constraint::Number(..) if number => {
-                decimal(json).and_then(|value| self.number_of(value))
+                Decimal::parse(json).and_then(|number| self.number_of(number))
             }
             Constraint::Integer(..) | Constraint::Number(..) => None,
             Constraint::Text(..) => {
@@ -190,11 +200,13 @@ impl Rule {
         (whole == Whole::Is(value) || self.outside == Outside::Clamp).then_some(value)
     }
 
-    fn number_of(&self, number: f64) -> Option<Value> {
-        let Constraint::Number(least, greatest) = self.wanted else { return None };
-        let is_inside = (least..=greatest).contains(&number);
-        (is_inside || self.outside == Outside::Clamp)
-            .then(|| Value::Number(number.clamp(least, greatest)))
+    fn number_of(&self, number: Decimal) -> Option<Value> {
+        let Constraint::Number(bounds) = &self.wanted else { return None };
+        match bounds.nearest(&number) {
+            None => Some(Value::Number(number)),
+            Some(bound) if self.outside == Outside::Clamp => Some(Value::Number(bound.clone())),
+            Some(_) => None,
+        }
     }
 
     fn text_of(&self, text: String) -> Option<Value> {
@@ -210,45 +222,56 @@ impl Constraint {
     /// `Err` says what is wrong with the bounds, and what to do.
     fn compile(
         kind: ValueKind,
-        bounds: Option<(f64, f64)>,
+        bounds: Option<&Bounds>,
     ) -> Result<Self, (&'static str, &'static str)> {
-        let Some((least, greatest)) = bounds else {
+        let Some(bounds) = bounds else {
             return Ok(match kind {
                 ValueKind::Integer => Self::Integer(i64::MIN, i64::MAX),
-                ValueKind::Number => Self::Number(f64::MIN, f64::MAX),
+                ValueKind::Number => Self::Number(Bounds::reals()),
                 ValueKind::Text => Self::Text(0, usize::MAX),
                 ValueKind::Boolean => Self::Boolean,
                 ValueKind::Json => Self::Json,
             });
         };
-        if least.is_nan() || greatest.is_nan() || least > greatest {
+        if bounds.are_reversed() {
             return Err(("the least is not below the greatest", "write [least, greatest]"));
         }
-        // `inf` and `-inf` leave a side open.
-        let is_whole = |bound: f64| bound.is_infinite() || bound.fract() == 0.0;
-        let is_far = |bound: f64| bound.is_finite() && bound.abs() > INTEGER_SIZE_MAX;
+        let whole = |bound: &Option<Decimal>, open| match bound {
+            None => Ok(Whole::Is(open)),
+            Some(bound) => bound
+                .to_whole()
+                .ok_or(("integers and lengths have whole bounds", "take the decimals away")),
+        };
         match kind {
-            ValueKind::Integer | ValueKind::Text if !is_whole(least) || !is_whole(greatest) => {
-                Err(("integers and lengths have whole bounds", "take the decimals away"))
+            ValueKind::Integer => {
+                let least = whole(&bounds.least, i64::MIN)?;
+                let greatest = whole(&bounds.greatest, i64::MAX)?;
+                match (least, greatest) {
+                    (Whole::Is(least), Whole::Is(greatest)) => Ok(Self::Integer(least, greatest)),
+                    _ => Err(("integers have 64 bits", "bring the bounds nearer")),
+                }
             }
-            ValueKind::Integer if is_far(least) || is_far(greatest) => {
-                Err(("integers have 64 bits", "bring the bounds nearer"))
+            ValueKind::Number if !bounds.are_reals() => {
+                Err(("numbers are not beyond 64 bits, 1.8e308", "bring the bounds nearer"))
             }
-            #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
-            ValueKind::Integer => Ok(Self::Integer(least as i64, greatest as i64)),
-            ValueKind::Number => {
-                let [least, greatest] = [least, greatest].map(|it| it.clamp(f64::MIN, f64::MAX));
-                Ok(Self::Number(least, greatest))
+            ValueKind::Number => Ok(Self::Number(bounds.clone().or(Bounds::reals()))),
+            ValueKind::Text => {
+                // A length beyond memory bounds nothing.
+                let length = |whole| match whole {
+                    Whole::Is(length) => usize::try_from(length).ok(),
+                    Whole::Below => None,
+                    Whole::Above => Some(usize::MAX),
+                };
+                let least = length(whole(&bounds.least, 0)?);
+                let greatest = match bounds.greatest {
+                    None => Some(usize::MAX),
+                    Some(_) => length(whole(&bounds.greatest, 0)?),
+                };
+                least
+                    .zip(greatest)
+                    .map(|(least, greatest)| Self::Text(least, greatest))
+                    .ok_or(("no text is shorter than nothing", "begin at 0"))
             }
-            ValueKind::Text if least < 0.0 => {
-                Err(("no text is shorter than nothing", "begin at 0"))
-            }
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "whole and not negative; a length beyond memory bounds nothing"
-            )]
-            ValueKind::Text => Ok(Self::Text(least as usize, greatest as usize)),
             ValueKind::Boolean | ValueKind::Json => {
                 Err(("only integers, numbers and text have bounds", "take them away"))
             }
@@ -256,19 +279,17 @@ impl Constraint {
     }
 
     /// The default, if it is one.
-    fn default(self, value: &Value) -> Option<Value> {
+    fn default(&self, value: &Value) -> Option<Value> {
         let is_one = match (self, value) {
             (Self::Integer(least, greatest), Value::Integer(value)) => {
-                (least..=greatest).contains(value)
-            }
-            (Self::Number(least, greatest), &Value::Number(value)) => {
                 (least..=greatest).contains(&value)
             }
+            (Self::Number(bounds), Value::Number(value)) => bounds.nearest(value).is_none(),
             (Self::Number(..), &Value::Integer(value)) => {
-                return self.default(&Value::Number(value as f64));
+                return self.default(&Value::Number(value.into()));
             }
             (Self::Text(least, greatest), Value::Text(text)) => {
-                (least..=greatest).contains(&text.chars().count()) && !text.contains('\0')
+                (*least..=*greatest).contains(&text.chars().count()) && !text.contains('\0')
             }
             (Self::Boolean, Value::Boolean(_)) => true,
             (Self::Json, Value::Json(text)) => json_text(text).is_some(),
@@ -280,15 +301,12 @@ impl Constraint {
 
 impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        match self {
             Self::Integer(i64::MIN, i64::MAX) => write!(f, "an integer within 64 bits"),
             Self::Integer(least, i64::MAX) => write!(f, "an integer of at least {least}"),
             Self::Integer(i64::MIN, greatest) => write!(f, "an integer of at most {greatest}"),
             Self::Integer(least, greatest) => write!(f, "an integer from {least} to {greatest}"),
-            Self::Number(f64::MIN, f64::MAX) => write!(f, "a number within 64 bits"),
-            Self::Number(least, f64::MAX) => write!(f, "a number of at least {least}"),
-            Self::Number(f64::MIN, greatest) => write!(f, "a number of at most {greatest}"),
-            Self::Number(least, greatest) => write!(f, "a number from {least} to {greatest}"),
+            Self::Number(bounds) => fmt_number(bounds, f),
             Self::Text(0, usize::MAX) => write!(f, "text without NUL"),
             Self::Text(least, usize::MAX) => write!(f, "text of {least} characters or more"),
             Self::Text(0, greatest) => write!(f, "text of at most {greatest} characters"),
@@ -296,6 +314,18 @@ impl fmt::Display for Constraint {
             Self::Boolean => write!(f, "true or false"),
             Self::Json => write!(f, "a JSON value"),
         }
+    }
+}
+
+fn fmt_number(bounds: &Bounds, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let reals = Bounds::reals();
+    let least = bounds.least.as_ref().filter(|_| bounds.least != reals.least);
+    let greatest = bounds.greatest.as_ref().filter(|_| bounds.greatest != reals.greatest);
+    match (least, greatest) {
+        (None, None) => write!(f, "a number within 64 bits, of at most {LEN_MAX} characters"),
+        (Some(least), None) => write!(f, "a number of at least {least}"),
+        (None, Some(greatest)) => write!(f, "a number of at most {greatest}"),
+        (Some(least), Some(greatest)) => write!(f, "a number from {least} to {greatest}"),
     }
 }
 
@@ -316,9 +346,6 @@ fn display(value: &Value) -> String {
     }
 }
 
-/// Two to the 63rd, which is one beyond the greatest, but the nearest there is.
-const INTEGER_SIZE_MAX: f64 = 9_223_372_036_854_775_808.0;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,7 +355,16 @@ mod tests {
         Parameter { name: "m".into(), from, kind, default, bounds, outside }
     }
 
-    fn rule(kind: ValueKind, bounds: Option<(f64, f64)>, outside: Outside) -> Rule {
+    fn number(text: &str) -> Value {
+        Value::Number(Decimal::parse(text).expect(text))
+    }
+
+    /// `-inf` and `inf` are open.
+    fn between(least: &str, greatest: &str) -> Option<Bounds> {
+        Some(Bounds { least: Decimal::parse(least), greatest: Decimal::parse(greatest) })
+    }
+
+    fn rule(kind: ValueKind, bounds: Option<Bounds>, outside: Outside) -> Rule {
         let parameter = Parameter { bounds, outside, ..parameter(kind, Source::Query) };
         Rule::compile(&parameter, "/").expect("valid")
     }
@@ -341,7 +377,7 @@ mod tests {
             (ValueKind::Integer, "-007", Ok(Value::Integer(-7))),
             (ValueKind::Integer, "3.0", Err(InvalidValue)),
             (ValueKind::Integer, "9223372036854775808", Err(InvalidValue)),
-            (ValueKind::Number, "3.50", Ok(Value::Number(3.5))),
+            (ValueKind::Number, "3.50", Ok(number("3.5"))),
             (ValueKind::Number, "1e999", Err(InvalidValue)),
             (ValueKind::Number, "NaN", Err(InvalidValue)),
             (ValueKind::Text, " a ", text(" a ")),
@@ -367,7 +403,7 @@ mod tests {
             (ValueKind::Integer, "\"3\"", Err(InvalidValue)),
             (ValueKind::Integer, "null", Err(InvalidValue)),
             (ValueKind::Integer, "1e30", Err(InvalidValue)),
-            (ValueKind::Number, "-3.5e1", Ok(Value::Number(-35.0))),
+            (ValueKind::Number, "-3.5e1", Ok(number("-35.0"))),
             (ValueKind::Number, "\"3\"", Err(InvalidValue)),
             (ValueKind::Number, "1e999", Err(InvalidValue)),
             (ValueKind::Text, r#""a\u00fc\n""#, text("a\u{fc}\n")),
@@ -386,7 +422,7 @@ mod tests {
     #[test]
     fn what_is_out_of_bounds_is_clamped_or_refused() {
         let huge = "99999999999999999999";
-        let bounds = Some((1.0, 50.0));
+        let bounds = || between("1", "50");
         for (sent, refused, clamped) in [
             ("1", Ok(1), 1),
             ("50", Ok(50), 50),
@@ -395,23 +431,55 @@ mod tests {
             (huge, Err(InvalidValue), 50),
             (&format!("-{huge}"), Err(InvalidValue), 1),
         ] {
-            let read = |outside| rule(ValueKind::Integer, bounds, outside).read(sent);
+            let read = |outside| rule(ValueKind::Integer, bounds(), outside).read(sent);
             assert_eq!(read(Outside::Refuse), refused.map(Value::Integer), "{sent}");
             assert_eq!(read(Outside::Clamp), Ok(Value::Integer(clamped)), "{sent}");
         }
-        let json = rule(ValueKind::Integer, bounds, Outside::Clamp).read_json("-1e99");
+        let json = rule(ValueKind::Integer, bounds(), Outside::Clamp).read_json("-1e99");
         assert_eq!(json, Ok(Value::Integer(1)));
-        let read = |outside, sent| rule(ValueKind::Number, bounds, outside).read(sent);
+        let read = |outside, sent| rule(ValueKind::Number, bounds(), outside).read(sent);
         assert_eq!(read(Outside::Refuse, "50.5"), Err(InvalidValue));
-        assert_eq!(read(Outside::Clamp, "1e999"), Ok(Value::Number(50.0)));
-        let text = rule(ValueKind::Text, Some((2.0, 3.0)), Outside::Refuse);
+        assert_eq!(read(Outside::Refuse, "50.00000000000000000001"), Err(InvalidValue));
+        assert_eq!(read(Outside::Refuse, "49.99999999999999999999"), {
+            Ok(number("49.99999999999999999999"))
+        });
+        assert_eq!(read(Outside::Clamp, "1e999"), Ok(number("50")));
+        let text = rule(ValueKind::Text, between("2", "3"), Outside::Refuse);
         let read = |sent| text.read(sent).is_ok();
         assert_eq!(["ü", "üü", "üüü", "üüüü"].map(read), [false, true, true, false]);
     }
 
     #[test]
+    fn integers_and_their_bounds_are_exact() {
+        let bounds = between("-9223372036854775807", "9007199254740993");
+        let rule = rule(ValueKind::Integer, bounds, Outside::Refuse);
+        assert_eq!(rule.read("9007199254740993"), Ok(Value::Integer(9_007_199_254_740_993)));
+        assert_eq!(rule.read("9007199254740994"), Err(InvalidValue));
+        assert_eq!(rule.read("-9223372036854775807"), Ok(Value::Integer(-i64::MAX)));
+        assert_eq!(rule.read("-9223372036854775808"), Err(InvalidValue));
+        assert_eq!(rule.read_json("9007199254740993.0"), rule.read("9007199254740993"));
+        assert_eq!(rule.read_json("9.007199254740994e15"), Err(InvalidValue));
+    }
+
+    #[test]
+    fn numbers_keep_every_digit_and_have_the_range_of_reals() {
+        let rule = rule(ValueKind::Number, None, Outside::Refuse);
+        let digits = |text: &str| match rule.read_json(text) {
+            Ok(Value::Number(number)) => number.as_str().to_owned(),
+            other => panic!("{text}: {other:?}"),
+        };
+        for text in ["9007199254740993", "0.10000000000000000000000001", "1.50", "-1e-400"] {
+            assert_eq!(digits(text), text);
+        }
+        for text in ["1.7976931348623158e308", "-1e309", &"1".repeat(LEN_MAX + 1)] {
+            assert_eq!(rule.read(text), Err(InvalidValue), "{text}");
+        }
+        assert!(rule.read("1.7976931348623157e308").is_ok());
+    }
+
+    #[test]
     fn a_side_may_be_open() {
-        let open = rule(ValueKind::Integer, Some((1.0, f64::INFINITY)), Outside::Refuse);
+        let open = rule(ValueKind::Integer, between("1", "inf"), Outside::Refuse);
         assert_eq!(open.read("9223372036854775807"), Ok(Value::Integer(i64::MAX)));
         assert_eq!(
             (open.read("0"), open.read("9223372036854775808")),
@@ -421,10 +489,10 @@ mod tests {
             open.expected("0"),
             "parameter \"m\" in the query: expected an integer of at least 1, found 0\n"
         );
-        let open = rule(ValueKind::Number, Some((f64::NEG_INFINITY, 0.5)), Outside::Refuse);
+        let open = rule(ValueKind::Number, between("-inf", "0.5"), Outside::Refuse);
         assert_eq!(
             (open.read("-1e300"), open.read("1")),
-            (Ok(Value::Number(-1e300)), Err(InvalidValue))
+            (Ok(number("-1e300")), Err(InvalidValue))
         );
     }
 
@@ -432,16 +500,16 @@ mod tests {
     fn what_is_wanted_is_told() {
         let rows = [
             (ValueKind::Integer, None, "an integer within 64 bits"),
-            (ValueKind::Integer, Some((1.0, 50.0)), "an integer from 1 to 50"),
-            (ValueKind::Integer, Some((f64::NEG_INFINITY, 0.0)), "an integer of at most 0"),
-            (ValueKind::Number, None, "a number within 64 bits"),
-            (ValueKind::Number, Some((0.5, 1.5)), "a number from 0.5 to 1.5"),
-            (ValueKind::Number, Some((0.5, f64::INFINITY)), "a number of at least 0.5"),
-            (ValueKind::Number, Some((f64::NEG_INFINITY, 2.0)), "a number of at most 2"),
+            (ValueKind::Integer, between("1", "50"), "an integer from 1 to 50"),
+            (ValueKind::Integer, between("-inf", "0"), "an integer of at most 0"),
+            (ValueKind::Number, None, "a number within 64 bits, of at most 1000 characters"),
+            (ValueKind::Number, between("0.5", "1.5"), "a number from 0.5 to 1.5"),
+            (ValueKind::Number, between("0.5", "inf"), "a number of at least 0.5"),
+            (ValueKind::Number, between("-inf", "2"), "a number of at most 2"),
             (ValueKind::Text, None, "text without NUL"),
-            (ValueKind::Text, Some((1.0, 9.0)), "text of 1 to 9 characters"),
-            (ValueKind::Text, Some((0.0, 9.0)), "text of at most 9 characters"),
-            (ValueKind::Text, Some((1.0, f64::INFINITY)), "text of 1 characters or more"),
+            (ValueKind::Text, between("1", "9"), "text of 1 to 9 characters"),
+            (ValueKind::Text, between("0", "9"), "text of at most 9 characters"),
+            (ValueKind::Text, between("1", "inf"), "text of 1 characters or more"),
             (ValueKind::Boolean, None, "true or false"),
             (ValueKind::Json, None, "a JSON value"),
         ];
@@ -454,7 +522,7 @@ mod tests {
     fn cores_read_integers_alone() {
         let query = Parameter {
             default: Some(Value::Integer(1)),
-            bounds: Some((0.0, 9.0)),
+            bounds: between("0", "9"),
             ..parameter(ValueKind::Integer, Source::Query)
         };
         let clamped = Parameter { outside: Outside::Clamp, ..query.clone() };
@@ -485,9 +553,9 @@ mod tests {
         let base = || parameter(ValueKind::Integer, Source::Query);
         let of = |kind, default| Parameter { kind, default, ..base() };
         let bounded =
-            |kind, least, greatest| Parameter { kind, bounds: Some((least, greatest)), ..base() };
+            |kind, least, greatest| Parameter { kind, bounds: between(least, greatest), ..base() };
         let clamped = |kind, bounds| Parameter { kind, bounds, outside: Outside::Clamp, ..base() };
-        let one = Some((1.0, 2.0));
+        let one = || between("1", "2");
         for (parameter, want) in [
             (
                 Parameter { name: String::new(), ..base() },
@@ -502,31 +570,31 @@ mod tests {
                 "parameters.m.default 1: a segment of the path is never missing",
             ),
             (
-                bounded(ValueKind::Integer, 2.0, 1.0),
+                bounded(ValueKind::Integer, "2", "1"),
                 "parameters.m.bounds [2, 1]: the least is not below the greatest",
             ),
             (
-                bounded(ValueKind::Number, f64::NAN, 1.0),
-                "parameters.m.bounds [NaN, 1]: the least is not below the greatest",
+                bounded(ValueKind::Number, "-inf", "1e309"),
+                "parameters.m.bounds [-inf, 1e309]: numbers are not beyond 64 bits, 1.8e308",
             ),
             (
-                bounded(ValueKind::Integer, 0.5, 1.0),
+                bounded(ValueKind::Integer, "0.5", "1"),
                 "parameters.m.bounds [0.5, 1]: integers and lengths have whole bounds",
             ),
             (
-                bounded(ValueKind::Integer, 0.0, 1e19),
-                "parameters.m.bounds [0, 10000000000000000000]: integers have 64 bits",
+                bounded(ValueKind::Integer, "0", "9223372036854775808"),
+                "parameters.m.bounds [0, 9223372036854775808]: integers have 64 bits",
             ),
             (
-                bounded(ValueKind::Text, -1.0, 5.0),
+                bounded(ValueKind::Text, "-1", "5"),
                 "parameters.m.bounds [-1, 5]: no text is shorter than nothing",
             ),
             (
-                bounded(ValueKind::Boolean, 0.0, 1.0),
+                bounded(ValueKind::Boolean, "0", "1"),
                 "parameters.m.bounds [0, 1]: only integers, numbers and text have bounds",
             ),
             (
-                clamped(ValueKind::Text, one),
+                clamped(ValueKind::Text, one()),
                 "parameters.m.outside clamp: only integers and numbers are clamped",
             ),
             (
@@ -534,15 +602,15 @@ mod tests {
                 "parameters.m.outside clamp: there are no bounds to clamp to",
             ),
             (
-                of(ValueKind::Integer, Some(Value::Number(1.5))),
+                of(ValueKind::Integer, Some(number("1.5"))),
                 "parameters.m.default 1.5: it is not what the parameter takes: an integer within 64 bits",
             ),
             (
-                Parameter { bounds: one, ..of(ValueKind::Integer, Some(Value::Integer(3))) },
+                Parameter { bounds: one(), ..of(ValueKind::Integer, Some(Value::Integer(3))) },
                 "parameters.m.default 3: it is not what the parameter takes: an integer from 1 to 2",
             ),
             (
-                Parameter { bounds: one, ..of(ValueKind::Text, Some(Value::Text("abc".into()))) },
+                Parameter { bounds: one(), ..of(ValueKind::Text, Some(Value::Text("abc".into()))) },
                 "parameters.m.default \"abc\": it is not what the parameter takes: text of 1 to 2 characters",
             ),
             (
@@ -561,6 +629,6 @@ mod tests {
         }
         let whole = of(ValueKind::Number, Some(Value::Integer(2)));
         let rule = Rule::compile(&whole, "/").expect("an integer is a number");
-        assert_eq!(rule.default, Some(Value::Number(2.0)));
+        assert_eq!(rule.default, Some(number("2.0")));
     }
 }

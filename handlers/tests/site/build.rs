@@ -1,8 +1,8 @@
 //! Blueprints that cannot be a site, and memory that cannot hold one.
 
 use handlers::config::{
-    Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter, QueryConfig,
-    RedirectConfig, RouteConfig, Source, Value, ValueKind,
+    Bounds, Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter,
+    QueryConfig, RedirectConfig, RouteConfig, Source, Value, ValueKind,
 };
 use handlers::{
     BuildError, Bytes, Methods, RouteError, RouteErrorKind, SettingError, Site, SiteConfig,
@@ -423,12 +423,12 @@ fn parameters_of_a_data_set_are_integers_that_matter() {
         "a data set reads no body",
     );
     check(
-        some(|plan| plan.parameters[0].bounds = Some((-1.0, 5.0))),
+        some(|plan| plan.parameters[0].bounds = Some(Bounds::integers(-1, 5))),
         "parameters.count.bounds",
         "no count is below 0",
     );
     check(
-        some(|plan| plan.parameters[0].bounds = Some((2.0, 5.0))),
+        some(|plan| plan.parameters[0].bounds = Some(Bounds::integers(2, 5))),
         "parameters.count.bounds",
         "there are 1 items only",
     );
@@ -436,7 +436,7 @@ fn parameters_of_a_data_set_are_integers_that_matter() {
     let far = |name: &str| Parameter {
         outside: Outside::Refuse,
         default: Some(Value::Integer(20)),
-        ..bounded(query(name), 20.0, 30.0)
+        ..bounded(query(name), 20, 30)
     };
     check(
         some(|plan| plan.parameters[1] = far("m")),

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use handlers::config::{
-    CacheConfig, Compress, Database, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside,
-    Parameter, QueryConfig, RouteConfig, Source, Value, ValueKind,
+    Bounds, CacheConfig, Compress, Database, DatasetConfig, FilesConfig, FixedConfig, Kind,
+    Outside, Parameter, QueryConfig, RouteConfig, Source, Value, ValueKind,
 };
 use handlers::{Methods, Named, SiteConfig, SourceFile, sample};
 use http1::coding::Coding;
@@ -65,7 +65,7 @@ pub(crate) fn some_items(items: Named<Vec<u8>>) -> DatasetConfig {
         computed: vec![("total".into(), "price * quantity * m".into())],
         count: Some("count".into()),
         parameters: vec![
-            bounded(integer("count", Source::Path), 1.0, 50.0),
+            bounded(integer("count", Source::Path), 1, 50),
             Parameter { default: Some(Value::Integer(1)), ..integer("m", Source::Query) },
         ],
         ..all_items(items)
@@ -83,8 +83,8 @@ pub(crate) fn integer(name: &str, from: Source) -> Parameter {
     }
 }
 
-pub(crate) fn bounded(parameter: Parameter, least: f64, greatest: f64) -> Parameter {
-    Parameter { bounds: Some((least, greatest)), ..parameter }
+pub(crate) fn bounded(parameter: Parameter, least: i64, greatest: i64) -> Parameter {
+    Parameter { bounds: Some(Bounds::integers(least, greatest)), ..parameter }
 }
 
 /// One row by its `id`.
@@ -101,6 +101,7 @@ pub(crate) fn one_row(parameters: Vec<Parameter>) -> QueryConfig {
         unavailable: None,
         cache: None,
         invalidates: Vec::new(),
+        writes: false,
     }
 }
 
@@ -131,7 +132,7 @@ pub(crate) fn arena() -> SiteConfig {
         ..route(path, Kind::Dataset(plan))
     };
     let post = Methods::POST;
-    let id = |from| bounded(integer("id", from), 1.0, 2_147_483_647.0);
+    let id = |from| bounded(integer("id", from), 1, 2_147_483_647);
     let query = |path: &str, methods: Methods, plan: QueryConfig| RouteConfig {
         methods,
         ..route(path, Kind::Query(Box::new(plan)))

@@ -221,7 +221,7 @@ fn a_template_may_name_counts_and_parameters() {
         parameters: vec![
             Parameter {
                 outside: Outside::Clamp,
-                ..bounded(integer("limit", Source::Query), 0.0, 50.0)
+                ..bounded(integer("limit", Source::Query), 0, 50)
             },
             integer("page", Source::Path),
         ],

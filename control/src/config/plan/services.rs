@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_postgres::config::{ChannelBinding, Host, SslMode};
 
 use super::super::units::{self, Expected};
-use super::super::{ConfigError, Key};
+use super::super::{ConfigError, Key, Place};
 use super::reader::{DEADLINE, Reader, refuse};
 
 /// The PostgreSQL server and how it is used.
@@ -49,8 +49,8 @@ impl PostgresPlan {
 pub(crate) struct SqlitePlan {
     /// Threads, each with a connection to each file.
     pub(crate) threads: usize,
-    /// Bytes of a file that each connection maps into memory.
-    pub(crate) mmap: u64,
+    /// Bytes of a file that each connection caches.
+    pub(crate) cache: u64,
     /// From a request to its response.
     pub(crate) timeout: Duration,
     /// Questions that wait for a thread.
@@ -83,7 +83,7 @@ impl Reader<'_> {
     pub(super) fn sqlite(&self, beside: usize) -> Result<SqlitePlan, ConfigError> {
         Ok(SqlitePlan {
             threads: self.threads(Key::SqliteThreads, beside)?,
-            mmap: self.within(Key::SqliteMmap, units::bytes, MMAP)?,
+            cache: self.within(Key::SqliteCache, units::bytes, CACHE)?,
             timeout: self.timeout(Key::SqliteTimeout)?,
             queue: self.size(Key::SqliteQueue, units::count, QUEUE)?,
         })
@@ -140,10 +140,19 @@ impl Reader<'_> {
         }
     }
 
-    /// The worker answers 504 at `deadlines.response`: a longer wait would be in vain.
+    /// The worker answers 504 at `deadlines.response`, and what the database did is not told: its timeout ends
+    /// [`RESPONSE_SLACK`] earlier, or at half of a shorter deadline. A default gives way.
     fn timeout(&self, key: Key) -> Result<Duration, ConfigError> {
-        let response = self.time(Key::DeadlinesResponse, DEADLINE)?;
-        self.at_most(key, self.time(key, DEADLINE)?, Key::DeadlinesResponse, response)
+        let (timeout, bound) = (self.time(key, DEADLINE)?, Key::DeadlinesResponse);
+        let response = self.time(bound, DEADLINE)?;
+        let limit = response - RESPONSE_SLACK.min(response / 2);
+        if timeout <= limit || self.0.given(key).place == Place::Default {
+            return Ok(timeout.min(limit));
+        }
+        let (at_most, bound_value) = (units::spell(limit), self.spell(bound));
+        let problem = format!("more than {at_most}, which {bound_value} leaves a statement");
+        let fix = format!("lower {} or raise {}", key.path(), bound.path());
+        Err(self.refuse(key, problem, fix).against(bound))
     }
 
     fn threads(&self, key: Key, beside: usize) -> Result<usize, ConfigError> {
@@ -174,10 +183,13 @@ const URL_SYNTAX: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE (special c
                         percent-encoded) or \"host=HOST user=USER dbname=DATABASE\"";
 /// How the driver says that the value of one of its own options is wrong.
 const NAMES_ITS_OPTION: &str = "invalid value for option";
+/// From the timeout of a statement to the deadline of its response: what it takes to notice the one, and to bring the
+/// response to the worker.
+const RESPONSE_SLACK: Duration = Duration::from_millis(500);
 /// PostgreSQL's own.
 const PORT: u16 = 5432;
 const CONNECTIONS: RangeInclusive<u64> = 1..=4_096;
 const PIPELINE: RangeInclusive<u64> = 1..=1_024;
 const QUEUE: RangeInclusive<u64> = 1..=1 << 20;
 const THREADS: RangeInclusive<usize> = 1..=256;
-const MMAP: RangeInclusive<u64> = 0..=1 << 40;
+const CACHE: RangeInclusive<u64> = 1 << 20..=1 << 40;

@@ -115,7 +115,7 @@ fn defaults_are_those_of_the_crates_that_obey_them() {
     );
     assert_eq!(
         plan.sqlite,
-        SqlitePlan { threads: 3, mmap: 256 << 20, timeout: seconds(2), queue: 4_096 },
+        SqlitePlan { threads: 3, cache: 64 << 20, timeout: seconds(2), queue: 4_096 },
         "a thread for each core without a worker"
     );
     assert_eq!(plan.compute, ComputePlan { threads: 3, queue: 1_024 });
@@ -318,12 +318,18 @@ fn threads_are_a_number_or_as_many_as_cores_are_free() {
 fn nothing_waits_longer_than_its_client() {
     let plan = check("deadlines.response = \"500ms\"").expect("the default gives way");
     assert_eq!(plan.deadlines.response_ms, 500);
-    assert_eq!(plan.postgres.timeout, Duration::from_millis(500));
-    assert_eq!(
-        message("[sqlite]\ntimeout = \"20s\""),
-        "p.toml:2: sqlite.timeout = \"20s\": more than deadlines.response = \"10s\"; lower \
-         sqlite.timeout or raise deadlines.response"
-    );
+    assert_eq!(plan.postgres.timeout, Duration::from_millis(250), "half of a short one is left");
+    let plan = check("sqlite.timeout = \"9500ms\"").expect("a statement may take that long");
+    assert_eq!(plan.sqlite.timeout, Duration::from_millis(9_500));
+    for key in ["postgres", "sqlite"] {
+        assert_eq!(
+            message(&format!("[{key}]\ntimeout = \"10s\"")),
+            format!(
+                "p.toml:2: {key}.timeout = \"10s\": more than 9500ms, which deadlines.response = \
+                 \"10s\" leaves a statement; lower {key}.timeout or raise deadlines.response"
+            )
+        );
+    }
 }
 
 #[test]

@@ -76,9 +76,8 @@ impl KindName {
                 &["file", "computed", "count", "parameters", "body", "compress", "codings"]
             }
             Self::Sum | Self::Count => &[],
-            Self::Sqlite => SQLITE,
-            // All but `database`.
-            Self::Postgres => SQLITE.split_at(1).1,
+            Self::Sqlite => DATABASES.split_last().expect("it has keys").1,
+            Self::Postgres => DATABASES.split_first().expect("it has keys").1,
             Self::Redirect => &["to", "status"],
         }
     }
@@ -92,8 +91,9 @@ impl KindName {
     }
 }
 
-/// Keys of kind `sqlite` besides [`COMMON`].
-const SQLITE: &[&str] = &[
+/// Keys of kinds `sqlite` and `postgres` besides [`COMMON`]; the first is of `sqlite` only, the last of `postgres`:
+/// an SQLite file is opened for reading.
+const DATABASES: &[&str] = &[
     "database",
     "statement",
     "arguments",
@@ -107,6 +107,7 @@ const SQLITE: &[&str] = &[
     "invalidates",
     "compress",
     "codings",
+    "writes",
 ];
 
 /// Keys of every kind.

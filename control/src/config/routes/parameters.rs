@@ -1,6 +1,6 @@
 //! Parameters of a request: where each stands, and what it may be.
 
-use handlers::config::{Outside, Parameter, Source, Value, ValueKind};
+use handlers::config::{Bounds, Decimal, Outside, Parameter, Source, Value, ValueKind};
 use toml::de::DeValue;
 
 use super::table::{Field, Table};
@@ -50,22 +50,29 @@ fn value(field: &Field<'_>, kind: ValueKind) -> Result<Value, Reported> {
     })
 }
 
-fn bounds(field: &Field<'_>) -> Result<(f64, f64), Reported> {
+fn bounds(field: &Field<'_>) -> Result<Bounds, Reported> {
     match field.list()?.as_slice() {
-        [least, most] => {
-            let (least, most) = (number(least), number(most));
-            Ok((least?, most?))
+        [least, greatest] => {
+            let (least, greatest) = (bound(least, &["-inf"]), bound(greatest, &["inf", "+inf"]));
+            Ok(Bounds { least: least?, greatest: greatest? })
         }
         _ => Err(field.refuse("not two bounds", "write bounds = [1, 50], say")),
     }
 }
 
-/// A whole or decimal number; `inf` leaves a side of bounds open.
-fn number(field: &Field<'_>) -> Result<f64, Reported> {
+/// A number, or one of the words that leave this side open.
+fn bound(field: &Field<'_>, open: &[&str]) -> Result<Option<Decimal>, Reported> {
+    match field.value() {
+        DeValue::Float(word) if open.contains(&word.as_str()) => Ok(None),
+        _ => number(field).map(Some),
+    }
+}
+
+/// A whole or decimal number, exact.
+fn number(field: &Field<'_>) -> Result<Decimal, Reported> {
     let number = match field.value() {
-        // Digits and sign; the other radixes are those of integers only.
-        DeValue::Integer(_) => field.integer()?.to_string().parse().ok(),
-        DeValue::Float(number) => number.as_str().parse().ok(),
+        DeValue::Integer(_) => Some(field.integer()?.into()),
+        DeValue::Float(number) => Decimal::parse(number.as_str()),
         _ => None,
     };
     number.ok_or_else(|| field.refuse("no number", "write one such as 2.5, without quotes"))

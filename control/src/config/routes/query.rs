@@ -49,6 +49,7 @@ fn query(
     let unavailable = table.text("unavailable");
     let cache = cache(table);
     let invalidates = invalidates(table, references);
+    let writes = table.field("writes").map(Field::flag).transpose();
     let (statement, sql) = statement?;
     Ok(QueryConfig {
         database,
@@ -62,6 +63,7 @@ fn query(
         unavailable: unavailable?,
         cache: cache?,
         invalidates: invalidates?,
+        writes: writes?.unwrap_or_default(),
     })
 }
 

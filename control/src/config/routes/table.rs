@@ -174,6 +174,14 @@ impl<'a> Field<'a> {
         })
     }
 
+    /// Whether it is true.
+    pub(super) fn flag(&self) -> Result<bool, Reported> {
+        match self.value() {
+            DeValue::Boolean(flag) => Ok(*flag),
+            _ => Err(self.refuse("neither true nor false", "write true, or take it away")),
+        }
+    }
+
     /// A text.
     pub(super) fn text(&self) -> Result<String, Reported> {
         match self.value() {

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use handlers::Methods;
 use handlers::config::{
-    CacheConfig, Compress, Database, FilesConfig, FixedConfig, Outside, Parameter, RedirectConfig,
-    Source, Value, ValueKind,
+    Bounds, CacheConfig, Compress, Database, Decimal, FilesConfig, FixedConfig, Outside, Parameter,
+    RedirectConfig, Source, Value, ValueKind,
 };
 use http1::coding::Coding;
 use http1::{Method, Status};
@@ -131,7 +131,7 @@ fn a_data_set_has_computed_fields_in_their_order() {
             from: Source::Path,
             kind: ValueKind::Integer,
             default: None,
-            bounds: Some((1.0, 50.0)),
+            bounds: Some(Bounds::integers(1, 50)),
             outside: Outside::Refuse,
         }]
     );
@@ -181,6 +181,22 @@ fn a_query_has_its_statement_and_its_cache() {
     assert_eq!(entry.reads, Some(ContentPath { key: "database", path: "b.db".into() }));
     assert!(matches!(entry.plan.kind, Kind::Query(plan)
         if matches!(plan.database, Database::Sqlite(_))));
+}
+
+#[test]
+fn a_get_may_say_that_it_writes() {
+    let writes = |text: &str| {
+        let Kind::Query(plan) = routes(text).remove(0).plan.kind else { panic!("is a query") };
+        plan.writes
+    };
+    assert!(!writes(&query("")));
+    assert!(writes(&query("writes = true")));
+    assert_eq!(
+        messages(&query("writes = \"yes\"")),
+        "p.toml:8: route.writes = \"yes\": neither true nor false; write true, or take it away"
+    );
+    let text = query("writes = true").replace("\"postgres\"", "\"sqlite\"\ndatabase = \"b.db\"");
+    assert!(messages(&text).contains("route.writes"), "a file is only read: {}", messages(&text));
 }
 
 #[test]
@@ -347,6 +363,23 @@ fn headers_are_texts_and_stand_once() {
 }
 
 #[test]
+fn bounds_and_defaults_have_every_digit() {
+    let text = query(
+        "[route.parameters]\n\
+         a = { from = \"query\", type = \"integer\", \
+         bounds = [-9_223_372_036_854_775_807, 9_007_199_254_740_993] }\n\
+         b = { from = \"query\", type = \"number\", default = 9007199254740993, \
+         bounds = [0.100_000_000_000_000_000_01, 1e+300] }",
+    );
+    let Kind::Query(plan) = routes(&text).remove(0).plan.kind else { panic!("is a query") };
+    let shown = |at: usize| plan.parameters[at].bounds.as_ref().map(ToString::to_string);
+    assert_eq!(shown(0).as_deref(), Some("[-9223372036854775807, 9007199254740993]"));
+    assert_eq!(shown(1).as_deref(), Some("[0.10000000000000000001, 1e+300]"));
+    let default = plan.parameters[1].default.clone();
+    assert_eq!(default, Some(Value::Number(9_007_199_254_740_993.into())));
+}
+
+#[test]
 fn parameters_have_the_type_of_their_values() {
     let text = query(
         "[route.parameters]\n\
@@ -362,7 +395,7 @@ fn parameters_have_the_type_of_their_values() {
     assert_eq!(
         defaults,
         [
-            Value::Number(2.0),
+            Value::Number(2.into()),
             Value::Text("x".into()),
             Value::Boolean(true),
             Value::Json("[]".into()),
@@ -370,8 +403,9 @@ fn parameters_have_the_type_of_their_values() {
         ]
         .map(Some)
     );
-    assert_eq!(plan.parameters[0].bounds, Some((0.5, f64::INFINITY)));
-    assert_eq!(plan.parameters[4].bounds, Some((1.0, 1_000.0)));
+    let half = Decimal::parse("0.5");
+    assert_eq!(plan.parameters[0].bounds, Some(Bounds { least: half, greatest: None }));
+    assert_eq!(plan.parameters[4].bounds, Some(Bounds::integers(1, 1_000)));
     assert_eq!(plan.parameters[4].outside, Outside::Clamp);
     for (keys, problem) in [
         ("type = \"text\"", "x.from: is missing; write from = \"query\", say"),
@@ -407,6 +441,14 @@ fn parameters_have_the_type_of_their_values() {
         (
             "from = \"query\", type = \"integer\", bounds = [\"a\", 2]",
             "x.bounds = \"a\": no number; write one such as 2.5, without quotes",
+        ),
+        (
+            "from = \"query\", type = \"number\", bounds = [inf, 2]",
+            "x.bounds = inf: no number; write one such as 2.5, without quotes",
+        ),
+        (
+            "from = \"query\", type = \"number\", bounds = [1, nan]",
+            "x.bounds = nan: no number; write one such as 2.5, without quotes",
         ),
         (
             "from = \"query\", type = \"integer\", outside = \"clamp\"",

@@ -1,7 +1,8 @@
 //! Columns of PostgreSQL as JSON: from the bytes of the binary format straight into the body.
 //!
 //! Which columns a row template may use is decided when the statement is prepared ([`Kind::of`]);
-//! what a single value cannot do (a boolean of 2, text that is no JSON) is found as it is written.
+//! what a single value cannot do (a boolean of 2, text that is no JSON) is found as it is written. An
+//! infinity and NaN are null.
 
 use std::error::Error;
 use std::io::Write;
@@ -13,6 +14,7 @@ use handlers::query::{ColumnConversion, ColumnError, Row};
 use tokio_postgres::types::{FromSql, Kind as Shape, Type};
 
 use super::calendar;
+use crate::offload::counters::Counters;
 
 /// A type that has a JSON representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,21 @@ impl Kind {
         }
     }
 
-    /// Writes a value that is not NULL.
+    /// Whether a value is no infinity and not NaN, which JSON has no notation for. (The infinities of
+    /// dates have one: a text.)
+    fn is_finite(self, raw: &[u8]) -> Result<bool, ColumnError> {
+        Ok(match self {
+            Self::Float4 => f32::from_be_bytes(bytes(raw)?).is_finite(),
+            Self::Float8 => f64::from_be_bytes(bytes(raw)?).is_finite(),
+            Self::Numeric => match raw {
+                [_, _, _, _, sign, ..] => sign & NUMERIC_SPECIAL != NUMERIC_SPECIAL,
+                _ => return Err(short()),
+            },
+            _ => true,
+        })
+    }
+
+    /// Writes a value that is not NULL, and finite.
     fn write(
         self,
         raw: &[u8],
@@ -175,6 +191,8 @@ pub(super) struct Cells<'r> {
     pub(super) row: &'r tokio_postgres::Row,
     /// By index of the column in the template.
     pub(super) places: &'r [Place],
+    /// Counts infinities and NaN.
+    pub(super) counters: &'r Counters,
 }
 
 impl Row for Cells<'_> {
@@ -188,7 +206,12 @@ impl Row for Cells<'_> {
         let raw: Option<Raw<'_>> =
             self.row.try_get(index).map_err(|error| ColumnError::new(error.to_string()))?;
         match raw {
-            Some(Raw(raw)) => kind.write(raw, conversion, out),
+            Some(Raw(raw)) if kind.is_finite(raw)? => kind.write(raw, conversion, out),
+            Some(_) => {
+                self.counters.cells_not_finite.up();
+                write_null(out);
+                Ok(())
+            }
             None => {
                 write_null(out);
                 Ok(())
@@ -259,7 +282,7 @@ fn write_numeric(raw: &[u8], out: &mut Vec<u8>) -> Result<(), ColumnError> {
     match sign {
         NUMERIC_POSITIVE => {}
         NUMERIC_NEGATIVE => out.push(b'-'),
-        _ => return Err(ColumnError::new("expected a finite number, found NaN or infinity")),
+        _ => return Err(ColumnError::new("numeric of an unknown sign")),
     }
     let groups: Vec<i16> = fields.collect();
     if usize::try_from(len) != Ok(groups.len()) {
@@ -293,6 +316,9 @@ fn write_numeric(raw: &[u8], out: &mut Vec<u8>) -> Result<(), ColumnError> {
 
 const NUMERIC_POSITIVE: i16 = 0;
 const NUMERIC_NEGATIVE: i16 = 0x4000;
+/// The bits of the sign's first byte that NaN (0xC000), infinity (0xD000) and minus infinity (0xF000)
+/// have.
+const NUMERIC_SPECIAL: u8 = 0xC0;
 
 #[cfg(test)]
 mod tests {
@@ -335,9 +361,30 @@ mod tests {
     }
 
     #[test]
-    fn what_json_has_no_notation_for_is_an_error() {
-        let nan = [0_u16, 0, 0xC000, 0].map(u16::to_be_bytes).concat();
-        assert!(written(Kind::Numeric, ColumnConversion::Plain, &nan).is_err());
+    fn infinities_and_nan_are_not_finite() {
+        let special = |sign: u16| [0_u16, 0, sign, 0x20].map(u16::to_be_bytes).concat();
+        for sign in [0xC000, 0xD000, 0xF000] {
+            assert_eq!(Kind::Numeric.is_finite(&special(sign)), Ok(false), "{sign:x}");
+        }
+        for sign in [0, 0x4000] {
+            assert_eq!(Kind::Numeric.is_finite(&special(sign)), Ok(true), "{sign:x}");
+        }
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Kind::Float8.is_finite(&value.to_be_bytes()), Ok(false), "{value}");
+            #[expect(clippy::cast_possible_truncation, reason = "they are the same in 32 bits")]
+            let narrow = (value as f32).to_be_bytes();
+            assert_eq!(Kind::Float4.is_finite(&narrow), Ok(false), "{value}");
+        }
+        assert_eq!(Kind::Float8.is_finite(&f64::MAX.to_be_bytes()), Ok(true));
+        assert_eq!(Kind::Date.is_finite(&i32::MAX.to_be_bytes()), Ok(true));
+        assert!(Kind::Float8.is_finite(&[0; 4]).is_err());
+        assert!(Kind::Numeric.is_finite(&[0; 4]).is_err());
+    }
+
+    #[test]
+    fn what_is_no_value_of_its_type_is_an_error() {
+        let strange = [0_u16, 0, 0x8000, 0].map(u16::to_be_bytes).concat();
+        assert!(written(Kind::Numeric, ColumnConversion::Plain, &strange).is_err());
         assert!(written(Kind::Float8, ColumnConversion::Plain, &f64::NAN.to_be_bytes()).is_err());
         assert!(
             written(Kind::Float4, ColumnConversion::Plain, &f32::INFINITY.to_be_bytes()).is_err()

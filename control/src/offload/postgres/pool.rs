@@ -1,26 +1,34 @@
 //! The connections of one thread, and the jobs that wait for room on them.
 //!
-//! A job goes to the least loaded connection; each takes as many as are pipelined. Where all have that
-//! many, or what runs on the least loaded takes its time, the pool wants one more, up to its bound: few
-//! connections with full pipelines run short queries fastest. [`tend`](Pool::tend) makes what is wanted,
+//! A read goes to the least loaded connection; each takes as many as are pipelined, unless what runs there takes long. A
+//! write could not be taken back, so it goes behind statements only that have been fast so far, or waits until a
+//! connection has nothing to do; some take no reads meanwhile.
+//! Where there is no such connection, the pool wants one more, up to its bound: few connections with full pipelines run
+//! short queries fastest. [`tend`](Pool::tend) makes what is wanted,
 //! one at a time, and makes it again when it is lost. While there is no connection at all, new jobs are answered as
 //! unavailable at once; only a first attempt after a loss lets them wait, for [`FIRST_TIMEOUT`]. An attempt that takes longer
 //! has not failed: a job that waits by then, or was sent before, waits for its end, for as long as it has time. A job that
 //! cannot wait here is handed to a worker where it can, if there is one.
 //!
+//! A read that waits behind a statement that has shown to take its time is sent on another connection, if there is
+//! room ([`attempt`]). It keeps its first place too until the server has passed it, and what it returns there is ignored.
+//!
 //! A job whose time is up is answered, and the server is asked to stop working on it. It keeps its
 //! place on the connection until the server has, and no new job goes behind it. A connection on which
 //! that takes longer than [`STUCK_TIMEOUT`] is replaced.
 //!
-//! A job whose connection is lost is sent again if it is a plain read and has time left; of a write
-//! nobody knows whether it was done, so it is answered as unavailable. What the server says it has
+//! A job whose connection is lost is sent again if it has time left and its statement was not sent yet or is known to
+//! read only; of a write that was sent nobody knows whether it was done, so it is answered as unavailable, and what it
+//! can change is not cached for a while. What the server says it has
 //! undone (cancelled in error, a deadlock, a plan that an altered table made invalid) is sent again
 //! whatever it is. A job that has failed [`FAILURES_MAX`] times is not; connections that end together, as at a
 //! restart of the server, are one failure.
 //!
 //! All of this runs on one thread: locks are never contended and never held across an await.
 
-use std::collections::VecDeque;
+mod attempt;
+
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -29,13 +37,16 @@ use std::time::{Duration, Instant};
 use handlers::Site;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{self, sleep, timeout, timeout_at};
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, Error, NoTls};
+use tokio::time::{self, sleep, timeout};
+use tokio_postgres::Config;
 
-use super::connection::{Connection, RunResult};
+use super::backlog::Backlog;
+use super::connect::{ConnectError, Connected, connect};
+use super::connection::{Connection, Endpoint, LONG};
 use super::error_class::spell;
 use super::outage::Outage;
+use super::pooler::Pooler;
+use super::statement_names::Naming;
 use super::workers::Workers;
 use crate::offload::cache::lock;
 use crate::offload::completer::Completer;
@@ -62,6 +73,8 @@ pub(super) struct Shared {
     pub(super) log: Arc<StatementLog>,
     /// Whether the server can be reached.
     pub(super) outage: Arc<Outage>,
+    /// Whether prepared statements are kept.
+    pub(super) pooler: Arc<Pooler>,
     /// Who else runs jobs.
     pub(super) workers: Arc<Workers>,
 }
@@ -82,8 +95,9 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct State {
     connections: Vec<Arc<Connection>>,
-    /// Oldest first.
-    backlog: VecDeque<Job>,
+    backlog: Backlog,
+    /// The texts of statements that were fast when they ran last.
+    fast: HashSet<Box<str>>,
     /// Connections that should be there.
     wanted: usize,
     /// While there are no connections: whether new jobs wait for the attempt that is under way.
@@ -107,9 +121,26 @@ impl State {
         !self.connections.is_empty() || self.is_connecting || was_sent && self.is_late
     }
 
-    fn pop_expired(&mut self, now: Instant) -> Option<Job> {
-        let expired = self.backlog.front()?.deadline <= now;
-        expired.then(|| self.backlog.pop_front()).flatten()
+    /// The connection that takes a read: the least loaded of those that are not kept for writes; behind a query that takes
+    /// its time only where there is no other way.
+    fn for_read(&self, pipeline: usize) -> Option<&Arc<Connection>> {
+        let cost = |it: &&Arc<Connection>| (it.load() > 0 && it.is_slow(), it.load());
+        let usable = || self.connections.iter().filter(|it| it.is_usable());
+        if self.backlog.first_write().is_none() {
+            return usable().filter(|it| it.takes_read(pipeline)).min_by_key(cost);
+        }
+        let mut by_cost: Vec<_> = usable().collect();
+        by_cost.sort_by_key(cost);
+        let kept = self.backlog.kept_for_writes(by_cost.len());
+        by_cost.into_iter().skip(kept).find(|it| it.takes_read(pipeline))
+    }
+
+    /// The connection that takes a write: the least loaded of those where it cannot wait for long.
+    fn for_write(&self, pipeline: usize) -> Option<&Arc<Connection>> {
+        let usable = self.connections.iter().filter(|it| it.is_usable());
+        usable
+            .filter(|it| it.takes_write(pipeline))
+            .min_by_key(|it| (it.load() > 0 && it.is_slow(), it.load()))
     }
 }
 
@@ -124,7 +155,8 @@ impl Pool {
         completer.counters.postgres_connections_wanted.up();
         let state = State {
             connections: Vec::new(),
-            backlog: VecDeque::new(),
+            backlog: Backlog::default(),
+            fast: HashSet::new(),
             wanted: 1,
             is_connecting: true,
             is_late: false,
@@ -161,33 +193,83 @@ impl Pool {
             drop(state);
             return self.hand_over(job);
         }
-        // Before jobs that have not failed yet: it has less time left.
         if job.failures > 0 {
-            state.backlog.push_front(job);
+            state.backlog.push_first(job);
         } else {
-            state.backlog.push_back(job);
+            state.backlog.push_last(job);
         }
+        self.assign(&mut state);
+    }
+
+    /// Takes a read that was moved away from a connection: it has waited before all others.
+    fn place_first(self: &Arc<Self>, job: Job) {
+        let mut state = lock(&self.state);
+        if !state.can_wait(&job) {
+            drop(state);
+            return self.hand_over(job);
+        }
+        state.backlog.push_first(job);
         self.assign(&mut state);
     }
 
     /// Gives waiting jobs to connections with room.
     fn assign(self: &Arc<Self>, state: &mut State) {
-        while let Some(job) = state.backlog.pop_front() {
-            let usable = state.connections.iter().filter(|connection| connection.is_usable());
-            // Behind a query that takes its time only where there is no other way.
-            let least = usable.min_by_key(|it| (it.load() > 0 && it.is_slow(), it.load()));
-            let room = least.filter(|connection| connection.load() < self.plan.pipeline);
-            let Some(connection) = room.map(Arc::clone) else {
-                state.backlog.push_front(job);
+        self.drop_unreliable(state);
+        let now = Instant::now();
+        while let Some(job) = state.backlog.pop_expired(now) {
+            self.time_out(job);
+        }
+        // The older of the two first; where it finds no connection, the other may.
+        while let Some(writes_first) = state.backlog.is_write_first() {
+            let is_given =
+                self.give_next(state, writes_first) || self.give_next(state, !writes_first);
+            if !is_given {
                 return self.want_more(state);
-            };
-            if connection.load() > 0 && connection.is_slow() {
-                self.want_more(state);
             }
-            connection.add_job();
-            self.completer.counters.postgres_waiting.down();
-            self.completer.counters.postgres_under_way.up();
-            tokio::spawn(Arc::clone(self).serve(connection, job));
+        }
+    }
+
+    /// Gives the first waiting write, or else read, to a connection. Whether there were both.
+    fn give_next(self: &Arc<Self>, state: &mut State, is_write: bool) -> bool {
+        let pipeline = self.plan.pipeline;
+        let found = if is_write { state.for_write(pipeline) } else { state.for_read(pipeline) };
+        let Some(connection) = found.map(Arc::clone) else { return false };
+        let backlog = &mut state.backlog;
+        let job = if is_write { backlog.pop_write() } else { backlog.pop_read() };
+        let Some(job) = job else { return false };
+        if connection.load() > 0 && connection.is_slow() {
+            self.want_more(state);
+        }
+        let is_proven = state.fast.contains(job.query().sql());
+        connection.add_job();
+        if !is_proven {
+            connection.add_unproven();
+        }
+        self.completer.counters.postgres_waiting.down();
+        self.completer.counters.postgres_under_way.up();
+        tokio::spawn(Arc::clone(self).serve(connection, job, is_proven));
+        true
+    }
+
+    /// A statement of this text ran for `ran`.
+    fn note(&self, sql: &str, ran: Duration) {
+        let mut state = lock(&self.state);
+        if ran > LONG {
+            state.fast.remove(sql);
+        } else if !state.fast.contains(sql) {
+            state.fast.insert(sql.into());
+        }
+    }
+
+    /// Connections whose prepared statements may be gone get no more jobs; others are made instead. They end
+    /// with the jobs they have.
+    fn drop_unreliable(&self, state: &mut State) {
+        let before = state.connections.len();
+        state.connections.retain(|connection| !connection.is_unreliable());
+        if state.connections.len() < before {
+            state.is_connecting = true;
+            self.publish_availability(state);
+            self.more_wanted.notify_one();
         }
     }
 
@@ -202,87 +284,17 @@ impl Pool {
         }
     }
 
-    async fn serve(self: Arc<Self>, connection: Arc<Connection>, job: Job) {
-        let again = self.run(&connection, job).await;
-        connection.remove_job();
-        self.completer.counters.postgres_under_way.down();
-        connection.cancel_overdue();
-        match again {
-            Some(job) => {
-                self.completer.counters.postgres_retried.up();
-                self.completer.counters.postgres_waiting.up();
-                self.place(job);
-            }
-            None => self.assign(&mut lock(&self.state)),
-        }
-        self.completer.submissions.poll_if_due();
-    }
-
-    /// Runs a job and answers it. What is returned is to be sent again.
-    async fn run(&self, connection: &Arc<Connection>, mut job: Job) -> Option<Job> {
-        let result = {
-            let in_flight = connection.push();
-            let mut work = pin!(connection.run(&job));
-            match timeout_at(job.deadline.into(), work.as_mut()).await {
-                Ok(result) => result,
-                Err(_) => {
-                    in_flight.give_up(Instant::now());
-                    self.completer.counters.postgres_timed_out.up();
-                    self.completer.counters.postgres_unavailable.up();
-                    self.completer.complete_early(&job, job.query().unavailable());
-                    connection.cancel_overdue();
-                    while timeout(STUCK_TIMEOUT, work.as_mut()).await.is_err() {
-                        if connection.overdue_since().is_none_or(|at| at.elapsed() < STUCK_TIMEOUT)
-                        {
-                            // Something older is running, and somebody waits for that.
-                            continue;
-                        }
-                        self.completer.counters.postgres_connections_replaced.up();
-                        connection.abort();
-                        break;
-                    }
-                    // What it wrote, it may have written after it was answered.
-                    self.completer.invalidate(&job);
-                    return None;
-                }
-            }
-        };
-        let now = Instant::now();
-        let may_repeat = match result {
-            RunResult::Rows(response) => {
-                self.completer.complete_rows(job, response);
-                return None;
-            }
-            RunResult::Other(response) => {
-                self.completer.complete_uncached(job, response);
-                return None;
-            }
-            RunResult::Full => false,
-            RunResult::Undone => {
-                job.failures += 1;
-                true
-            }
-            RunResult::Lost => {
-                // A connection that was there before the last loss may have ended with it, unnoticed so far.
-                if job.lost_at.is_none_or(|at| connection.made_at() > at) {
-                    job.failures += 1;
-                    job.lost_at = Some(now);
-                }
-                job.query().is_read()
-            }
-        };
-        if may_repeat && job.failures < FAILURES_MAX && now < job.deadline {
-            return Some(job);
-        }
-        self.complete_unavailable(job);
-        None
-    }
-
     /// There is no connection for a job here.
     fn hand_over(&self, job: Job) {
         if let Err(job) = self.shared.workers.hand_over(job) {
             self.unavailable(*job);
         }
+    }
+
+    /// A job has waited for as long as it may take.
+    fn time_out(&self, job: Job) {
+        self.completer.counters.postgres_timed_out.up();
+        self.unavailable(job);
     }
 
     /// A job that was never sent is not going to be.
@@ -299,20 +311,24 @@ impl Pool {
 
     /// Another site is served: its statements are prepared, those that only the old one had are
     /// forgotten.
-    pub(super) fn renew(&self, site: Arc<Site>) {
+    pub(super) fn renew(self: &Arc<Self>, site: Arc<Site>) {
         let mut state = lock(&self.state);
         state.site = site;
+        state.fast.clear();
         for connection in &state.connections {
             self.prepare_all(connection, &state.site);
         }
     }
 
-    fn prepare_all(&self, connection: &Arc<Connection>, site: &Arc<Site>) {
+    fn prepare_all(self: &Arc<Self>, connection: &Arc<Connection>, site: &Arc<Site>) {
         let (connection, site) = (Arc::clone(connection), Arc::clone(site));
-        let limit = self.plan.timeout;
+        let pool = Arc::clone(self);
+        connection.add_unproven();
         tokio::spawn(async move {
             // What is not prepared in time is prepared when it is first asked for.
-            let _ = timeout(limit, connection.renew(&site)).await;
+            let _ = timeout(pool.plan.timeout, connection.renew(&site)).await;
+            connection.remove_unproven();
+            pool.assign(&mut lock(&pool.state));
         });
     }
 
@@ -322,9 +338,8 @@ impl Pool {
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
         loop {
             let now = tick.tick().await.into_std();
-            while let Some(job) = lock(&self.state).pop_expired(now) {
-                self.completer.counters.postgres_timed_out.up();
-                self.unavailable(job);
+            while let Some(job) = lock(&self.state).backlog.pop_expired(now) {
+                self.time_out(job);
             }
         }
     }
@@ -359,7 +374,8 @@ impl Pool {
     }
 
     async fn connect(self: &Arc<Self>) -> Result<(), Refusal> {
-        let mut attempt = pin!(timeout(CONNECT_TIMEOUT, self.plan.server.connect(NoTls)));
+        let (server, pooler) = (&self.plan.server, &self.shared.pooler);
+        let mut attempt = pin!(timeout(CONNECT_TIMEOUT, connect_as_found(server, pooler)));
         let made = match timeout(FIRST_TIMEOUT, attempt.as_mut()).await {
             Ok(made) => made,
             Err(_) => {
@@ -369,14 +385,18 @@ impl Pool {
                 made
             }
         };
-        let (client, driver) = made.map_err(|_| Refusal::silence())?.map_err(Refusal::of)?;
+        let made = made.map_err(|_| Refusal::silence())?;
+        let (connected, naming) = made.map_err(Refusal::of)?;
+        let Connected { client, driver, address, .. } = connected;
+        let pooler = Arc::clone(&self.shared.pooler);
+        let endpoint = Endpoint { server: server.clone(), address, naming, pooler };
         let mut state = lock(&self.state);
         if state.is_closing {
             return Ok(());
         }
         let ending = Arc::new(Notify::new());
-        let connection =
-            Arc::new(Connection::new(client, &ending, &self.completer.counters, &self.shared.log));
+        let (counters, log) = (&self.completer.counters, &self.shared.log);
+        let connection = Arc::new(Connection::new(client, endpoint, &ending, counters, log));
         let (pool, gone) = (Arc::clone(self), Arc::downgrade(&connection));
         while state.drivers.try_join_next().is_some() {}
         state.drivers.spawn(async move {
@@ -439,9 +459,9 @@ impl Pool {
     fn fail_waiting(&self, problem: &str) {
         let mut state = lock(&self.state);
         self.begin_outage(&mut state, problem);
-        let waiting = std::mem::take(&mut state.backlog);
+        let waiting = state.backlog.take();
         drop(state);
-        waiting.into_iter().for_each(|job| self.hand_over(job));
+        waiting.for_each(|job| self.hand_over(job));
     }
 
     fn on_ended(&self, gone: &Weak<Connection>, problem: Option<&str>) {
@@ -449,12 +469,17 @@ impl Pool {
         if state.is_closing {
             return;
         }
+        self.completer.counters.postgres_connections_up.down();
+        let before = state.connections.len();
         state
             .connections
             .retain(|connection| !std::ptr::eq(Arc::as_ptr(connection), gone.as_ptr()));
+        if state.connections.len() == before {
+            // It was dropped before.
+            return;
+        }
         state.is_connecting = !state.is_late;
         self.publish_availability(&state);
-        self.completer.counters.postgres_connections_up.down();
         self.completer.counters.postgres_connections_lost.up();
         let problem = problem.unwrap_or("the server has closed it");
         self.shared.outage.lost(problem);
@@ -471,12 +496,27 @@ impl Pool {
             let mut state = lock(&self.state);
             state.is_closing = true;
             state.connections.clear();
-            state.backlog.clear();
+            state.backlog = Backlog::default();
             std::mem::take(&mut state.drivers)
         };
         let ended = async { while drivers.join_next().await.is_some() {} };
         // What is still running is cut off when the runtime ends.
         let _ = timeout(GOODBYE_TIMEOUT, ended).await;
+    }
+}
+
+/// Connects, and once more if that shows that a pooler is in between.
+async fn connect_as_found(
+    server: &Config,
+    pooler: &Pooler,
+) -> Result<(Connected, Naming), ConnectError> {
+    loop {
+        let naming = pooler.naming();
+        let connected = connect(server, &naming).await?;
+        if !connected.is_pooled || naming == Naming::Unnamed {
+            return Ok((connected, naming));
+        }
+        pooler.on_found();
     }
 }
 
@@ -488,9 +528,8 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn of(error: Error) -> Self {
-        let has_no_room = error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
-        Self { problem: spell(&error), has_no_room }
+    fn of(error: ConnectError) -> Self {
+        Self { problem: error.to_string(), has_no_room: error.has_no_room() }
     }
 
     fn silence() -> Self {

@@ -1,6 +1,7 @@
 //! A statement as one connection has prepared it, and whether its columns are what routes want.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use handlers::query::Column;
 use tokio_postgres::Statement;
@@ -13,6 +14,7 @@ use crate::offload::cache::lock;
 pub(super) struct Prepared {
     /// What the server knows it as.
     pub(super) statement: Statement,
+    made_at: Instant,
     /// What was found out for each list of columns so far: two routes may share a statement.
     checked: Mutex<Vec<(Box<[Column]>, Compatibility)>>,
 }
@@ -23,7 +25,7 @@ pub(super) type Compatibility = Result<Arc<[Place]>, Arc<str>>;
 impl Prepared {
     /// A statement, not yet compared with anything.
     pub(super) fn new(statement: Statement) -> Self {
-        Self { statement, checked: Mutex::default() }
+        Self { statement, made_at: Instant::now(), checked: Mutex::default() }
     }
 
     /// Where `columns` stand in its rows.
@@ -32,14 +34,35 @@ impl Prepared {
         if let Some((_, compatibility)) = checked.iter().find(|(known, _)| **known == *columns) {
             return compatibility.clone();
         }
-        let compatibility = places(&self.statement, columns).map(Arc::from).map_err(Arc::from);
+        let compatibility =
+            places(self.statement.columns(), columns).map(Arc::from).map_err(Arc::from);
         checked.push((columns.into(), compatibility.clone()));
         compatibility
     }
+
+    /// Where `columns` stand in rows with the columns `found`, which may be other ones by now.
+    pub(super) fn compatibility_with(
+        &self,
+        found: &[tokio_postgres::Column],
+        columns: &[Column],
+    ) -> Compatibility {
+        let is_same = |(a, b): (&tokio_postgres::Column, &tokio_postgres::Column)| {
+            a.name() == b.name() && a.type_() == b.type_()
+        };
+        let prepared = self.statement.columns();
+        if found.len() == prepared.len() && found.iter().zip(prepared).all(is_same) {
+            return self.compatibility(columns);
+        }
+        places(found, columns).map(Arc::from).map_err(Arc::from)
+    }
+
+    /// Whether it was prepared so long ago that tables may have been altered since.
+    pub(super) fn is_old(&self) -> bool {
+        self.made_at.elapsed() > FRESH_FOR
+    }
 }
 
-fn places(statement: &Statement, columns: &[Column]) -> Result<Vec<Place>, String> {
-    let found = statement.columns();
+fn places(found: &[tokio_postgres::Column], columns: &[Column]) -> Result<Vec<Place>, String> {
     columns
         .iter()
         .map(|column| {
@@ -58,3 +81,6 @@ fn places(statement: &Statement, columns: &[Column]) -> Result<Vec<Place>, Strin
         })
         .collect()
 }
+
+/// What was prepared meanwhile is not prepared again because of a value or a column that does not fit.
+const FRESH_FOR: Duration = Duration::from_secs(1);

@@ -1,9 +1,16 @@
 //! Requests to a real server, through everything between a worker and the server: what its types
 //! become, what its errors mean, and that it may go, come back, hang and be slow.
 
+mod cache;
 mod cells;
 mod errors;
+mod hosts;
 mod lifecycle;
+mod pooler;
+mod retyped;
+mod slow;
+mod waiting;
+mod writing_reads;
 
 use std::time::Duration;
 

@@ -5,10 +5,13 @@ use std::time::Duration;
 use handlers::query::Query;
 use tokio::runtime;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
+use super::connect::{Connected, connect};
+use super::effect::effect;
 use super::error_class::{ErrorClass, spell};
 use super::prepared::Prepared;
+use super::statement_names::Naming;
 use super::with_defaults;
 
 /// For each query what is wrong with it, if anything.
@@ -23,10 +26,11 @@ pub(crate) fn problems(
     let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
         let connecting = with_defaults(server.clone());
-        let connected = timeout(limit, connecting.connect(NoTls)).await;
-        let (client, driver) = connected
+        // Unnamed, they leave nothing behind a connection pooler.
+        let connected = timeout(limit, connect(&connecting, &Naming::Unnamed)).await;
+        let Connected { client, driver, .. } = connected
             .map_err(|_| format!("it does not answer within {limit:?}"))?
-            .map_err(|error| spell(&error))?;
+            .map_err(|error| error.to_string())?;
         tokio::spawn(driver);
         let all = async {
             let mut problems = Vec::new();
@@ -41,10 +45,17 @@ pub(crate) fn problems(
 
 async fn problem(client: &Client, query: &Query) -> Result<Option<String>, String> {
     match client.prepare(query.sql()).await {
-        Ok(statement) => Ok(Prepared::new(statement)
-            .compatibility(query.columns())
-            .err()
-            .map(|problem| problem.to_string())),
+        Ok(statement) => {
+            let prepared = Prepared::new(statement);
+            if let Err(problem) = prepared.compatibility(query.columns()) {
+                return Ok(Some(problem.to_string()));
+            }
+            if !query.is_taken_for_read() {
+                return Ok(None);
+            }
+            let effect = effect(client, query, prepared.statement.params().len()).await;
+            Ok(effect.map_err(|error| spell(&error))?.problem())
+        }
         Err(error) => match ErrorClass::of(&error) {
             ErrorClass::Lost | ErrorClass::Full | ErrorClass::Undone => Err(spell(&error)),
             _ => Ok(Some(spell(&error))),

@@ -1,11 +1,13 @@
 //! Columns of SQLite as JSON. SQLite types values, not columns: what a conversion cannot take is found as it
-//! is written.
+//! is written. An infinity, which JSON has no notation for, is null.
 
 use handlers::query::json::{
     write_bool, write_f64, write_i64, write_json, write_null, write_number, write_str,
 };
 use handlers::query::{Column, ColumnConversion, ColumnError, Row};
 use rusqlite::types::ValueRef;
+
+use crate::offload::counters::Counters;
 
 /// Where each of `columns` stands among columns with these names.
 ///
@@ -30,6 +32,8 @@ pub(super) struct Cells<'r> {
     pub(super) row: &'r rusqlite::Row<'r>,
     /// By index of the column in the template.
     pub(super) places: &'r [usize],
+    /// Counts infinities. (SQLite has NULL for NaN.)
+    pub(super) counters: &'r Counters,
 }
 
 impl Row for Cells<'_> {
@@ -40,7 +44,14 @@ impl Row for Cells<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), ColumnError> {
         let value = self.row.get_ref(self.places[column]);
-        write(value.map_err(|error| ColumnError::new(error.to_string()))?, conversion, out)
+        match value.map_err(|error| ColumnError::new(error.to_string()))? {
+            ValueRef::Real(real) if !real.is_finite() => {
+                self.counters.cells_not_finite.up();
+                write_null(out);
+                Ok(())
+            }
+            value => write(value, conversion, out),
+        }
     }
 }
 

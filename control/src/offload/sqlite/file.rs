@@ -1,42 +1,41 @@
-//! One database file as one thread has it open: for reading only, mapped into memory, bounded in time.
+//! One connection to a database file: for reading only, bounded in time and memory.
+//!
+//! Nothing of the file is mapped: whoever truncates a mapped file ends every process that reads it. SQLite's
+//! page cache is what bounds the memory. (In WAL mode SQLite maps the `-shm` file all the same.)
 
-use std::fs;
+use std::fmt::Display;
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use handlers::config::Value;
+use handlers::config::{Decimal, Value};
 use handlers::query::Query;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row, ToSql};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row, ToSql, ffi};
 
 use super::cells::places;
+use super::handle::{FileHandle, Version};
 
-/// An open file.
+/// A connection to a file.
 #[derive(Debug)]
 pub(crate) struct File {
     connection: Connection,
-    /// None: it was gone again when it was open.
-    identity: Option<Identity>,
+    clock: Arc<Clock>,
+    /// Of the contents that were opened: SQLite may have cached any of them.
+    version: Version,
+    /// Whether every change since has given the file another version.
+    is_settled: bool,
 }
 
 /// What stops a statement that runs too long.
 #[derive(Debug)]
-pub(crate) struct Clock {
+struct Clock {
     began: Instant,
     /// Microseconds after `began`.
     deadline: AtomicU64,
     stopping: Arc<AtomicBool>,
-}
-
-/// Tells a file from another one with the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
 }
 
 /// What an error means for the request that met it.
@@ -44,38 +43,79 @@ struct Identity {
 pub(super) enum ErrorClass {
     /// Its time is up.
     Late,
-    /// Somebody else has locked the file.
+    /// Somebody else has locked the file, or changes it.
     Busy,
     /// There is no such file, or it may not be read.
     Missing,
-    /// The file is damaged, or cannot be read to its end.
+    /// The file is empty, damaged, or cannot be read to its end.
     Damaged,
     /// The statement cannot be run: the operator's.
     Statement,
 }
 
 impl File {
-    /// Opens `path` for reading, with at most `mmap` bytes of it mapped.
+    /// Opens the file that `path` names now, with at most `cache` bytes of its pages in memory.
     ///
     /// # Errors
     /// It is not there, or no database.
-    pub(crate) fn open(path: &Path, mmap: u64, clock: Arc<Clock>) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, cache: u64) -> Result<Self, Error> {
+        let handle = FileHandle::open(path).map_err(cannot_open)?;
+        let file = Self::open_handle(&handle, path, cache, &Arc::default())?;
+        file.ok_or_else(|| cannot_open("it is being replaced"))
+    }
+
+    /// Opens the file of `handle` by its `path`; `None` if that names another file by now. Statements are
+    /// interrupted when `stopping` is set.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) fn open_handle(
+        handle: &FileHandle,
+        path: &Path,
+        cache: u64,
+        stopping: &Arc<AtomicBool>,
+    ) -> Result<Option<Self>, Error> {
+        if !handle.is_at(path) {
+            return Ok(None);
+        }
+        let version = handle.version().map_err(cannot_open)?;
+        let is_settled = version.is_settled();
+        if version.is_empty() {
+            // To SQLite that is a database without tables.
+            return Err(failure(ffi::SQLITE_NOTADB, "the file is empty"));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
-        // Larger than SQLite was built for is cut to what it was built for.
-        connection.pragma_update(None, "mmap_size", i64::try_from(mmap).unwrap_or(i64::MAX))?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        // Negative: in KiB, whatever the size of a page.
+        let kib = i64::try_from(cache / 1024).unwrap_or(i64::MAX);
+        connection.pragma_update(None, "cache_size", -kib)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || clock.is_up()));
+        let clock = Arc::new(Clock::new(Arc::clone(stopping)));
+        let handler = Arc::clone(&clock);
+        connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || handler.is_up()));
         // Opening reads nothing: this does, and finds what is no database.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(Self { connection, identity: Identity::of(path) })
+        let file = Self { connection, clock, version, is_settled };
+        Ok(handle.is_at(path).then_some(file))
     }
 
-    /// Whether `path` is still this file.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
-        self.identity.is_some() && Identity::of(path) == self.identity
+    /// Whether all that was read, and all that is cached, is what the file of `handle`,
+    /// opened at `path`, has now.
+    pub(super) fn is_unchanged(&self, handle: &FileHandle, path: &Path) -> bool {
+        handle.is_still(&self.version, path)
+    }
+
+    /// Whether [`is_unchanged`](Self::is_unchanged) finds every change, however soon it came after opening.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// Statements are stopped at `deadline` from now on.
+    pub(super) fn set_deadline(&self, deadline: Instant) {
+        self.clock.set(deadline);
     }
 
     /// Runs a statement; `on_row` is given each row until it wants no more.
@@ -127,21 +167,29 @@ impl ToSql for Argument<'_> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
             Value::Null => ValueRef::Null,
             Value::Integer(value) => ValueRef::Integer(*value),
-            Value::Number(value) => ValueRef::Real(*value),
+            Value::Number(value) => number(value),
             Value::Boolean(value) => ValueRef::Integer((*value).into()),
             Value::Text(text) | Value::Json(text) => ValueRef::Text(text.as_bytes()),
         }))
     }
 }
 
+/// The nearest real; as an integer what a real would round: whole numbers beyond 2^53, as far as 64 bits
+/// go. (All others are reals, so that one divided by two is a half.)
+fn number(value: &Decimal) -> ValueRef<'static> {
+    match value.to_i64().filter(|value| value.unsigned_abs() > REAL_EXACT_MAX) {
+        Some(value) => ValueRef::Integer(value),
+        None => ValueRef::Real(value.to_f64()),
+    }
+}
+
 impl Clock {
     /// Statements are stopped when `stopping` is set, and at a deadline.
-    pub(crate) fn new(stopping: Arc<AtomicBool>) -> Self {
+    fn new(stopping: Arc<AtomicBool>) -> Self {
         Self { began: Instant::now(), deadline: AtomicU64::new(u64::MAX), stopping }
     }
 
-    /// Statements are stopped at `deadline` from now on.
-    pub(super) fn set(&self, deadline: Instant) {
+    fn set(&self, deadline: Instant) {
         let micros = deadline.saturating_duration_since(self.began).as_micros();
         self.deadline.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -153,13 +201,6 @@ impl Clock {
     }
 }
 
-impl Identity {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self { device: metadata.dev(), inode: metadata.ino() })
-    }
-}
-
 impl ErrorClass {
     /// Reads an error.
     pub(super) fn of(error: &Error) -> Self {
@@ -167,6 +208,10 @@ impl ErrorClass {
         match failure.code {
             ErrorCode::OperationInterrupted => Self::Late,
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
+            // A journal is beside the file: of a writer that died, or of the file that has its name now.
+            ErrorCode::ReadOnly if failure.extended_code == ffi::SQLITE_READONLY_ROLLBACK => {
+                Self::Busy
+            }
             ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Self::Missing,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure => {
                 Self::Damaged
@@ -174,6 +219,15 @@ impl ErrorClass {
             _ => Self::Statement,
         }
     }
+}
+
+/// The error of a file that cannot be opened for this `problem`.
+pub(super) fn cannot_open(problem: impl Display) -> Error {
+    failure(ffi::SQLITE_CANTOPEN, &format!("unable to open database file: {problem}"))
+}
+
+fn failure(code: std::ffi::c_int, problem: &str) -> Error {
+    Error::SqliteFailure(ffi::Error::new(code), Some(problem.to_owned()))
 }
 
 /// An error for the log and for `pollux check`.
@@ -188,11 +242,15 @@ pub(crate) fn spell(error: &Error) -> String {
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 /// Steps of SQLite's machine between two looks at the clock: some tens of microseconds.
 const STEPS_BETWEEN_LOOKS: std::ffi::c_int = 2000;
+/// Up to here every integer is a real as well: two to the 53rd.
+const REAL_EXACT_MAX: u64 = 1 << 53;
 /// Prepared statements kept for a file.
 const STATEMENTS_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -210,20 +268,58 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_a_real_unless_that_would_round_an_integer() {
+        for (text, want) in [
+            ("3", ValueRef::Real(3.0)),
+            ("3.0", ValueRef::Real(3.0)),
+            ("-0", ValueRef::Real(0.0)),
+            ("0.1", ValueRef::Real(0.1)),
+            ("9007199254740992", ValueRef::Real(9_007_199_254_740_992.0)),
+            ("9007199254740993", ValueRef::Integer(9_007_199_254_740_993)),
+            ("-9007199254740993.0", ValueRef::Integer(-9_007_199_254_740_993)),
+            ("9223372036854775807", ValueRef::Integer(i64::MAX)),
+            ("-9223372036854775808", ValueRef::Integer(i64::MIN)),
+            ("9223372036854775808", ValueRef::Real(9_223_372_036_854_775_808.0)),
+            ("1e300", ValueRef::Real(1e300)),
+        ] {
+            assert_eq!(number(&Decimal::parse(text).expect(text)), want, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_database_is_found_when_it_is_opened() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join("a.db");
-        let open = || File::open(&path, 0, Arc::new(Clock::new(Arc::default())));
-        assert_eq!(ErrorClass::of(&open().expect_err("there is none")), ErrorClass::Missing);
+        let class = || File::open(&path, CACHE).map_err(|error| ErrorClass::of(&error)).err();
+        assert_eq!(class(), Some(ErrorClass::Missing));
+        fs::write(&path, "").expect("writes");
+        assert_eq!(class(), Some(ErrorClass::Damaged), "it is empty");
         fs::write(&path, "this is some text, and quite a lot of it".repeat(100)).expect("writes");
-        assert_eq!(ErrorClass::of(&open().expect_err("is text")), ErrorClass::Damaged);
+        assert_eq!(class(), Some(ErrorClass::Damaged), "it is text");
         fs::remove_file(&path).expect("is there");
-        Connection::open(&path).and_then(|c| c.execute_batch("CREATE TABLE t (a)")).expect("new");
-        let file = open().expect("a database");
-        assert!(file.is_at(&path));
-        let other = directory.path().join("b.db");
+        database(&path);
+        assert_eq!(class(), None);
+    }
+
+    #[test]
+    fn a_path_that_names_another_file_opens_nothing() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let (path, other) = (directory.path().join("a.db"), directory.path().join("b.db"));
+        database(&path);
+        let handle = FileHandle::open(&path).expect("is there");
+        let open = || File::open_handle(&handle, &path, CACHE, &Arc::default());
+        handle.settle();
+        let file = open().expect("a database").expect("that file");
+        assert!(file.is_settled() && file.is_unchanged(&handle, &path));
         fs::copy(&path, &other).expect("copies");
         fs::rename(&other, &path).expect("replaces");
-        assert!(!file.is_at(&path), "another file of the same name");
+        assert!(file.is_unchanged(&handle, &path), "it has lost its name and nothing else");
+        assert!(open().expect("no error").is_none());
     }
+
+    fn database(path: &Path) {
+        Connection::open(path).and_then(|c| c.execute_batch("CREATE TABLE t (a)")).expect("new");
+    }
+
+    const CACHE: u64 = 1 << 20;
 }

@@ -1,43 +1,27 @@
-//! One thread that queries SQLite, with connections of its own.
+//! One thread that queries SQLite.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::Receiver;
 use handlers::RenderedResponse;
-use handlers::config::Database;
 use handlers::query::Query;
 use http1::Status;
 use rusqlite::Error;
 
 use super::cells::{Cells, places};
-use super::file::{Clock, ErrorClass, File, spell};
-use super::files::Files;
+use super::file::{ErrorClass, File, spell};
+use super::site_files::{SiteFiles, path_of};
 use crate::offload::completer::Completer;
 use crate::offload::counters::Counters;
 use crate::offload::job::{FAILED, Job, RESPONSE_BYTES_MAX};
 use crate::offload::statement_log::StatementLog;
 
-/// What all readers share.
-#[derive(Debug, Default)]
-pub(super) struct Orders {
-    /// Grows with each site.
-    pub(super) site_handle: AtomicU64,
-    /// Everything ends.
-    pub(super) stopping: Arc<AtomicBool>,
-}
-
 /// A thread's own.
 #[derive(Debug)]
 pub(super) struct Reader {
-    files: Files,
-    /// The site the files were looked at in.
-    site_handle: u64,
-    clock: Arc<Clock>,
-    orders: Arc<Orders>,
+    files: Arc<SiteFiles>,
     completer: Arc<Completer>,
     log: Arc<StatementLog>,
 }
@@ -50,26 +34,17 @@ enum RunResult {
 }
 
 impl Reader {
-    /// A reader that has nothing open. At most `mmap` bytes of each file will be mapped.
+    /// A reader of these files.
     pub(super) fn new(
-        mmap: u64,
-        orders: &Arc<Orders>,
+        files: &Arc<SiteFiles>,
         completer: &Arc<Completer>,
         log: &Arc<StatementLog>,
     ) -> Self {
-        let clock = Arc::new(Clock::new(Arc::clone(&orders.stopping)));
-        Self {
-            files: Files::new(mmap, &clock, &completer.counters, log),
-            site_handle: orders.site_handle.load(Ordering::Relaxed),
-            clock,
-            orders: Arc::clone(orders),
-            completer: Arc::clone(completer),
-            log: Arc::clone(log),
-        }
+        Self { files: Arc::clone(files), completer: Arc::clone(completer), log: Arc::clone(log) }
     }
 
     /// Runs jobs until there is nobody left to send any.
-    pub(super) fn work(mut self, jobs: &Receiver<Job>) {
+    pub(super) fn work(self, jobs: &Receiver<Job>) {
         for job in jobs {
             self.completer.counters.sqlite_waiting.down();
             self.completer.counters.sqlite_under_way.up();
@@ -81,13 +56,47 @@ impl Reader {
         }
     }
 
-    fn decide(&mut self, job: &Job) -> RunResult {
-        let now = Instant::now();
-        if job.deadline <= now {
-            return self.give_up(job.query(), ErrorClass::Late);
+    /// Runs the job on the file of its own site, again if that was changed meanwhile.
+    fn decide(&self, job: &Job) -> RunResult {
+        let query = job.query();
+        let path = path_of(query).expect("the dispatcher sends what is for SQLite");
+        let (site, cache) = (job.offload.site(), &self.completer.cache);
+        for _ in 0..RUNS_MAX {
+            let now = Instant::now();
+            if job.deadline <= now {
+                return self.give_up(query, ErrorClass::Late);
+            }
+            let pooled = match self.files.check_out(site, path, cache, now) {
+                Ok(pooled) => pooled,
+                Err(class) => return self.give_up(query, class),
+            };
+            pooled.file.set_deadline(job.deadline);
+            let ran = run_on(&pooled.file, job, &self.completer.counters);
+            // Rows, and errors too, may come of half of one version and half of another.
+            if !pooled.is_unchanged() {
+                continue;
+            }
+            let result = match ran {
+                Ok(result) => self.finish(job, result),
+                Err(error) => {
+                    let class = ErrorClass::of(&error);
+                    match class {
+                        ErrorClass::Missing | ErrorClass::Damaged => {
+                            self.files.fail(site, path, &error, now);
+                            return self.give_up(query, class);
+                        }
+                        ErrorClass::Busy | ErrorClass::Statement => {
+                            self.log.refused(query, &spell(&error), now);
+                        }
+                        ErrorClass::Late => {}
+                    }
+                    self.give_up(query, class)
+                }
+            };
+            pooled.keep();
+            return result;
         }
-        self.look_around(job);
-        self.run(job, now)
+        self.give_up(query, ErrorClass::Busy)
     }
 
     fn response(&self, job: Job, result: RunResult) {
@@ -102,38 +111,13 @@ impl Reader {
         }
     }
 
-    /// In another site: closes what is not asked for any more and what was replaced.
-    fn look_around(&mut self, job: &Job) {
-        let site_handle = self.orders.site_handle.load(Ordering::Relaxed);
-        if site_handle != self.site_handle {
-            self.site_handle = site_handle;
-            let site = job.offload.site();
-            self.files.renew(|path| site.queries().any(|(_, query)| path_of(query) == Some(path)));
-        }
-    }
-
-    fn run(&mut self, job: &Job, now: Instant) -> RunResult {
-        self.clock.set(job.deadline);
-        let query = job.query();
-        let path = path_of(query).expect("the dispatcher sends what is for SQLite");
-        let ran = match self.files.open(path, now) {
-            Ok(file) => run_on(file, job, &self.completer.counters, &self.log),
-            Err(class) => return self.give_up(query, class),
-        };
-        match ran {
-            Ok(result) => result,
-            Err(error) => {
-                let class = ErrorClass::of(&error);
-                match class {
-                    ErrorClass::Missing | ErrorClass::Damaged => {
-                        self.files.shut(path, class, &spell(&error), now);
-                    }
-                    ErrorClass::Busy | ErrorClass::Statement => {
-                        self.log.refused(query, &spell(&error), now);
-                    }
-                    ErrorClass::Late => {}
-                }
-                self.give_up(query, class)
+    fn finish(&self, job: &Job, result: Result<RenderedResponse, String>) -> RunResult {
+        match result {
+            Ok(response) => RunResult::Rows(response),
+            Err(problem) => {
+                self.completer.counters.sqlite_schema_changed.up();
+                self.log.schema_changed(job.query(), &problem);
+                RunResult::Other(job.query().failed(Status::S500, FAILED))
             }
         }
     }
@@ -145,8 +129,8 @@ impl Reader {
                 counters.sqlite_timed_out.up();
                 RunResult::Unavailable
             }
-            ErrorClass::Busy | ErrorClass::Missing => RunResult::Unavailable,
-            ErrorClass::Damaged | ErrorClass::Statement => {
+            ErrorClass::Busy | ErrorClass::Missing | ErrorClass::Damaged => RunResult::Unavailable,
+            ErrorClass::Statement => {
                 counters.sqlite_errors.up();
                 RunResult::Other(query.failed(Status::S500, FAILED))
             }
@@ -154,12 +138,12 @@ impl Reader {
     }
 }
 
+/// The rows as a response, or why they do not fit the route.
 fn run_on(
     file: &File,
     job: &Job,
     counters: &Counters,
-    log: &StatementLog,
-) -> Result<RunResult, Error> {
+) -> Result<Result<RenderedResponse, String>, Error> {
     let query = job.query();
     let mut rows = query.begin(&job.bound);
     let mut found = None;
@@ -169,7 +153,9 @@ fn run_on(
         let known =
             found.get_or_insert_with(|| places(&row.as_ref().column_names(), query.columns()));
         let pushed = match known {
-            Ok(places) => rows.push(&Cells { row, places }).map_err(|error| error.to_string()),
+            Ok(places) => {
+                rows.push(&Cells { row, places, counters }).map_err(|error| error.to_string())
+            }
             Err(problem) => Err(problem.clone()),
         };
         problem = pushed.err();
@@ -182,20 +168,8 @@ fn run_on(
             ControlFlow::Continue(())
         }
     })?;
-    Ok(match problem {
-        None => RunResult::Rows(rows.finish(job.accepted())),
-        Some(problem) => {
-            counters.sqlite_schema_changed.up();
-            log.schema_changed(query, &problem);
-            RunResult::Other(query.failed(Status::S500, FAILED))
-        }
-    })
+    Ok(problem.map_or_else(|| Ok(rows.finish(job.accepted())), Err))
 }
 
-/// The file that `query` reads; `None` if it is of another database.
-fn path_of(query: &Query) -> Option<&Path> {
-    match query.database() {
-        Database::Sqlite(path) => Some(path),
-        Database::Postgres => None,
-    }
-}
+/// Often enough for a writer that keeps to SQLite's locks: its commits are far apart beside a statement.
+const RUNS_MAX: usize = 8;

@@ -65,6 +65,13 @@ impl ServerPlan {
         self
     }
 
+    /// In a control group, whose processes this file lists.
+    pub(crate) fn in_group(mut self, processes: &Path) -> Self {
+        let join = format!("echo $$ >{} && exec \"$@\"", processes.display());
+        self.before = ["bash", "-c", &join].map(str::to_owned).into();
+        self
+    }
+
     /// With a variable that bash works out in the server's own process: `WATCHDOG_PID=$$`.
     pub(crate) fn with_own(mut self, assignment: &str) -> Self {
         let export = format!("export {assignment} && exec \"$@\"");
@@ -277,6 +284,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.ended.is_none() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                eprintln!("--- the server had ended by itself: {status}");
+            }
             self.child.kill().ok();
             self.ended = self.child.wait().ok();
             self.join_log();

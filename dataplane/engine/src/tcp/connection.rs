@@ -27,7 +27,7 @@ pub(crate) struct Conn<S: Service> {
     pub(crate) stage: Stage,
     /// The request under way; none: between requests, or it was refused.
     pub(crate) exchange: Option<Exchange>,
-    /// When the request was submitted to control, in cycles.
+    /// When the request was parked, in cycles.
     pub(crate) parked: u64,
     /// The state it is counted in.
     pub(super) counted: ConnState,
@@ -241,6 +241,11 @@ impl<S: Service> Conn<S> {
     /// Whether it waited for control when it was served last.
     pub(crate) fn is_parked(&self) -> bool {
         self.waiting == Waiting::Completion
+    }
+
+    /// Whether the completion that it waited for has come since it was served last.
+    pub(crate) fn is_completed(&self) -> bool {
+        self.is_parked() && self.http.waiting() != Waiting::Completion
     }
 
     /// The connection was served: `consumed` bytes were taken in, `answered` says that a request was

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use handlers::config::{
-    Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter, RouteConfig,
-    Source, Value, ValueKind,
+    Bounds, Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter,
+    RouteConfig, Source, Value, ValueKind,
 };
 use handlers::{Methods, RequestBufferPool, Site, SiteConfig, SiteHandle, SourceFile, sample};
 use http1::Status;
@@ -52,8 +52,11 @@ fn items() -> DatasetConfig {
         bounds: None,
         outside: Outside::Refuse,
     };
-    let count =
-        Parameter { default: None, bounds: Some((1.0, 50.0)), ..integer("count", Source::Path) };
+    let count = Parameter {
+        default: None,
+        bounds: Some(Bounds::integers(1, 50)),
+        ..integer("count", Source::Path)
+    };
     DatasetConfig {
         items: sample::dataset(),
         computed: vec![("total".into(), "price * quantity * m".into())],

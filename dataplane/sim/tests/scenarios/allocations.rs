@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use assert_no_alloc::{assert_no_alloc, violation_count};
-use engine::control_queue::Command;
+use engine::control_queue::{Command, Submission};
 use handlers::{JobKind, RenderedResponse, RequestBufferPool, Response, Site, SiteHandle};
 use http1::Status;
 use http1::coding::Coding;
@@ -187,7 +187,7 @@ fn offloads_completions_and_installs() {
     let mut world = setup.build_with(&service, || {
         let service = Arc::clone(&service);
         Box::new(move |end, _| {
-            while let Some((id, bytes)) = end.submissions().poll() {
+            while let Some(Submission { id, offload: bytes, .. }) = end.submissions().poll() {
                 assert!(end.completions().push(id, BulkResponse::Download(bytes)).is_ok());
                 assert!(end.send(Command::Install(Arc::clone(&service))).is_ok());
             }
@@ -213,7 +213,7 @@ fn the_site_with_all_its_kinds_of_routes() {
     // Control keeps a reference to each reply: a worker never frees one.
     let mut kept = Vec::new();
     let mut answers = Some(move |end: &engine::control_queue::ControlEnd<SiteHandle>| {
-        while let Some((id, offload)) = end.submissions().poll() {
+        while let Some(Submission { id, offload, .. }) = end.submissions().poll() {
             let rendered = match offload.job_kind() {
                 JobKind::Compress(press) => press.run(),
                 JobKind::Query(..) => RenderedResponse::new(

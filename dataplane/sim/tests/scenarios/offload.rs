@@ -33,9 +33,9 @@ type Shared = Rc<RefCell<TestState>>;
 impl TestState {
     fn poll(&mut self, end: &ControlEnd<Bulk>) {
         while !self.asleep
-            && let Some(offload) = end.submissions().poll()
+            && let Some(submission) = end.submissions().poll()
         {
-            self.submitted.push_back(offload);
+            self.submitted.push_back((submission.id, submission.offload));
         }
         for (id, response) in self.completions.drain(..) {
             end.completions().push(id, response).expect("the completion ring has room");
@@ -183,6 +183,58 @@ fn control_that_is_too_late_costs_the_request_and_not_the_connection() {
     assert_eq!(world.count("offloads_late"), 1);
     complete(&shared, id, 2);
     expect_download(&mut world, client, 2);
+    world.check_balance();
+}
+
+/// One turn finds the completion and its deadline passed: the response is sent, and so are those of the requests
+/// that were pipelined behind it.
+#[test]
+fn a_response_that_comes_with_its_deadline_wins() {
+    let mut setup = Setup::new(1);
+    setup.core.deadlines.response_ms = 300;
+    let (mut world, shared) = world_of(&setup, &Arc::new(Bulk::PLAIN));
+    let client = world.client();
+    for number in 1..=3 {
+        world.send(client, [get("/offload/1"), get("/down/5")].concat());
+        let (id, _) = submitted(&mut world, &shared);
+        complete(&shared, id, number);
+        // Control pushes it after this turn; the next one is late.
+        world.run_for(1);
+        world.pause(SECOND);
+        expect_download(&mut world, client, usize::try_from(number).expect("small"));
+        expect_download(&mut world, client, 5);
+        assert_eq!(world.count("offloads_completed"), number);
+    }
+    assert_eq!((world.count("deadline_response"), world.count("offloads_late")), (0, 0));
+    world.check_balance();
+}
+
+/// Completions from a little before the deadline to a little after it: the request is answered with the response
+/// or with 504, once, and the next one on its connection is served.
+#[test]
+fn a_request_is_answered_whenever_its_completion_comes() {
+    let mut setup = Setup::new(1);
+    setup.core.deadlines.response_ms = 300;
+    let (mut world, shared) = world_of(&setup, &Arc::new(Bulk::PLAIN));
+    let (mut served, mut timed_out) = (0, 0);
+    for step in 0..100 {
+        let client = world.client();
+        world.send(client, [get("/offload/1"), get("/down/5")].concat());
+        let (id, _) = submitted(&mut world, &shared);
+        world.run_for(298 * MILLI + 50 * step);
+        complete(&shared, id, 7);
+        let response = world.response(client);
+        match (response.status, response.closes()) {
+            (200, false) => served += 1,
+            (504, false) => timed_out += 1,
+            other => panic!("step {step}: {other:?}"),
+        }
+        expect_download(&mut world, client, 5);
+    }
+    world.run_for(10 * MILLI);
+    assert!(served > 10 && timed_out > 10, "{served} served, {timed_out} timed out");
+    assert_eq!(world.count("deadline_response"), timed_out);
+    assert_eq!(world.count("offloads_late"), timed_out);
     world.check_balance();
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::control_queue::{self, ControlEnd, WallClock};
+use engine::control_queue::{self, ControlEnd, Submission, WallClock};
 use engine::sleep::Waker;
 use engine::{Buffer, ConnId as RequestId, Now, Worker, steering};
 use http1::Class;
@@ -27,8 +27,8 @@ fn world() -> (World, Offloaded, Answers) {
     let mut control = || -> ControlFn<Bulk> {
         let (offloaded, done) = (Rc::clone(&offloaded), Rc::clone(&done));
         Box::new(move |end: &ControlEnd<Bulk>, _| {
-            while let Some((id, _)) = end.submissions().poll() {
-                offloaded.borrow_mut().push(id);
+            while let Some(submission) = end.submissions().poll() {
+                offloaded.borrow_mut().push(submission.id);
             }
             for id in done.borrow_mut().drain(..) {
                 end.completions().push(id, BulkResponse::Download(5)).expect("there is room");
@@ -256,7 +256,7 @@ fn rings_tell_how_many_wait_in_them() {
             // What is offloaded stays where it is until two wait; then both are answered.
             levels.borrow_mut().push(end.ring_levels());
             if end.ring_levels().0 == 2 {
-                while let Some((id, _)) = end.submissions().poll() {
+                while let Some(Submission { id, .. }) = end.submissions().poll() {
                     end.completions().push(id, BulkResponse::Download(5)).expect("there is room");
                     levels.borrow_mut().push(end.ring_levels());
                 }

@@ -2,7 +2,7 @@
 
 use http1::Status;
 
-use crate::config::{DatasetConfig, Parameter, Source, ValueKind};
+use crate::config::{Bounds, DatasetConfig, Parameter, Source, ValueKind};
 use crate::error::SettingError;
 use crate::request::CAPTURES_MAX;
 use crate::response::{VALUES_MAX, Values};
@@ -124,21 +124,24 @@ fn place(route: &RouteContext<'_, '_>, parameter: &Parameter) -> Result<Place, S
 
 /// A count is not below nothing and not beyond the items.
 fn bound_count(parameter: &mut Parameter, len: usize) -> Result<(), SettingError> {
-    let (least, greatest) = parameter.bounds.unwrap_or((0.0, f64::MAX));
+    let bounds = parameter.bounds.clone().unwrap_or_else(|| Bounds::integers(0, i64::MAX));
+    let Some((least, greatest)) = bounds.to_integers() else {
+        // `Rule::compile` refuses what is not whole.
+        return Ok(());
+    };
     let key = |key: &str| format!("parameters.{}.{key}", parameter.name);
-    if least < 0.0 {
-        let found = format!("[{least}, {greatest}]");
+    if least < 0 {
+        let found = bounds.to_string();
         let fix = "begin at 0 or 1";
         return Err(SettingError::new(key("bounds"), found, "no count is below 0", fix));
     }
-    // Exact: no data set has 2^53 items.
-    let most = len as f64;
+    let most = i64::try_from(len).expect("items fit memory");
     if least > most {
-        let found = format!("[{least}, {greatest}]");
+        let found = bounds.to_string();
         let problem = format!("there are {len} items only");
         return Err(SettingError::new(key("bounds"), found, problem, "begin below that"));
     }
-    parameter.bounds = Some((least, greatest.min(most)));
+    parameter.bounds = Some(Bounds::integers(least, greatest.min(most)));
     Ok(())
 }
 

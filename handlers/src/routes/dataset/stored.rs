@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use http1::coding::Coding;
 
-use crate::config::DatasetConfig;
+use crate::config::{Bounds, DatasetConfig};
 use crate::error::SettingError;
 use crate::store::EntryId;
 
@@ -43,13 +43,14 @@ impl Axis {
         }
         let mut axes = Vec::new();
         for at in multiplier.into_iter().chain(count) {
-            let (least, greatest) = config.parameters[at].bounds.unwrap_or((f64::MIN, f64::MAX));
+            // Those of `Parameters::compile`: whole.
+            let bounds = config.parameters[at].bounds.as_ref().and_then(Bounds::to_integers);
+            let (least, greatest) = bounds.unwrap_or((i64::MIN, i64::MAX));
             let (first, last) = match Some(at) == count {
                 true => (0, i64::try_from(len).expect("items fit memory")),
                 false => (*STORED_K.start(), *STORED_K.end()),
             };
-            #[expect(clippy::cast_possible_truncation, reason = "whole, and `as` saturates")]
-            let values = first.max(least as i64)..=last.min(greatest as i64);
+            let values = first.max(least)..=last.min(greatest);
             if values.is_empty() {
                 return error("no multiplier from 1 to 8 is within the bounds");
             }

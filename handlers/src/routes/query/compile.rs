@@ -1,5 +1,7 @@
 //! From a configured query to one that is known to work, or to what an operator must change.
 
+use std::sync::OnceLock;
+
 use http1::coding::Coding;
 use http1::{HEAD_OUT_MAX, HeadAction, Method, Status};
 
@@ -83,7 +85,13 @@ pub(super) fn compile(
         codings: codings(&route.compress)?,
         unavailable: query.unavailable.as_ref().map(|body| body.as_bytes().into()),
         cache: query.cache.clone(),
-        is_read: route.methods == Methods::GET && query.invalidates.is_empty(),
+        invalidates: !query.invalidates.is_empty(),
+        is_taken_for_read: route.methods == Methods::GET && !query.writes,
+        only_reads: match query.database {
+            // It is opened for reading only.
+            Database::Sqlite(_) => OnceLock::from(true),
+            Database::Postgres => OnceLock::new(),
+        },
     })
 }
 
@@ -182,6 +190,9 @@ fn cacheable(
     };
     if route.methods != Methods::GET {
         return refuse("the route answers more than GET", "cache responses to GET only");
+    }
+    if query.writes {
+        return refuse("its statement writes", "take cache away, or writes = true");
     }
     if query.parameters.iter().any(|parameter| parameter.from == Source::Body) {
         return refuse("a response depends on the body", "take parameters from path and query");

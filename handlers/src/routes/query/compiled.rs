@@ -1,5 +1,7 @@
 //! A compiled query: what control asks of it, and its responses that are not rows.
 
+use std::sync::OnceLock;
+
 use http1::Status;
 use http1::coding::{Accepted, Coding};
 
@@ -31,7 +33,10 @@ pub struct Query {
     pub(super) codings: Box<[Coding]>,
     pub(super) unavailable: Option<Box<[u8]>>,
     pub(super) cache: Option<CacheConfig>,
-    pub(super) is_read: bool,
+    pub(super) invalidates: bool,
+    pub(super) is_taken_for_read: bool,
+    /// Whether the statement writes nothing, once the database has said so.
+    pub(super) only_reads: OnceLock<bool>,
 }
 
 impl Query {
@@ -60,10 +65,30 @@ impl Query {
         self.cache.as_ref()
     }
 
-    /// Whether it may be asked again when nobody knows whether it was asked: only GET reaches it, and
-    /// it invalidates nothing.
+    /// Whether its statement must not write: only GET reaches it, and nothing says that it writes.
+    pub fn is_taken_for_read(&self) -> bool {
+        self.is_taken_for_read
+    }
+
+    /// Whether it is taken for a read, and nobody has found out yet whether its statement writes.
+    pub fn is_unknown(&self) -> bool {
+        self.is_taken_for_read && self.only_reads.get().is_none()
+    }
+
+    /// The database has said whether the statement writes nothing: the first word holds.
+    pub fn set_only_reads(&self, only_reads: bool) {
+        self.only_reads.get_or_init(|| only_reads);
+    }
+
+    /// Whether its statement is known to write nothing.
+    pub fn only_reads(&self) -> bool {
+        self.only_reads.get() == Some(&true)
+    }
+
+    /// Whether it may be asked again when nobody knows whether it was asked: it is taken for a read, its statement is
+    /// known to write nothing, and it invalidates nothing.
     pub fn is_read(&self) -> bool {
-        self.is_read
+        self.is_taken_for_read && !self.invalidates && self.only_reads()
     }
 
     /// The values of all parameters of one request, or the response that says what is wrong.
@@ -122,14 +147,16 @@ impl Query {
     }
 
     /// The keys of all responses of this route that have the parameters of a request to `source`, by
-    /// their names. None if one of them is missing there, or is of another kind.
+    /// their names. None where keys cannot tell: one of them is missing there, is of another kind, or
+    /// equal values of it have several spellings ([`Rule::has_exact_values`]).
     pub(crate) fn cache_keys_of(&self, source: &Self, bound: &Bound) -> Option<Vec<Vec<u8>>> {
         let values = self
             .rules
             .iter()
             .map(|rule| {
                 let at = source.rules.iter().position(|other| other.name == rule.name)?;
-                rule.is_like(&source.rules[at]).then(|| bound.values[at].clone())
+                let is_exact = rule.has_exact_values() && rule.is_like(&source.rules[at]);
+                is_exact.then(|| bound.values[at].clone())
             })
             .collect::<Option<Vec<_>>>()?;
         Some(self.codings.iter().map(|&coding| key(coding, &values)).collect())
@@ -151,10 +178,14 @@ impl Query {
 fn key(coding: Coding, values: &[Value]) -> Vec<u8> {
     let mut key = vec![coding as u8];
     for value in values {
+        let number;
         let (kind, bytes): (u8, &[u8]) = match value {
             Value::Null => (0, &[]),
             Value::Integer(value) => (1, &value.to_le_bytes()),
-            Value::Number(value) => (2, &value.to_bits().to_le_bytes()),
+            Value::Number(value) => {
+                number = value.canonical();
+                (2, number.as_bytes())
+            }
             Value::Text(text) => (3, text.as_bytes()),
             Value::Boolean(value) => (4, &[u8::from(*value)]),
             Value::Json(text) => (5, text.as_bytes()),

@@ -1,5 +1,7 @@
 //! Queries as control uses them: compiled, bound, answered.
 
+mod keys;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -8,8 +10,8 @@ use http1::{Method, Status};
 use proptest::prelude::*;
 
 use crate::config::{
-    CacheConfig, Compress, Database, Kind, Outside, Parameter, QueryConfig, RouteConfig, Source,
-    Value, ValueKind,
+    Bounds, CacheConfig, Compress, Database, Decimal, Kind, Outside, Parameter, QueryConfig,
+    RouteConfig, Source, Value, ValueKind,
 };
 use crate::fields::Fields;
 use crate::methods::Methods;
@@ -45,7 +47,7 @@ fn plan(path: &str, methods: Methods) -> RouteConfig {
 /// A list: two integers and a text of the query, a body around the rows.
 fn list() -> (RouteConfig, QueryConfig) {
     let limit = Parameter {
-        bounds: Some((1.0, 50.0)),
+        bounds: Some(Bounds::integers(1, 50)),
         outside: Outside::Clamp,
         ..parameter("limit", Source::Query, ValueKind::Integer, Some(Value::Integer(10)))
     };
@@ -62,6 +64,7 @@ fn list() -> (RouteConfig, QueryConfig) {
         unavailable: Some(r#"{"items":[],"count":0}"#.into()),
         cache: None,
         invalidates: Vec::new(),
+        writes: false,
     };
     (plan("/items", Methods::GET), query)
 }
@@ -69,7 +72,7 @@ fn list() -> (RouteConfig, QueryConfig) {
 /// One row by a segment of the path, cached.
 fn item() -> (RouteConfig, QueryConfig) {
     let id = Parameter {
-        bounds: Some((1.0, 2_147_483_647.0)),
+        bounds: Some(Bounds::integers(1, 2_147_483_647)),
         ..parameter("id", Source::Path, ValueKind::Integer, None)
     };
     let query = QueryConfig {
@@ -300,7 +303,12 @@ fn rows_go_into_the_body() {
 fn every_kind_of_parameter_goes_into_the_body() {
     let (route, mut plan) = list();
     plan.parameters = vec![
-        parameter("n", Source::Query, ValueKind::Number, Some(Value::Number(0.5))),
+        parameter(
+            "n",
+            Source::Query,
+            ValueKind::Number,
+            Some(Value::Number(Decimal::parse("0.50").expect("a number"))),
+        ),
         parameter("t", Source::Query, ValueKind::Text, Some(Value::Text("a\"b".into()))),
         parameter("b", Source::Query, ValueKind::Boolean, Some(Value::Boolean(true))),
         parameter("j", Source::Query, ValueKind::Json, Some(Value::Json("{\"x\": 1}".into()))),
@@ -309,7 +317,7 @@ fn every_kind_of_parameter_goes_into_the_body() {
     plan.body = Some("[n, t, b, j]".into());
     let query = compile(&(route, plan));
     let answer = answer(&query, &defaults(&query), &[], PLAIN);
-    assert_eq!(text(&answer), r#"[0.5,"a\"b",true,{"x": 1}]"#);
+    assert_eq!(text(&answer), r#"[0.50,"a\"b",true,{"x": 1}]"#);
 }
 
 #[test]
@@ -410,47 +418,30 @@ fn what_cannot_be_answered_is_told() {
 }
 
 #[test]
-fn keys_tell_requests_apart_as_far_as_answers_differ() {
-    let (mut route, plan) = list();
-    route.compress = Compress::PerRequest(vec![Coding::Gzip]);
-    let query = compile(&(route, plan));
-    let key = |pairs: &str, accepted| {
-        let inputs = Inputs::new([], pairs.as_bytes(), b"", PLAIN);
-        query.cache_key(&query.bind(&inputs).expect("valid"), accepted)
+fn only_what_is_known_to_change_nothing_is_a_read() {
+    for only_reads in [true, false] {
+        let query = compile(&list());
+        assert!(query.is_unknown() && !query.is_read(), "nobody knows yet");
+        query.set_only_reads(only_reads);
+        assert_eq!((query.is_unknown(), query.is_read()), (false, only_reads));
+    }
+    let read = |(route, plan): (RouteConfig, QueryConfig)| {
+        let query = compile(&(route, plan));
+        query.set_only_reads(true);
+        (query.is_taken_for_read(), query.is_read())
     };
-    let base = key("", PLAIN);
-    assert_eq!(base, key("category=electronics&limit=010", PLAIN));
-    assert_eq!(key("limit=50", PLAIN), key("limit=51", PLAIN));
-    assert_ne!(base, key("limit=11", PLAIN));
-    assert_ne!(base, key("category=electronic", PLAIN));
-    assert_ne!(base, key("", gzip()));
-}
-
-#[test]
-fn a_write_knows_the_keys_of_what_it_changes() {
-    let (mut route, plan) = item();
-    route.compress = Compress::PerRequest(vec![Coding::Gzip]);
-    let (target, source) = (compile(&(route, plan)), compile(&update()));
-    let bind =
-        |query: &Query, id| query.bind(&Inputs::new([("id", id)], b"", b"", PLAIN)).expect("valid");
-    let keys = target.cache_keys_of(&source, &bind(&source, "007")).expect("it has the name");
-    let own = bind(&target, "7");
-    assert_eq!(keys, [target.cache_key(&own, gzip()), target.cache_key(&own, PLAIN)]);
-    assert!(!keys.contains(&target.cache_key(&bind(&target, "8"), PLAIN)));
-    assert_eq!(compile(&list()).cache_keys_of(&source, &bind(&source, "7")), None);
-    let (route, mut plan) = update();
-    plan.parameters[0] = parameter("id", Source::Path, ValueKind::Text, None);
-    let text = compile(&(route, plan));
-    assert_eq!(target.cache_keys_of(&text, &bind(&text, "7")), None);
-}
-
-#[test]
-fn only_what_changes_nothing_is_a_read() {
-    assert!(compile(&list()).is_read() && compile(&item()).is_read());
-    assert!(!compile(&update()).is_read());
-    let (route, mut plan) = list();
-    plan.invalidates = vec!["item".into()];
-    assert!(!compile(&(route, plan)).is_read());
+    assert_eq!(read(item()), (true, true));
+    assert_eq!(read(update()), (false, false));
+    let (route, plan) = list();
+    let clears = QueryConfig { invalidates: vec!["item".into()], ..plan.clone() };
+    assert_eq!(read((route.clone(), clears)), (true, false));
+    assert_eq!(read((route.clone(), QueryConfig { writes: true, ..plan.clone() })), (false, false));
+    let database = Database::Sqlite("a.db".into());
+    let sql = plan.sql.replace('$', "?");
+    assert!(
+        compile(&(route, QueryConfig { database, sql, ..plan })).is_read(),
+        "a file is only read"
+    );
 }
 
 type Change = fn(&mut RouteConfig, &mut QueryConfig);
@@ -559,6 +550,10 @@ fn mistakes_in_caching_are_told() {
         (
             |route, _| route.methods = Methods::GET.union(Methods::POST),
             "cache = 200ms: the route answers more than GET; cache responses to GET only",
+        ),
+        (
+            |_, plan| plan.writes = true,
+            "cache = 200ms: its statement writes; take cache away, or writes = true",
         ),
         (
             |_, plan| plan.cache.as_mut().expect("cached").lifetime = Duration::ZERO,

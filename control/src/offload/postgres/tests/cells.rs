@@ -96,6 +96,89 @@ fn member(object: &str, n: usize) -> &str {
 }
 
 #[test]
+fn what_is_not_finite_is_null_and_the_other_rows_are_there() {
+    let server = Postgres::start_new();
+    let sql = "SELECT * FROM (VALUES \
+               (1, 'NaN'::float8, 'infinity'::float4, 'NaN'::numeric, '-infinity'::date), \
+               (2, '-infinity', 'NaN', 'infinity', 'infinity'), \
+               (3, 1.5, -0.5, 0.25, '2024-02-29')) AS t (id, a, b, c, d) ORDER BY id";
+    let rows = QueryRoute::postgres(
+        "/rows",
+        sql,
+        r#"{"id": id, "a": a, "b": number(b), "c": text(c), "d": d}"#,
+    );
+    let stage = start(&server, [rows]);
+    let response = stage.get("/rows");
+    assert_eq!(
+        (response.status, response.text()),
+        (
+            200,
+            concat!(
+                r#"{"rows":[{"id":1,"a":null,"b":null,"c":null,"d":"-infinity"},"#,
+                r#"{"id":2,"a":null,"b":null,"c":null,"d":"infinity"},"#,
+                r#"{"id":3,"a":1.5,"b":-0.5,"c":"0.25","d":"2024-02-29"}]}"#,
+            )
+        )
+    );
+    assert_eq!(stage.reading("cells_not_finite"), 6);
+    assert_eq!(stage.reading("postgres_schema_changed"), 0);
+}
+
+#[test]
+fn numbers_are_exact() {
+    let server = Postgres::start_new();
+    server.query(
+        "CREATE TABLE n (big bigint, exact numeric); \
+         INSERT INTO n VALUES (9007199254740992, 0.1), (9007199254740993, 0.10000000000000000001)",
+    );
+    let echo = |ty: &str| {
+        let sql = format!("SELECT $1::{ty}::text AS v");
+        let path = format!("/{}", ty.replace(' ', "_"));
+        let route = QueryRoute::postgres(&path, &sql, r#"{"v": v}"#).first();
+        route.with("v", Source::Query, ValueKind::Number)
+    };
+    let find = |path: &str, column: &str| {
+        let sql = format!("SELECT big::text AS v FROM n WHERE {column} = $1");
+        let route = QueryRoute::postgres(path, &sql, r#"{"v": v}"#).first();
+        route.with("v", Source::Query, ValueKind::Number)
+    };
+    let types = ["smallint", "bigint", "real", "double precision", "numeric", "text"];
+    let finds = [find("/big", "big"), find("/exact", "exact")];
+    let stage = start(&server, types.map(echo).into_iter().chain(finds));
+    let says = |path: &str, value: &str| {
+        let response = stage.get(path);
+        let text = response.text();
+        assert_eq!((response.status, text), (200, &*format!(r#"{{"v":"{value}"}}"#)), "{path}");
+    };
+    says("/bigint?v=9007199254740993", "9007199254740993");
+    says("/bigint?v=-9.223372036854775808e18", "-9223372036854775808");
+    says("/smallint?v=3.0", "3");
+    says(
+        "/numeric?v=9007199254740993.10000000000000000000001",
+        "9007199254740993.10000000000000000000001",
+    );
+    says("/numeric?v=1.50", "1.50");
+    says("/double_precision?v=0.1", "0.1");
+    says("/real?v=0.1", "0.1");
+    says("/text?v=15e-1", "1.5");
+    says("/big?v=9007199254740993.0", "9007199254740993");
+    says("/big?v=9007199254740992", "9007199254740992");
+    says("/exact?v=0.10000000000000000001", "9007199254740993");
+    says("/exact?v=1e-1", "9007199254740992");
+    for (path, status) in [
+        ("/bigint?v=0.5", 400),
+        ("/bigint?v=9223372036854775808", 400),
+        ("/smallint?v=32768", 400),
+        ("/real?v=1e39", 400),
+        ("/numeric?v=1e309", 400),
+        ("/numeric?v=NaN", 400),
+        ("/numeric?v=1e-99999", 422),
+    ] {
+        assert_eq!(stage.get(path).status, status, "{path}");
+    }
+}
+
+#[test]
 fn dates_outside_of_four_digits_are_as_ecmascript_reads_them() {
     let server = Postgres::start_new();
     let sql = "SELECT '4713-11-24 BC'::date AS a, '12345-06-07'::date AS b, \

@@ -83,6 +83,27 @@ fn what_takes_too_long_is_answered_and_stopped() {
     assert_eq!(stage.reading("postgres_connects"), 1);
 }
 
+/// The worker counts its deadline from when it has parked the request, and so does the timeout: what waits in the
+/// submission ring for longer is not run behind the client's back.
+#[test]
+fn the_timeout_counts_from_when_the_request_was_parked() {
+    let server = Postgres::start_new();
+    server.query("CREATE TABLE t (n integer)");
+    let write = QueryRoute::postgres("/write", "INSERT INTO t VALUES ($1)", r#"{"n": n}"#);
+    let write = write.method(Methods::POST).with("n", Source::Body, ValueKind::Integer);
+    let mut parts = parts(&server);
+    parts.postgres.timeout = Duration::from_secs(5);
+    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_secs(60)), write]);
+    let late = "POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"n\":1}";
+    let late = stage.begin_parked(late, Duration::from_secs(6));
+    let slow = "GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n";
+    let slow = stage.end(stage.begin_parked(slow, Duration::from_secs(4)));
+    assert_eq!((slow.status, stage.end(late).status), (503, 503));
+    assert!(slow.took < Duration::from_secs(4), "{:?} of the second that it had left", slow.took);
+    assert_eq!(server.query("SELECT count(*) FROM t"), "0\n");
+    assert_eq!(stage.reading("postgres_timed_out"), 2);
+}
+
 #[test]
 fn several_that_take_too_long_are_all_stopped() {
     let server = Postgres::start_new();
@@ -136,6 +157,8 @@ fn a_read_whose_connection_is_lost_is_sent_again_and_a_write_is_not() {
     let mut parts = parts(&server);
     parts.postgres.timeout = Duration::from_secs(5);
     let stage = start_with(&parts, [sleeping("/sleep", Duration::from_millis(1_500)), write]);
+    // One after the other: by then it is known that the first only reads.
+    stage.wait_for("postgres_prepared", |count| count == 2);
     let read = stage.begin_get("/sleep");
     let body = "POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{\"n\":1}";
     let write = stage.begin(body);

@@ -1,0 +1,229 @@
+//! What is served, edition by edition: a configuration, a SQLite file and a static file that all say which one
+//! they belong to, and what each of them says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use testkit::Postgres;
+
+/// Rows of the PostgreSQL table that is written to.
+pub(super) const ITEMS: usize = 96;
+/// Rows of the SQLite file.
+pub(super) const CELLS: u64 = 400;
+/// Those that a smaller file has.
+pub(super) const FEWER_CELLS: u64 = 10;
+/// Length of the static file in bytes.
+pub(super) const PAGE: usize = 40_000;
+
+/// The operator's files.
+#[derive(Debug)]
+pub(super) struct Site {
+    scratch: PathBuf,
+}
+
+impl Site {
+    /// In this directory; nothing is in it yet.
+    pub(super) fn new(scratch: &Path) -> Self {
+        Self { scratch: scratch.to_owned() }
+    }
+
+    /// The configuration file.
+    pub(super) fn config(&self) -> PathBuf {
+        self.scratch.join("pollux.toml")
+    }
+
+    /// The SQLite file that is served.
+    pub(super) fn database(&self) -> PathBuf {
+        self.scratch.join("cells.db")
+    }
+
+    /// Puts everything of `edition` where the server reads it at its next reload, each file whole.
+    pub(super) fn publish(&self, edition: u64) {
+        let directory = self.scratch.join(format!("static-{edition}"));
+        fs::create_dir_all(&directory).expect("a directory of ours");
+        fs::write(directory.join("page.bin"), page(edition)).expect("writable");
+        self.publish_database(edition);
+        let fresh = self.scratch.join("pollux.toml.new");
+        fs::write(&fresh, self.text(edition)).expect("writable");
+        fs::rename(&fresh, self.config()).expect("the same directory");
+        if let Some(gone) = edition.checked_sub(3) {
+            // Nobody is to be served from what two reloads have replaced.
+            fs::remove_dir_all(self.scratch.join(format!("static-{gone}"))).ok();
+        }
+    }
+
+    /// Puts the SQLite file of `edition` over the one that is there.
+    pub(super) fn publish_database(&self, edition: u64) {
+        let fresh = self.scratch.join("cells.db.new");
+        fs::remove_file(&fresh).ok();
+        self.write_database(&fresh, edition, CELLS);
+        fs::rename(&fresh, self.database()).expect("the same directory");
+    }
+
+    /// Writes a SQLite file of `edition` with the first `cells` of its rows.
+    pub(super) fn write_database(&self, path: &Path, edition: u64, cells: u64) {
+        let mut connection = Connection::open(path).expect("a new file");
+        let column = column(edition);
+        let table = format!(
+            "CREATE TABLE cells (id INTEGER PRIMARY KEY, {column} TEXT NOT NULL, edition INTEGER NOT NULL)"
+        );
+        connection.execute(&table, []).expect("a new table");
+        let rows = connection.transaction().expect("nobody else has it");
+        for id in 0..cells {
+            let row = (id, cell(id, edition), edition);
+            rows.execute("INSERT INTO cells VALUES (?1, ?2, ?3)", row).expect("a new row");
+        }
+        rows.commit().expect("writable");
+    }
+
+    fn text(&self, edition: u64) -> String {
+        let (data, column) = (self.scratch.display(), column(edition));
+        let cell = format!(
+            "SELECT id, {column} AS value, edition, {edition} AS configured FROM cells WHERE id = ?1"
+        );
+        let cells = r#"kind = "sqlite"
+database = "cells.db"
+statement = "cell"
+arguments = ["id"]
+row = """{"id": id, "value": value, "edition": edition, "configured": configured}"""
+parameters = { id = { from = "path", type = "integer" } }"#;
+        let items = r#"kind = "postgres"
+statement = "item"
+arguments = ["id"]
+row = """{"id": id, "version": version, "body": body}"""
+parameters = { id = { from = "path", type = "integer" } }"#;
+        let tokens = r#"kind = "postgres"
+statement = "token"
+arguments = ["token"]
+row = """{"token": token}"""
+parameters = { token = { from = "path", type = "integer" } }"#;
+        format!(
+            r#"[data]
+directory = "{data}"
+
+[postgres]
+connections = 6
+timeout = "2s"
+
+[statements]
+cell = "{cell}"
+item = "SELECT id, version, body FROM items WHERE id = $1"
+item_write = "{ITEM_WRITE}"
+token = "INSERT INTO tokens VALUES ($1) RETURNING token"
+numbers = "SELECT $1::bigint AS integer, $2::numeric AS number, 'infinity'::float8 AS infinite"
+
+[[route]]
+path = "/edition"
+kind = "fixed"
+type = "text/plain"
+body = "{edition}"
+
+[[route]]
+path = "/static/"
+kind = "files"
+directory = "static-{edition}"
+
+[[route]]
+path = "/cells/{{id}}"
+cache = "1h"
+{cells}
+
+[[route]]
+path = "/uncached/cells/{{id}}"
+{cells}
+
+[[route]]
+path = "/items/{{id}}"
+name = "item"
+cache = "1h"
+{items}
+
+[[route]]
+path = "/uncached/items/{{id}}"
+{items}
+
+[[route]]
+path = "/items/{{id}}"
+methods = ["PUT"]
+kind = "postgres"
+statement = "item_write"
+arguments = ["id", "version", "body"]
+row = """{{"id": id, "version": version, "body": body}}"""
+invalidates = ["item"]
+
+[route.parameters]
+id = {{ from = "path", type = "integer" }}
+version = {{ from = "body", type = "integer" }}
+body = {{ from = "body", type = "text" }}
+
+[[route]]
+path = "/tokens/{{token}}"
+methods = ["POST"]
+status = 201
+{tokens}
+
+[[route]]
+path = "/tokens/{{token}}"
+writes = true
+{tokens}
+
+[[route]]
+path = "/numbers"
+kind = "postgres"
+statement = "numbers"
+arguments = ["integer", "number"]
+row = """{{"integer": integer, "number": number, "infinite": infinite}}"""
+
+[route.parameters]
+integer = {{ from = "query", type = "integer" }}
+number = {{ from = "query", type = "number" }}
+"#
+        )
+    }
+}
+
+/// A write that comes late, after its client has given up and written again, changes nothing.
+const ITEM_WRITE: &str = "UPDATE items SET version = $2, body = $3 WHERE id = $1 AND version < $2 \
+                          RETURNING id, version, body";
+
+/// Makes the tables, all items at version 0.
+pub(super) fn seed(postgres: &Postgres) {
+    postgres.query(
+        "CREATE TABLE items (id integer PRIMARY KEY, version bigint NOT NULL, body text NOT NULL)",
+    );
+    postgres.query("CREATE TABLE tokens (token bigint NOT NULL)");
+    let rows: Vec<_> = (0..ITEMS).map(|id| format!("({id}, 0, '{}')", item(id, 0))).collect();
+    postgres.query(&format!("INSERT INTO items VALUES {}", rows.join(", ")));
+}
+
+/// What an item says at a version.
+pub(super) fn item(id: usize, version: u64) -> String {
+    format!("item {id} version {version} {:016x}", mix(id as u64, version))
+}
+
+/// What a row of the SQLite file says in an edition.
+pub(super) fn cell(id: u64, edition: u64) -> String {
+    format!("cell {id} edition {edition} {:016x}", mix(id, edition))
+}
+
+/// The static file of an edition: lines of equal length, each with its number.
+pub(super) fn page(edition: u64) -> Vec<u8> {
+    let lines = (0..).flat_map(|line| {
+        format!("{edition:08} {line:08} {:08x}\n", mix(edition, line) as u32).into_bytes()
+    });
+    lines.take(PAGE).collect()
+}
+
+/// A column's name changes with the edition: a statement of one fails on the file of the other.
+fn column(edition: u64) -> &'static str {
+    if edition.is_multiple_of(2) { "even" } else { "odd" }
+}
+
+/// Any function by which two arguments are known: the finaliser of SplitMix64.
+fn mix(a: u64, b: u64) -> u64 {
+    let mut z = a.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(b);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
