@@ -158,11 +158,12 @@ async fn connect_once(
     let process = Arc::<OnceLock<i32>>::default();
     let stream = StatementStream::new(open(server, &address).await?, naming.clone(), &process);
     let (client, mut driver) = server.connect_raw(stream, NoTls).await?;
-    let told = ask(&client, &mut driver, "SELECT pg_backend_pid()").await?;
-    let is_pooled = process.get().map(i32::to_string) != Some(told);
+    let served_by = query_value(&client, &mut driver, "SELECT pg_backend_pid()").await?;
+    let is_pooled = process.get().map(i32::to_string) != Some(served_by);
     let wanted = server.get_target_session_attrs();
     if wanted != TargetSessionAttrs::Any {
-        let is_read_only = ask(&client, &mut driver, "SHOW transaction_read_only").await? == "on";
+        let is_read_only =
+            query_value(&client, &mut driver, "SHOW transaction_read_only").await? == "on";
         match wanted {
             TargetSessionAttrs::ReadWrite if is_read_only => {
                 return Err(ConnectError::Role("database does not allow writes"));
@@ -177,7 +178,11 @@ async fn connect_once(
 }
 
 /// What `sql` says, one value.
-async fn ask(client: &Client, driver: &mut Driver, sql: &str) -> Result<String, ConnectError> {
+async fn query_value(
+    client: &Client,
+    driver: &mut Driver,
+    sql: &str,
+) -> Result<String, ConnectError> {
     let messages = tokio::select! {
         messages = client.simple_query(sql) => messages?,
         ended = driver => {

@@ -210,7 +210,7 @@ pub(super) fn cell(id: u64, edition: u64) -> String {
 /// The static file of an edition: lines of equal length, each with its number.
 pub(super) fn page(edition: u64) -> Vec<u8> {
     let lines = (0..).flat_map(|line| {
-        format!("{edition:08} {line:08} {:08x}\n", mix(edition, line) as u32).into_bytes()
+        format!("{edition:08} {line:08} {:016x}\n", mix(edition, line)).into_bytes()
     });
     lines.take(PAGE).collect()
 }
