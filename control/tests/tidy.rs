@@ -10,7 +10,7 @@ use std::fs;
 
 use toml::{Table, Value};
 use tree::{Source, attributes, code_only, functions, root, shipped_paths, sources, words};
-use tree::{imports, steps, vocabulary};
+use tree::{imports, promises, steps, vocabulary};
 
 /// Allowed arrows between our crates: what each may have in `[dependencies]`.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -343,6 +343,12 @@ fn names_have_the_words_of_the_field() {
     assert!(keys.iter().any(|key| key == "deadlines.response"), "the example has the keys");
     let refused = vocabulary::refusals(&shipped, &shipped_paths(), &keys);
     assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn every_promise_names_its_test() {
+    let without = promises::without_test(&sources());
+    assert!(without.is_empty(), "{}", without.join("\n"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The Rust sources of the repository, and just enough of a lexer to tell code from comments.
 
 pub(crate) mod imports;
+pub(crate) mod promises;
 pub(crate) mod steps;
 pub(crate) mod vocabulary;
 
