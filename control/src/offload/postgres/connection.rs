@@ -243,8 +243,8 @@ impl Connection {
         });
     }
 
-    /// Runs one job to its end, however long that takes.
-    pub(super) async fn run(&self, job: &Job) -> RunResult {
+    /// Runs one job to its end, however long that takes. It is not sent once its time is up.
+    pub(super) async fn run(&self, job: &Job, in_flight: &InFlight) -> RunResult {
         let (site, query) = (job.offload.site(), job.query());
         let _turn = self.turn().await;
         let mut tries = TRIES;
@@ -261,6 +261,10 @@ impl Connection {
                 }
                 Err(error) => return self.classify(query, &error),
             };
+            if job.deadline <= Instant::now() {
+                return RunResult::Undone;
+            }
+            in_flight.on_sent();
             match self.try_run(job, query, &prepared, tries == 0).await {
                 Ok(Some(result)) => return result,
                 Ok(None) => {

@@ -8,6 +8,7 @@
 //! completed, such as the marker that is sent after it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,7 @@ pub(super) struct Blocker {
 pub(super) struct InFlight {
     pipeline: Arc<Pipeline>,
     number: u64,
+    was_sent: AtomicBool,
 }
 
 impl Pipeline {
@@ -76,7 +78,7 @@ impl Pipeline {
         let number = queries.next;
         queries.next += 1;
         queries.sent.push_back(Query { number, since: now, overdue: None, abandoned: None });
-        InFlight { pipeline: Arc::clone(self), number }
+        InFlight { pipeline: Arc::clone(self), number, was_sent: AtomicBool::new(false) }
     }
 
     /// Whether the server has nothing to do, as far as can be seen from here.
@@ -109,6 +111,16 @@ impl InFlight {
         let number = queries.sent.front()?.number;
         let since = queries.running_since()?;
         (number < self.number).then_some(Blocker { number, since })
+    }
+
+    /// It is sent now: until here nothing but what it takes to prepare it was.
+    pub(super) fn on_sent(&self) {
+        self.was_sent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server may have begun to run it.
+    pub(super) fn was_sent(&self) -> bool {
+        self.was_sent.load(Ordering::Relaxed)
     }
 
     /// It has completed: how long the server ran it, as far as can be seen from here.

@@ -81,7 +81,7 @@ impl Pool {
     async fn run(&self, connection: &Arc<Connection>, mut job: Job) -> Outcome {
         let (began, in_flight) = (Instant::now(), connection.push());
         let waited = {
-            let mut work = pin!(connection.run(&job));
+            let mut work = pin!(connection.run(&job, &in_flight));
             let waited = self.wait(connection, &job, &in_flight, work.as_mut()).await;
             if matches!(waited, Waited::InVain) {
                 self.complete_late(connection, &job, &in_flight, work).await;
@@ -190,11 +190,13 @@ impl Pool {
         let write = self.completer.complete_early(job, job.query().unavailable());
         connection.cancel_overdue();
         let is_known = loop {
-            if let Ok(result) = timeout(STUCK_TIMEOUT, work.as_mut()).await {
+            if let Ok(result) = timeout(LOOK_EVERY, work.as_mut()).await {
                 break !matches!(result, RunResult::Lost { was_sent: true, is_undone: false });
             }
+            // It may only now be the oldest one there.
+            connection.cancel_overdue();
             if self.replaced_if_stuck(connection) {
-                break false;
+                break !in_flight.was_sent();
             }
         };
         self.completer.settle(write, is_known);
@@ -215,7 +217,7 @@ impl Pool {
     /// asked to stop it.
     async fn pass(&self, connection: &Arc<Connection>, in_flight: InFlight) {
         let mut passed = pin!(connection.pass_marker());
-        while timeout(PASS_LOOK_EVERY, passed.as_mut()).await.is_err() {
+        while timeout(LOOK_EVERY, passed.as_mut()).await.is_err() {
             in_flight.give_up_if_running(LONG, Instant::now());
             connection.cancel_overdue();
             if in_flight.blocker().is_none() && self.replaced_if_stuck(connection) {
@@ -225,5 +227,5 @@ impl Pool {
     }
 }
 
-/// How often a read that was moved away looks whether the server runs it in its first place.
-const PASS_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often what nobody waits for any more looks whether the server runs it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -173,6 +173,41 @@ fn what_a_write_that_is_cancelled_would_have_changed_is_cached_again() {
     assert_eq!(told(&stage, "/t/1"), is("HIT", r#"{"v":1}"#));
 }
 
+/// It waits for a lock that it takes to prepare it, and is given up with its connection.
+#[test]
+fn a_write_that_was_never_sent_keeps_nothing_out_of_the_cache() {
+    let server = Postgres::start_new();
+    let [read, _] = values(&server);
+    server.query("CREATE TABLE log (v integer)");
+    let sql = "INSERT INTO log SELECT $2::integer WHERE $1::integer > 0 RETURNING v";
+    let put = QueryRoute::postgres("/t/{id}", sql, r#"{"v": v}"#)
+        .method(PUT)
+        .with("id", Source::Path, ValueKind::Integer)
+        .with("v", Source::Body, ValueKind::Integer)
+        .first()
+        .invalidates("item");
+    let relay = Relay::start(&server);
+    let mut parts = relay.between(parts(&server));
+    parts.postgres.timeout = Duration::from_millis(500);
+    thread::scope(|scope| {
+        let lock = "BEGIN; LOCK TABLE log; SELECT pg_sleep(5); COMMIT";
+        let locked = scope.spawn(|| server.query(lock));
+        wait_until(
+            &server,
+            "SELECT count(*) FROM pg_locks WHERE relation = 'log'::regclass",
+            "1\n",
+        );
+        let stage = start_with(&parts, [read, put]);
+        assert_eq!(stage.request(WRITE).status, 503);
+        stage.wait_for("postgres_connections_replaced", |count| count > 0);
+        stage.wait_for("postgres_under_way", |level| level == 0);
+        locked.join().expect("psql ends");
+        assert_eq!(told(&stage, "/t/1"), is("MISS", r#"{"v":1}"#));
+        assert_eq!(told(&stage, "/t/1"), is("HIT", r#"{"v":1}"#));
+    });
+    assert_eq!(server.query("SELECT count(*) FROM log"), "0\n");
+}
+
 #[test]
 fn nothing_old_is_cached_after_a_write_that_could_not_be_cancelled() {
     let server = Postgres::start_new();
