@@ -29,10 +29,11 @@ end_process() {
 }
 
 # When process PID began, in clock ticks since boot; together with the id it names a process for good.
-# Nothing where it has ended, a zombie included.
+# Nothing where it has ended, a zombie included; but as long as one of its threads is there, it has its memory.
 start_time() {
     local line
     line=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
     line=${line##*) }
-    [[ $line == Z* ]] || awk '{ print $20 }' <<<"$line"
+    [[ $line == Z* && $(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l) -le 1 ]] ||
+        awk '{ print $20 }' <<<"$line"
 }

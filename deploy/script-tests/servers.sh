@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced: tests of the scripts that look after servers: upgrade.sh, cluster/announce.sh, cluster/sticky.sh. Needs
+# Sourced: tests of the scripts that look after servers: upgrade.sh, cluster/announce.sh, cluster/sticky.sh, process.sh. Needs
 # expect.sh, process.sh and `scratch`.
 # shellcheck disable=SC2154,SC2016 # set by script-tests.sh, which sources this file; inner shells expand what is in single quotes
 
@@ -197,4 +197,21 @@ test_sticky_misuse() {
     expect_fails 1 'forwards nothing' "$STICKY" up --service 192.0.2.10 10.0.0.2 || return 1
     expect_fails 3 down "$STICKY" status || return 1
     expect_says 'sticky.sh up' "$STICKY" --help
+}
+
+# --- process.sh ---
+
+# A process whose first thread has ended is a zombie, and has its memory until the last one ends.
+test_a_process_has_ended_when_its_last_thread_has() {
+    local pid status=0
+    python3 -c '
+import ctypes, signal, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)' &
+    pid=$!
+    timeout 10 bash -c "until grep -qs '^State:.*Z' /proc/$pid/status; do sleep 0.05; done" || return 1
+    expect_says 'has not ended in 1 s: killing it' bash -c ". '$here/say.sh'; . '$here/process.sh'; end_process $pid 1" || return 1
+    { wait "$pid" || status=$?; } 2>/dev/null
+    equal "$status" 137
 }
