@@ -4,8 +4,8 @@
 #   checker.sh [SECONDS]      how long each of its tests runs (default 600; CI has 60 together)
 #
 # Runs the tests of control/tests/real/checker.rs, as root. A server may refuse while something is broken; it may
-# never be wrong. CHECKER_SEED in the environment repeats the order of a run that failed. POLLUX_BIN names a binary to
-# check instead of building one.
+# never be wrong. CHECKER_SEED in the environment repeats the order of a run that failed. POLLUX_BIN names another
+# binary to check than the one that is built along.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

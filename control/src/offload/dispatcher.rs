@@ -116,8 +116,8 @@ enum Next {
     Compress,
     /// Something is wrong with the request.
     Refuse(RenderedResponse),
-    /// A statement is to be run with these values, unless there is a response with this key.
-    Run(Bound, Option<Vec<u8>>),
+    /// A statement is to be run with these values and in this time, unless there is a response with this key.
+    Run(Bound, Duration, Option<Vec<u8>>),
 }
 
 impl Backends {
@@ -215,16 +215,10 @@ impl Dispatch for Dispatcher {
                 drop(offload);
                 completer.responder.response(requester, response);
             }
-            Next::Run(bound, key) => {
-                let job = Job {
-                    requester,
-                    offload,
-                    bound,
-                    token: None,
-                    deadline: parked,
-                    failures: 0,
-                    lost_at: None,
-                };
+            Next::Run(bound, limit, key) => {
+                let (token, deadline) = (None, parked + limit);
+                let job =
+                    Job { requester, offload, bound, token, deadline, failures: 0, lost_at: None };
                 self.run(job, key, now);
             }
         }
@@ -245,15 +239,21 @@ impl Dispatcher {
                 return Next::Compress;
             }
         };
-        match query.database() {
-            Database::Postgres => counters.offloads_postgres.up(),
-            Database::Sqlite(_) => counters.offloads_sqlite.up(),
-        }
+        let limit = match query.database() {
+            Database::Postgres => {
+                counters.offloads_postgres.up();
+                self.timeouts.postgres
+            }
+            Database::Sqlite(_) => {
+                counters.offloads_sqlite.up();
+                self.timeouts.sqlite
+            }
+        };
         match query.bind(&inputs) {
             Ok(bound) => {
                 let is_cached = query.cache().is_some();
                 let key = is_cached.then(|| query.cache_key(&bound, inputs.accepted()));
-                Next::Run(bound, key)
+                Next::Run(bound, limit, key)
             }
             Err(response) => {
                 counters.offloads_rejected.up();
@@ -262,15 +262,10 @@ impl Dispatcher {
         }
     }
 
-    /// Answers `job`, whose deadline still is the time it was parked, with what the cache has for `key`, has it
-    /// wait for that, or runs its statement.
-    fn run(&self, mut job: Job, key: Option<Vec<u8>>, now: Instant) {
-        let Self { backends, completer, timeouts, .. } = self;
+    /// Answers `job` with what the cache has for `key`, has it wait for that, or runs its statement.
+    fn run(&self, job: Job, key: Option<Vec<u8>>, now: Instant) {
+        let Self { backends, completer, .. } = self;
         let cache = &completer.cache;
-        job.deadline += match job.query().database() {
-            Database::Postgres => timeouts.postgres,
-            Database::Sqlite(_) => timeouts.sqlite,
-        };
         let place = key.map(|key| cache.place(job.offload.site(), job.offload.route(), key));
         let Some(place) = place else { return backends.run(job) };
         match cache.lookup(place, now, job, |job| backends.admit(job)) {

@@ -55,7 +55,7 @@ fn check(rig: &Rig, postgres: Postgres, pooler: Option<PgBouncer>, proxy: Proxy)
     let config = site.config();
     let server = ServerPlan::af_xdp()
         .with(&["--config", config.to_str().expect("UTF-8")])
-        .with_env("DATABASE_URL", &url(&proxy))
+        .with_env("DATABASE_URL", &proxy.url())
         .serve(rig);
     let stop = AtomicBool::new(false);
     let mut faults = Faults {
@@ -102,11 +102,6 @@ impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
-}
-
-fn url(proxy: &Proxy) -> String {
-    let address = proxy.address();
-    format!("host={} port={} user=postgres dbname=postgres", address.ip(), address.port())
 }
 
 fn number(variable: &str) -> Option<u64> {

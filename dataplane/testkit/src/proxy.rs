@@ -12,14 +12,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// What becomes of the bytes that pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Mode {
     #[default]
     Forward,
     /// Bytes of either side wait.
     Hold,
-    /// What the client says reaches the server; the first bytes that the server sends end the connection.
-    LoseReplies,
+    /// What the client says reaches the server; every `every`th of the server's pieces that are `wanted` ends its
+    /// connection instead of passing.
+    Lose { every: u64, wanted: fn(&[u8]) -> bool },
 }
 
 /// A proxy on a port of 127.0.0.1, in the network namespace of the thread that started it.
@@ -40,10 +41,25 @@ impl Proxy {
     #[track_caller]
     #[must_use]
     pub fn start(upstream: &Path) -> Self {
+        Self::start_with(upstream, Shared::default())
+    }
+
+    /// A proxy before the PostgreSQL server that listens on `upstream`, to which requests to cancel do not get through.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[track_caller]
+    #[must_use]
+    pub fn start_without_cancels(upstream: &Path) -> Self {
+        Self::start_with(upstream, Shared { drops_cancels: true, ..Shared::default() })
+    }
+
+    #[track_caller]
+    fn start_with(upstream: &Path, shared: Shared) -> Self {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(shared);
         let acceptor = thread::spawn({
             let (shared, upstream) = (Arc::clone(&shared), upstream.to_owned());
             move || shared.accept(&listener, &upstream)
@@ -57,9 +73,26 @@ impl Proxy {
         self.address
     }
 
+    /// What goes into `DATABASE_URL` if a PostgreSQL server of the tests is behind it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let (host, port) = (self.address.ip(), self.address.port());
+        format!("host={host} port={port} user=postgres dbname=postgres")
+    }
+
     /// Closes every connection with what is under way on it; new ones are accepted.
     pub fn cut(&self) {
         self.shared.lock().cut();
+    }
+
+    /// Closes the clients' ends of all connections. The server's stay open until it closes them, so that it does not
+    /// notice.
+    pub fn cut_clients(&self) {
+        self.shared.lock().connections.values_mut().for_each(|open| {
+            open.is_abandoned = true;
+            // The client may have closed it before.
+            open.client.shutdown(Shutdown::Both).ok();
+        });
     }
 
     /// From now on bytes wait, of connections that come as well.
@@ -70,7 +103,12 @@ impl Proxy {
     /// From now on every connection ends when the server says something on it: what the client asked for
     /// is done, and the client does not learn it.
     pub fn lose_replies(&self) {
-        self.shared.set(Mode::LoseReplies);
+        self.lose_every(1, |_| true);
+    }
+
+    /// The same for every `every`th piece of what the server says that is `wanted`; all others pass.
+    pub fn lose_every(&self, every: u64, wanted: fn(&[u8]) -> bool) {
+        self.shared.set(Mode::Lose { every, wanted });
     }
 
     /// From now on bytes pass, those that waited first.
@@ -101,6 +139,7 @@ impl Drop for Proxy {
 
 #[derive(Debug, Default)]
 struct Shared {
+    drops_cancels: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -112,6 +151,8 @@ struct State {
     /// By number, those of which one direction at least is open.
     connections: HashMap<u64, Open>,
     accepted: u64,
+    /// Pieces that were wanted, of those that are lost in turn.
+    wanted: u64,
     lost: u64,
 }
 
@@ -119,6 +160,8 @@ struct State {
 struct Open {
     client: TcpStream,
     server: UnixStream,
+    /// The client's end was closed, and the server is not to notice.
+    is_abandoned: bool,
     /// Directions that have ended.
     ended: u32,
 }
@@ -136,14 +179,31 @@ impl State {
         self.connections.values().for_each(Open::close);
     }
 
-    /// One direction of a connection has ended: so does the other.
-    fn end(&mut self, number: u64) {
+    /// One direction of a connection has ended: so does the other, unless the server is not to notice.
+    fn end(&mut self, number: u64, replies: bool) {
         let Entry::Occupied(mut entry) = self.connections.entry(number) else { return };
-        entry.get().close();
-        entry.get_mut().ended += 1;
-        if entry.get().ended == 2 {
+        let open = entry.get_mut();
+        if replies || !open.is_abandoned {
+            open.close();
+        }
+        open.ended += 1;
+        if open.ended == 2 {
             entry.remove();
         }
+    }
+
+    /// Whether a piece of what the server says is to be lost.
+    fn loses(&mut self, piece: &[u8]) -> bool {
+        let Mode::Lose { every, wanted } = self.mode else { return false };
+        let is_wanted = wanted(piece);
+        self.wanted += u64::from(is_wanted);
+        let is_lost = is_wanted && self.wanted.is_multiple_of(every);
+        self.lost += u64::from(is_lost);
+        is_lost
+    }
+
+    fn is_abandoned(&self, number: u64) -> bool {
+        self.connections.get(&number).is_some_and(|open| open.is_abandoned)
     }
 }
 
@@ -187,39 +247,53 @@ impl Shared {
         let mut state = self.lock();
         state.accepted += 1;
         let number = state.accepted;
-        state.connections.insert(number, Open { client, server, ended: 0 });
+        let open = Open { client, server, is_abandoned: false, ended: 0 };
+        state.connections.insert(number, open);
         drop(state);
         Ok(ways.map(|(from, to, replies): (OwnedFd, OwnedFd, bool)| {
             let shared = Arc::clone(self);
             thread::spawn(move || {
                 // However it ends, the connection does.
-                shared.pump(File::from(from), File::from(to), replies).ok();
-                shared.lock().end(number);
+                shared.pump(number, File::from(from), File::from(to), replies).ok();
+                shared.lock().end(number, replies);
             })
         }))
     }
 
-    /// Takes bytes from one side to the other until either ends; `replies` if the server says them.
-    fn pump(&self, mut from: impl Read, mut to: impl Write, replies: bool) -> io::Result<()> {
+    /// Takes bytes of a connection from one side to the other until either ends; `replies` if the server says them.
+    fn pump(
+        &self,
+        number: u64,
+        mut from: impl Read,
+        mut to: impl Write,
+        replies: bool,
+    ) -> io::Result<()> {
         let mut room = [0; 1 << 16];
         loop {
             let read = from.read(&mut room)?;
-            if read == 0 {
+            let piece = &room[..read];
+            let is_cancel = piece.get(4..8) == Some(&CANCEL_REQUEST);
+            if read == 0 || self.drops_cancels && !replies && is_cancel {
                 return Ok(());
             }
             let mut state = self.lock();
-            while state.mode == Mode::Hold {
+            while matches!(state.mode, Mode::Hold) {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            if replies && state.mode == Mode::LoseReplies {
-                state.lost += 1;
+            if replies && state.loses(piece) {
                 return Ok(());
             }
+            let reads_on = replies && state.is_abandoned(number);
             drop(state);
-            to.write_all(&room[..read])?;
+            if !reads_on {
+                to.write_all(piece)?;
+            }
         }
     }
 }
+
+/// Follows the length of a CancelRequest (PostgreSQL's manual, "Message Formats").
+const CANCEL_REQUEST: [u8; 4] = 80_877_102_u32.to_be_bytes();
 
 #[cfg(test)]
 mod tests {
@@ -233,16 +307,18 @@ mod tests {
     struct Echo {
         directory: tempfile::TempDir,
         heard: mpsc::Receiver<Vec<u8>>,
+        /// Connections that have ended.
+        ended: mpsc::Receiver<()>,
     }
 
     impl Echo {
         fn start() -> Self {
             let directory = tempfile::tempdir().expect("a temporary directory");
             let listener = UnixListener::bind(directory.path().join("socket")).expect("a socket");
-            let (tell, heard) = mpsc::channel();
+            let ((tell, heard), (tell_end, ended)) = (mpsc::channel(), mpsc::channel());
             thread::spawn(move || {
                 for mut stream in listener.incoming().flatten() {
-                    let tell = tell.clone();
+                    let (tell, tell_end) = (tell.clone(), tell_end.clone());
                     thread::spawn(move || {
                         let mut room = [0; 64];
                         while let Ok(read @ 1..) = stream.read(&mut room) {
@@ -252,10 +328,11 @@ mod tests {
                                 break;
                             }
                         }
+                        tell_end.send(()).ok();
                     });
                 }
             });
-            Self { directory, heard }
+            Self { directory, heard, ended }
         }
 
         fn proxy(&self) -> Proxy {
@@ -314,6 +391,45 @@ mod tests {
         stream.write_all(b"one").expect("open");
         assert_eq!((echo.heard(), read(&mut stream)), (b"one".to_vec(), Vec::new()));
         assert_eq!(proxy.counts(), (1, 1));
+    }
+
+    #[test]
+    fn every_second_reply_of_a_kind_is_lost() {
+        let echo = Echo::start();
+        let proxy = echo.proxy();
+        proxy.lose_every(2, |piece| piece.starts_with(b"x"));
+        let mut stream = connect(&proxy);
+        for sent in [&b"x1"[..], b"one", b"two"] {
+            stream.write_all(sent).expect("open");
+            assert_eq!((echo.heard(), read(&mut stream)), (sent.to_vec(), sent.to_vec()));
+        }
+        stream.write_all(b"x2").expect("open");
+        assert_eq!((echo.heard(), read(&mut stream)), (b"x2".to_vec(), Vec::new()));
+        assert_eq!(proxy.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_server_does_not_notice_that_its_client_was_cut_off() {
+        let echo = Echo::start();
+        let proxy = echo.proxy();
+        let mut stream = connect(&proxy);
+        stream.write_all(b"one").expect("open");
+        assert_eq!((echo.heard(), read(&mut stream)), (b"one".to_vec(), b"one".to_vec()));
+        proxy.cut_clients();
+        assert_eq!(read(&mut stream), b"");
+        let is_open = |proxy: &Proxy| !proxy.shared.lock().connections.is_empty();
+        assert!(is_open(&proxy) && echo.ended.try_recv().is_err());
+        proxy.cut();
+        echo.ended.recv_timeout(Duration::from_secs(10)).expect("now it does");
+    }
+
+    #[test]
+    fn requests_to_cancel_may_be_dropped() {
+        let echo = Echo::start();
+        let proxy = Proxy::start_without_cancels(&echo.directory.path().join("socket"));
+        let mut stream = connect(&proxy);
+        stream.write_all(&[&[0, 0, 0, 16][..], &CANCEL_REQUEST, &[0; 8]].concat()).expect("open");
+        assert_eq!((read(&mut stream), echo.heard.try_recv().ok()), (Vec::new(), None));
     }
 
     #[test]

@@ -53,6 +53,29 @@ pub(super) struct Connection {
     log: Arc<StatementLog>,
 }
 
+/// Behind a pooler, the right to send: until it ends, nobody else does. Dropped before its end, it ends the connection: what
+/// was sent may still be under way.
+#[derive(Debug)]
+struct Turn<'a> {
+    connection: &'a Connection,
+    guard: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
+
+impl Turn<'_> {
+    /// All that was sent is answered.
+    fn end(mut self) {
+        self.guard = None;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.guard.is_some() {
+            self.connection.abort();
+        }
+    }
+}
+
 /// What a connection leads to.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -77,9 +100,7 @@ pub(super) enum RunResult {
     Full,
     /// The connection is gone.
     Lost {
-        /// The server may have run the statement.
-        was_sent: bool,
-        /// The server has said that it has ended it, without effect.
+        /// The server has said that it has ended the statement, without effect.
         is_undone: bool,
     },
     /// Nothing was done; sent again, it may work.
@@ -152,9 +173,10 @@ impl Connection {
         self.pipeline.oldest_overdue().map(|overdue| overdue.since)
     }
 
-    /// Behind a pooler, waits until nothing else is under way, for as long as what is returned lives.
-    async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        if self.is_pooled() { Some(self.turn.lock().await) } else { None }
+    /// Behind a pooler, waits until nothing else is under way.
+    async fn turn(&self) -> Turn<'_> {
+        let guard = if self.is_pooled() { Some(self.turn.lock().await) } else { None };
+        Turn { connection: self, guard }
     }
 
     /// A job is about to be run.
@@ -200,8 +222,9 @@ impl Connection {
 
     /// Sends a marker, and waits until the server has done all that was sent before it, or the connection is gone.
     pub(super) async fn pass_marker(&self) {
-        let _turn = self.turn().await;
+        let turn = self.turn().await;
         let _ = self.client.check_connection().await;
+        turn.end();
     }
 
     /// Whether what runs now takes its time: others would wait behind it.
@@ -225,7 +248,6 @@ impl Connection {
         }
         let connection = Arc::clone(self);
         tokio::spawn(async move {
-            let mut pause = CANCEL_AGAIN;
             while connection.overdue_since().is_some() && !connection.client.is_closed() {
                 connection.counters.postgres_cancels.up();
                 let token = connection.client.cancel_token();
@@ -235,9 +257,8 @@ impl Connection {
                     tracing::debug!("PostgreSQL: a query could not be cancelled: {error}");
                 }
                 *lock(&connection.cancelled_at) = Some(Instant::now());
-                // It comes to nothing where it arrives between two queries, or while a pooler lets the query wait.
-                sleep(pause).await;
-                pause = (2 * pause).min(CANCEL_AGAIN_MAX);
+                // It comes to nothing where it arrives between two queries.
+                sleep(CANCEL_AGAIN).await;
             }
             connection.is_cancelling.store(false, Ordering::Relaxed);
         });
@@ -245,8 +266,14 @@ impl Connection {
 
     /// Runs one job to its end, however long that takes. It is not sent once its time is up.
     pub(super) async fn run(&self, job: &Job, in_flight: &InFlight) -> RunResult {
+        let turn = self.turn().await;
+        let result = self.run_in_turn(job, in_flight).await;
+        turn.end();
+        result
+    }
+
+    async fn run_in_turn(&self, job: &Job, in_flight: &InFlight) -> RunResult {
         let (site, query) = (job.offload.site(), job.query());
-        let _turn = self.turn().await;
         let mut tries = TRIES;
         loop {
             tries -= 1;
@@ -256,18 +283,16 @@ impl Connection {
                     self.counters.postgres_errors.up();
                     return RunResult::Other(query.failed(Status::S500, FAILED));
                 }
-                Err(error) if ErrorClass::of(&error) == ErrorClass::Lost => {
-                    return RunResult::Lost { was_sent: false, is_undone: true };
-                }
                 Err(error) => return self.classify(query, &error),
             };
             if job.deadline <= Instant::now() {
                 return RunResult::Undone;
             }
-            in_flight.on_sent();
+            in_flight.set_sent(true);
             match self.try_run(job, query, &prepared, tries == 0).await {
                 Ok(Some(result)) => return result,
                 Ok(None) => {
+                    in_flight.set_sent(false);
                     // Tables were altered since it was prepared, as it seems, and nothing was run.
                     self.statements.forget(site, query.sql(), &prepared);
                     self.counters.postgres_retried.up();
@@ -430,8 +455,10 @@ impl Connection {
         self.statements.keep_only(site);
         for query in of_postgres(site) {
             let _in_flight = self.push();
-            let _turn = self.turn().await;
-            match self.prepared(site, query).await {
+            let turn = self.turn().await;
+            let found = self.prepared(site, query).await;
+            turn.end();
+            match found {
                 Ok(None) => {}
                 Ok(Some(prepared)) => {
                     if let Err(problem) = prepared.compatibility(query.columns()) {
@@ -453,7 +480,7 @@ impl Connection {
         let (status, text) = match ErrorClass::of(error) {
             ErrorClass::Lost => {
                 let is_undone = error.code() == Some(&SqlState::ADMIN_SHUTDOWN);
-                return RunResult::Lost { was_sent: true, is_undone };
+                return RunResult::Lost { is_undone };
             }
             ErrorClass::Undone => return RunResult::Undone,
             ErrorClass::Forgotten => {
@@ -513,6 +540,5 @@ const SLOW: Duration = Duration::from_millis(5);
 pub(super) const LONG: Duration = Duration::from_millis(50);
 /// How long the server gets to act on one.
 const CANCEL_AGAIN: Duration = Duration::from_millis(10);
-const CANCEL_AGAIN_MAX: Duration = Duration::from_millis(160);
 /// How often one job is run with a statement that was prepared anew each time.
 const TRIES: u8 = 3;

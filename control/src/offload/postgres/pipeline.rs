@@ -113,9 +113,9 @@ impl InFlight {
         (number < self.number).then_some(Blocker { number, since })
     }
 
-    /// It is sent now: until here nothing but what it takes to prepare it was.
-    pub(super) fn on_sent(&self) {
-        self.was_sent.store(true, Ordering::Relaxed);
+    /// Whether it is sent: nothing but what it takes to prepare it was before, or it was refused and nothing was run.
+    pub(super) fn set_sent(&self, was_sent: bool) {
+        self.was_sent.store(was_sent, Ordering::Relaxed);
     }
 
     /// Whether the server may have begun to run it.

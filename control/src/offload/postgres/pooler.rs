@@ -1,6 +1,6 @@
 //! Whether a connection pooler stands between us and the server. A session of the server is not ours alone then:
-//! what was prepared on it may be gone or be another one's; PgBouncer before 1.21 may hand a reply to somebody else if the
-//! next query is under way before it; and a request to cancel may stop another client's query. So each query is sent with
+//! what was prepared on it may be gone or be another one's; PgBouncer 1.18 has handed a reply to somebody else when
+//! the next query was under way before it; and a request to cancel may stop another client's query. So each query is sent with
 //! its text, one at a time on a connection, and none is cancelled. It shows when a connection is made, or by an error of the
 //! server, and all pools go by it from then on.
 

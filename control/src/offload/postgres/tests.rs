@@ -14,7 +14,7 @@ mod writing_reads;
 
 use std::time::Duration;
 
-use ::testkit::Postgres;
+use ::testkit::{Postgres, Proxy};
 use handlers::config::RouteConfig;
 
 use crate::offload::Parts;
@@ -24,6 +24,13 @@ use crate::offload::testkit::{self, QueryRoute, TestWorker};
 fn parts(server: &Postgres) -> Parts {
     let mut parts = testkit::parts();
     parts.postgres.server = Some(server.url().parse().expect("a URL"));
+    parts
+}
+
+/// The server behind `proxy`.
+fn through(proxy: &Proxy) -> Parts {
+    let mut parts = testkit::parts();
+    parts.postgres.server = Some(proxy.url().parse().expect("a URL"));
     parts
 }
 

@@ -155,13 +155,13 @@ fn nobody_waits_for_longer_than_allowed() {
 }
 
 /// What a request that waits is told.
-enum Told {
+enum Outcome {
     Value(u64),
     Run(Token),
 }
 
 #[derive(Debug)]
-struct Reader(Sender<Told>);
+struct Reader(Sender<Outcome>);
 
 impl Waiter for Reader {
     fn deadline(&self) -> Instant {
@@ -179,7 +179,7 @@ fn readers_and_writers_of_one_key_never_get_old_data() {
     let run = |token: Token, number: usize| {
         if number.is_multiple_of(3) {
             if let Some((next, token)) = cache.fail(&token, Instant::now()).next {
-                next.0.send(Told::Run(token)).expect("it waits");
+                next.0.send(Outcome::Run(token)).expect("it waits");
             }
             return None;
         }
@@ -187,7 +187,7 @@ fn readers_and_writers_of_one_key_never_get_old_data() {
         std::thread::yield_now();
         let until = Instant::now() + Duration::from_micros(50);
         for waiter in cache.fill(token, response(&read.to_string()), until) {
-            waiter.0.send(Told::Value(read)).expect("it waits");
+            waiter.0.send(Outcome::Value(read)).expect("it waits");
         }
         Some(read)
     };
@@ -198,11 +198,11 @@ fn readers_and_writers_of_one_key_never_get_old_data() {
             Found::Miss(_, token) => run(token, number),
             Found::Hit(_, response) => str::from_utf8(response.body()).expect("text").parse().ok(),
             Found::Waiting => match told.recv().expect("somebody answers") {
-                Told::Value(value) => {
+                Outcome::Value(value) => {
                     waited.fetch_add(1, Ordering::Relaxed);
                     Some(value)
                 }
-                Told::Run(token) => run(token, number),
+                Outcome::Run(token) => run(token, number),
             },
             Found::Uncached(_) => panic!("one site, all writes known"),
         }

@@ -94,6 +94,7 @@ impl Pool {
             Waited::InVain => return Outcome::Answered,
             Waited::TooLong => return Outcome::Moved(job, in_flight),
         };
+        let was_sent = in_flight.was_sent();
         self.note(job.query().sql(), in_flight.finish());
         let now = Instant::now();
         let may_repeat = match result {
@@ -111,7 +112,7 @@ impl Pool {
                 job.failures += u8::from(!connection.was_cancelled_since(began));
                 true
             }
-            RunResult::Lost { was_sent, is_undone } => {
+            RunResult::Lost { is_undone } => {
                 // A connection that was there before the last loss may have ended with it, unnoticed so far.
                 if job.lost_at.is_none_or(|at| connection.made_at() > at) {
                     job.failures += 1;
@@ -191,7 +192,8 @@ impl Pool {
         connection.cancel_overdue();
         let is_known = loop {
             if let Ok(result) = timeout(LOOK_EVERY, work.as_mut()).await {
-                break !matches!(result, RunResult::Lost { was_sent: true, is_undone: false });
+                let is_lost = matches!(result, RunResult::Lost { is_undone: false });
+                break !is_lost || !in_flight.was_sent();
             }
             // It may only now be the oldest one there.
             connection.cancel_overdue();

@@ -1,9 +1,8 @@
 //! Where the server is looked for: over TCP, by several names, and only if it is what is asked for.
 
-use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
-use std::thread;
 use std::time::Duration;
+
+use ::testkit::Proxy;
 
 use super::{ONE, Postgres, one, parts, sleeping};
 use crate::offload::testkit::TestWorker;
@@ -12,20 +11,8 @@ use crate::offload::testkit::TestWorker;
 #[test]
 fn the_second_host_over_tcp_is_asked_where_the_first_refuses() {
     let server = Postgres::start_new();
-    let socket = server.directory().join(".s.PGSQL.5432");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("it is bound").port();
-    // It ends with the test's process.
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.expect("a connection");
-            let Ok(mut server) = UnixStream::connect(&socket) else { return };
-            let mut to = server.try_clone().expect("a file");
-            let mut from = client.try_clone().expect("a file");
-            thread::spawn(move || std::io::copy(&mut from, &mut to));
-            thread::spawn(move || std::io::copy(&mut server, &mut client));
-        }
-    });
+    let proxy = Proxy::start(&server.socket());
+    let port = proxy.address().port();
     let mut parts = parts(&server);
     let url = format!(
         "host=/nonexistent,localhost hostaddr=127.0.0.1,127.0.0.1 port=1,{port} user=postgres \

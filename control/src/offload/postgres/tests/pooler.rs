@@ -1,10 +1,14 @@
 //! Through PgBouncer, which gives two sessions to everybody and keeps no prepared statements.
 
+use std::thread;
+use std::time::Duration;
+
 use ::testkit::{PgBouncer, Tool};
 use handlers::Methods;
 use handlers::config::{Source, ValueKind};
 
-use super::{Postgres, QueryRoute};
+use super::cache::wait_until;
+use super::{ONE, Postgres, QueryRoute, sleeping, start_with};
 use crate::offload::Parts;
 use crate::offload::testkit::{self, TestWorker, site};
 use crate::offload::validate;
@@ -88,7 +92,7 @@ fn prepare_as_others_do(pooler: &PgBouncer) {
     let prepare = "DO $$ BEGIN FOR i IN 0..999 LOOP EXECUTE format('PREPARE s%s(int) AS SELECT 666 AS \
                    own, $1 AS n, ''red'' AS color', i); END LOOP; PERFORM pg_sleep(0.2); END $$";
     // Two at a time get both sessions.
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 Tool::new(60, "psql", &["--dbname", &pooler.url(), "--command", prepare]).text()
@@ -99,3 +103,42 @@ fn prepare_as_others_do(pooler: &PgBouncer) {
 
 const ROUNDS: usize = 40;
 const AT_ONCE: usize = 8;
+
+/// The session may be somebody else's by the time that a request to cancel arrives.
+#[test]
+fn what_takes_too_long_is_not_cancelled_and_its_connection_is_closed() {
+    let server = Postgres::start_new();
+    let pooler = PgBouncer::start_new(&server, 2);
+    let mut parts = parts(&pooler);
+    parts.postgres.timeout = Duration::from_millis(500);
+    let stage = start_with(&parts, [sleeping("/sleep", Duration::from_secs(4)), super::one()]);
+    assert_eq!(stage.get("/one").text(), ONE);
+    assert_eq!(stage.get("/sleep").status, 503);
+    stage.wait_for("postgres_connections_replaced", |count| count == 1);
+    stage.wait_for("postgres_connections_up", |up| up > 0);
+    assert_eq!(stage.get("/one").text(), ONE);
+    assert_eq!(stage.reading("postgres_cancels"), 0);
+}
+
+/// Preparing at the start is given up when it takes too long: nothing may be sent behind what is under way.
+#[test]
+fn a_connection_ends_with_a_query_that_is_given_up_on_it() {
+    let server = Postgres::start_new();
+    server.query("CREATE TABLE locked (n integer)");
+    let pooler = PgBouncer::start_new(&server, 2);
+    let mut parts = parts(&pooler);
+    parts.postgres.timeout = Duration::from_millis(500);
+    thread::scope(|scope| {
+        let lock = "BEGIN; LOCK TABLE locked; SELECT pg_sleep(3); COMMIT";
+        let locked = scope.spawn(|| server.query(lock));
+        wait_until(
+            &server,
+            "SELECT count(*) FROM pg_locks WHERE relation = 'locked'::regclass",
+            "1\n",
+        );
+        let route = QueryRoute::postgres("/locked", "SELECT n FROM locked", r#"{"n": n}"#);
+        let stage = start_with(&parts, [route]);
+        stage.wait_for("postgres_connections_lost", |count| count > 0);
+        locked.join().expect("psql ends");
+    });
+}

@@ -1,17 +1,11 @@
 //! Routes for GET whose statements write, or might: found by a check, never sent twice while serving.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
+use ::testkit::Proxy;
 use handlers::config::{Source, ValueKind};
 
-use super::{Postgres, QueryRoute, parts};
+use super::{Postgres, QueryRoute, parts, through};
 use crate::offload::Parts;
 use crate::offload::testkit::{self, TestWorker};
 use crate::offload::validate;
@@ -113,17 +107,15 @@ fn what_a_check_has_not_seen_is_found_while_serving() {
 fn a_get_that_writes_is_run_once_at_most_when_its_response_is_lost() {
     let server = Postgres::start_new();
     server.query(SCHEMA);
-    let cutter = Cutter::start(&server.directory().join(".s.PGSQL.5432"));
-    let mut parts = testkit::parts();
-    let url = format!("host={} user=postgres dbname=postgres", cutter.directory.path().display());
-    parts.postgres.server = Some(url.parse().expect("a URL"));
+    let proxy = Proxy::start(&server.socket());
+    let parts = through(&proxy);
     let found = QueryRoute::postgres("/found/{id}", "SELECT logs($1) AS n", r#"{"n": n}"#).with(
         "id",
         Source::Path,
         ValueKind::Integer,
     );
-    let told = QueryRoute::postgres(
-        "/told/{id}",
+    let declared = QueryRoute::postgres(
+        "/declared/{id}",
         "INSERT INTO t VALUES ($1) RETURNING id AS n",
         r#"{"n": n}"#,
     )
@@ -134,15 +126,16 @@ fn a_get_that_writes_is_run_once_at_most_when_its_response_is_lost() {
         Source::Path,
         ValueKind::Integer,
     );
-    let stage = TestWorker::start(&parts, [found, told, read].map(QueryRoute::route).into());
+    let stage = TestWorker::start(&parts, [found, declared, read].map(QueryRoute::route).into());
     stage.wait_for("postgres_connections_up", |up| up > 0);
-    for path in ["found", "told", "read"] {
+    for path in ["found", "declared", "read"] {
         assert_eq!(stage.get(&format!("/{path}/-1")).status, 200);
     }
-    cutter.cuts.store(true, Ordering::Relaxed);
+    // BindComplete in front, then a row.
+    proxy.lose_every(11, |piece| piece.starts_with(b"2\0\0\0\x04D"));
     let mut answered = Vec::new();
     for id in 0..1000 {
-        let path = ["found", "told"][id % 2];
+        let path = ["found", "declared"][id % 2];
         let response = stage.get(&format!("/{path}/{id}"));
         match response.status {
             200 => answered.push(id),
@@ -159,54 +152,4 @@ fn a_get_that_writes_is_run_once_at_most_when_its_response_is_lost() {
     let run: Vec<usize> = run.lines().map(|id| id.parse().expect("a number")).collect();
     assert!(answered.iter().all(|id| run.contains(id)), "what was answered was run");
     assert!(run.len() > answered.len(), "what was lost was run");
-}
-
-/// Passes bytes on between clients and a server, and ends a connection instead of passing on every eleventh group of
-/// bytes of the server that holds a row.
-struct Cutter {
-    directory: tempfile::TempDir,
-    cuts: Arc<AtomicBool>,
-}
-
-impl Cutter {
-    fn start(server: &Path) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let listener =
-            UnixListener::bind(directory.path().join(".s.PGSQL.5432")).expect("a socket");
-        let cuts = Arc::new(AtomicBool::new(false));
-        let (server, state) =
-            (server.to_owned(), (Arc::clone(&cuts), Arc::new(AtomicUsize::new(0))));
-        // It ends with the test's process.
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                let client = client.expect("a connection");
-                let Ok(server) = UnixStream::connect(&server) else { return };
-                let (from, to) =
-                    (client.try_clone().expect("a file"), server.try_clone().expect("a file"));
-                let (cuts, rows) = state.clone();
-                thread::spawn(move || pass(from, to, |_| false));
-                thread::spawn(move || {
-                    pass(server, client, |bytes| {
-                        // BindComplete in front, then a row.
-                        bytes.starts_with(b"2\0\0\0\x04D")
-                            && cuts.load(Ordering::Relaxed)
-                            && rows.fetch_add(1, Ordering::Relaxed) % 11 == 10
-                    });
-                });
-            }
-        });
-        Self { directory, cuts }
-    }
-}
-
-/// Until one of them ends, or `is_lost`.
-fn pass(mut from: UnixStream, mut to: UnixStream, mut is_lost: impl FnMut(&[u8]) -> bool) {
-    let mut bytes = [0; 16 << 10];
-    while let Ok(len @ 1..) = from.read(&mut bytes) {
-        if is_lost(&bytes[..len]) || to.write_all(&bytes[..len]).is_err() {
-            break;
-        }
-    }
-    from.shutdown(Shutdown::Both).ok();
-    to.shutdown(Shutdown::Both).ok();
 }
