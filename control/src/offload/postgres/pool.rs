@@ -188,27 +188,22 @@ impl Pool {
 
     /// Takes a job: it is run, waits, goes to another worker, or is answered as unavailable.
     pub(super) fn place(self: &Arc<Self>, job: Job) {
+        let was_sent = job.failures > 0;
+        self.enqueue(job, was_sent);
+    }
+
+    /// As [`place`](Self::place), before all others of its kind if it `is_first`.
+    fn enqueue(self: &Arc<Self>, job: Job, is_first: bool) {
         let mut state = lock(&self.state);
         if !state.can_wait(&job) {
             drop(state);
             return self.hand_over(job);
         }
-        if job.failures > 0 {
+        if is_first {
             state.backlog.push_first(job);
         } else {
             state.backlog.push_last(job);
         }
-        self.assign(&mut state);
-    }
-
-    /// Takes a read that was moved away from a connection: it has waited before all others.
-    fn place_first(self: &Arc<Self>, job: Job) {
-        let mut state = lock(&self.state);
-        if !state.can_wait(&job) {
-            drop(state);
-            return self.hand_over(job);
-        }
-        state.backlog.push_first(job);
         self.assign(&mut state);
     }
 
@@ -314,6 +309,7 @@ impl Pool {
     pub(super) fn renew(self: &Arc<Self>, site: Arc<Site>) {
         let mut state = lock(&self.state);
         state.site = site;
+        // Texts of earlier sites are not kept.
         state.fast.clear();
         for connection in &state.connections {
             self.prepare_all(connection, &state.site);

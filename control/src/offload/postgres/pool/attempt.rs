@@ -55,7 +55,8 @@ impl Pool {
                 counters.postgres_moved.up();
                 counters.postgres_waiting.up();
                 in_flight.abandon();
-                self.place_first(job);
+                // It has waited before all others.
+                self.enqueue(job, true);
                 self.pass(&connection, in_flight).await;
                 self.leave(&connection, is_proven);
             }
