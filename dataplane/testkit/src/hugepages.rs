@@ -27,12 +27,13 @@ impl Hugepages {
         Self { owner }
     }
 
-    /// Gives them back. None may be in use that no process holds: that would be a leak.
+    /// Gives them back. None may be in use that no process holds: that would be a leak. What a server has that ended just
+    /// now may be free a moment later (the kernel frees the memory of an AF_XDP socket behind its back); given back
+    /// before, the pages that went would be those of the test beside this one.
     ///
     /// # Errors
     /// How many are.
     pub fn release(self) -> Result<(), String> {
-        drop(self);
         let start = Instant::now();
         while Self::leaked() > 0 {
             if start.elapsed() > RELEASE_MAX {

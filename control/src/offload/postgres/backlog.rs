@@ -26,7 +26,9 @@ impl Backlog {
     }
 
     fn of_kind(&mut self, job: &Job) -> &mut VecDeque<Job> {
-        if job.query().is_read() { &mut self.reads } else { &mut self.writes }
+        // What nobody has looked at yet is taken for a read here: it is not sent twice for that.
+        let is_read = job.query().is_read() || job.query().is_unknown();
+        if is_read { &mut self.reads } else { &mut self.writes }
     }
 
     /// Whether a write has waited longest. `None`: nothing waits.

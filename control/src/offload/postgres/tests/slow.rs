@@ -55,8 +55,9 @@ fn settle(server: &Postgres, stage: &TestWorker) {
 fn until_one_is_moved(stage: &TestWorker, round: impl Fn()) {
     for _ in 0..ROUNDS_MAX {
         assert_eq!(stage.get("/one").text(), ONE);
+        let before = stage.reading("postgres_moved");
         round();
-        if stage.reading("postgres_moved") > 0 {
+        if stage.reading("postgres_moved") > before {
             return;
         }
     }
@@ -87,6 +88,12 @@ fn reads_behind_a_statement_that_shows_to_be_slow_are_moved() {
 #[test]
 fn a_slow_read_that_was_moved_is_stopped_in_its_first_place() {
     let (server, stage) = start(2);
+    // The second connection is made for the one that waits.
+    let both = ["/fifth", "/fifth"].map(|path| stage.begin_get(path));
+    stage.wait_for("postgres_connections_up", |up| up == 2);
+    for waiting in both {
+        assert_eq!(stage.end(waiting).text(), ONE);
+    }
     until_one_is_moved(&stage, || {
         // Both connections have something to do, and the second is done with it first.
         let [first, other, second] =
