@@ -108,6 +108,12 @@ footprint() {
     find /run/pollux -type f ! -name '*.lock' | sed 's/^/record /'
 }
 
+# --- test.sh itself ---
+
+test_the_whole_test_begins_on_a_machine_without_records() {
+    expect_says "--- formatting: done" unshare --mount bash -c 'mount -t tmpfs none /run && exec "$0" --only formatting' "$here/test.sh"
+}
+
 # --- hugepages.sh: once on this machine's pages, otherwise on nodes that are files ---
 
 test_hugepages_reserved_and_released() {

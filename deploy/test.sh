@@ -139,7 +139,10 @@ give_back() {
 }
 
 # The namespaces link.sh has made a link in.
-list_links() { find "$RECORDS" -name 'link-[!@]*' -printf '%f\n' 2>/dev/null | sed 's/^link-//' | sort; }
+list_links() {
+    [[ -d $RECORDS ]] || return 0 # No link was ever made here.
+    find "$RECORDS" -name 'link-[!@]*' -printf '%f\n' | sed 's/^link-//' | sort
+}
 
 run_all() {
     start_row stream "${FIRST[@]}"
