@@ -75,6 +75,7 @@ fn check(rig: &Rig, postgres: Postgres, pooler: Option<PgBouncer>, proxy: Proxy)
             scope.spawn(move || load::ask(model, index, seed, stop));
         }
         let end = StopAtEnd(&stop);
+        faults.expire();
         let start = Instant::now();
         let mut rounds = 0;
         while rounds == 0 || start.elapsed() < lasts {

@@ -11,7 +11,7 @@ use testkit::{PgBouncer, Postgres, Proxy, Rig};
 use super::load::Asker;
 use super::model::Model;
 use super::request::Request;
-use super::site::{CELLS, FEWER_CELLS, ITEMS, Site};
+use super::site::{CELLS, FEWER_CELLS, HOT_MS, ITEMS, Site, retype};
 use crate::kit::pollux;
 
 /// What can be broken, and mended again.
@@ -31,7 +31,7 @@ pub(super) struct Faults<'a> {
 impl Faults<'_> {
     /// Everything once, in any order; between them, and at the end, nothing may fail.
     pub(super) fn round(&mut self) {
-        let mut kinds: [fn(&mut Self); 9] = [
+        let mut kinds: [fn(&mut Self); 11] = [
             Self::reload,
             Self::reload_often,
             Self::cut,
@@ -41,6 +41,8 @@ impl Faults<'_> {
             Self::freeze,
             Self::truncate,
             Self::copy_over,
+            Self::retype,
+            Self::slow,
         ];
         self.rng.shuffle(&mut kinds);
         for kind in kinds {
@@ -133,6 +135,55 @@ impl Faults<'_> {
         self.settle();
     }
 
+    /// `ALTER TABLE`, and a reload.
+    fn retype(&mut self) {
+        self.model.set_faulty(true);
+        let change = self.model.begin_columns();
+        self.postgres.query(retype(change));
+        self.reload();
+        self.model.install_columns();
+        self.settle();
+    }
+
+    /// Statements that run longer than they may, which is nobody else's trouble. A pooler has no sessions to spare.
+    fn slow(&mut self) {
+        let model = self.model;
+        thread::scope(|scope| {
+            for _ in 0..if self.pooler.is_some() { 1 } else { 2 } {
+                scope.spawn(|| Asker::default().ask_all(model, &[Request::Slow]));
+            }
+        });
+    }
+
+    /// With nobody else asking: what expires is asked of PostgreSQL once, however many want it. Only before anything
+    /// breaks, for after a write of unknown outcome and a reload nothing is cached for a while.
+    pub(super) fn expire(&self) {
+        let model = self.model;
+        let _alone = model.gate.write().expect("nobody panics with it");
+        let runs = || -> u64 {
+            let last = self.postgres.query("SELECT last_value FROM runs");
+            last.trim().parse().expect("a number")
+        };
+        let (before, start) = (runs(), Instant::now());
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut asker = Asker::default();
+                    while start.elapsed() < EXPIRING {
+                        asker.ask_all(model, &[Request::Hot]);
+                    }
+                });
+            }
+        });
+        // From the first to the last answer; each is cached for its time.
+        let most = 1 + start.elapsed().as_millis() as u64 / HOT_MS + 1;
+        let ran = runs() - before;
+        // One that waits behind others may have been sent twice.
+        if ran > 2 * most {
+            model.wrong("asked more than once", &format!("{ran} times in {:?}", start.elapsed()));
+        }
+    }
+
     /// What was broken is mended: service returns by itself, for good.
     fn settle(&mut self) {
         let start = Instant::now();
@@ -208,6 +259,8 @@ const RUNNING: &str = "SELECT count(*) FROM pg_stat_activity WHERE backend_type 
                        AND state <> 'idle' AND pid <> pg_backend_pid()";
 /// Longer than `postgres.timeout`.
 const LONG: Duration = Duration::from_millis(2_600);
+/// Long enough for what is cached for a moment to expire a few times.
+const EXPIRING: Duration = Duration::from_millis(350);
 /// With nothing broken.
 const CALM: Duration = Duration::from_millis(400);
 /// How long service may take to return.

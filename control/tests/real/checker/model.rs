@@ -13,10 +13,12 @@ use super::site::ITEMS;
 pub(super) struct Model {
     /// A batch of requests holds it for reading; who has it for writing knows that none is under way.
     pub(super) gate: RwLock<()>,
-    /// Something is broken: a request may be refused, or get no response. Never a wrong one.
+    /// Something is broken: a request may be refused. Never answered wrongly, and never without a response.
     faulty: AtomicBool,
     installed: AtomicU64,
     begun: AtomicU64,
+    /// Changes of the columns of `measures` that were begun, and those whose reload has returned.
+    columns: [AtomicU64; 2],
     items: Vec<Item>,
     tokens: Mutex<Tokens>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -72,6 +74,27 @@ impl Model {
     /// Editions that a response may come from that has come now, to a request sent when `oldest` was the oldest.
     pub(super) fn editions(&self, oldest: u64) -> RangeInclusive<u64> {
         oldest..=self.begun.load(SeqCst)
+    }
+
+    /// Another type of columns comes, and a reload after it.
+    pub(super) fn begin_columns(&self) -> u64 {
+        self.columns[0].fetch_add(1, SeqCst) + 1
+    }
+
+    /// The reload after it has returned.
+    pub(super) fn install_columns(&self) {
+        self.columns[1].fetch_add(1, SeqCst);
+    }
+
+    /// The change that a request sent now is at least answered by.
+    pub(super) fn oldest_columns(&self) -> u64 {
+        self.columns[1].load(SeqCst)
+    }
+
+    /// Whether the columns are still those that they were when `oldest` was the oldest. Where they change, types may
+    /// be those before or after until a reload.
+    pub(super) fn columns_are(&self, oldest: u64) -> bool {
+        self.columns[0].load(SeqCst) == oldest
     }
 
     /// The version that a read sent now must at least see.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::Response;
 
 use super::model::Model;
-use super::site::{CELLS, FEWER_CELLS, ITEMS, PAGE, cell, item, page};
+use super::site::{CELLS, FEWER_CELLS, ITEMS, LEAST, PAGE, are_wide, cell, item, page};
 
 /// What was asked, with what was known when it was sent.
 #[derive(Debug)]
@@ -18,12 +18,18 @@ pub(super) enum Request {
     Cell { oldest: u64, id: u64, cached: bool },
     /// A row of PostgreSQL.
     Item { oldest: u64, id: usize, cached: bool },
-    /// A new version of it.
-    Write { id: usize, version: u64 },
+    /// A new version of it, its number written in another way where that is wanted.
+    Write { id: usize, version: u64, plainly: bool },
     /// A row that may be inserted once, by POST or by a GET that says it writes.
     Token { token: u64, by_get: bool },
-    /// Numbers that a 64-bit float cannot hold.
-    Numbers { integer: i64, number: String },
+    /// Numbers that a 64-bit float cannot hold; `bounded` has [`LEAST`] as its bound.
+    Numbers { integer: i64, number: String, bounded: i64 },
+    /// A row of the table whose columns change.
+    Measure { oldest: u64, id: u64 },
+    /// What is cached for a moment only.
+    Hot,
+    /// What takes longer than it may.
+    Slow,
 }
 
 /// What `Range` says, and what is right for it (RFC 9110 section 14).
@@ -38,7 +44,7 @@ impl Request {
     /// Any request of those that may be asked by one who writes to the items `own`.
     pub(super) fn any(model: &Model, rng: &mut Rng, own: &[usize]) -> Self {
         let oldest = model.oldest_edition();
-        match rng.u32(..18) {
+        match rng.u32(..20) {
             0 => Self::Edition { oldest },
             1 | 2 => Self::Page { oldest, range: Range::any(rng) },
             3..6 => Self::Cell { oldest, id: rng.u64(..CELLS), cached: true },
@@ -48,12 +54,15 @@ impl Request {
             12 => Self::item(model, own[rng.usize(..own.len())], true),
             13 | 14 => {
                 let id = own[rng.usize(..own.len())];
-                Self::Write { id, version: model.next_version(id) }
+                Self::Write { id, version: model.next_version(id), plainly: rng.bool() }
             }
             15 | 16 => Self::Token { token: model.next_token(), by_get: rng.bool() },
+            17 => Self::Hot,
+            18 => Self::Measure { oldest: model.oldest_columns(), id: model.next_token() },
             _ => Self::Numbers {
                 integer: rng.i64(..),
                 number: format!("{}.{:09}", rng.i128(..), rng.u32(1..1_000_000_000)),
+                bounded: LEAST + rng.i64(-2..=2),
             },
         }
     }
@@ -78,10 +87,12 @@ impl Request {
             Self::Item { id, cached, .. } => {
                 ("GET", format!("{}/items/{id}", prefix(cached)), String::new(), String::new())
             }
-            Self::Write { id, version } => {
+            Self::Write { id, version, plainly } => {
                 let body = json!({ "version": version, "body": item(*id, *version) }).to_string();
                 let fields = format!("Content-Length: {}\r\n", body.len());
-                ("PUT", format!("/items/{id}"), fields, body)
+                let sign = if *id == 0 { "-" } else { "0" };
+                let path = format!("/items/{}{id}", if *plainly { "" } else { sign });
+                ("PUT", path, fields, body)
             }
             Self::Token { token, by_get: true } => {
                 ("GET", format!("/tokens/{token}"), String::new(), String::new())
@@ -90,10 +101,17 @@ impl Request {
                 let fields = "Content-Length: 0\r\n".to_owned();
                 ("POST", format!("/tokens/{token}"), fields, String::new())
             }
-            Self::Numbers { integer, number } => {
-                let path = format!("/numbers?integer={integer}&number={number}");
+            Self::Numbers { integer, number, bounded } => {
+                let path = format!("/numbers?integer={integer}&number={number}&bounded={bounded}");
                 ("GET", path, String::new(), String::new())
             }
+            Self::Measure { oldest, id } => {
+                let body = json!({ "id": measure(*id, *oldest)["id"], "at": MOMENT, "f": 0.1 }).to_string();
+                let fields = format!("Content-Length: {}\r\n", body.len());
+                ("POST", "/measures".to_owned(), fields, body)
+            }
+            Self::Hot => ("GET", "/hot".to_owned(), String::new(), String::new()),
+            Self::Slow => ("GET", "/slow".to_owned(), String::new(), String::new()),
         };
         format!("{method} {path} HTTP/1.1\r\nHost: checker\r\n{fields}\r\n{body}").into_bytes()
     }
@@ -111,6 +129,9 @@ impl Request {
             Self::Token { by_get: true, .. } => "insertion by GET",
             Self::Token { .. } => "insertion",
             Self::Numbers { .. } => "numbers",
+            Self::Measure { .. } => "columns that change",
+            Self::Hot => "cached for a moment",
+            Self::Slow => "too slow",
         }
     }
 
@@ -120,6 +141,7 @@ impl Request {
         match self {
             Self::Edition { .. } | Self::Page { .. } => false,
             Self::Cell { id, .. } if *id >= FEWER_CELLS => matches!(status, 404 | 503 | 504),
+            Self::Slow => false,
             _ => matches!(status, 503 | 504),
         }
     }
@@ -156,7 +178,7 @@ impl Request {
                 equal(&row, &row_of(*id, version))?;
                 within("version", version, &model.versions(*id, *oldest))
             }
-            Self::Write { id, version } => {
+            Self::Write { id, version, .. } => {
                 status(200)?;
                 equal(&parsed(response)?, &row_of(*id, *version))?;
                 model.stored(*id, *version);
@@ -168,14 +190,27 @@ impl Request {
                 model.token_stored(*token);
                 Ok(())
             }
-            Self::Numbers { integer, number } => {
+            Self::Numbers { bounded, .. } if *bounded < LEAST => status(400),
+            Self::Numbers { integer, number, bounded } => {
                 status(200)?;
                 // As text: what reads JSON may round.
-                let expected =
-                    format!(r#"{{"integer":{integer},"number":{number},"infinite":null}}"#);
+                let expected = format!(
+                    r#"{{"integer":{integer},"number":{number},"bounded":{bounded},"infinite":null}}"#
+                );
                 let row = response.text();
                 if row == expected { Ok(()) } else { Err(format!("another number: {row}")) }
             }
+            Self::Measure { oldest, .. } if !model.columns_are(*oldest) => Ok(()),
+            Self::Measure { oldest, id } => {
+                status(201)?;
+                equal(&parsed(response)?, &measure(*id, *oldest))
+            }
+            Self::Hot => {
+                status(200)?;
+                let runs = parsed(response)?["runs"].as_u64();
+                runs.map(|_| ()).ok_or_else(|| "no number".to_owned())
+            }
+            Self::Slow => status(503),
         }
     }
 }
@@ -219,6 +254,14 @@ impl Range {
 fn row_of(id: usize, version: u64) -> Value {
     json!({ "id": id, "version": version, "body": item(id, version) })
 }
+
+/// What the columns of a change keep of what is sent: [`MOMENT`], 0.1 and a number, which is beyond 32 bits where it may be.
+fn measure(id: u64, change: u64) -> Value {
+    let (id, at) = if are_wide(change) { (id + (1 << 33), MOMENT) } else { (id, &MOMENT[..10]) };
+    json!({ "id": id, "at": at, "f": 0.1 })
+}
+
+const MOMENT: &str = "2024-05-06T10:20:30";
 
 fn parsed(response: &Response) -> Result<Value, String> {
     serde_json::from_slice(&response.body).map_err(|error| format!("no JSON: {error}"))

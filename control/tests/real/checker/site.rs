@@ -13,6 +13,10 @@ pub(super) const ITEMS: usize = 96;
 pub(super) const CELLS: u64 = 400;
 /// Those that a smaller file has.
 pub(super) const FEWER_CELLS: u64 = 10;
+/// How long what `/hot` says is cached, in ms.
+pub(super) const HOT_MS: u64 = 100;
+/// The least value of a parameter with a bound: one more and one less are the same 64-bit float, or its neighbour's.
+pub(super) const LEAST: i64 = 9_007_199_254_740_993;
 /// Length of the static file in bytes.
 pub(super) const PAGE: usize = 40_000;
 
@@ -93,6 +97,8 @@ statement = "item"
 arguments = ["id"]
 row = """{"id": id, "version": version, "body": body}"""
 parameters = { id = { from = "path", type = "integer" } }"#;
+        let hot = r#"kind = "postgres"
+row = """{"runs": runs}""""#;
         let tokens = r#"kind = "postgres"
 statement = "token"
 arguments = ["token"]
@@ -101,6 +107,9 @@ parameters = { token = { from = "path", type = "integer" } }"#;
         format!(
             r#"[data]
 directory = "{data}"
+
+[deadlines]
+response = "2500ms"
 
 [postgres]
 connections = 6
@@ -111,7 +120,10 @@ cell = "{cell}"
 item = "SELECT id, version, body FROM items WHERE id = $1"
 item_write = "{ITEM_WRITE}"
 token = "INSERT INTO tokens VALUES ($1) RETURNING token"
-numbers = "SELECT $1::bigint AS integer, $2::numeric AS number, 'infinity'::float8 AS infinite"
+numbers = "SELECT $1::bigint AS integer, $2::numeric AS number, $3::bigint AS bounded, 'infinity'::float8 AS infinite"
+measure = "INSERT INTO measures VALUES ($1, $2, $3) RETURNING id, at, f"
+hot = "SELECT run() AS runs"
+slow = "SELECT slow() AS runs"
 
 [[route]]
 path = "/edition"
@@ -172,12 +184,38 @@ writes = true
 path = "/numbers"
 kind = "postgres"
 statement = "numbers"
-arguments = ["integer", "number"]
-row = """{{"integer": integer, "number": number, "infinite": infinite}}"""
+arguments = ["integer", "number", "bounded"]
+row = """{{"integer": integer, "number": number, "bounded": bounded, "infinite": infinite}}"""
 
 [route.parameters]
 integer = {{ from = "query", type = "integer" }}
 number = {{ from = "query", type = "number" }}
+bounded = {{ from = "query", type = "integer", bounds = [{LEAST}, inf] }}
+
+[[route]]
+path = "/measures"
+methods = ["POST"]
+status = 201
+kind = "postgres"
+statement = "measure"
+arguments = ["id", "at", "f"]
+row = """{{"id": id, "at": at, "f": f}}"""
+
+[route.parameters]
+id = {{ from = "body", type = "integer" }}
+at = {{ from = "body", type = "text" }}
+f = {{ from = "body", type = "number" }}
+
+[[route]]
+path = "/hot"
+cache = "{HOT_MS}ms"
+statement = "hot"
+{hot}
+
+[[route]]
+path = "/slow"
+statement = "slow"
+{hot}
 "#
         )
     }
@@ -187,8 +225,32 @@ number = {{ from = "query", type = "number" }}
 const ITEM_WRITE: &str = "UPDATE items SET version = $2, body = $3 WHERE id = $1 AND version < $2 \
                           RETURNING id, version, body";
 
+/// Whether the columns of `measures` are the wider ones after so many changes.
+pub(super) fn are_wide(change: u64) -> bool {
+    !change.is_multiple_of(2)
+}
+
+/// Changes the types of the columns of `measures` for the `change`th time.
+pub(super) fn retype(change: u64) -> &'static str {
+    if are_wide(change) {
+        "ALTER TABLE measures ALTER id TYPE bigint, ALTER at TYPE timestamp, ALTER f TYPE float8"
+    } else {
+        "TRUNCATE measures; \
+         ALTER TABLE measures ALTER id TYPE integer, ALTER at TYPE date, ALTER f TYPE float4"
+    }
+}
+
+/// What reads, by its plan and by what it says of itself, and counts all the same.
+const RUN: &str = "CREATE SEQUENCE runs;
+    CREATE FUNCTION run() RETURNS bigint STABLE LANGUAGE plpgsql AS
+    $$ BEGIN RETURN nextval('runs'); END $$;
+    CREATE FUNCTION slow() RETURNS bigint STABLE LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_sleep(4); RETURN 0; END $$";
+
 /// Makes the tables, all items at version 0.
 pub(super) fn seed(postgres: &Postgres) {
+    postgres.query(RUN);
+    postgres.query("CREATE TABLE measures (id integer, at date, f float4)");
     postgres.query(
         "CREATE TABLE items (id integer PRIMARY KEY, version bigint NOT NULL, body text NOT NULL)",
     );
