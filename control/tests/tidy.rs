@@ -101,7 +101,7 @@ const CIRCLES: &[(&str, &str)] = &[];
 const FOUND: &[(&str, &str)] = &[
     ("control/src/serve.rs", "control/src/launch.rs"),
     ("control/src/serve.rs", "control/src/config/plan.rs"),
-    ("dataplane/engine/src/worker.rs", "dataplane/engine/src/wire/filter.rs"),
+    ("dataplane/engine/src/worker/segments.rs", "dataplane/engine/src/wire/filter.rs"),
     ("handlers/src/site.rs", "handlers/src/response/mod.rs"),
 ];
 

@@ -14,6 +14,7 @@ pub mod limits;
 mod nic;
 mod now;
 mod plan;
+mod secret;
 pub mod sleep;
 mod stats;
 mod tcp;

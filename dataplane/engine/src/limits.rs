@@ -36,6 +36,21 @@ pub const STACK_CLOCK_RATE: i64 = 5;
 /// Delayed acknowledgement, in real microseconds (RFC 9293 3.8.6.3 allows up to half a second).
 pub const ACK_DELAY_MICROS: u64 = 40_000;
 
+/// Acknowledgements that one connection may send at once for segments that change nothing: challenges and
+/// those of TIME-WAIT.
+pub const ACK_LIMIT_BURST: u64 = 6;
+
+/// One more is allowed each time so many microseconds have passed: with the burst no more than 10 in any 5 s
+/// (RFC 5961, 7).
+pub const ACK_LIMIT_INTERVAL_MICROS: u64 = 1_250_000;
+
+/// Resets a second that a core sends where there is no connection, on average: many, because a client whose
+/// server was restarted waits for its timer without one.
+pub const RESETS_PER_SECOND: u32 = 10_000;
+
+/// Echo replies a second that a core sends, on average.
+pub const ECHO_REPLIES_PER_SECOND: u32 = 1_000;
+
 /// A head that straddles the ring is parsed from a copy; the response may be laid out in one too.
 pub const SCRATCH_LEN: usize = 64 * KIB;
 

@@ -16,7 +16,8 @@ pub struct CorePlan {
     pub port: u16,
     /// The port's own MAC address.
     pub mac: [u8; 6],
-    /// Secret randomness from the operating system: hash keys and initial sequence numbers.
+    /// Secret randomness from the operating system, from which a secret is derived for each purpose: places in the
+    /// flow table, initial sequence numbers, limits on replies.
     pub seed: [u8; 16],
     /// Connections this core may hold at once.
     pub connections: usize,

@@ -4,12 +4,15 @@
 //! [`flow_tables`] finds the connection or TIME-WAIT record of a segment, [`admission`] says whether a SYN may open
 //! a connection, and [`run_queue`] holds the connections that have something to do.
 
+pub(crate) mod ack_limit;
 pub(crate) mod admission;
 mod coalesce;
 pub(crate) mod connection;
 pub(crate) mod connections;
 pub(crate) mod flow;
 pub(crate) mod flow_tables;
+mod generator;
+pub(crate) mod initial_sequence;
 mod recovery;
 pub(crate) mod run_queue;
 pub(crate) mod stack;

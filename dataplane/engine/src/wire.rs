@@ -10,5 +10,7 @@ pub(crate) mod ethernet;
 pub(crate) mod filter;
 mod icmp;
 pub(crate) mod interface;
+pub(crate) mod neighbours;
+mod reply_limit;
 pub(crate) mod segment;
 pub(crate) mod tuple;

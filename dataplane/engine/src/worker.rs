@@ -4,6 +4,7 @@
 //! logs, allocates after [`Worker::new`], or makes a system call; time comes in with each turn.
 
 mod commands;
+mod segments;
 
 use std::sync::Arc;
 
@@ -14,21 +15,19 @@ use crate::exception;
 use crate::http_driver::HttpDriver;
 use crate::latency::Finished;
 use crate::limits::{CONNECTIONS_MAX, HOUSEKEEPING_TURNS};
+use crate::secret::{self, Purpose};
 use crate::sleep::Idle;
-use crate::tcp::admission::{Admission, opens};
+use crate::tcp::admission::Admission;
 use crate::tcp::connection::{Expiry, Micros, Stage};
 use crate::tcp::connections::Conns;
-use crate::tcp::flow::Owner;
 use crate::tcp::flow_tables::FlowTables;
+use crate::tcp::initial_sequence::InitialSequence;
 use crate::tcp::run_queue::RunQueue;
 use crate::tcp::stack::{Egress, Stack, State};
-use crate::tcp::time_wait::Record;
 use crate::tcp::timer::Wheel;
 use crate::wire::drop_reason::DropReason;
-use crate::wire::ethernet::ReplyHeader;
-use crate::wire::filter::Arrival;
 use crate::wire::interface::NetworkInterface;
-use crate::wire::segment::{self, ControlSegment, FIN, RST, Segment};
+use crate::wire::segment;
 use crate::wire::tuple::HashKey;
 use crate::{Buffer, Burst, CorePlan, CoreStats, Nic, Now};
 
@@ -39,6 +38,7 @@ pub struct Worker<N: Nic, S: Service> {
     interface: NetworkInterface<N>,
     admission: Admission,
     stack: Stack,
+    initial_sequence: InitialSequence,
     conns: Conns<S>,
     flows: FlowTables,
     timers: Wheel,
@@ -46,6 +46,8 @@ pub struct Worker<N: Nic, S: Service> {
     http: HttpDriver<S>,
     deadlines: Micros,
     control: Control<S>,
+    /// Where a packet is copied that is not given to smoltcp as it came: as long as the longest.
+    restated: Vec<u8>,
     /// The path to the kernel of frames that are not for our port, if there is one.
     exception: Option<exception::WorkerEnd<N::Frame>>,
 }
@@ -89,16 +91,16 @@ impl<N: Nic, S: Service> Worker<N, S> {
         assert!((1..=CONNECTIONS_MAX).contains(&plan.connections), "connections within limits");
         assert!(plan.receive_buffer >= plan.limits.head_len_max, "a full head fits its buffer");
         assert!(plan.transmit_buffer >= http1::HEAD_OUT_MAX, "a response head fits its buffer");
-        let key = HashKey::new(plan.seed);
-        let [a, b, c, d, e, f, g, h, ..] = plan.seed;
-        let stack_seed = u64::from_le_bytes([h, g, f, e, d, c, b, a]) ^ now.micros;
-        let stack = Stack::new(&mut nic, plan.address, stack_seed, now);
+        let key = HashKey::new(secret::derive(plan.seed, Purpose::FlowTable));
+        let numbers = secret::derive(plan.seed, Purpose::InitialSequence);
+        let stack = Stack::new(&mut nic, plan.address, &queue.stats, now);
         let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
         let mut worker = Self {
             interface: NetworkInterface::new(nic, &plan),
             admission: Admission::new(&plan),
             stack,
+            initial_sequence: InitialSequence::new(numbers),
             flows: FlowTables::new(conns.capacity(), key),
             timers: Wheel::new(conns.capacity(), now.micros),
             run_queue: RunQueue::new(conns.capacity()),
@@ -113,6 +115,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 outstanding: 0,
                 parked: 0,
             },
+            restated: vec![0; usize::from(u16::MAX)],
             exception: None,
         };
         worker.interface.announce(&worker.control.end.stats);
@@ -237,145 +240,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
         taken
     }
 
-    fn on_frame(&mut self, frame: &N::Frame, now: Now) -> Result<(), DropReason> {
-        let (received, arrival) = self.interface.filter.classify(frame)?;
-        let stats = &self.control.end.stats;
-        match arrival {
-            Arrival::ArpRequest(request) => self.interface.reply_to_arp(&received, &request, stats),
-            Arrival::EchoRequest { packet } => {
-                self.interface.reply_to_echo(&received, &frame.as_ref()[packet], stats);
-            }
-            // smoltcp may answer any segment with one of its own: reserve before promising.
-            Arrival::Tcp { .. } if !self.interface.nic.ready() => {
-                return Err(DropReason::NoTxBuffer);
-            }
-            Arrival::Tcp { segment, packet } => {
-                let header = self.interface.reply_header(&received);
-                let owner = self.flows.find(segment.tuple);
-                let slot = match owner {
-                    Some(Owner::Conn(slot)) => slot,
-                    Some(Owner::TimeWait(index)) if !opens(&segment) => {
-                        return self.on_time_wait(index, &segment, &header);
-                    }
-                    // RFC 1122, 4.2.2.13: a SYN may open a connection again from TIME-WAIT.
-                    _ => self.admit(&segment, &header, owner, now)?,
-                };
-                return self.deliver(slot, &segment, &frame.as_ref()[packet], &header, now);
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens a connection for a SYN, or says why not. Other segments without a connection are reset.
-    fn admit(
-        &mut self,
-        segment: &Segment,
-        header: &ReplyHeader,
-        owner: Option<Owner>,
-        now: Now,
-    ) -> Result<u32, DropReason> {
-        let stats = &self.control.end.stats;
-        let ours = self.admission.is_our_port(segment);
-        if !opens(segment) || !ours {
-            if !ours && self.exception.is_some() {
-                // The kernel answers, whatever it is.
-                return Err(DropReason::ClosedPort);
-            }
-            if segment.has(RST) {
-                return Err(DropReason::StrayReset);
-            }
-            self.interface.submit(&ControlSegment::reset(segment), header, stats);
-            return Err(if ours { DropReason::NoConnection } else { DropReason::ClosedPort });
-        }
-        if !self.control.mode.accepts() {
-            self.interface.submit(&ControlSegment::reset(segment), header, stats);
-            return Err(DropReason::Draining);
-        }
-        if self.admission.is_full() {
-            return Err(DropReason::HalfOpenFull);
-        }
-        let opened = self.conns.try_open(segment, *header, self.admission.port(), now.micros);
-        let slot = opened.ok_or(DropReason::ConnectionsFull)?;
-        let reused = self.flows.open(segment.tuple, slot, owner);
-        stats.time_wait_reused.add(u64::from(reused));
-        self.admission.enter();
-        stats.connections_opened.add(1);
-        Ok(slot)
-    }
-
-    /// Hands a segment to the connection in `slot`, after the checks that smoltcp leaves out.
-    fn deliver(
-        &mut self,
-        slot: u32,
-        segment: &Segment,
-        packet: &[u8],
-        header: &ReplyHeader,
-        now: Now,
-    ) -> Result<(), DropReason> {
-        let Self { conns, stack, interface, control, run_queue, .. } = self;
-        let stats = &control.end.stats;
-        let conn = conns.conn(slot);
-        let is_first = conn.stage == Stage::HalfOpen && conn.tcp.state() == State::Listen;
-        if is_first {
-            let ours = interface
-                .nic
-                .capabilities()
-                .ip_mtu
-                .saturating_sub(segment::IP_LEN + segment::TCP_LEN);
-            let theirs =
-                segment::segment_max(segment::options(packet)).unwrap_or(SEGMENT_MAX_DEFAULT);
-            conn.on_syn(u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX)));
-        } else if let Err(unacceptable) = conn.check_acceptable(segment) {
-            if unacceptable.is_challenged {
-                // RFC 5961, 3.2 and 4.2: a challenge ACK. The genuine peer answers it with an exact reset.
-                let (snd_nxt, rcv_nxt) = (conn.tcp.sent().snd_nxt, conn.tcp.rcv_nxt());
-                let challenge = ControlSegment::acknowledgement(segment.tuple, snd_nxt, rcv_nxt);
-                interface.submit(&challenge, header, stats);
-            }
-            return Err(unacceptable.reason);
-        }
-        // An acceptable reset frees the connection at once.
-        if segment.has(RST) {
-            stats.connections_reset_by_peer.add(1);
-            self.retire(slot);
-            return Ok(());
-        }
-        stats.rx_out_of_order.add(u64::from(conn.is_early(segment)));
-        let again = conn.on_segment(segment, *header, now.micros);
-        stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
-        stats.recoveries.add(u64::from(again > 0));
-        for _ in 0..again {
-            if interface.nic.ready() {
-                stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
-            }
-        }
-        run_queue.push(slot, &mut conn.queued);
-        Ok(())
-    }
-
-    fn on_time_wait(
-        &mut self,
-        index: u32,
-        segment: &Segment,
-        header: &ReplyHeader,
-    ) -> Result<(), DropReason> {
-        // RFC 9293, 3.10.7.4: what may arrive here is a retransmitted FIN, and it is acknowledged.
-        // RFC 1337: a reset does not end TIME-WAIT.
-        if !segment.has(FIN) {
-            return Err(DropReason::TimeWait);
-        }
-        let Record { tuple, snd_nxt, rcv_nxt, .. } = self.flows.record(index);
-        let late = ControlSegment::acknowledgement(tuple, snd_nxt, rcv_nxt);
-        let queued = self.interface.submit(&late, header, &self.control.end.stats);
-        self.control.end.stats.time_wait_acked.add(u64::from(queued));
-        Ok(())
-    }
-
     /// Handles timers that are due: retransmissions and delayed acknowledgements through smoltcp, and deadlines.
     fn expire(&mut self, now: Now) {
         while let Some(slot) = self.timers.poll_due(now.micros) {
             let conn = self.conns.conn(slot);
             debug_assert_ne!(conn.stage, Stage::Free);
+            let followed = conn.follow(&self.interface.neighbours);
+            self.control.end.stats.peers_followed.add(u64::from(followed));
             let (at, expiry) = conn.expiry(&self.deadlines);
             self.run_queue.push(slot, &mut conn.queued);
             // A response that came in this turn wins over its deadline.
@@ -481,9 +352,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// Replaces a connection by a TIME-WAIT record, which can acknowledge a retransmitted FIN.
     fn enter_time_wait(&mut self, slot: u32, now: Now) {
         let conn = self.conns.conn(slot);
-        let (tuple, snd_nxt, rcv_nxt) = (conn.tuple, conn.tcp.sent().snd_nxt, conn.tcp.rcv_nxt());
+        let remains = conn.remains();
         self.retire(slot);
-        let evicted = self.flows.enter_time_wait(tuple, snd_nxt, rcv_nxt, now.micros);
+        let evicted = self.flows.enter_time_wait(remains, now.micros);
         let stats = &self.control.end.stats;
         stats.connections_closed.add(1);
         stats.time_wait_evicted.add(u64::from(evicted));
@@ -558,6 +429,3 @@ fn whole_segments<N: Nic>(bytes: usize, nic: &N) -> usize {
     let payload = nic.capabilities().ip_mtu.saturating_sub(segment::IP_LEN + segment::TCP_LEN);
     if bytes >= 2 * payload { bytes / payload.max(1) * payload } else { bytes }
 }
-
-/// The maximum segment size of a peer that sends no such option (RFC 9293, 3.7.1), bytes of payload.
-const SEGMENT_MAX_DEFAULT: u16 = 536;

@@ -207,6 +207,11 @@ impl Host {
         self.sockets.get::<Socket<'_>>(self.lines[line.0].socket).state()
     }
 
+    /// The local ports of its connections, those that were closed aside.
+    pub fn local_ports(&self) -> impl Iterator<Item = u16> + '_ {
+        (0..self.lines.len()).filter_map(|line| self.local_port(LineId(line)))
+    }
+
     /// The local port of a connection.
     pub fn local_port(&self, line: LineId) -> Option<u16> {
         let socket = self.sockets.get::<Socket<'_>>(self.lines[line.0].socket);

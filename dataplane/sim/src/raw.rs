@@ -323,7 +323,8 @@ fn read_ipv4(payload: &[u8]) -> Body {
     let ip = Ipv4Packet::new_checked(payload).expect("a whole IPv4 packet");
     assert_eq!((ip.version(), ip.header_len()), (4, 20), "IPv4 without options");
     assert!(ip.verify_checksum(), "IPv4 header checksum");
-    assert!(ip.hop_limit() > 0, "time to live");
+    assert_eq!(ip.hop_limit(), 64, "time to live");
+    assert_eq!(usize::from(ip.total_len()), payload.len(), "nothing behind the packet");
     let addresses = (ip.src_addr(), ip.dst_addr());
     match ip.next_header() {
         IpProtocol::Icmp => {
@@ -334,6 +335,8 @@ fn read_ipv4(payload: &[u8]) -> Body {
             Body::EchoReply { ip: addresses, number, data: icmp.data().to_vec() }
         }
         IpProtocol::Tcp => {
+            assert_eq!((ip.dscp(), ip.ecn()), (0, 0), "type of service");
+            assert!(ip.dont_frag() && !ip.more_frags() && ip.frag_offset() == 0, "fragmentation");
             let (from, to) = (IpAddress::Ipv4(addresses.0), IpAddress::Ipv4(addresses.1));
             let tcp = TcpPacket::new_checked(ip.payload()).expect("a whole TCP segment");
             assert!(tcp.verify_checksum(&from, &to), "TCP checksum");
@@ -345,6 +348,8 @@ fn read_ipv4(payload: &[u8]) -> Body {
 
 fn read_tcp(tcp: &TcpPacket<&[u8]>, bytes: &[u8]) -> Segment {
     let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
+    assert_eq!((bytes[12] & 0x0f, bytes[13] & 0xc0), (0, 0), "reserved bits");
+    assert_eq!(bytes[18..20], [0, 0], "urgent pointer");
     Segment {
         source: tcp.src_port(),
         destination: tcp.dst_port(),

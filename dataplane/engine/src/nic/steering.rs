@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 
 use crate::nic::{Burst, Capabilities, Nic, NicLosses, TxOffload};
+use crate::secret::{self, Purpose};
 use crate::sleep::Waker;
 use crate::wire::ethernet::{self, EthernetHeader};
 use crate::wire::segment::{self, IP_LEN};
@@ -115,7 +116,7 @@ where
             filled: false,
         })
         .collect();
-    let key = HashKey::new(seed);
+    let key = HashKey::new(secret::derive(seed, Purpose::Steering));
     let mut steering_queue =
         SteeringQueue { nic, workers, key, buffers_each, rx_ring_full: 0, has_steered: false };
     steering_queue.refill();

@@ -8,11 +8,14 @@ use crate::Buffer;
 use crate::control_queue::ConnId;
 use crate::latency::Exchange;
 use crate::plan::Deadlines;
+use crate::tcp::ack_limit::AckLimit;
 use crate::tcp::recovery::Recovery;
 use crate::tcp::stack::{State, Tcp};
+use crate::tcp::time_wait::Remains;
 use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
-use crate::wire::segment::{ACK, FIN, RST, SYN, Segment, is_after};
+use crate::wire::neighbours::Neighbours;
+use crate::wire::segment::{self, ACK, ControlSegment, FIN, RST, SYN, Segment, is_after};
 use crate::wire::tuple::Tuple;
 
 /// One connection: its TCP half, its HTTP half, and the state that joins them.
@@ -43,6 +46,14 @@ pub(crate) struct Conn<S: Service> {
     progress: u64,
     /// The oldest sequence number that the peer has not acknowledged (RFC 9293, 3.3.1: SND.UNA).
     snd_una: u32,
+    /// The window field of the segment that `snd_una` is of, or of a later one.
+    snd_wnd: u16,
+    /// The largest window that the peer offered, in bytes (RFC 5961, 5.2: MAX.SND.WND).
+    snd_wnd_max: u32,
+    /// How far we shift the peer's window (RFC 7323, 2.3).
+    snd_wnd_scale: u8,
+    /// How many challenges it is sent.
+    challenges: AckLimit,
     recovery: Recovery,
     /// Bytes of the body that came in since `since`.
     body_bytes: u64,
@@ -52,8 +63,23 @@ pub(crate) struct Conn<S: Service> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unacceptable {
     pub(crate) reason: DropReason,
-    /// Whether a challenge ACK answers it (RFC 5961, 3.2 and 4.2).
+    /// Whether a challenge ACK answers it (RFC 5961, 3.2, 4.2 and 5.2).
     pub(crate) is_challenged: bool,
+}
+
+/// What counts of a segment that smoltcp is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acceptance {
+    /// Everything.
+    Whole,
+    /// Everything but its acknowledgement and window: a later acknowledgement came before it (RFC 9293, 3.10.7.4:
+    /// it can be ignored; the text is taken).
+    OldAck,
+    /// Where it came from: it was received before, and is sent again because our acknowledgement was lost, perhaps
+    /// on its way to where the peer no longer is.
+    Repeated,
+    /// Nothing: it is not in the window, and is acknowledged to where the peer was last.
+    Outside,
 }
 
 /// The stage of a connection.
@@ -83,6 +109,9 @@ pub(crate) enum Expiry {
     Close,
 }
 
+/// The largest shift of a window (RFC 7323, 2.3).
+const WINDOW_SCALE_MAX: u8 = 14;
+
 /// How long a connection is kept after its last response when we drain: a request that a client sent before
 /// our FIN could reach it would be lost. Longer than any round trip.
 const DRAIN_IDLE_MICROS: u64 = 1_000_000;
@@ -105,6 +134,10 @@ impl<S: Service> Conn<S> {
             since: 0,
             progress: 0,
             snd_una: 0,
+            snd_wnd: 0,
+            snd_wnd_max: 0,
+            snd_wnd_scale: 0,
+            challenges: AckLimit::default(),
             recovery: Recovery::new(0),
             body_bytes: 0,
         }
@@ -125,6 +158,8 @@ impl<S: Service> Conn<S> {
         self.waiting = Waiting::Idle;
         self.progress = micros;
         self.snd_una = 0;
+        self.snd_wnd_max = u32::from(syn.window);
+        self.challenges = AckLimit::default();
         self.body_bytes = 0;
         self.exchange = None;
         self.enter(Stage::HalfOpen, micros);
@@ -136,12 +171,13 @@ impl<S: Service> Conn<S> {
         self.since = micros;
     }
 
-    /// The peer takes segments of `segment_max` bytes of payload.
-    pub(crate) fn on_syn(&mut self, segment_max: u32) {
+    /// The peer takes segments of `segment_max` bytes of payload, and its windows are shifted by `window_scale`.
+    pub(crate) fn on_syn(&mut self, segment_max: u32, window_scale: u8) {
         self.recovery = Recovery::new(segment_max);
+        self.snd_wnd_scale = window_scale.min(WINDOW_SCALE_MAX);
     }
 
-    /// A segment of this connection arrived, and frames to the peer begin with `header`: how many times more its
+    /// An [acceptable](Acceptance::Whole) segment of this connection arrived, and frames to the peer begin with `header`: how many times more its
     /// acknowledgement is to be passed to smoltcp (see [`Recovery`]).
     pub(crate) fn on_segment(
         &mut self,
@@ -152,6 +188,11 @@ impl<S: Service> Conn<S> {
         self.reply_header = header;
         if !segment.has(ACK) {
             return 0;
+        }
+        if !is_after(self.snd_una, segment.ack) || self.stage == Stage::HalfOpen {
+            self.snd_wnd = segment.window;
+            let window = u32::from(segment.window) << self.snd_wnd_scale;
+            self.snd_wnd_max = self.snd_wnd_max.max(window);
         }
         let snd_nxt = self.tcp.sent().snd_nxt;
         if self.stage == Stage::HalfOpen {
@@ -166,42 +207,119 @@ impl<S: Service> Conn<S> {
         again
     }
 
-    /// The acceptability test (RFC 9293, 3.10.7.4; RFC 5961) as far as smoltcp leaves it out.
-    pub(crate) fn check_acceptable(&self, segment: &Segment) -> Result<(), Unacceptable> {
+    /// Sends to where ARP says that the peer is, who does not answer where it was. Whether that is elsewhere.
+    pub(crate) fn follow(&mut self, neighbours: &Neighbours) -> bool {
+        let Some(mac) = neighbours.moved(self.tuple.peer(), &self.reply_header) else {
+            return false;
+        };
+        self.reply_header.redirect(mac);
+        true
+    }
+
+    /// A challenge ACK, or `None` if the connection has sent as many as it may (RFC 5961, 7).
+    pub(crate) fn challenge(&mut self, micros: u64) -> Option<ControlSegment> {
+        self.challenges.try_take(micros).then(|| self.remains().acknowledgement())
+    }
+
+    /// What the peer may be told of this connection, now or when it is over.
+    pub(crate) fn remains(&self) -> Remains {
+        Remains {
+            tuple: self.tuple,
+            snd_nxt: self.tcp.sent().snd_nxt,
+            rcv_nxt: self.tcp.rcv_nxt(),
+            window: self.tcp.window_field(),
+        }
+    }
+
+    /// Copies `packet`, a segment of this connection with an [old acknowledgement](Acceptance::OldAck), into
+    /// `into`, with the acknowledgement and window that hold: smoltcp would drop its payload else.
+    pub(crate) fn restate<'a>(&self, packet: &[u8], into: &'a mut [u8]) -> &'a [u8] {
+        segment::restate(packet, self.snd_una, self.snd_wnd, into)
+    }
+
+    /// The acceptability test (RFC 9293, 3.10.7.4; RFC 5961) as far as smoltcp leaves it out, and what counts of
+    /// what passes.
+    pub(crate) fn check_acceptable(&self, segment: &Segment) -> Result<Acceptance, Unacceptable> {
         let (sent, rcv_nxt) = (self.tcp.sent(), self.tcp.rcv_nxt());
         if segment.has(SYN) {
             let repeats = self.stage == Stage::HalfOpen
                 && segment.sequence.wrapping_add(1) == rcv_nxt
                 && !segment.has(ACK);
             let reason = DropReason::SynOnConnection;
-            return Err(Unacceptable { reason, is_challenged: !repeats });
+            // Before our SYN has left there is nothing to say that it will not say.
+            return Err(Unacceptable { reason, is_challenged: !repeats && sent.has_begun() });
         }
         if segment.has(RST) {
             //= RFC 5961 3.2: only the exact number resets; another one in the window is challenged.
             // Its end counts too: there stands a peer that filled the window, lost some of it, and reset.
-            let in_window = is_after(segment.sequence, rcv_nxt)
+            let in_window = sent.has_begun()
+                && is_after(segment.sequence, rcv_nxt)
                 && !is_after(segment.sequence, sent.window_end());
             // A peer that closed and then refuses our data resets with the number before its FIN.
             let before_fin =
                 self.tcp.is_half_closed() && segment.sequence.wrapping_add(1) == rcv_nxt;
             let is_exact = segment.sequence == rcv_nxt || before_fin;
             let guess = Unacceptable { reason: DropReason::ResetGuess, is_challenged: in_window };
-            return if is_exact { Ok(()) } else { Err(guess) };
+            return if is_exact { Ok(Acceptance::Whole) } else { Err(guess) };
         }
-        let silent = |reason| Err(Unacceptable { reason, is_challenged: false });
-        //= RFC 9293 3.10.7.4: an acknowledgement of what was not yet sent changes nothing.
-        if self.stage != Stage::HalfOpen && segment.has(ACK) && is_after(segment.ack, sent.snd_nxt)
-        {
-            return silent(DropReason::AckUnsent);
+        let is_half_open = self.stage == Stage::HalfOpen;
+        //= RFC 9293 3.10.7.4: an acknowledgement of what was not yet sent changes nothing, and is answered.
+        if !is_half_open && is_after(segment.ack, sent.snd_nxt) {
+            return Err(Unacceptable { reason: DropReason::AckUnsent, is_challenged: true });
         }
         // smoltcp clips the data to its window but takes the FIN behind it; and until we have sent
         // more than a SYN it takes the window for larger than it is.
-        let mistaken =
-            segment.has(FIN) && self.stage != Stage::HalfOpen || sent.is_window_unscaled();
+        let mistaken = segment.has(FIN) && !is_half_open || sent.is_window_unscaled();
         if mistaken && self.tcp.is_beyond_window(segment) {
-            return silent(DropReason::BeyondWindow);
+            let reason = DropReason::BeyondWindow;
+            return Err(Unacceptable { reason, is_challenged: false });
         }
-        Ok(())
+        if !self.is_in_window(segment) || is_half_open && segment.ack != sent.snd_nxt {
+            return Ok(if self.is_repeated(segment) {
+                Acceptance::Repeated
+            } else {
+                Acceptance::Outside
+            });
+        }
+        if !is_half_open && is_after(self.snd_una, segment.ack) {
+            return self.check_old_ack(segment);
+        }
+        Ok(Acceptance::Whole)
+    }
+
+    /// Whether some of `segment` lies in the window that was advertised last (RFC 9293, 3.10.7.4, table 6).
+    fn is_in_window(&self, segment: &Segment) -> bool {
+        let (sent, rcv_nxt) = (self.tcp.sent(), self.tcp.rcv_nxt());
+        let window = sent.window_left(rcv_nxt);
+        let first = segment.sequence.wrapping_sub(rcv_nxt);
+        let last = first.wrapping_add(segment.payload_len).wrapping_sub(1);
+        let is_next = first == 0 && segment.payload_len == 0;
+        sent.has_begun() && (first < window || is_next || segment.payload_len > 0 && last < window)
+    }
+
+    /// Whether `segment` is, as far as numbers tell, one that was received before and is sent again: it takes
+    /// sequence space, ends where we are or before, at most a window back, and acknowledges what it might.
+    #[cold]
+    fn is_repeated(&self, segment: &Segment) -> bool {
+        let back = self.tcp.rcv_nxt().wrapping_sub(segment.sequence);
+        let furthest = u32::try_from(self.tcp.receive_capacity()).unwrap_or(u32::MAX);
+        self.stage != Stage::HalfOpen
+            && segment.sequence_len() > 0
+            && (segment.sequence_len()..=furthest).contains(&back)
+            && !self.is_ack_too_old(segment)
+    }
+
+    #[cold]
+    fn check_old_ack(&self, segment: &Segment) -> Result<Acceptance, Unacceptable> {
+        if self.is_ack_too_old(segment) {
+            return Err(Unacceptable { reason: DropReason::AckTooOld, is_challenged: true });
+        }
+        Ok(if segment.sequence_len() > 0 { Acceptance::OldAck } else { Acceptance::Whole })
+    }
+
+    //= RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK, or it is challenged.
+    fn is_ack_too_old(&self, segment: &Segment) -> bool {
+        is_after(self.snd_una.wrapping_sub(self.snd_wnd_max), segment.ack)
     }
 
     /// What it is doing; half-open for a free slot, which has no state.

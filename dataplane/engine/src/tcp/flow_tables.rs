@@ -4,7 +4,7 @@
 
 use crate::limits::{TIME_WAIT_MAX, TIME_WAIT_MICROS};
 use crate::tcp::flow::{FlowTable, Owner};
-use crate::tcp::time_wait::{Record, TimeWait};
+use crate::tcp::time_wait::{Record, Remains, TimeWait};
 use crate::wire::tuple::{HashKey, Tuple};
 
 /// The flow table of one core and its TIME-WAIT records.
@@ -29,7 +29,7 @@ impl FlowTables {
     }
 
     /// The TIME-WAIT record at `index`.
-    pub(crate) fn record(&self, index: u32) -> Record {
+    pub(crate) fn record(&mut self, index: u32) -> &mut Record {
         self.time_wait.record(index)
     }
 
@@ -48,19 +48,13 @@ impl FlowTables {
 
     /// Keeps a TIME-WAIT record of a connection that was [closed](Self::close). Whether the oldest record was
     /// evicted for it.
-    pub(crate) fn enter_time_wait(
-        &mut self,
-        tuple: Tuple,
-        snd_nxt: u32,
-        rcv_nxt: u32,
-        micros: u64,
-    ) -> bool {
+    pub(crate) fn enter_time_wait(&mut self, remains: Remains, micros: u64) -> bool {
         let evicted = if self.time_wait.is_full() { self.time_wait.evict() } else { None };
         if let Some(oldest) = evicted {
             self.flows.remove(oldest);
         }
-        let index = self.time_wait.push(tuple, snd_nxt, rcv_nxt, micros);
-        self.flows.insert(tuple, Owner::TimeWait(index));
+        let index = self.time_wait.push(remains, micros);
+        self.flows.insert(remains.tuple, Owner::TimeWait(index));
         evicted.is_some()
     }
 

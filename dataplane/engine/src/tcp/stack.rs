@@ -21,6 +21,7 @@ pub(crate) use smoltcp::socket::tcp::State;
 
 use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET, TX_BUDGET_LARGE};
 use crate::tcp::coalesce::Coalescer;
+use crate::tcp::generator;
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
 use crate::{Buffer, CoreStats, Nic, Now};
@@ -28,6 +29,7 @@ use crate::{Buffer, CoreStats, Nic, Now};
 /// The IP layer of one core.
 pub(crate) struct Stack {
     interface: Interface,
+    address: Ipv4Addr,
     /// Bytes of payload in a segment of MTU size.
     payload_max: usize,
     now: Instant,
@@ -44,28 +46,27 @@ pub(crate) enum Egress {
 
 impl Stack {
     /// A stack that answers for `address` over `nic`.
-    pub(crate) fn new<N: Nic>(nic: &mut N, address: Ipv4Addr, seed: u64, now: Now) -> Self {
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = seed;
-        let (stats, header) = (CoreStats::default(), ReplyHeader::new([0; 6], [0; 6], None, 0));
-        let mut sent = Sent::default();
+    pub(crate) fn new<N: Nic>(nic: &mut N, address: Ipv4Addr, stats: &CoreStats, now: Now) -> Self {
         let payload_max = nic.capabilities().ip_mtu.saturating_sub(IP_LEN + TCP_LEN);
-        let (sent, coalescer) = (&mut sent, None);
-        let mut device = PacketDevice::<N, false> {
-            nic,
-            stats: &stats,
-            header: &header,
-            sent,
-            packet: None,
-            coalescer,
-        };
         let now = stack_time(now);
-        let mut interface = Interface::new(config, &mut device, now);
-        interface.update_ip_addrs(|addresses| {
-            let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
-            assert!(addresses.push(host).is_ok(), "a new interface has room for one address");
-        });
-        Self { interface, payload_max, now }
+        // The generator serves initial sequence numbers alone, and those are set.
+        let interface = interface(nic, address, 0, stats, now);
+        Self { interface, address, payload_max, now }
+    }
+
+    /// The next connection that opens begins with sequence number `number`.
+    ///
+    /// smoltcp takes it from a generator that is seeded when an interface is made and that an observer can compute
+    /// ahead. So the interface, a few hundred bytes without anything on the heap, is made anew with the seed
+    /// that makes the generator yield `number`.
+    #[cold]
+    pub(crate) fn set_initial_sequence<N: Nic>(
+        &mut self,
+        number: u32,
+        nic: &mut N,
+        stats: &CoreStats,
+    ) {
+        self.interface = interface(nic, self.address, generator::seed_for(number), stats, self.now);
     }
 
     /// The turn happens at `now`.
@@ -139,6 +140,26 @@ impl Stack {
     }
 }
 
+fn interface<N: Nic>(
+    nic: &mut N,
+    address: Ipv4Addr,
+    seed: u64,
+    stats: &CoreStats,
+    now: Instant,
+) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ip);
+    config.random_seed = seed;
+    let (header, mut sent) = (ReplyHeader::new([0; 6], [0; 6], None, 0), Sent::default());
+    let (header, sent, packet, coalescer) = (&header, &mut sent, None, None);
+    let mut device = PacketDevice::<N, false> { nic, stats, header, sent, packet, coalescer };
+    let mut interface = Interface::new(config, &mut device, now);
+    interface.update_ip_addrs(|addresses| {
+        let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
+        assert!(addresses.push(host).is_ok(), "a new interface has room for one address");
+    });
+    interface
+}
+
 /// The TCP half of one connection: a socket in a set of its own, and the state after its last segment.
 #[derive(Debug)]
 pub(crate) struct Tcp {
@@ -190,6 +211,16 @@ impl Tcp {
     /// The sequence number that the peer's next byte must have (RFC 9293, 3.3.1: RCV.NXT).
     pub(crate) fn rcv_nxt(&self) -> u32 {
         self.rcv_nxt
+    }
+
+    /// The window field of a segment outside smoltcp that acknowledges all that was received.
+    pub(crate) fn window_field(&self) -> u16 {
+        self.sent.window_field(self.rcv_nxt)
+    }
+
+    /// Bytes of the receive buffer.
+    pub(crate) fn receive_capacity(&self) -> usize {
+        self.socket().recv_capacity()
     }
 
     /// Whether some of the payload of `segment` lies beyond the window that was advertised last.
@@ -296,6 +327,23 @@ impl Sent {
     /// The first sequence number beyond the receive window that was advertised last.
     pub(crate) fn window_end(&self) -> u32 {
         self.ack.wrapping_add(self.window)
+    }
+
+    /// Bytes of the window that was advertised last that are left from `rcv_nxt` on.
+    pub(crate) fn window_left(&self, rcv_nxt: u32) -> u32 {
+        let end = self.window_end();
+        if is_after(end, rcv_nxt) { end.wrapping_sub(rcv_nxt) } else { 0 }
+    }
+
+    /// The window field of a segment outside smoltcp that acknowledges `rcv_nxt`: it moves the end of the
+    /// window in no direction, for smoltcp knows nothing of it.
+    fn window_field(&self, rcv_nxt: u32) -> u16 {
+        u16::try_from(self.window_left(rcv_nxt) >> self.window_scale).unwrap_or(u16::MAX)
+    }
+
+    /// Whether anything was sent yet: if not, there is no number to say.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Whether smoltcp has the end of the window wrong: it scales the window of our SYN, which RFC 7323

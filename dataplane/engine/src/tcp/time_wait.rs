@@ -3,17 +3,37 @@
 //! All records live equally long, so the oldest is always the next to go: a ring. Invariant:
 //! `first <= next <= first + capacity`; record `n` lies at `n % capacity`.
 
+use crate::tcp::ack_limit::AckLimit;
+use crate::wire::segment::ControlSegment;
 use crate::wire::tuple::Tuple;
 
-/// The state that is needed to acknowledge a retransmitted FIN.
+/// What is left of a connection: what its peer is told when it says something again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct Remains {
     /// The connection's tuple.
     pub(crate) tuple: Tuple,
     /// Our next sequence number (SND.NXT): all we sent was acknowledged.
     pub(crate) snd_nxt: u32,
     /// The peer's next sequence number (RCV.NXT), after its FIN.
     pub(crate) rcv_nxt: u32,
+    /// The window field that it was sent last.
+    pub(crate) window: u16,
+}
+
+impl Remains {
+    /// The acknowledgement that repeats the last one.
+    pub(crate) fn acknowledgement(&self) -> ControlSegment {
+        ControlSegment::acknowledgement(self.tuple, self.snd_nxt, self.rcv_nxt, self.window)
+    }
+}
+
+/// The state that is needed to acknowledge a retransmitted FIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// The connection that is over.
+    pub(crate) remains: Remains,
+    /// How often it is acknowledged.
+    pub(crate) acks: AckLimit,
     expires_micros: u64,
     live: bool,
 }
@@ -32,7 +52,9 @@ impl TimeWait {
     /// Room for `capacity` records that live for `lifetime_micros` microseconds.
     pub(crate) fn new(capacity: usize, lifetime_micros: u64) -> Self {
         let tuple = Tuple { addresses: 0, ports: 0 };
-        let unused = Record { tuple, snd_nxt: 0, rcv_nxt: 0, expires_micros: 0, live: false };
+        let remains = Remains { tuple, snd_nxt: 0, rcv_nxt: 0, window: 0 };
+        let acks = AckLimit::default();
+        let unused = Record { remains, acks, expires_micros: 0, live: false };
         Self { ring: vec![unused; capacity], first: 0, next: 0, live: 0, lifetime_micros }
     }
 
@@ -50,19 +72,12 @@ impl TimeWait {
     ///
     /// # Panics
     /// If it is full.
-    pub(crate) fn push(
-        &mut self,
-        tuple: Tuple,
-        snd_nxt: u32,
-        rcv_nxt: u32,
-        now_micros: u64,
-    ) -> u32 {
+    pub(crate) fn push(&mut self, remains: Remains, now_micros: u64) -> u32 {
         assert!(!self.is_full(), "the oldest record is evicted first");
         let index = self.index(self.next);
         self.ring[index] = Record {
-            tuple,
-            snd_nxt,
-            rcv_nxt,
+            remains,
+            acks: AckLimit::default(),
             expires_micros: now_micros + self.lifetime_micros,
             live: true,
         };
@@ -72,8 +87,8 @@ impl TimeWait {
     }
 
     /// The record at `index`, as [`push`](Self::push) returned it.
-    pub(crate) fn record(&self, index: u32) -> Record {
-        self.ring[index as usize]
+    pub(crate) fn record(&mut self, index: u32) -> &mut Record {
+        &mut self.ring[index as usize]
     }
 
     /// The tuple is used again: the record holds nothing any more.
@@ -110,7 +125,7 @@ impl TimeWait {
         let held = record.live;
         record.live = false;
         self.live -= usize::from(held);
-        held.then_some(record.tuple)
+        held.then_some(record.remains.tuple)
     }
 
     fn index(&self, n: u64) -> usize {
@@ -128,11 +143,15 @@ mod tests {
         Tuple { addresses: 1, ports: n }
     }
 
+    fn remains(n: u32) -> Remains {
+        Remains { tuple: tuple(n), snd_nxt: 7, rcv_nxt: 8, window: 9 }
+    }
+
     #[test]
     fn records_age_out_in_order() {
         let mut records = TimeWait::new(4, 100);
-        records.push(tuple(1), 0, 0, 0);
-        records.push(tuple(2), 0, 0, 50);
+        records.push(remains(1), 0);
+        records.push(remains(2), 50);
         assert_eq!(records.poll_expired(99), None);
         assert_eq!(records.poll_expired(100), Some(tuple(1)));
         assert_eq!(records.poll_expired(100), None);
@@ -143,9 +162,9 @@ mod tests {
     #[test]
     fn a_released_record_is_passed_over() {
         let mut records = TimeWait::new(4, 100);
-        let first = records.push(tuple(1), 7, 8, 0);
-        records.push(tuple(2), 0, 0, 0);
-        assert_eq!((records.record(first).snd_nxt, records.record(first).rcv_nxt), (7, 8));
+        let first = records.push(remains(1), 0);
+        records.push(remains(2), 0);
+        assert_eq!(records.record(first).remains, remains(1));
         records.release(first);
         assert_eq!(records.live(), 1);
         assert_eq!(records.poll_expired(100), Some(tuple(2)));
@@ -155,11 +174,11 @@ mod tests {
     #[test]
     fn when_full_the_oldest_makes_room() {
         let mut records = TimeWait::new(2, 100);
-        records.push(tuple(1), 0, 0, 0);
-        records.push(tuple(2), 0, 0, 0);
+        records.push(remains(1), 0);
+        records.push(remains(2), 0);
         assert!(records.is_full());
         assert_eq!(records.evict(), Some(tuple(1)));
-        records.push(tuple(3), 0, 0, 1);
+        records.push(remains(3), 1);
         assert_eq!(records.live(), 2);
         assert_eq!(records.poll_expired(100), Some(tuple(2)));
         assert_eq!(records.poll_expired(101), Some(tuple(3)));

@@ -39,6 +39,7 @@ drop_reasons! {
     SynOnConnection => drop_syn_on_connection,
     ResetGuess => drop_reset_guess,
     AckUnsent => drop_ack_unsent,
+    AckTooOld => drop_ack_too_old,
     BeyondWindow => drop_beyond_window,
     TimeWait => drop_time_wait,
     HalfOpenFull => drop_half_open_full,

@@ -45,6 +45,11 @@ impl EthernetHeader {
         })
     }
 
+    /// The VLAN identifier of the tag (IEEE 802.1Q); 0 without one.
+    pub(crate) fn vlan(&self) -> u16 {
+        self.tag.map_or(0, |tag| u16::from_be_bytes(tag) & VLAN_IDENTIFIER)
+    }
+
     /// Bytes this header takes: 14, or 18 with a tag.
     pub(crate) fn len(&self) -> usize {
         if self.tag.is_some() { L2_HEADER_MAX } else { 14 }
@@ -91,7 +96,28 @@ impl ReplyHeader {
     pub(crate) fn len(&self) -> u8 {
         self.len
     }
+
+    /// Where the frame goes.
+    pub(crate) fn destination(&self) -> [u8; 6] {
+        let [d0, d1, d2, d3, d4, d5, ..] = self.bytes;
+        [d0, d1, d2, d3, d4, d5]
+    }
+
+    /// Lets the frame go to `mac` instead.
+    pub(crate) fn redirect(&mut self, mac: [u8; 6]) {
+        self.bytes[..6].copy_from_slice(&mac);
+    }
+
+    /// The VLAN identifier of the tag; 0 without one.
+    pub(crate) fn vlan(&self) -> u16 {
+        let is_tagged = usize::from(self.len) == L2_HEADER_MAX;
+        let tag = u16::from_be_bytes([self.bytes[14], self.bytes[15]]);
+        if is_tagged { tag & VLAN_IDENTIFIER } else { 0 }
+    }
 }
+
+/// The bits of a tag that name its VLAN; the others are priority.
+const VLAN_IDENTIFIER: u16 = 0x0fff;
 
 /// Whether `mac` names a group of stations (IEEE 802: lowest bit of the first byte).
 pub(crate) fn is_group(mac: [u8; 6]) -> bool {

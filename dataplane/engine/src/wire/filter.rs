@@ -21,6 +21,8 @@ pub(crate) struct Filter {
     address: Ipv4Addr,
     /// What ARP and, besides `address`, ping are answered for.
     link_address: Ipv4Addr,
+    /// The TCP port that is served.
+    port: u16,
 }
 
 /// A frame that is not dropped.
@@ -37,7 +39,12 @@ pub(crate) enum Arrival {
 impl Filter {
     /// A filter for the MAC, the address and the link address of `plan`.
     pub(crate) fn new(plan: &CorePlan) -> Self {
-        Self { mac: plan.mac, address: plan.address, link_address: plan.link_address }
+        Self {
+            mac: plan.mac,
+            address: plan.address,
+            link_address: plan.link_address,
+            port: plan.port,
+        }
     }
 
     /// What a frame is, and its Ethernet header.
@@ -110,7 +117,8 @@ impl Filter {
         let range = at..at + total_len;
         match header[9] {
             PROTOCOL_TCP => {
-                check_tcp(packet, checksums).map(|segment| Arrival::Tcp { segment, packet: range })
+                let segment = check_tcp(packet, checksums, self.port)?;
+                Ok(Arrival::Tcp { segment, packet: range })
             }
             PROTOCOL_ICMP => check_icmp(packet).map(|()| Arrival::EchoRequest { packet: range }),
             _ => Err(DropReason::Protocol),
@@ -118,7 +126,7 @@ impl Filter {
     }
 }
 
-fn check_tcp(packet: &[u8], checksums: RxChecksums) -> Result<Segment, DropReason> {
+fn check_tcp(packet: &[u8], checksums: RxChecksums, port: u16) -> Result<Segment, DropReason> {
     let segment = segment::parse(packet).ok_or(DropReason::TcpHeader)?;
     if checksums == RxChecksums::Unknown {
         let tcp = &packet[IP_LEN..];
@@ -133,11 +141,17 @@ fn check_tcp(packet: &[u8], checksums: RxChecksums) -> Result<Segment, DropReaso
     if !segment::options_are_whole(segment::options(packet)) {
         return Err(DropReason::TcpHeader);
     }
-    // Of SYN, FIN and RST at most one; without any of them and without ACK it says nothing.
-    match segment.flags & (SYN | FIN | RST) {
-        0 | FIN if !segment.has(ACK) => Err(DropReason::TcpFlags),
-        0 | SYN | FIN | RST => Ok(segment),
-        _ => Err(DropReason::TcpFlags),
+    // Of SYN, FIN and RST at most one; without SYN and RST it acknowledges something.
+    let is_sound = match segment.flags & (SYN | FIN | RST) {
+        0 | FIN => segment.has(ACK),
+        SYN | RST => true,
+        _ => false,
+    };
+    //= RFC 9293 3.10.7.2: where we listen such a segment is dropped; 3.10.7.1: a closed port resets whatever it is.
+    if is_sound || segment.tuple.ports & 0xffff != u32::from(port) {
+        Ok(segment)
+    } else {
+        Err(DropReason::TcpFlags)
     }
 }
 

@@ -3,9 +3,13 @@
 
 use core::net::Ipv4Addr;
 
+use crate::limits::{ECHO_REPLIES_PER_SECOND, RESETS_PER_SECOND};
+use crate::secret::{self, Purpose};
 use crate::wire::ethernet::{self, EthernetHeader, ReplyHeader};
 use crate::wire::filter::Filter;
-use crate::wire::segment::ControlSegment;
+use crate::wire::neighbours::Neighbours;
+use crate::wire::reply_limit::ReplyLimit;
+use crate::wire::segment::{ControlSegment, Segment};
 use crate::wire::{arp, icmp};
 use crate::{CorePlan, CoreStats, Nic};
 
@@ -13,14 +17,29 @@ use crate::{CorePlan, CoreStats, Nic};
 pub(crate) struct NetworkInterface<N: Nic> {
     pub(crate) nic: N,
     pub(crate) filter: Filter,
+    pub(crate) neighbours: Neighbours,
     mac: [u8; 6],
     /// What ARP is answered for.
     link_address: Ipv4Addr,
+    resets: ReplyLimit,
+    echo_replies: ReplyLimit,
 }
 
 impl<N: Nic> NetworkInterface<N> {
     pub(crate) fn new(nic: N, plan: &CorePlan) -> Self {
-        Self { nic, filter: Filter::new(plan), mac: plan.mac, link_address: plan.link_address }
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
+            secret::derive(plan.seed, Purpose::ReplyLimits);
+        let of_resets = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let of_echo_replies = u64::from_le_bytes([i, j, k, l, m, n, o, p]);
+        Self {
+            nic,
+            filter: Filter::new(plan),
+            neighbours: Neighbours::new(),
+            mac: plan.mac,
+            link_address: plan.link_address,
+            resets: ReplyLimit::new(RESETS_PER_SECOND, of_resets),
+            echo_replies: ReplyLimit::new(ECHO_REPLIES_PER_SECOND, of_echo_replies),
+        }
     }
 
     /// The Ethernet header of the reply to a `received` frame.
@@ -35,6 +54,17 @@ impl<N: Nic> NetworkInterface<N> {
         let queued = arp::submit(&mut self.nic, &header, &packet);
         self.account(queued, stats);
         self.nic.flush();
+    }
+
+    /// Takes note of what an ARP frame says of its sender.
+    #[cold]
+    pub(crate) fn hear_arp(&mut self, frame: &[u8]) {
+        let Some(header) = EthernetHeader::parse(frame) else { return };
+        let Some(packet) = arp::Packet::parse(&frame[header.len()..]) else { return };
+        if packet.sender != self.link_address && header.source == packet.sender_mac {
+            let is_for_us = packet.target == self.link_address;
+            self.neighbours.hear(&packet, header.vlan(), is_for_us);
+        }
     }
 
     /// Answers an ARP request for our link address.
@@ -57,17 +87,38 @@ impl<N: Nic> NetworkInterface<N> {
         self.account(queued, stats);
     }
 
-    /// Answers the ping in `packet`.
+    /// Answers the ping in `packet`, unless this second has seen enough of them.
     pub(crate) fn reply_to_echo(
         &mut self,
         received: &EthernetHeader,
         packet: &[u8],
         stats: &CoreStats,
+        micros: u64,
     ) {
+        if !self.echo_replies.try_take(micros) {
+            stats.echo_replies_limited.add(1);
+            return;
+        }
         let header = self.reply_header(received);
         let queued = icmp::submit_reply(&mut self.nic, &header, packet);
         stats.echo_replies.add(u64::from(queued.is_some()));
         self.account(queued, stats);
+    }
+
+    /// Answers `segment`, of a connection that is not there, with a reset, unless this second has seen enough of
+    /// them.
+    pub(crate) fn reset(
+        &mut self,
+        segment: &Segment,
+        header: &ReplyHeader,
+        stats: &CoreStats,
+        micros: u64,
+    ) {
+        if self.resets.try_take(micros) {
+            self.submit(&ControlSegment::reset(segment), header, stats);
+        } else {
+            stats.resets_limited.add(1);
+        }
     }
 
     /// Sends a control segment. `false`: there is no transmit buffer.

@@ -60,6 +60,8 @@ pub(crate) struct ControlSegment {
     sequence: u32,
     ack: u32,
     flags: u8,
+    /// The window field: scaled where the connection scales it, 0 in a reset.
+    window: u16,
 }
 
 impl ControlSegment {
@@ -67,16 +69,17 @@ impl ControlSegment {
     pub(crate) fn reset(segment: &Segment) -> Self {
         if segment.has(ACK) {
             let sequence = segment.ack;
-            Self { tuple: segment.tuple, sequence, ack: 0, flags: RST }
+            Self { tuple: segment.tuple, sequence, ack: 0, flags: RST, window: 0 }
         } else {
             let ack = segment.sequence.wrapping_add(segment.sequence_len());
-            Self { tuple: segment.tuple, sequence: 0, ack, flags: RST | ACK }
+            Self { tuple: segment.tuple, sequence: 0, ack, flags: RST | ACK, window: 0 }
         }
     }
 
-    /// The acknowledgement of a connection that is over (RFC 9293, 3.10.7.4).
-    pub(crate) fn acknowledgement(tuple: Tuple, sequence: u32, ack: u32) -> Self {
-        Self { tuple, sequence, ack, flags: ACK }
+    /// The acknowledgement that says where a connection is (RFC 9293, 3.10.7.4: `<SEQ=SND.NXT><ACK=RCV.NXT>`);
+    /// `window` is the window field as the peer reads it.
+    pub(crate) fn acknowledgement(tuple: Tuple, sequence: u32, ack: u32, window: u16) -> Self {
+        Self { tuple, sequence, ack, flags: ACK, window }
     }
 
     /// Queues the segment behind `header`; bytes of the frame, or `None` without a transmit buffer.
@@ -104,7 +107,8 @@ impl ControlSegment {
         tcp[..4].copy_from_slice(&((our_port << 16) | peer_port).to_be_bytes());
         tcp[4..8].copy_from_slice(&self.sequence.to_be_bytes());
         tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
-        tcp[12..20].copy_from_slice(&[0x50, self.flags, 0, 0, 0, 0, 0, 0]);
+        let [w0, w1] = self.window.to_be_bytes();
+        tcp[12..20].copy_from_slice(&[0x50, self.flags, w0, w1, 0, 0, 0, 0]);
         let field = pseudo_header(&ip[12..20], TCP_LEN_WORD).bytes(tcp).checksum();
         tcp[16..18].copy_from_slice(&field);
     }
@@ -152,6 +156,15 @@ pub(crate) fn parse(packet: &[u8]) -> Option<Segment> {
         window: u16::from_be_bytes([header[14], header[15]]),
         payload_len: u32::try_from(payload.len()).ok()?,
     })
+}
+
+/// Copies `packet` into `into` with another acknowledgement number and window field, its checksum as it was.
+pub(crate) fn restate<'a>(packet: &[u8], ack: u32, window: u16, into: &'a mut [u8]) -> &'a [u8] {
+    let copy = &mut into[..packet.len()];
+    copy.copy_from_slice(packet);
+    copy[IP_LEN + 8..IP_LEN + 12].copy_from_slice(&ack.to_be_bytes());
+    copy[IP_LEN + 14..IP_LEN + 16].copy_from_slice(&window.to_be_bytes());
+    copy
 }
 
 /// The options of the TCP segment in `packet` (see [`parse`]).
@@ -274,6 +287,25 @@ mod tests {
         let syn = emitted(ControlSegment::reset(&segment(SYN)));
         assert_eq!((syn.flags, syn.sequence, syn.ack), (RST | ACK, 0, 1_011));
         assert_eq!(syn.tuple, Tuple::new(OURS, PEER));
+        assert_eq!((with_ack.window, syn.window), (0, 0));
+    }
+
+    #[test]
+    fn an_acknowledgement_carries_its_window() {
+        let tuple = Tuple::new(PEER, OURS);
+        let ack = emitted(ControlSegment::acknowledgement(tuple, 5, 9, 0xa1b2));
+        assert_eq!((ack.flags, ack.sequence, ack.ack, ack.window), (ACK, 5, 9, 0xa1b2));
+    }
+
+    #[test]
+    fn a_restated_packet_differs_in_acknowledgement_and_window_alone() {
+        let mut packet = [0x5a; 60];
+        packet[IP_LEN + 12] = 0x50;
+        let mut into = [0; 100];
+        let restated = restate(&packet, 0x0102_0304, 0x0506, &mut into);
+        packet[IP_LEN + 8..IP_LEN + 12].copy_from_slice(&[1, 2, 3, 4]);
+        packet[IP_LEN + 14..IP_LEN + 16].copy_from_slice(&[5, 6]);
+        assert_eq!(restated, packet);
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Tuple {
             ports: (u32::from(peer.1) << 16) | u32::from(local.1),
         }
     }
+
+    /// The peer's address.
+    pub(crate) fn peer(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(u32::try_from(self.addresses >> 32).unwrap_or(0))
+    }
 }
 
 /// A secret key for hashing tuples, so that no peer can choose ports that collide.
@@ -26,7 +31,7 @@ impl Tuple {
 pub(crate) struct HashKey([u64; 2]);
 
 impl HashKey {
-    /// Makes a key from 16 bytes of operating-system randomness.
+    /// Makes a key from 16 secret bytes.
     pub(crate) fn new(seed: [u8; 16]) -> Self {
         let whole = u128::from_le_bytes(seed);
         // An even multiplier would lose bits, and zero all of them.

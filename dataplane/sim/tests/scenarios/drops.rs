@@ -301,7 +301,19 @@ fn assert_reset(counter: &'static str, segment: &Segment) {
 fn drop_closed_port() {
     let to_other = Segment { seq: 0xffff_ffff, ack: 77, ..Segment::new(4_000, HTTP_PORT + 1) };
     let payload = b"data".to_vec();
-    for flags in [flag::SYN, flag::ACK, flag::SYN | flag::ACK, flag::FIN | flag::ACK] {
+    let xmas = flag::FIN | flag::PSH | flag::URG;
+    for flags in [
+        flag::SYN,
+        flag::ACK,
+        flag::SYN | flag::ACK,
+        flag::FIN | flag::ACK,
+        0,
+        flag::FIN,
+        xmas,
+        flag::PSH,
+        flag::SYN | flag::FIN,
+        flag::SYN | flag::FIN | flag::ACK,
+    ] {
         assert_reset("drop_closed_port", &Segment { flags, ..to_other.clone() });
         assert_reset(
             "drop_closed_port",
@@ -326,7 +338,8 @@ fn drop_no_connection() {
 #[test]
 fn drop_stray_reset() {
     assert_dropped("drop_stray_reset", |from| {
-        [(HTTP_PORT, flag::RST), (HTTP_PORT, flag::RST | flag::ACK), (1, flag::RST)]
+        let odd = flag::RST | flag::SYN | flag::FIN;
+        [(HTTP_PORT, flag::RST), (HTTP_PORT, flag::RST | flag::ACK), (1, flag::RST), (1, odd)]
             .map(|(port, flags)| {
                 Segment { flags, ..Segment::new(4_000, port) }.frame(from, &APPLIANCE)
             })
@@ -397,7 +410,9 @@ fn drop_ack_unsent() {
     assert!(!response.payload.is_empty());
     let beyond = dialog.segment(flag::ACK, b"");
     dialog.send(&mut world, &Segment { ack: dialog.ack.wrapping_add(1), ..beyond });
-    world.run_for(MILLI);
+    let answer = dialog.hear(&mut world);
+    let said = (answer.flags, answer.seq, answer.ack, answer.window);
+    assert_eq!(said, (flag::ACK, dialog.ack, dialog.seq, response.window));
     assert_only(&world, "drop_ack_unsent");
     // The connection goes on as if nothing had been said.
     dialog.data(&mut world, b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -408,6 +423,31 @@ fn drop_ack_unsent() {
         }
     };
     assert_eq!(next.seq, response.seq.wrapping_add(response.len()));
+    dialog.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
+/// RFC 5961 5.2: what acknowledges less than a window before the last acknowledgement is challenged.
+#[test]
+fn drop_ack_too_old() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    dialog.data(&mut world, b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = dialog.hear(&mut world);
+    dialog.say(&mut world, flag::ACK, b"");
+    let old = dialog.segment(flag::ACK, b"GET /down/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (back, counted) in [(65_535 + 1, 1), (0x7000_0000, 2)] {
+        dialog.send(&mut world, &Segment { ack: dialog.ack.wrapping_sub(back), ..old.clone() });
+        let answer = dialog.hear(&mut world);
+        let said = (answer.flags, answer.seq, answer.ack, answer.window);
+        assert_eq!(said, (flag::ACK, dialog.ack, dialog.seq, response.window), "{back}");
+        assert_eq!(world.drops(), BTreeMap::from([("drop_ack_too_old", counted)]));
+    }
+    // A window back is not too old.
+    dialog.send(&mut world, &Segment { ack: dialog.ack.wrapping_sub(65_535), ..old.clone() });
+    dialog.seq = dialog.seq.wrapping_add(old.len());
+    let next = dialog.hear(&mut world);
+    assert!(next.payload.starts_with(b"HTTP/1.1 200"), "{next:?}");
     dialog.say(&mut world, flag::RST, b"");
     world.end();
 }

@@ -416,6 +416,53 @@ fn a_new_syn_on_a_tuple_in_time_wait_is_admitted() {
     world.end();
 }
 
+/// RFC 1122 4.2.2.13: only a SYN beyond the sequence numbers of the old connection takes its place; any other, which
+/// anybody may forge or the network may have kept, is told where the old one ended.
+#[test]
+fn an_old_syn_does_not_end_time_wait() {
+    let (mut world, raw) = world();
+    let (dialog, _) = into_time_wait(&mut world, raw);
+    for (times, off) in (1..).zip([1u32, 2, 1_000, 0x7fff_ffff]) {
+        let syn = dialog.segment(flag::SYN, b"");
+        dialog.send(&mut world, &Segment { seq: syn.seq.wrapping_sub(off), ..syn });
+        let ack = world.hear(raw).segment();
+        let said = (ack.flags, ack.seq, ack.ack);
+        assert_eq!(said, (flag::ACK, dialog.ack, dialog.seq), "{off:#x} before");
+        let counts = ["time_wait_acked", "time_wait_open", "connections_opened"];
+        assert_eq!(counts.map(|name| world.count(name)), [times, 1, 1]);
+    }
+    assert!(world.drops().is_empty());
+    // The first number that was not used opens.
+    let mut next = Dialog::new(raw, 4_000, dialog.seq);
+    next.half_open(&mut world, &[]);
+    assert_eq!(world.count("time_wait_reused"), 1);
+    next.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
+/// A peer that has not understood that all is over asks; so does one whose last FIN was acknowledged in vain.
+#[test]
+fn what_is_not_acceptable_in_time_wait_is_acknowledged() {
+    for (off, flags, payload) in [
+        (1, flag::ACK, &b""[..]),
+        (1, flag::ACK, b"\0"),
+        (500, flag::ACK | flag::PSH, b"once more"),
+        (0x1000_0000, flag::ACK, b""),
+        (1, flag::ACK | flag::SYN, b""),
+    ] {
+        let (mut world, raw) = world();
+        let (dialog, _) = into_time_wait(&mut world, raw);
+        let probe = dialog.segment(flags, payload);
+        dialog.send(&mut world, &Segment { seq: probe.seq.wrapping_sub(off), ..probe });
+        let ack = world.hear(raw).segment();
+        let said = (ack.flags, ack.seq, ack.ack);
+        assert_eq!(said, (flag::ACK, dialog.ack, dialog.seq), "{off:#x} before");
+        assert_eq!((world.count("time_wait_acked"), world.count("time_wait_open")), (1, 1));
+        assert!(world.drops().is_empty());
+        world.end();
+    }
+}
+
 /// One port, again and again, each time within TIME-WAIT of the last.
 #[test]
 fn one_port_may_be_used_a_hundred_times_a_second() {

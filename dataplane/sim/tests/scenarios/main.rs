@@ -16,6 +16,7 @@ mod drops;
 mod endings;
 mod exception;
 mod faults;
+mod forged;
 mod handshake;
 mod link_layer;
 mod mad_peers;
