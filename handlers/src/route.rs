@@ -17,7 +17,7 @@ use crate::response::{ErrorResponses, Response};
 use crate::router::{Captures, Pattern};
 use crate::store::StoreBuilder;
 use crate::traffic::RouteKind;
-use crate::work::{BodyState, Work};
+use crate::work::{BodyState, EmptyRequest, Work};
 
 /// A compiled route of one kind. Immutable, shared by all cores; serving neither allocates nor blocks.
 pub(crate) trait RouteHandler: Sized {
@@ -144,19 +144,27 @@ impl<'a> RouteRequest<'a> {
         HeadAction::Respond(Response::stored(self.errors.of(status)))
     }
 
-    /// Control is to make the response: fills a buffer for it.
+    /// Control is to make the response: fills a buffer, where there is something to keep already. One that has
+    /// no room for it goes back, and the request is refused before its body.
     pub(crate) fn offload(&self) -> HeadAction<Work, Response> {
         if self.captures().any(|capture| str::from_utf8(capture).is_err()) {
             return self.refuse(Status::S404);
         }
-        let Some(mut guard) = self.buffers.acquire() else {
-            return self.refuse(Status::S503);
-        };
         let accepted = Accepted::from_values(self.request.fields("accept-encoding"));
-        guard.buffer_mut().begin(self.route as usize, self.captures(), self.query, accepted);
         //= RFC 9110 9.3.1: content received in a GET request has no generally defined semantics.
         let is_read = matches!(self.request.method(), Method::Get | Method::Head);
         let takes_body = self.takes_body && !is_read;
+        if self.query.is_empty() && self.captures().next().is_none() {
+            let request = EmptyRequest { route: self.route, accepted, takes_body };
+            return HeadAction::ReadBody(Work(BodyState::Empty(request)));
+        }
+        let Some(mut guard) = self.buffers.acquire() else {
+            return self.refuse(Status::S503);
+        };
+        guard.buffer_mut().begin(self.route as usize, self.captures(), self.query, accepted);
+        if guard.buffer().overflows() {
+            return self.refuse(Status::S413);
+        }
         HeadAction::ReadBody(Work(BodyState::Buffer { guard, takes_body }))
     }
 }

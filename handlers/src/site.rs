@@ -234,16 +234,24 @@ impl Site {
     }
 
     /// The response once the body is complete; or the buffer, if control is to make it.
-    pub(crate) fn finish(&self, work: Work) -> Result<Response, BufferGuard> {
+    pub(crate) fn finish(
+        &self,
+        work: Work,
+        buffers: &Arc<RequestBufferPool>,
+    ) -> Result<Response, BufferGuard> {
         Ok(Response(match work.0 {
             BodyState::Sum { head, query, body } => {
                 Content::Number { head, value: query + i128::from(body.value().unwrap_or(0)) }
             }
             BodyState::Count { head, bytes } => Content::Number { head, value: i128::from(bytes) },
-            BodyState::Buffer { guard, .. } if guard.buffer().overflows() => {
-                return Ok(self.error_response_of(guard.buffer().route(), Status::S413));
-            }
             BodyState::Buffer { guard, .. } => return Err(guard),
+            BodyState::Empty(request) => match request.keep(buffers) {
+                Ok(guard) => return Err(guard),
+                Err(status) => return Ok(self.error_response_of(request.route as usize, status)),
+            },
+            BodyState::Refused { route, status } => {
+                return Ok(self.error_response_of(route as usize, status));
+            }
         }))
     }
 
@@ -300,9 +308,9 @@ impl Site {
             Content::Number { value, .. } => {
                 copy(&itoa::Buffer::new().format(*value).as_bytes()[at..], out)
             }
-            Content::Rows { route, len, values } => {
+            Content::Rows { route, len, values, cursor } => {
                 let dataset = self.dataset(*route);
-                dataset.render(self.text_of(dataset), *values, *len, at, out)
+                dataset.render(self.text_of(dataset), *values, *len, cursor, at, out)
             }
             Content::Rendered(rendered) => copy(&rendered.body()[at..], out),
         }

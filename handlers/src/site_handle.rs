@@ -57,11 +57,11 @@ impl Service for SiteHandle {
     }
 
     fn on_body(&self, work: &mut Work, piece: &[u8]) {
-        work.on_body(piece);
+        work.on_body(piece, &self.buffers);
     }
 
     fn finish(&self, work: Work) -> RequestAction<Response, Offload> {
-        match self.site.finish(work) {
+        match self.site.finish(work, &self.buffers) {
             Ok(response) => RequestAction::Respond(response),
             Err(guard) => RequestAction::Offload(Offload::new(Arc::clone(&self.site), guard)),
         }

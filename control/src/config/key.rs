@@ -57,6 +57,7 @@ keys! {
     DeadlinesBodyRate = "deadlines.body_rate", "1KiB/s";
     DeadlinesIdle = "deadlines.idle", "60s";
     DeadlinesStall = "deadlines.stall", "30s";
+    DeadlinesStallRate = "deadlines.stall_rate", "128B/s";
     DeadlinesResponse = "deadlines.response", "10s";
     DeadlinesClose = "deadlines.close", "10s";
     DeadlinesWithdraw = "deadlines.withdraw", "0s";

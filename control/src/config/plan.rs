@@ -393,9 +393,10 @@ impl Reader<'_> {
             handshake_ms: self.millis(Key::DeadlinesHandshake)?,
             head_ms: self.millis(Key::DeadlinesHead)?,
             body_grace_ms: self.millis(Key::DeadlinesBodyGrace)?,
-            body_rate: self.within(Key::DeadlinesBodyRate, units::rate, BODY_RATE)?,
+            body_rate: self.within(Key::DeadlinesBodyRate, units::rate, RATE)?,
             idle_ms: self.millis(Key::DeadlinesIdle)?,
             stall_ms: self.millis(Key::DeadlinesStall)?,
+            stall_rate: self.within(Key::DeadlinesStallRate, units::rate, RATE)?,
             close_ms: self.millis(Key::DeadlinesClose)?,
             response_ms: self.millis(Key::DeadlinesResponse)?,
         })
@@ -471,7 +472,7 @@ const FIELDS: RangeInclusive<u64> = 1..=FIELDS_MAX as u64;
 const BODY: RangeInclusive<u64> = 0..=1 << 40;
 const CHUNK_EXTENSIONS: RangeInclusive<u64> = 0..=MIB;
 const BUFFER: RangeInclusive<u64> = 4 * KIB..=16 * MIB;
-const BODY_RATE: RangeInclusive<u64> = 0..=1 << 40;
+const RATE: RangeInclusive<u64> = 0..=1 << 40;
 const PARKED: RangeInclusive<u64> = 1..=1 << 20;
 const REQUEST_BUFFER: RangeInclusive<u64> = 256..=MIB;
 /// All request buffers are allocated at start.

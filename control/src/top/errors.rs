@@ -89,6 +89,7 @@ const CORE_ERRORS: &[&str] = &[
     "deadline_body",
     "deadline_close",
     "deadline_head",
+    "deadline_slow",
     "deadline_stall",
     "exception_tx_ring_full",
     "exception_tx_too_long",

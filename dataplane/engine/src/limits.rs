@@ -33,7 +33,8 @@ pub const HOUSEKEEPING_TURNS: u64 = 64;
 /// timeout at one second of its own time (RFC 6298 2.4); Linux and the BSDs use 200 ms of real time.
 pub const STACK_CLOCK_RATE: i64 = 5;
 
-/// Delayed acknowledgement, in real microseconds (RFC 9293 3.8.6.3 allows up to half a second).
+/// Delayed acknowledgement, in real microseconds (RFC 9293 3.8.6.3 allows up to half a second): for a
+/// request that waits for its response, which then carries it. A part of a request is acknowledged at once.
 pub const ACK_DELAY_MICROS: u64 = 40_000;
 
 /// Acknowledgements that one connection may send at once for segments that change nothing: challenges and

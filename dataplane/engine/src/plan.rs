@@ -40,9 +40,10 @@ pub struct Deadlines {
     pub handshake_ms: u64,
     /// From the first byte of a request head to its last (then 408).
     pub head_ms: u64,
-    /// A body may take this long whatever its rate (then the rate below counts).
+    /// A body may take this long whatever its rate; then it is the window of the rate below.
     pub body_grace_ms: u64,
-    /// Bytes per second a body must advance after the grace (else 408).
+    /// Bytes per second that a body must advance in each such window (else 408). What one brings beyond that
+    /// counts for the next one and no further.
     pub body_rate: u64,
     /// A keep-alive connection may idle this long between requests (then it is closed).
     pub idle_ms: u64,
@@ -50,7 +51,11 @@ pub struct Deadlines {
     pub response_ms: u64,
     /// A response must make progress at least this often (else the connection is reset).
     pub stall_ms: u64,
-    /// From our FIN to the end of the connection (else it is reset).
+    /// Bytes per second that the peer must take of a response in each `stall_ms` (else the connection is
+    /// reset); 0: as slowly as it likes. What is taken beyond that counts for the next window and no further.
+    pub stall_rate: u64,
+    /// From the last byte that the peer acknowledged, when we have closed, to the end of the connection (else
+    /// it is reset).
     pub close_ms: u64,
 }
 
@@ -64,6 +69,7 @@ impl Default for Deadlines {
             idle_ms: 60_000,
             response_ms: 10_000,
             stall_ms: 30_000,
+            stall_rate: 128,
             close_ms: 10_000,
         }
     }

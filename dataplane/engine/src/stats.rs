@@ -164,6 +164,7 @@ counters! {
         deadline_idle: Total, "idle connections closed";
         deadline_response: Total, "requests whose completion came too late (504)";
         deadline_stall: Total, "connections reset because their peer took no more of a response";
+        deadline_slow: Total, "connections reset because their peer took a response too slowly";
         deadline_close: Total, "connections reset because their close did not complete";
         requests: Total, "valid request heads";
         request_bytes: Total, "bytes of requests taken in, heads and bodies";

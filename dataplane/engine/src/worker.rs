@@ -250,7 +250,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
             let (at, expiry) = conn.expiry(&self.deadlines);
             self.run_queue.push(slot, &mut conn.queued);
             // A response that came in this turn wins over its deadline.
-            if at <= now.micros && !(expiry == Expiry::Completion && conn.is_completed()) {
+            let is_over =
+                at <= now.micros && !(expiry == Expiry::Completion && conn.is_completed());
+            if is_over && !conn.renew(expiry, &self.deadlines, now.micros) {
                 self.on_expiry(slot, expiry);
             }
         }
@@ -277,9 +279,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 .add(1);
                 conn.http.expire();
             }
-            Expiry::Stall | Expiry::Close => {
-                if expiry == Expiry::Stall { &stats.deadline_stall } else { &stats.deadline_close }
-                    .add(1);
+            Expiry::Stall | Expiry::Slow | Expiry::Close => {
+                match expiry {
+                    Expiry::Stall => &stats.deadline_stall,
+                    Expiry::Slow => &stats.deadline_slow,
+                    _ => &stats.deadline_close,
+                }
+                .add(1);
                 self.abort(slot);
             }
         }
@@ -332,7 +338,12 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if conn.stage == Stage::Closing {
             conn.tcp.consume(conn.tcp.received());
         }
-        let egress = stack.egress(&mut conn.tcp, &conn.reply_header, &mut interface.nic, stats);
+        let mut egress = stack.egress(&mut conn.tcp, &conn.reply_header, &mut interface.nic, stats);
+        // A peer with Nagle's algorithm (RFC 9293, 3.7.4) holds the rest back until this is acknowledged.
+        if matches!(egress, Egress::Quiet(Some(_))) && conn.awaits_rest() {
+            egress =
+                stack.acknowledge(&mut conn.tcp, &conn.reply_header, &mut interface.nic, stats);
+        }
         match (conn.tcp.state(), egress) {
             (State::Closed | State::Listen, _) => {
                 let finished = conn.stage == Stage::Closing;

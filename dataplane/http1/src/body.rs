@@ -66,6 +66,7 @@ enum Part {
     },
     Ext {
         size: u64,
+        part: ExtPart,
     },
     SizeLf {
         size: u64,
@@ -81,6 +82,23 @@ enum Part {
     TrailerLf,
     LastLf,
     End,
+}
+
+/// Where in a chunk extension the next byte stands:
+/// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112 7.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ExtPart {
+    /// Before a name.
+    NameStart,
+    Name,
+    /// Whitespace after a name, legal before `=` and `;` only (BWS).
+    NameSpace,
+    ValueStart,
+    Token,
+    Quoted,
+    /// After a backslash within quotes (RFC 9110 5.6.4).
+    Escaped,
+    QuotedEnd,
 }
 
 impl Chunks {
@@ -145,7 +163,9 @@ impl Part {
     fn after(self, byte: u8) -> Result<Self, Reject> {
         let next = match (self, byte) {
             (Self::Size { digits: 1.., size }, b'\r') => Self::SizeLf { size },
-            (Self::Size { digits: 1.., size }, b';') => Self::Ext { size },
+            (Self::Size { digits: 1.., size } | Self::SizeSpace { size }, b';') => {
+                Self::Ext { size, part: ExtPart::NameStart }
+            }
             (Self::Size { digits: 1.., size }, b' ' | b'\t') => Self::SizeSpace { size },
             (Self::Size { size, digits }, _) => match hex_digit(byte) {
                 Some(digit) if digits < SIZE_DIGITS_MAX => {
@@ -154,9 +174,7 @@ impl Part {
                 _ => return Err(Reject::BadChunk),
             },
             (Self::SizeSpace { size }, b' ' | b'\t') => Self::SizeSpace { size },
-            (Self::SizeSpace { size }, b';') => Self::Ext { size },
-            (Self::Ext { size }, b'\r') => Self::SizeLf { size },
-            (Self::Ext { size }, _) if is_text(byte) => Self::Ext { size },
+            (Self::Ext { size, part }, _) => part.after(byte, size).ok_or(Reject::BadChunk)?,
             (Self::SizeLf { size: 0 }, b'\n') => Self::TrailerStart,
             (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
             (Self::DataCr, b'\r') => Self::DataLf,
@@ -185,7 +203,36 @@ impl Part {
     }
 }
 
-/// What a field value or an extension may hold: no control but HTAB.
+impl ExtPart {
+    /// The part of the body after `byte` of an extension of a chunk of `size` bytes; none: no
+    /// extension has it there.
+    #[cold]
+    fn after(self, byte: u8, size: u64) -> Option<Part> {
+        let part = match (self, byte) {
+            (Self::Name | Self::Token | Self::QuotedEnd, b'\r') => {
+                return Some(Part::SizeLf { size });
+            }
+            (Self::Name | Self::NameSpace | Self::Token | Self::QuotedEnd, b';') => Self::NameStart,
+            // The space after a value is that after a size: only another extension may follow.
+            (Self::Token | Self::QuotedEnd, b' ' | b'\t') => {
+                return Some(Part::SizeSpace { size });
+            }
+            (Self::NameStart | Self::ValueStart | Self::NameSpace, b' ' | b'\t') => self,
+            (Self::Name, b' ' | b'\t') => Self::NameSpace,
+            (Self::Name | Self::NameSpace, b'=') => Self::ValueStart,
+            (Self::NameStart | Self::Name, _) if is_token_byte(byte) => Self::Name,
+            (Self::ValueStart, b'"') => Self::Quoted,
+            (Self::ValueStart | Self::Token, _) if is_token_byte(byte) => Self::Token,
+            (Self::Quoted, b'"') => Self::QuotedEnd,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted | Self::Escaped, _) if is_text(byte) => Self::Quoted,
+            _ => return None,
+        };
+        Some(Part::Ext { size, part })
+    }
+}
+
+/// What a field value or a quoted string may hold: no control but HTAB.
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }

@@ -175,9 +175,10 @@ fn parse_length(digits: &[u8]) -> Result<u64, Reject> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return Err(Reject::BadLength);
     }
-    //= RFC 9110 8.6: anticipate large numerals and prevent integer overflow.
+    //= RFC 9110 8.6: anticipate large numerals and prevent integer overflow. A number that no count of
+    //= bytes can be is no length (400), not one of a body that is too large (413).
     digits
         .iter()
         .try_fold(0u64, |len, digit| len.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
-        .ok_or(Reject::BodyTooLarge)
+        .ok_or(Reject::BadLength)
 }

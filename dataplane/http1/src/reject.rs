@@ -70,7 +70,7 @@ rejects! {
     HostRepeated "host_repeated" S400,
     /// Host is no `uri-host [":" port]` (RFC 9110 7.2).
     BadHost "bad_host" S400,
-    /// Content-Length is no plain decimal number, or is repeated (RFC 9112 6.3).
+    /// Content-Length is no plain decimal number of at most 64 bits, or is repeated (RFC 9112 6.3).
     BadLength "bad_length" S400,
     /// Transfer-Encoding with Content-Length: a smuggling risk (RFC 9112 6.1).
     LengthAndCoding "length_and_coding" S400,
@@ -84,7 +84,8 @@ rejects! {
     UnknownExpectation "unknown_expectation" S417,
     /// The content is longer than the limit (RFC 9110 15.5.14).
     BodyTooLarge "body_too_large" S413,
-    /// A chunk-size line or the CRLF after chunk data breaks the grammar (RFC 9112 7.1).
+    /// A chunk-size line, its extensions among it, or the CRLF after chunk data breaks the grammar
+    /// (RFC 9112 7.1).
     BadChunk "bad_chunk" S400,
     /// Chunk extensions are longer than the limit (RFC 9112 7.1.1).
     ChunkExtTooLong "chunk_ext_too_long" S400,

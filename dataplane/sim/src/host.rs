@@ -170,6 +170,14 @@ impl Host {
         self.touch();
     }
 
+    /// From now on all connections opened so far hold a short segment back while others are not acknowledged
+    /// (Nagle's algorithm, RFC 9293, 3.7.4).
+    pub fn use_nagle(&mut self) {
+        for line in &self.lines {
+            self.sockets.get_mut::<Socket<'_>>(line.socket).set_nagle_enabled(true);
+        }
+    }
+
     /// From now on the client reads like this.
     pub fn set_reading(&mut self, line: LineId, reading: Reading) {
         self.lines[line.0].reading = reading;

@@ -3,6 +3,7 @@
 mod errors;
 mod rendered;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::store::EntryId;
@@ -23,10 +24,20 @@ pub(crate) enum Content {
     Part { head: EntryId, first: u64, len: u64 },
     /// A number as text.
     Number { head: EntryId, value: i128 },
-    /// The body of a data set, of this length.
-    Rows { route: u32, len: u32, values: Values },
+    /// The body of a data set, of this length, and how far it was written.
+    Rows { route: u32, len: u32, values: Values, cursor: Cell<Cursor> },
     /// Made by control.
     Rendered(Arc<RenderedResponse>),
+}
+
+/// A place in the body of a data set from which it can be written on, so that a part costs what is written of
+/// it and not what comes before. A memo: any part can be written without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The products before it; none: it stands at the start of the body, before anything.
+    pub(crate) cuts: u32,
+    /// Its offset in the body, in bytes.
+    pub(crate) at: u32,
 }
 
 /// The values of the parameters of a data set in one request, in their order.

@@ -134,6 +134,54 @@ fn without_a_form_a_request_is_refused_and_counted() {
     assert_eq!(Arc::strong_count(&site), 1, "an ask has its site as long as it lives");
 }
 
+/// Clients that send a head and then hardly anything hold no buffer: neither for a body that the route does not
+/// keep, nor before the first byte of one that it keeps, nor once it has overflowed.
+#[test]
+fn a_form_is_held_only_while_something_is_in_it() {
+    let plan = one_row(vec![integer("n", Source::Body)]);
+    let taking = RouteConfig {
+        methods: Methods::NONE.with(Method::Post),
+        ..route("/take", Kind::Query(Box::new(plan)))
+    };
+    let mut config = asking_site();
+    config.routes.push(taking);
+    let site = Site::build(&config, |size| Box::new(vec![0_u8; size])).expect("sound");
+    let forms = Arc::new(RequestBufferPool::new(1, 64));
+    let edition = SiteHandle::new(Arc::new(site), Arc::clone(&forms));
+    let chunk = |bytes: usize| format!("{bytes:x}\r\n{}\r\n", "x".repeat(bytes));
+    for (start, sent, free, is_asked) in [
+        ("GET /q", chunk(5), 1, true),
+        ("POST /take", String::new(), 1, true),
+        ("POST /take", chunk(64), 0, true),
+        ("POST /take", chunk(64) + &chunk(1), 1, false),
+        ("POST /take?q", chunk(64), 1, false),
+        ("GET /q?long", chunk(5), 0, true),
+    ] {
+        let (mut conn, mut buffer) = (Conn::<SiteHandle>::new(), [0; 2 * HEAD_OUT_MAX]);
+        let mut send = |conn: &mut Conn<SiteHandle>, input: &str| {
+            let mut context = Context {
+                service: &edition,
+                limits: &Limits::DEFAULT,
+                date: &HttpDate::from_unix(0),
+                one_exchange: false,
+                observer: &mut (),
+            };
+            let mut out = Out::new(&mut buffer);
+            sealed(|| conn.advance(input.as_bytes(), false, &mut out, &mut context).next)
+        };
+        let fields = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(send(&mut conn, &format!("{start} {fields}{sent}")), Next::More);
+        assert_eq!(forms.free(), free, "{start} {sent}");
+        let next = send(&mut conn, "0\r\n\r\n");
+        assert_eq!(next, if is_asked { Next::Park } else { Next::More }, "{start} {sent}");
+        assert_eq!(buffer.starts_with(b"HTTP/1.1 413 "), !is_asked, "{start} {sent}");
+        assert_eq!(forms.free(), usize::from(!is_asked), "{start} {sent}");
+        drop(conn);
+        assert_eq!(forms.free(), 1, "{start} {sent}");
+    }
+    assert_eq!(forms.refused(), 0);
+}
+
 #[test]
 fn a_request_that_ends_early_gives_its_form_back() {
     let site = Site::build(&asking_site(), |size| Box::new(vec![0_u8; size])).expect("sound");

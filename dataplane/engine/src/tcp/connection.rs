@@ -57,6 +57,10 @@ pub(crate) struct Conn<S: Service> {
     recovery: Recovery,
     /// Bytes of the body that came in since `since`.
     body_bytes: u64,
+    /// When the window began in which the peer must take enough of a response, in microseconds.
+    taking_since: u64,
+    /// Bytes that the peer acknowledged since then.
+    taken: u64,
 }
 
 /// Why a segment of a connection is dropped.
@@ -106,6 +110,8 @@ pub(crate) enum Expiry {
     Drain,
     Completion,
     Stall,
+    /// The peer takes a response, but too slowly.
+    Slow,
     Close,
 }
 
@@ -140,6 +146,8 @@ impl<S: Service> Conn<S> {
             challenges: AckLimit::default(),
             recovery: Recovery::new(0),
             body_bytes: 0,
+            taking_since: 0,
+            taken: 0,
         }
     }
 
@@ -157,6 +165,8 @@ impl<S: Service> Conn<S> {
         self.tuple = syn.tuple;
         self.waiting = Waiting::Idle;
         self.progress = micros;
+        self.taking_since = micros;
+        self.taken = 0;
         self.snd_una = 0;
         self.snd_wnd_max = u32::from(syn.window);
         self.challenges = AckLimit::default();
@@ -201,6 +211,7 @@ impl<S: Service> Conn<S> {
         }
         let again = self.recovery.on_acknowledgement(segment, self.snd_una, snd_nxt);
         if is_after(segment.ack, self.snd_una) {
+            self.taken += u64::from(segment.ack.wrapping_sub(self.snd_una));
             self.snd_una = segment.ack;
             self.progress = micros;
         }
@@ -361,6 +372,11 @@ impl<S: Service> Conn<S> {
         self.waiting == Waiting::Completion
     }
 
+    /// Whether it waits for more of a request that has begun.
+    pub(crate) fn awaits_rest(&self) -> bool {
+        self.stage == Stage::Open && matches!(self.waiting, Waiting::Head | Waiting::Body)
+    }
+
     /// Whether the completion that it waited for has come since it was served last.
     pub(crate) fn is_completed(&self) -> bool {
         self.is_parked() && self.http.waiting() != Waiting::Completion
@@ -375,6 +391,8 @@ impl<S: Service> Conn<S> {
             self.body_bytes = 0;
             // What is handed to TCP now has its full time to be taken.
             self.progress = micros;
+            self.taking_since = micros;
+            self.taken = 0;
         }
         self.body_bytes += consumed as u64;
         self.waiting = waiting;
@@ -384,41 +402,67 @@ impl<S: Service> Conn<S> {
     pub(crate) fn expiry(&self, deadlines: &Micros) -> (u64, Expiry) {
         match self.stage {
             Stage::Free | Stage::HalfOpen => (self.since + deadlines.handshake, Expiry::Handshake),
-            Stage::Closing => (self.since + deadlines.close, Expiry::Close),
-            Stage::Open if self.tcp.unacknowledged() > 0 => {
-                (self.progress + deadlines.stall, Expiry::Stall)
-            }
+            Stage::Open | Stage::Closing if self.tcp.unacknowledged() > 0 => self.stall(deadlines),
+            //= RFC 9112 9.6: a server that closes early loses what the client has not read yet. The client has
+            //= its time to close from when it has acknowledged the last byte.
+            Stage::Closing => (self.since.max(self.progress) + deadlines.close, Expiry::Close),
             Stage::Open => match self.waiting {
                 Waiting::Idle => match deadlines.drain_idle.filter(|_| self.http.is_draining()) {
                     Some(drain_idle) => (self.since + drain_idle, Expiry::Drain),
                     None => (self.since + deadlines.idle, Expiry::Idle),
                 },
                 Waiting::Head => (self.since + deadlines.head, Expiry::Head),
-                Waiting::Body => {
-                    let earned = self.body_bytes * 1_000_000 / deadlines.body_rate;
-                    (self.since + earned.max(deadlines.body_grace), Expiry::Body)
-                }
+                Waiting::Body => (self.since + deadlines.body_grace, Expiry::Body),
                 Waiting::Completion => (self.since + deadlines.response, Expiry::Completion),
-                Waiting::Output | Waiting::Closed => {
-                    (self.progress + deadlines.stall, Expiry::Stall)
-                }
+                Waiting::Output | Waiting::Closed => self.stall(deadlines),
             },
         }
     }
+
+    /// When a response must have moved: whole windows at their rate, and something since the last progress.
+    fn stall(&self, deadlines: &Micros) -> (u64, Expiry) {
+        if self.taking_since < self.progress {
+            (self.taking_since + deadlines.stall, Expiry::Slow)
+        } else {
+            (self.progress + deadlines.stall, Expiry::Stall)
+        }
+    }
+
+    /// The end of a window in which a body must come in, or a response be taken, at some rate: begins the next
+    /// one if enough was moved, and says whether.
+    ///
+    /// What was moved beyond that counts for the next window, up to all of it, and for no further one: a peer
+    /// that was fast may pause, but buys no hours of silence. `expiry` has passed at `micros`.
+    pub(crate) fn renew(&mut self, expiry: Expiry, deadlines: &Micros, micros: u64) -> bool {
+        let (moved, since, due) = match expiry {
+            Expiry::Body => (&mut self.body_bytes, &mut self.since, deadlines.body_due),
+            Expiry::Slow => (&mut self.taken, &mut self.taking_since, deadlines.taken_due),
+            _ => return false,
+        };
+        if *moved < due {
+            return false;
+        }
+        *moved = (*moved - due).min(due);
+        *since = micros;
+        true
+    }
 }
 
-/// [`Deadlines`] in microseconds, and the body rate in bytes per second.
+/// [`Deadlines`] in microseconds, and rates as bytes in a window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Micros {
     handshake: u64,
     head: u64,
     body_grace: u64,
-    body_rate: u64,
+    /// Bytes of a body that must come in within each `body_grace`.
+    body_due: u64,
     idle: u64,
     /// Instead of `idle` while we drain.
     drain_idle: Option<u64>,
     response: u64,
     stall: u64,
+    /// Bytes of a response that the peer must take within each `stall`.
+    taken_due: u64,
     close: u64,
 }
 
@@ -435,14 +479,21 @@ impl From<Deadlines> for Micros {
             handshake: deadlines.handshake_ms * 1_000,
             head: deadlines.head_ms * 1_000,
             body_grace: deadlines.body_grace_ms * 1_000,
-            body_rate: deadlines.body_rate.max(1),
+            // Not even a rate of nothing lets a body be silent for ever.
+            body_due: bytes_in(deadlines.body_grace_ms, deadlines.body_rate).max(1),
             idle: deadlines.idle_ms * 1_000,
             drain_idle: None,
             response: deadlines.response_ms * 1_000,
             stall: deadlines.stall_ms * 1_000,
+            taken_due: bytes_in(deadlines.stall_ms, deadlines.stall_rate),
             close: deadlines.close_ms * 1_000,
         }
     }
+}
+
+/// Bytes in `millis` milliseconds at `rate` bytes per second.
+fn bytes_in(millis: u64, rate: u64) -> u64 {
+    u64::try_from(u128::from(millis) * u128::from(rate) / 1_000).unwrap_or(u64::MAX)
 }
 
 /// What a connection is doing, as statistics count it. Each has a level in [`CoreStats`](crate::CoreStats).

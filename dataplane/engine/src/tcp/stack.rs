@@ -111,6 +111,26 @@ impl Stack {
         egress
     }
 
+    /// Acknowledges what was received without the delay: smoltcp is shown the moment at which that is over.
+    ///
+    /// Only where nothing is queued or in flight, so that no other timer of the connection can be due by then.
+    /// Elsewhere a segment that carries the acknowledgement has just left, or the delay stays.
+    #[cold]
+    pub(crate) fn acknowledge<N: Nic>(
+        &mut self,
+        tcp: &mut Tcp,
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
+    ) -> Egress {
+        let delay = if tcp.unacknowledged() > 0 { 0 } else { ACK_DELAY_MICROS };
+        let now = self.now;
+        self.now += stack_duration(delay);
+        let egress = self.send::<N, false>(tcp, header, nic, stats, 1, None);
+        self.now = now;
+        egress
+    }
+
     #[inline]
     fn send<N: Nic, const LARGE: bool>(
         &mut self,

@@ -92,9 +92,14 @@ fn row_39_repeated_equal_content_length_is_refused() {
 
 #[test]
 fn row_40_lengths_do_not_wrap() {
-    for length in ["18446744073709551616", "18446744073709551621", &"9".repeat(100), "33554433"] {
-        exchange(post(&format!("Content-Length: {length}\r\n"), "12345"))
-            .assert_refused(Reject::BodyTooLarge);
+    for (length, reject) in [
+        ("18446744073709551616", Reject::BadLength),
+        ("18446744073709551621", Reject::BadLength),
+        (&*"9".repeat(100), Reject::BadLength),
+        ("18446744073709551615", Reject::BodyTooLarge),
+        ("33554433", Reject::BodyTooLarge),
+    ] {
+        exchange(post(&format!("Content-Length: {length}\r\n"), "12345")).assert_refused(reject);
     }
     exchange(chunked("10000000000000005\r\n12345\r\n0\r\n\r\n")).assert_refused(Reject::BadChunk);
     exchange(chunked("ffffffffffffffff\r\n12345\r\n0\r\n\r\n"))
@@ -157,7 +162,17 @@ fn row_43_chunk_grammar_is_strict() {
 
 #[test]
 fn row_44_chunk_extensions_are_ignored_up_to_a_limit() {
-    for ext in [";a", ";a=b", ";a=\"b;\\\"c\"", "; a = b ;c", " ;a", "\t ; a", ";", ";\u{e9}"] {
+    for ext in [
+        ";a",
+        ";a=b",
+        ";a=\"b;\\\"c\"",
+        "; a = b ;c",
+        " ;a",
+        "\t ; a",
+        ";a=\"\"",
+        ";a=\"\u{e9}\" ;b\t=\t1",
+        ";a=\"\\\\\";b",
+    ] {
         let outcome = exchange(chunked(&format!("2{ext}\r\nab\r\n0{ext}\r\n\r\n")));
         outcome.assert_answers(&[200], true);
         assert!(outcome.output.ends_with("body=ab"));
@@ -168,6 +183,40 @@ fn row_44_chunk_extensions_are_ignored_up_to_a_limit() {
         .assert_refused_after_request(Reject::ChunkExtTooLong);
     exchange_with(chunked("1          ;\r\na\r\n"), &limits)
         .assert_refused_after_request(Reject::ChunkExtTooLong);
+}
+
+/// RFC 9112 7.1.1: a semicolon is followed by a name, an equals sign by a token or a quoted string.
+#[test]
+fn row_44_a_chunk_extension_keeps_its_grammar() {
+    for ext in [
+        ";",
+        "; ",
+        ";;a",
+        ";a;",
+        ";a; ",
+        ";=b",
+        ";a=",
+        ";a= ",
+        ";a=;b",
+        ";a==b",
+        ";a b",
+        ";a ",
+        ";a=b ",
+        ";a=b c",
+        ";a=b\"c\"",
+        ";a=\"b",
+        ";a=\"b\\\"",
+        ";a=\"b\"c",
+        ";a=\"b\" ",
+        ";\u{e9}",
+        ";a=\u{e9}",
+        ";\"a\"",
+        ";a@b",
+    ] {
+        for wire in [format!("2{ext}\r\nab\r\n0\r\n\r\n"), format!("0{ext}\r\n\r\n")] {
+            exchange(chunked(&wire)).assert_refused_after_request(Reject::BadChunk);
+        }
+    }
 }
 
 #[test]

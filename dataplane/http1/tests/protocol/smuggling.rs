@@ -83,7 +83,7 @@ fn disguised_content_length() {
         ("Content-Length : 6", Reject::BadFieldName),
         ("Content-Length: 6\rX: y", Reject::BareCr),
         ("Content-Length: 6\u{b}", Reject::BadByte),
-        ("Content-Length: 18446744073709551622", Reject::BodyTooLarge),
+        ("Content-Length: 18446744073709551622", Reject::BadLength),
     ] {
         assert_nothing_smuggled(&post(&format!("{line}\r\n"), HIDDEN), reject);
     }
@@ -97,6 +97,8 @@ fn disguised_chunks() {
         ("2;\nxx\r\n0\r\n\r\n", Reject::BadChunk),
         ("2;x=\"\n\"\r\nxx\r\n0\r\n\r\n", Reject::BadChunk),
         ("2;x=\"\r\nxx\n0\r\n\r\n", Reject::BadChunk),
+        ("2;\r\nxx\r\n0\r\n\r\n", Reject::BadChunk),
+        ("0;\r\n\r\n", Reject::BadChunk),
         ("2\r\nxx0\r\n\r\n", Reject::BadChunk),
         ("2\r\nxxyy0\r\n\r\n", Reject::BadChunk),
         ("2\r\nxx\n0\r\n\r\n", Reject::BadChunk),

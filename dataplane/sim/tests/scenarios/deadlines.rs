@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sim::raw::flag;
-use sim::{Bulk, ConnId, Dialog, Phase, RawId, Reading, Setup, World};
+use sim::{Bulk, ConnId, Dialog, Phase, RawId, Reading, Setup, World, download};
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -16,7 +16,7 @@ fn setup() -> Setup {
     let deadlines = &mut setup.core.deadlines;
     (deadlines.head_ms, deadlines.idle_ms) = (3_000, 7_000);
     (deadlines.body_grace_ms, deadlines.body_rate) = (4_000, 1_000);
-    (deadlines.stall_ms, deadlines.close_ms) = (5_000, 2_000);
+    (deadlines.stall_ms, deadlines.stall_rate, deadlines.close_ms) = (5_000, 100, 2_000);
     setup
 }
 
@@ -118,6 +118,38 @@ fn a_body_that_comes_too_slowly() {
     }
 }
 
+/// A body that comes at once but for its last byte has bought two windows more, not an hour of silence.
+#[test]
+fn a_body_that_comes_at_once_and_then_not_at_all() {
+    let (mut world, _) = world();
+    let client = world.client();
+    let began = world.elapsed();
+    world.send(client, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 3600001\r\n\r\n");
+    world.send(client, vec![b'x'; 3_600_000]);
+    let passed = |world: &mut World| world.count("deadline_body") == 1;
+    assert!(world.run_until(60 * SECOND, passed), "an hour was bought");
+    let took = (world.elapsed() - began) / MILLI;
+    assert!((8_000..=12_200).contains(&took), "ended after {took} ms");
+    assert_timed_out(&mut world, client);
+    world.end();
+}
+
+/// A client that was faster than it must be may pause for a window: a tunnel on the way of a train.
+#[test]
+fn a_body_that_pauses_goes_on() {
+    let (mut world, _) = world();
+    let client = world.client();
+    world.send(client, "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 48000\r\n\r\n");
+    for _ in 0..4 {
+        world.send(client, [b'x'; 12_000]);
+        world.run_for(6 * SECOND);
+    }
+    assert_eq!(world.response(client).status, 200);
+    assert_eq!(world.count("deadline_body"), 0);
+    world.finish(client);
+    world.end();
+}
+
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     for requests in [0, 1, 3] {
@@ -176,6 +208,78 @@ fn a_reply_that_is_taken_slowly_arrives() {
     assert_eq!(world.count("deadline_stall"), 0);
     world.set_reading(client, Reading::Eager);
     world.finish(client);
+    world.end();
+}
+
+/// A byte now and then is progress, but too little: the floor on the rate ends it.
+#[test]
+fn a_reply_that_is_taken_byte_by_byte() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    dialog.data(&mut world, b"GET /down/100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let since = world.elapsed();
+    while world.count("deadline_slow") == 0 {
+        world.run_for(SECOND);
+        dialog.ack = dialog.ack.wrapping_add(1);
+        dialog.say(&mut world, flag::ACK, b"");
+        world.discard_heard(raw);
+        assert!(world.elapsed() < since + 60 * SECOND, "a slot is held for days");
+    }
+    let took = (world.elapsed() - since) / MILLI;
+    assert!((5_000..=6_100).contains(&took), "reset after {took} ms");
+    assert_eq!((world.count("deadline_stall"), world.count("connections_aborted")), (0, 1));
+    world.end();
+}
+
+/// The same of the last bytes, when we have closed already.
+#[test]
+fn a_last_reply_that_is_taken_byte_by_byte() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    dialog.data(&mut world, b"GET /down/9000 HTTP/1.0\r\n\r\n");
+    let since = world.elapsed();
+    while world.count("connections_aborted") == 0 {
+        world.run_for(SECOND);
+        dialog.ack = dialog.ack.wrapping_add(1);
+        dialog.say(&mut world, flag::ACK, b"");
+        world.discard_heard(raw);
+        assert!(world.elapsed() < since + 60 * SECOND, "a slot is held for days");
+    }
+    assert_eq!((world.count("deadline_close"), world.count("deadline_slow")), (0, 1));
+    world.end();
+}
+
+/// RFC 9112 9.6: a client that pauses longer than it has to close gets all of a last response, then FIN.
+#[test]
+fn a_closing_reply_waits_for_a_reader_that_pauses() {
+    const LEN: usize = 200_000;
+    let mut world = Setup::new(1).build(&Arc::new(Bulk::PLAIN));
+    let host = world.host_with(2_048, 4_096);
+    let client = world.connect(host);
+    world.send(client, format!("GET /down/{LEN} HTTP/1.0\r\n\r\n"));
+    let nearly = |world: &mut World| world.received(client).len() >= LEN - 12_000;
+    assert!(world.run_until(60 * SECOND, nearly), "it stops at {}", world.received(client).len());
+    world.set_reading(client, Reading::Stopped);
+    world.run_for(12 * SECOND);
+    assert!(world.received(client).len() < LEN - 8_000, "nothing is left to be read");
+    world.set_reading(client, Reading::Eager);
+    assert_eq!(world.response(client).body, download(LEN as u64));
+    world.expect_phase(client, Phase::Finished);
+    world.finish(client);
+    world.run_for(SECOND);
+    assert_eq!((world.count("connections_closed"), world.count("connections_aborted")), (1, 0));
+    world.end();
+}
+
+/// A last response of which nothing is taken any more: it has stalled, as any other.
+#[test]
+fn a_closing_reply_that_nobody_takes() {
+    let (mut world, raw) = world();
+    let mut dialog = Dialog::open(&mut world, raw, 4_000);
+    dialog.data(&mut world, b"GET /down/9000 HTTP/1.0\r\n\r\n");
+    let since = world.elapsed();
+    assert_passes(&mut world, since, "deadline_stall", 5_000);
+    assert_eq!(world.count("deadline_close"), 0);
     world.end();
 }
 

@@ -7,6 +7,7 @@ use assert_no_alloc::AllocDisabler;
 #[global_allocator]
 static WATCHED: AllocDisabler = AllocDisabler;
 
+mod acknowledgements;
 mod allocations;
 mod capacity;
 #[path = "../../../../handlers/tests/site/configs.rs"]

@@ -11,6 +11,8 @@ mod rows;
 mod stored;
 mod unit;
 
+use std::cell::Cell;
+
 use http1::coding::{Accepted, Coding};
 use http1::{HeadAction, Status};
 
@@ -20,7 +22,7 @@ use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::Fields;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::methods::Methods;
-use crate::response::{Content, RenderedResponse, Response, Values};
+use crate::response::{Content, Cursor, RenderedResponse, Response, Values};
 use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
@@ -114,7 +116,8 @@ impl RouteHandler for Box<Dataset> {
             return request.offload();
         }
         let len = u32::try_from(self.body_len(values)).expect("within BODY_LEN_MAX and a template");
-        HeadAction::Respond(Response(Content::Rows { route: request.route, len, values }))
+        let (route, cursor) = (request.route, Cell::default());
+        HeadAction::Respond(Response(Content::Rows { route, len, values, cursor }))
     }
 }
 
@@ -136,12 +139,14 @@ impl Dataset {
     }
 
     /// Writes what fits of a rendered body of `len` bytes, from offset `at`; returns how much. `text`
-    /// is that of the items.
+    /// is that of the items; `cursor` begins as its default, and makes parts in order cost what is
+    /// written.
     pub(crate) fn render(
         &self,
         text: &[u8],
         values: Values,
         len: u32,
+        cursor: &Cell<Cursor>,
         at: usize,
         out: &mut [u8],
     ) -> usize {
@@ -150,10 +155,29 @@ impl Dataset {
             self.write(text, values, &mut whole);
             whole.len()
         } else {
-            let mut window = Window::new(at, out);
-            self.write(text, values, &mut window);
+            let mut place = Some(cursor.get()).filter(|place| place.at as usize <= at);
+            let place = place.get_or_insert_default();
+            let mut window = Window::new(at, place.at, out);
+            self.write_part(text, values, place, &mut window);
+            cursor.set(*place);
             window.len()
         }
+    }
+
+    /// Writes the part of a body from `place` on that the window shows, and moves `place` towards its end.
+    fn write_part(&self, text: &[u8], values: Values, place: &mut Cursor, window: &mut Window<'_>) {
+        let count = self.items(values);
+        if place.cuts == 0 {
+            write_pieces(&self.template.before, count, values, window);
+        }
+        if self.template.rows {
+            if place.cuts == 0 {
+                window.put(OPEN);
+            }
+            self.rows.write_part(text, count, &values, place, window);
+            window.put(CLOSE);
+        }
+        write_pieces(&self.template.after, count, values, window);
     }
 
     /// The values of a request whose parameters were read before.

@@ -11,7 +11,7 @@
 use super::formula::Computed;
 use super::read::Item;
 use super::unit::{Room, TEXT_LEN_MAX, Unit};
-use crate::response::Values;
+use crate::response::{Cursor, Values};
 
 /// Where the text of the items is cut.
 #[derive(Debug)]
@@ -92,6 +92,33 @@ impl Rows {
         sink.put(&text[start..end]);
     }
 
+    /// Writes of the first `count` items what comes after the products before `place`, until the window is
+    /// full; `place` is then behind the last product that it holds all of.
+    pub(crate) fn write_part(
+        &self,
+        text: &[u8],
+        count: usize,
+        values: &Values,
+        place: &mut Cursor,
+        window: &mut Window<'_>,
+    ) {
+        let (cuts, end) = self.first(count);
+        let done = place.cuts as usize;
+        let mut start = done.checked_sub(1).map_or(0, |last| cuts[last].end as usize);
+        let mut room = Room::new();
+        for cut in &cuts[done..] {
+            let cut_at = cut.end as usize;
+            window.put(&text[start..cut_at]);
+            window.put_unit(&cut.unit, values.of(cut.factor), &mut room);
+            if window.is_full() {
+                return;
+            }
+            *place = Cursor { cuts: place.cuts + 1, at: window.at() };
+            start = cut_at;
+        }
+        window.put(&text[start..end]);
+    }
+
     /// The cuts of the first items, and where their text ends.
     fn first(&self, count: usize) -> (&[Cut], usize) {
         let end = count.checked_sub(1).map_or(0, |last| self.ends[last] as usize);
@@ -137,15 +164,29 @@ impl Sink for Whole<'_> {
 
 /// Room for a part of it, some bytes further on.
 pub(crate) struct Window<'o> {
+    /// Where in the body it begins.
+    from: usize,
+    /// Bytes still to be left out before that.
     skip: usize,
     out: &'o mut [u8],
     len: usize,
 }
 
 impl<'o> Window<'o> {
-    /// The part from byte `skip` on, as much as fits `out`.
-    pub(crate) fn new(skip: usize, out: &'o mut [u8]) -> Self {
-        Self { skip, out, len: 0 }
+    /// The part from byte `from` of the body on, as much as fits `out`. What is put first belongs at byte
+    /// `place`, which is not after that.
+    pub(crate) fn new(from: usize, place: u32, out: &'o mut [u8]) -> Self {
+        Self { from, skip: from - place as usize, out, len: 0 }
+    }
+
+    /// Where in the body the next byte belongs that is put, while it is not full.
+    fn at(&self) -> u32 {
+        u32::try_from(self.from - self.skip + self.len).expect("within BODY_LEN_MAX and a template")
+    }
+
+    /// Whether nothing more fits.
+    fn is_full(&self) -> bool {
+        self.len == self.out.len()
     }
 
     /// Bytes written.
@@ -165,7 +206,7 @@ impl Sink for Window<'_> {
 
     fn put_unit(&mut self, unit: &Unit, k: i64, room: &mut Room) {
         // Its length is cheaper than its digits, and most of a long body is skipped or past the end.
-        if self.len == self.out.len() {
+        if self.is_full() {
             return;
         }
         if self.skip > 0 {
