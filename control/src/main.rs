@@ -29,6 +29,8 @@ mod memory;
 mod metrics;
 mod nic;
 mod offload;
+mod progress;
+mod regular_file;
 mod reload;
 mod remote;
 mod sample;

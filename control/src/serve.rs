@@ -22,6 +22,7 @@ use crate::logs::{self, LogLevel};
 use crate::memory::HugepagePool;
 use crate::metrics;
 use crate::offload::OffloadService;
+use crate::progress::Progress;
 use crate::reload::{LoaderThread, Reloader, RunningConfig, Snapshot, Source, await_end};
 use crate::service_manager::ServiceManager;
 use crate::stats::StatsHandle;
@@ -88,7 +89,7 @@ async fn run(
     let extended = manager.loading();
     let loading = loader.work({
         let (plan, sample) = (plan.clone(), source.sample.clone());
-        move || content::load_checked(&plan, &sample)
+        move || content::load_checked(&plan, &sample, &Progress::default())
     });
     let content = tokio::select! {
         loaded = loading => loaded.map_err(|_| ServeError::Panicked)??,
@@ -162,10 +163,11 @@ async fn launch(
 }
 
 fn log_content(content: &Content) {
-    let Content { source, routes, files, bytes, huge, .. } = content;
+    let Content { source, routes, files, skipped, bytes, huge, .. } = content;
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
     let bytes = human::bytes(*bytes as u64);
     tracing::info!(
+        skipped,
         "content is {source}: {routes} routes, {files} files, {bytes} of responses in {pages}"
     );
 }
