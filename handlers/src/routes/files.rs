@@ -14,7 +14,7 @@ use http1::coding::Coding;
 use http1::range::{Range, if_range_holds};
 use http1::{HeadAction, HttpDate, Method, Request, Status, etag, parse_http_date};
 
-use crate::coding::{best, offers, tag_ending};
+use crate::coding::{Effort, is_worth_coding, offers, tag_ending};
 use crate::config::FilesConfig;
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};
@@ -22,6 +22,7 @@ use crate::hash::hash;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::media::{is_compressible, media_type};
 use crate::methods::Methods;
+use crate::parallel;
 use crate::response::{Content, Response, TEXT};
 use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::router::PATH_LEN_MAX;
@@ -71,8 +72,9 @@ impl RouteHandler for Files {
             }
         }
         let mut stored = StoredBodies::new();
-        let files = config.files.iter();
-        let files = files.map(|source| File::compile(source, &options, &mut stored, store));
+        let files = prepare(&config.files, &options).into_iter().zip(&config.files);
+        let files = files
+            .map(|(bodies, source)| File::compile(source, bodies?, &options, &mut stored, store));
         Ok(Self { files: files.collect::<Result<_, _>>()?, moved: moved.into() })
     }
 
@@ -87,6 +89,44 @@ impl RouteHandler for Files {
             },
         }
     }
+}
+
+/// The coded bodies of a file.
+type Bodies<'m> = Vec<(Coding, Cow<'m, [u8]>)>;
+
+/// The coded bodies of each file, made by all cores that this thread may use; or what is wrong with its siblings.
+fn prepare<'m>(
+    files: &'m [SourceFile],
+    options: &Options<'_>,
+) -> Vec<Result<Bodies<'m>, RouteErrorKind>> {
+    let is_made = |file: &&SourceFile| is_compressible(media_type(&file.name));
+    let together = files.iter().filter(is_made).map(|file| file.bytes.len()).sum();
+    let (effort, made) = (Effort::for_bytes(together), &options.made);
+    let prepare = |source: &'m SourceFile| prepare_one(source, made, effort);
+    match together > ALONE_BYTES_MAX || files.len() > ALONE_FILES_MAX {
+        true => parallel::map(files, prepare),
+        false => files.iter().map(prepare).collect(),
+    }
+}
+
+fn prepare_one<'m>(
+    source: &'m SourceFile,
+    made: &[Coding],
+    effort: Effort,
+) -> Result<Bodies<'m>, RouteErrorKind> {
+    check_siblings(source)?;
+    let mut coded: Bodies<'m> = Vec::new();
+    let is_made = !made.is_empty()
+        && is_compressible(media_type(&source.name))
+        && is_worth_coding(&source.bytes);
+    for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
+        if let Some(bytes) = sibling {
+            coded.push((coding, bytes.into()));
+        } else if is_made && made.contains(&coding) {
+            coded.extend(effort.code(coding, &source.bytes).map(|bytes| (coding, bytes.into())));
+        }
+    }
+    Ok(coded)
 }
 
 /// Bodies of a route that lie in the store, by their hash: a `.gz` beside its file is there once, though it is the
@@ -145,25 +185,14 @@ struct Variant {
 }
 
 impl File {
-    /// Checks a file and adds its responses.
+    /// Adds the responses of a file with these coded bodies.
     fn compile<'m>(
         source: &'m SourceFile,
+        mut coded: Bodies<'m>,
         options: &Options<'_>,
         stored: &mut StoredBodies<'m>,
         store: &mut StoreBuilder<'m>,
     ) -> Result<Self, RouteErrorKind> {
-        check_siblings(source)?;
-        let mut coded: Vec<(Coding, Cow<'m, [u8]>)> = Vec::new();
-        for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
-            if let Some(bytes) = sibling {
-                coded.push((coding, bytes.into()));
-            } else if options.made.contains(&coding) && is_compressible(media_type(&source.name)) {
-                let bytes = best(coding, &source.bytes);
-                if bytes.len() < source.bytes.len() {
-                    coded.push((coding, bytes.into()));
-                }
-            }
-        }
         let is_coded = !coded.is_empty();
         coded.push((Coding::Identity, source.bytes.as_slice().into()));
         let rank = |coding| options.made.iter().position(|&made| made == coding);
@@ -343,6 +372,10 @@ fn check_siblings(source: &SourceFile) -> Result<(), RouteErrorKind> {
     check(".br", source.brotli.as_ref().map(|coded| brotli_matches(coded, &source.bytes)))?;
     check(".gz", source.gzip.as_ref().map(|coded| gzip_matches(coded, &source.bytes)))
 }
+
+/// More than these are work for all cores.
+const ALONE_BYTES_MAX: usize = 1024 * 1024;
+const ALONE_FILES_MAX: usize = 1_000;
 
 const NOT_MODIFIED: u32 = 1;
 const PARTIAL: u32 = 2;

@@ -286,7 +286,8 @@ fn a_sibling_is_a_file_itself_and_stored_once() {
     let app = sample_files().iter().find(|file| file.name == "app.js").expect("there").clone();
     let packed = app.gzip.clone().expect("there");
     let bytes = packed.clone();
-    let itself = SourceFile { name: "app.js.gz".into(), bytes, brotli: None, gzip: None, ..app.clone() };
+    let itself =
+        SourceFile { name: "app.js.gz".into(), bytes, brotli: None, gzip: None, ..app.clone() };
     let without = size(vec![app.clone()]);
     let with = size(vec![app.clone(), itself.clone()]);
     assert!(with < without + 2_048 && packed.len() > 2_048, "{with} {without} {}", packed.len());
