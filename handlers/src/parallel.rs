@@ -26,7 +26,7 @@ pub(crate) fn map<'i, T: Sync, R: Send>(
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
         let spawn = |_| {
             let thread = thread::Builder::new().name("compile".into());
-            thread.spawn_scoped(scope, &share).ok()
+            thread.spawn_scoped(scope, share).ok()
         };
         let others: Vec<_> = (1..threads).filter_map(spawn).collect();
         let mut results = share();
