@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dpdk::{Backing, HugeBytes};
 use handlers::config::{Database, Kind, RouteConfig};
@@ -23,6 +23,7 @@ use crate::config::{ConfigError, FilesPlan, Plan, RouteEntry};
 use crate::data::{self, DataError, Directory};
 use crate::offload;
 use crate::progress::Progress;
+use crate::progress_line::ProgressLine;
 use crate::sample::SampleError;
 
 pub(crate) use error::ContentError;
@@ -80,16 +81,22 @@ impl Content {
             let _ = done.send(Self::build(&plan, &sample, &watched, memory));
         });
         let thread = thread.map_err(ContentError::Thread)?;
-        match outcome.recv_timeout(limit) {
-            Ok(outcome) => outcome,
-            Err(RecvTimeoutError::Timeout) => {
-                progress.give_up();
-                Err(ContentError::TimedOut { limit, doing: progress.now() })
+        let deadline = Instant::now() + limit;
+        let mut shown = ProgressLine::default();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match outcome.recv_timeout(left.min(shown.every())) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    progress.give_up();
+                    return Err(ContentError::TimedOut { limit, doing: progress.now() });
+                }
+                Err(RecvTimeoutError::Timeout) => shown.show(&progress),
+                Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                    Err(panic) => panic::resume_unwind(panic),
+                    Ok(()) => unreachable!("a thread that ends has sent an outcome"),
+                },
             }
-            Err(RecvTimeoutError::Disconnected) => match thread.join() {
-                Err(panic) => panic::resume_unwind(panic),
-                Ok(()) => unreachable!("a thread that ends has sent an outcome"),
-            },
         }
     }
 

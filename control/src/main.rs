@@ -30,6 +30,7 @@ mod metrics;
 mod nic;
 mod offload;
 mod progress;
+mod progress_line;
 mod regular_file;
 mod reload;
 mod remote;

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::human;
 
 /// The progress of one load. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,13 @@ impl Progress {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// How far it is, for people: `12,000 files, 45.1 MiB read; compiling the site`.
+    pub(crate) fn line(&self) -> String {
+        let (files, bytes) = (&self.0.files, &self.0.bytes);
+        let (files, bytes) = (files.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
+        format!("{files} files, {} read; {}", human::bytes(bytes), self.now())
+    }
+
     /// What is done now.
     pub(crate) fn now(&self) -> String {
         self.0.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -47,5 +57,24 @@ impl Progress {
     /// Whether nobody waits any more.
     pub(crate) fn is_given_up(&self) -> bool {
         self.0.given_up.load(Ordering::Relaxed)
+    }
+}
+
+/// How often those who wait are told.
+pub(crate) const LOG_EVERY: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_how_far_it_is() {
+        let progress = Progress::default();
+        progress.reading(Path::new("/srv/a"));
+        assert_eq!(progress.line(), "0 files, 0 B read; reading /srv/a");
+        progress.has_read(1_000);
+        progress.has_read(1_048);
+        progress.doing("compiling the site");
+        assert_eq!(progress.line(), "2 files, 2 KiB read; compiling the site");
     }
 }

@@ -29,7 +29,7 @@ use crate::config::{Effective, spell_time};
 use crate::content::{self, Content, ContentError, Sample};
 use crate::failure::Failure;
 use crate::offload::OffloadService;
-use crate::progress::Progress;
+use crate::progress::{LOG_EVERY, Progress};
 use crate::service_manager::ServiceManager;
 use crate::stats::{RouteLedger, RouteReport};
 use running_config::Compatibility;
@@ -475,6 +475,7 @@ impl Reloader {
             Ok(loaded)
         });
         let mut sweep = sweep_ticks();
+        let mut ticks = time::interval_at(time::Instant::now() + LOG_EVERY, LOG_EVERY);
         let deadline = time::Instant::now() + self.limit;
         loop {
             tokio::select! {
@@ -488,6 +489,7 @@ impl Reloader {
                     return Err(ReloadError::TimedOut { limit: self.limit, doing: progress.now() });
                 }
                 _ = sweep.tick() => self.sweep(),
+                _ = ticks.tick() => tracing::info!("reloading: {}", progress.line()),
             }
         }
     }
