@@ -93,7 +93,12 @@ fn report(
     let beside = cores::list(&host.beside(&plan.cores));
     line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
     let bytes = human::bytes(content.bytes as u64);
-    line("content", format!("{}: {} files, {bytes} of responses", content.source, content.files));
+    let skipped = match content.skipped {
+        0 => String::new(),
+        skipped => format!(" ({skipped} skipped: files.unreadable = \"skip\")"),
+    };
+    let Content { source, files, .. } = content;
+    line("content", format!("{source}: {files} files{skipped}, {bytes} of responses"));
     line("limits", limits(plan));
     line("admin", admin::path(&plan.admin_directory, &plan.admin_name).display().to_string());
     line("stop", stop(plan));

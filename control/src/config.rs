@@ -19,8 +19,11 @@ pub(crate) use effective::{Effective, Origin, Setting};
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use key::Key;
+#[cfg(test)]
+pub(crate) use plan::DotNames;
 pub(crate) use plan::{
-    ComputePlan, CoreTally, Idling, Offloads, Pages, Pause, Plan, PostgresPlan, SqlitePlan,
+    ComputePlan, CoreTally, FilesPlan, Idling, Links, Offloads, Pages, Pause, Plan, PostgresPlan,
+    SqlitePlan, Unreadable,
 };
 pub(crate) use routes::{RouteEntry, Routes, method_names};
 pub(crate) use secret::conceal;

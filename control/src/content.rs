@@ -8,17 +8,22 @@ mod error;
 mod route_errors;
 mod sample;
 
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dpdk::{Backing, HugeBytes};
 use handlers::config::{Database, Kind, RouteConfig};
 use handlers::{BuildError, Bytes, Named, Site, SiteConfig};
 
-use crate::config::{ConfigError, Plan, RouteEntry};
-use crate::data::{self, DataError};
+use crate::config::{ConfigError, FilesPlan, Plan, RouteEntry};
+use crate::data::{self, DataError, Directory};
 use crate::offload;
+use crate::progress::Progress;
+use crate::progress_line::ProgressLine;
 use crate::sample::SampleError;
 
 pub(crate) use error::ContentError;
@@ -35,6 +40,8 @@ pub(crate) struct Content {
     pub(crate) routes: usize,
     /// Static files.
     pub(crate) files: usize,
+    /// Names in their directories that were left out, because they lead to no file that can be served.
+    pub(crate) skipped: usize,
     /// Bytes of the response store.
     pub(crate) bytes: usize,
     /// Whether the store lies in hugepages.
@@ -47,8 +54,12 @@ impl Content {
     ///
     /// # Errors
     /// A route or its data is missing or malformed; all that are.
-    pub(crate) fn load(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
-        Self::build(plan, sample, |bytes| match HugeBytes::zeroed(bytes) {
+    pub(crate) fn load(
+        plan: &Plan,
+        sample: &Sample,
+        progress: &Progress,
+    ) -> Result<Self, ContentError> {
+        Self::build(plan, sample, progress, |bytes| match HugeBytes::zeroed(bytes) {
             Ok(bytes) => (bytes.backing() == Backing::Huge, Box::new(bytes)),
             // The site says that it got too little.
             Err(_) => (false, Box::new(Vec::new())),
@@ -58,29 +69,62 @@ impl Content {
     /// Reads what `plan` names, to see whether it could be served.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// As [`load`](Self::load). Or it takes longer than deadlines.reload.
     pub(crate) fn check(plan: &Plan, sample: &Sample) -> Result<Self, ContentError> {
-        Self::build(plan, sample, |bytes| (false, Box::new(vec![0; bytes])))
+        let (limit, progress) = (plan.reload, Progress::default());
+        let (done, outcome) = mpsc::channel();
+        let (plan, sample, watched) = (plan.clone(), sample.clone(), progress.clone());
+        // A file system that hangs keeps the thread, but not the process.
+        let thread = thread::Builder::new().name("check".into()).spawn(move || {
+            let memory = |bytes| -> (bool, Box<dyn Bytes>) { (false, Box::new(vec![0; bytes])) };
+            // If nobody waits any more, what came of it ends here.
+            let _ = done.send(Self::build(&plan, &sample, &watched, memory));
+        });
+        let thread = thread.map_err(ContentError::Thread)?;
+        let deadline = Instant::now() + limit;
+        let mut shown = ProgressLine::default();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match outcome.recv_timeout(left.min(shown.every())) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    progress.give_up();
+                    return Err(ContentError::TimedOut { limit, doing: progress.now() });
+                }
+                Err(RecvTimeoutError::Timeout) => shown.show(&progress),
+                Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                    Err(panic) => panic::resume_unwind(panic),
+                    Ok(()) => unreachable!("a thread that ends has sent an outcome"),
+                },
+            }
+        }
     }
 
     fn build(
         plan: &Plan,
         sample: &Sample,
+        progress: &Progress,
         memory: impl FnOnce(usize) -> (bool, Box<dyn Bytes>),
     ) -> Result<Self, ContentError> {
         let source = Source::of(plan, sample)?;
         let mut config = SiteConfig::default();
         let mut entries = Vec::new();
         let mut errors = Vec::new();
+        let mut skipped = 0;
         for entry in &plan.routes.entries {
-            match fill(entry, &source) {
-                Ok(route) => {
+            match fill(entry, &source, &plan.files, progress) {
+                Ok((route, left_out)) => {
+                    skipped += left_out;
                     config.routes.push(route);
                     entries.push(entry);
                 }
                 Err(error) => errors.push(error.into()),
             }
         }
+        if progress.is_given_up() {
+            return Err(ContentError::GivenUp);
+        }
+        progress.doing("compiling the site");
         forget_left_out(&mut config);
         let mut bytes = 0;
         let mut huge = false;
@@ -98,7 +142,7 @@ impl Content {
             Ok(site) if errors.is_empty() => {
                 let (site, source) = (Arc::new(site), source.name);
                 let (routes, files) = (config.routes.len(), count_files(&config));
-                return Ok(Self { site, source, routes, files, bytes, huge });
+                return Ok(Self { site, source, routes, files, skipped, bytes, huge });
             }
             Ok(_) => {}
             Err(BuildError::Routes(wrong)) => {
@@ -125,8 +169,13 @@ fn forget_left_out(config: &mut SiteConfig) {
 ///
 /// # Errors
 /// Data or databases are not what they should be.
-pub(crate) fn load_checked(plan: &Plan, sample: &Sample) -> Result<Content, ContentError> {
-    let content = Content::load(plan, sample)?;
+pub(crate) fn load_checked(
+    plan: &Plan,
+    sample: &Sample,
+    progress: &Progress,
+) -> Result<Content, ContentError> {
+    let content = Content::load(plan, sample, progress)?;
+    progress.doing("asking databases");
     for warning in validate(plan, &content.site)? {
         tracing::warn!("{warning}");
     }
@@ -191,21 +240,41 @@ impl Source {
     }
 }
 
-/// A route with everything it is made of.
-fn fill(entry: &RouteEntry, source: &Source) -> Result<RouteConfig, ConfigError> {
+/// A route with everything it is made of, and how many names of its directory were left out.
+fn fill(
+    entry: &RouteEntry,
+    source: &Source,
+    rules: &FilesPlan,
+    progress: &Progress,
+) -> Result<(RouteConfig, usize), ConfigError> {
     let mut plan = entry.plan.clone();
-    let Some(reads) = &entry.reads else { return Ok(plan) };
+    let Some(reads) = &entry.reads else { return Ok((plan, 0)) };
     let path = source.path(&reads.path);
-    let filled = read_into(&mut plan.kind, path);
-    filled.map(|()| plan).map_err(|error| {
-        entry.refuse(reads.key, error.to_string(), format!("{}; {}", error.fix(), source.fix))
+    let filled = read_into(&mut plan.kind, path, rules, progress);
+    filled.map(|skipped| (plan, skipped)).map_err(|error| {
+        let fix = match error.is_of_path() {
+            true => format!("{}; {}", error.fix(), source.fix),
+            false => error.fix(),
+        };
+        entry.refuse(reads.key, error.to_string(), fix)
     })
 }
 
-fn read_into(kind: &mut Kind, path: PathBuf) -> Result<(), DataError> {
+/// Reads the content of a route; returns how many names of a directory were left out.
+fn read_into(
+    kind: &mut Kind,
+    path: PathBuf,
+    rules: &FilesPlan,
+    progress: &Progress,
+) -> Result<usize, DataError> {
+    progress.reading(&path);
     match kind {
         Kind::Fixed(fixed) => fixed.body = data::file(&path, "a file to serve")?,
-        Kind::Files(config) => config.files = data::directory(&path)?,
+        Kind::Files(config) => {
+            let Directory { files, skipped } = data::directory(&path, rules, progress)?;
+            config.files = files;
+            return Ok(skipped);
+        }
         Kind::Dataset(dataset) => {
             let value = data::file(&path, "a file with a JSON array of items")?;
             dataset.items = Named { name: path.display().to_string(), value };
@@ -216,7 +285,7 @@ fn read_into(kind: &mut Kind, path: PathBuf) -> Result<(), DataError> {
         }
         Kind::Sum | Kind::Count | Kind::Redirect(_) => {}
     }
-    Ok(())
+    Ok(0)
 }
 
 fn count_files(config: &SiteConfig) -> usize {

@@ -10,6 +10,7 @@ mod running_config;
 mod snapshot;
 
 use std::fmt::{self, Display, Formatter};
+use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,15 +19,17 @@ use std::time::{Duration, Instant};
 use engine::control_queue::{Command, ControlEnd};
 use handlers::{RequestBufferPool, SiteHandle};
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinHandle};
 use tokio::time::{self, MissedTickBehavior};
 
 use crate::cli::options::Options;
-use crate::config::Effective;
-use crate::content::{self, Content, Sample};
+use crate::config::{Effective, spell_time};
+use crate::content::{self, Content, ContentError, Sample};
 use crate::failure::Failure;
 use crate::offload::OffloadService;
+use crate::progress::{LOG_EVERY, Progress};
 use crate::service_manager::ServiceManager;
 use crate::stats::{RouteLedger, RouteReport};
 use running_config::Compatibility;
@@ -55,6 +58,9 @@ pub(crate) struct Reloaded {
     pub(crate) ms: u64,
     /// Keys whose new value takes effect at a restart.
     pub(crate) at_restart: Vec<String>,
+    /// Names in directories that were left out (files.unreadable = "skip").
+    #[serde(default)]
+    pub(crate) skipped: usize,
 }
 
 impl Reloaded {
@@ -62,6 +68,14 @@ impl Reloaded {
     fn waiting(&self) -> Option<String> {
         let keys = self.at_restart.join(", ");
         (!keys.is_empty()).then(|| format!("takes effect at a restart: {keys}"))
+    }
+
+    /// What was left out, as a sentence; `None` if nothing was.
+    fn left_out(&self) -> Option<String> {
+        let skipped = self.skipped;
+        (skipped > 0).then(|| {
+            format!("files skipped: {skipped} (files.unreadable = \"skip\"; the log names them)")
+        })
     }
 
     fn headline(&self) -> String {
@@ -77,7 +91,8 @@ impl Reloaded {
 impl Display for Reloaded {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.headline())?;
-        self.waiting().map_or(Ok(()), |waiting| write!(f, "\n{waiting}"))
+        let more = self.left_out().into_iter().chain(self.waiting());
+        more.into_iter().try_for_each(|line| write!(f, "\n{line}"))
     }
 }
 
@@ -97,6 +112,22 @@ pub(crate) enum ReloadError {
     /// The server is on its way down.
     #[error("the reload was refused: the server is stopping")]
     Draining,
+    /// Something hangs, or there is too much of it.
+    #[error(
+        "the reload was given up after {} (deadlines.reload), what was served before still is: {doing}; mend what \
+         hangs there, or raise deadlines.reload",
+        spell_time(*.limit)
+    )]
+    TimedOut { limit: Duration, doing: String },
+    /// Reloads that were given up still wait for a file.
+    #[error(
+        "the reload was refused: {HUNG_MAX} reloads that were given up still hang; mend the file system that they \
+         wait for, or restart the server"
+    )]
+    Hung,
+    /// There is no thread to read with.
+    #[error("the reload was refused: no thread to read with: {0}")]
+    Thread(io::Error),
     /// A panic while the site was made; it is in the log.
     #[error("the reload was cut short by a defect; the log of the server says where")]
     Panicked,
@@ -232,14 +263,18 @@ pub(crate) struct Source {
 
 impl Source {
     /// Reads everything again. Blocks.
-    fn read(&self) -> Result<Loaded, Failure> {
+    fn read(&self, progress: &Progress) -> Result<Loaded, Failure> {
+        progress.doing("reading the configuration");
         let Compatibility { plan, effective, waiting } =
             self.running.compatibility(&self.options.config()?)?;
-        let content = content::load_checked(&plan, &self.sample)?;
+        let content = content::load_checked(&plan, &self.sample, progress)?;
         let at_restart = waiting.into_iter().map(|key| key.path().to_owned()).collect();
         Ok(Loaded { content, effective, at_restart })
     }
 }
+
+/// A reload that is being read.
+type Reading = oneshot::Receiver<Result<Loaded, Failure>>;
 
 /// What a reload has read.
 #[derive(Debug)]
@@ -289,6 +324,10 @@ impl WorkerHandle {
 pub(crate) struct Reloader {
     source: Arc<Source>,
     loader: LoaderThread,
+    /// Reloads that were given up and have not ended.
+    hung: Vec<Reading>,
+    /// How long reading may take.
+    limit: Duration,
     workers: Vec<WorkerHandle>,
     offload: Arc<OffloadService>,
     serving: Snapshot,
@@ -320,6 +359,7 @@ impl Reloader {
         serving: Snapshot,
         manager: ServiceManager,
     ) -> (ReloadHandle, Self) {
+        let limit = source.running.reload_limit();
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let shared = Arc::new(Shared::default());
         let handle = ReloadHandle { orders: sender, shared: Arc::clone(&shared) };
@@ -332,6 +372,8 @@ impl Reloader {
             Self {
                 source,
                 loader,
+                hung: Vec::new(),
+                limit,
                 workers,
                 offload,
                 serving,
@@ -368,8 +410,8 @@ impl Reloader {
         let number = match &outcome {
             Ok(reloaded) => {
                 tracing::info!("{}", reloaded.headline());
-                if let Some(waiting) = reloaded.waiting() {
-                    tracing::warn!("{waiting}");
+                for line in reloaded.left_out().into_iter().chain(reloaded.waiting()) {
+                    tracing::warn!("{line}");
                 }
                 &self.shared.reloads
             }
@@ -396,7 +438,7 @@ impl Reloader {
             return Err(ReloadError::TooManySnapshots);
         }
         let Loaded { content, effective, at_restart } = self.read().await?;
-        let Content { routes, bytes, huge, .. } = content;
+        let Content { routes, skipped, bytes, huge, .. } = content;
         let mut reloaded = Reloaded {
             source: content.source.clone(),
             routes,
@@ -406,6 +448,7 @@ impl Reloader {
             hugepages: huge,
             ms: 0,
             at_restart,
+            skipped,
         };
         self.shared.set_config(effective, &content);
         self.install(content);
@@ -414,19 +457,39 @@ impl Reloader {
         Ok(reloaded)
     }
 
-    /// Reads everything again, which takes as long as it takes.
+    /// Reads everything again, within the limit.
     async fn read(&mut self) -> Result<Loaded, ReloadError> {
+        self.hung.retain_mut(|reading| matches!(reading.try_recv(), Err(TryRecvError::Empty)));
+        if self.hung.len() >= HUNG_MAX {
+            return Err(ReloadError::Hung);
+        }
         let (source, offload) = (Arc::clone(&self.source), Arc::clone(&self.offload));
-        let mut read = self.loader.work(move || {
-            let loaded = source.read()?;
+        let progress = Progress::default();
+        let watched = progress.clone();
+        let mut read: Reading = self.loader.work(move || {
+            let loaded = source.read(&watched)?;
+            if watched.is_given_up() {
+                return Err(ContentError::GivenUp.into());
+            }
             offload.before_new_site(&loaded.content.site);
-            Ok::<_, Failure>(loaded)
+            Ok(loaded)
         });
         let mut sweep = sweep_ticks();
+        let mut ticks = time::interval_at(time::Instant::now() + LOG_EVERY, LOG_EVERY);
+        let deadline = time::Instant::now() + self.limit;
         loop {
             tokio::select! {
+                biased;
                 read = &mut read => return Ok(read.map_err(|_| ReloadError::Panicked)??),
+                () = time::sleep_until(deadline) => {
+                    progress.give_up();
+                    self.hung.push(read);
+                    // The next reload has another thread; this one ends with what it does.
+                    (self.loader, _) = LoaderThread::open().map_err(ReloadError::Thread)?;
+                    return Err(ReloadError::TimedOut { limit: self.limit, doing: progress.now() });
+                }
                 _ = sweep.tick() => self.sweep(),
+                _ = ticks.tick() => tracing::info!("reloading: {}", progress.line()),
             }
         }
     }
@@ -483,6 +546,8 @@ fn sweep_ticks() -> time::Interval {
 
 /// Snapshots that may be alive at once: each takes the memory of a whole site.
 const SNAPSHOTS_MAX: usize = 8;
+/// Threads of given-up reloads that may hang at once: each keeps what it has read.
+const HUNG_MAX: usize = 4;
 /// Reloads that may be asked for before the one under way is done.
 const ORDERS_MAX: usize = 64;
 const SWEEP_EVERY: Duration = Duration::from_millis(200);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use engine::control_queue::WallClock;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use tokio::{runtime, task};
+use tokio::{runtime, task, time};
 
 use crate::admin::{self, CommandHandler, Process, Socket, SocketError};
 use crate::cli::options::Options;
@@ -22,6 +22,7 @@ use crate::logs::{self, LogLevel};
 use crate::memory::HugepagePool;
 use crate::metrics;
 use crate::offload::OffloadService;
+use crate::progress::{LOG_EVERY, Progress};
 use crate::reload::{LoaderThread, Reloader, RunningConfig, Snapshot, Source, await_end};
 use crate::service_manager::ServiceManager;
 use crate::stats::StatsHandle;
@@ -86,17 +87,9 @@ async fn run(
     let (stats, queries) = StatsHandle::channel();
     let started = metrics::start(plan.metrics, stats.clone()).await;
     let extended = manager.loading();
-    let loading = loader.work({
-        let (plan, sample) = (plan.clone(), source.sample.clone());
-        move || content::load_checked(&plan, &sample)
-    });
-    let content = tokio::select! {
-        loaded = loading => loaded.map_err(|_| ServeError::Panicked)??,
-        name = signals.end() => {
-            tracing::info!("{name}: stopped before anything was served");
-            manager.stopping(READING_TIMEOUT);
-            return Ok(());
-        }
+    let Some(content) = load(&plan, &source, &loader, &mut signals).await? else {
+        manager.stopping(READING_TIMEOUT);
+        return Ok(());
     };
     drop(extended);
     log_content(&content);
@@ -161,11 +154,40 @@ async fn launch(
     .map_err(|_| ServeError::Panicked)?
 }
 
+/// Reads what is served, and logs how far it is. `None`: a signal came first.
+async fn load(
+    plan: &Plan,
+    source: &Source,
+    loader: &LoaderThread,
+    signals: &mut Signals,
+) -> Result<Option<Content>, Failure> {
+    let progress = Progress::default();
+    let mut loading = loader.work({
+        let (plan, sample, progress) = (plan.clone(), source.sample.clone(), progress.clone());
+        move || content::load_checked(&plan, &sample, &progress)
+    });
+    let mut ticks = time::interval_at(time::Instant::now() + LOG_EVERY, LOG_EVERY);
+    loop {
+        tokio::select! {
+            loaded = &mut loading => {
+                return Ok(Some(loaded.map_err(|_| ServeError::Panicked)??));
+            }
+            name = signals.end() => {
+                progress.give_up();
+                tracing::info!("{name}: stopped before anything was served");
+                return Ok(None);
+            }
+            _ = ticks.tick() => tracing::info!("loading: {}", progress.line()),
+        }
+    }
+}
+
 fn log_content(content: &Content) {
-    let Content { source, routes, files, bytes, huge, .. } = content;
+    let Content { source, routes, files, skipped, bytes, huge, .. } = content;
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
     let bytes = human::bytes(*bytes as u64);
     tracing::info!(
+        skipped,
         "content is {source}: {routes} routes, {files} files, {bytes} of responses in {pages}"
     );
 }

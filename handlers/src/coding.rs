@@ -42,6 +42,41 @@ pub(crate) fn best(coding: Coding, bytes: &[u8]) -> Vec<u8> {
     coded(coding, bytes, GZIP_BEST, quality)
 }
 
+/// How much work is put into each of many bodies that are made once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// As [`best`].
+    Best,
+    /// As [`quick`].
+    Quick,
+}
+
+impl Effort {
+    /// What is worth it for bodies of so many bytes together: a start, or a reload, should not take minutes.
+    pub(crate) fn for_bytes(together: usize) -> Self {
+        if together <= BEST_TOGETHER_MAX { Self::Best } else { Self::Quick }
+    }
+
+    /// `bytes` in `coding`, where that makes them smaller.
+    pub(crate) fn code(self, coding: Coding, bytes: &[u8]) -> Option<Vec<u8>> {
+        let coded = match self {
+            Self::Best => best(coding, bytes),
+            Self::Quick => quick(coding, bytes),
+        };
+        Some(coded).filter(|coded| coded.len() < bytes.len())
+    }
+}
+
+/// Whether coding `bytes` is worth trying: there is something to gain, and the first of many shrink.
+pub(crate) fn is_worth_coding(bytes: &[u8]) -> bool {
+    match bytes.get(..TRIAL_LEN) {
+        Some(first) if bytes.len() > 4 * TRIAL_LEN => {
+            gzip(first, GZIP_TRIAL).len() < TRIAL_LEN * 9 / 10
+        }
+        _ => bytes.len() >= CODED_LEN_MIN,
+    }
+}
+
 /// Small, for one of hundreds of bodies that are made at a start.
 pub(crate) fn quick(coding: Coding, bytes: &[u8]) -> Vec<u8> {
     coded(coding, bytes, GZIP_BEST, BROTLI_QUICK)
@@ -70,6 +105,14 @@ const BROTLI_QUICK: i32 = 6;
 /// Beyond this length the best quality takes longer than a start, or a reload, should.
 const BEST_LEN_MAX: usize = 16 * 1024;
 
+/// Bytes that are coded with the best effort: a few seconds of one core.
+const BEST_TOGETHER_MAX: usize = 4 * 1024 * 1024;
+/// Fewer bytes share a segment with the head either way, and `Content-Encoding` and `Vary` take what is gained.
+const CODED_LEN_MIN: usize = 256;
+/// Bytes at the beginning of a long body that are tried first.
+const TRIAL_LEN: usize = 4 * 1024;
+const GZIP_TRIAL: u32 = 1;
+
 const GZIP_SHORT: u32 = 6;
 const BROTLI_SHORT: i32 = 5;
 const GZIP_LONG: u32 = 3;
@@ -96,6 +139,24 @@ mod tests {
         let only_br = Accepted::from_values([&b"br, identity;q=0"[..]]);
         assert_eq!(chosen(only_br, &[Gzip, Identity]), Identity, "better than nothing");
         assert_eq!(chosen(only_br, &[Gzip, Br, Identity]), Br);
+    }
+
+    #[test]
+    fn what_is_short_or_does_not_shrink_is_left_alone() {
+        let text = "some words, and some words again; ".repeat(1000).into_bytes();
+        let mut state = 1_u64;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        });
+        let noise: Vec<u8> = noise.take(text.len()).collect();
+        assert!(is_worth_coding(&text) && is_worth_coding(&text[..256]));
+        assert!(!is_worth_coding(&text[..255]) && !is_worth_coding(b""));
+        assert!(!is_worth_coding(&noise));
+        assert_eq!(Effort::Best.code(Coding::Gzip, &noise[..1000]), None);
+        assert!(Effort::Quick.code(Coding::Br, &text).is_some());
+        assert_eq!(Effort::for_bytes(4 << 20), Effort::Best);
+        assert_eq!(Effort::for_bytes((4 << 20) + 1), Effort::Quick);
     }
 
     #[test]

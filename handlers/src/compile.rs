@@ -120,7 +120,7 @@ impl<'c> Compiler<'c> {
         let mut exact = Vec::new();
         let mut patterns = Vec::new();
         let mut resources = Vec::new();
-        for (at, path) in std::mem::take(&mut self.paths.paths).into_iter().enumerate() {
+        for (at, path) in std::mem::take(&mut self.paths).finish().into_iter().enumerate() {
             let at = u32::try_from(at).expect("fewer than 2^32 paths");
             let allowed = (!path.methods.is_empty()).then(|| self.allowed(path.methods));
             resources.push(Resource::new(&path.targets, allowed));

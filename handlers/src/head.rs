@@ -67,6 +67,20 @@ impl HeadTemplate {
         self
     }
 
+    /// Ends the template in the middle of a `Location` line: [`HeadWriter::location_line`] goes on.
+    pub(crate) fn open_location(mut self, reference: &str) -> Self {
+        self.text.push_str("Location: ");
+        self.text.push_str(reference);
+        self.open_len_max = b"?".len() + CRLF.len();
+        self
+    }
+
+    /// With room for a query of so many bytes in the line that is open.
+    pub(crate) fn with_query_of(mut self, bytes: usize) -> Self {
+        self.open_len_max += bytes;
+        self
+    }
+
     /// Proves that no head made of this template is too long.
     pub(crate) fn check(&self) -> Result<(), HeadTooLong> {
         match self.len_max() {
@@ -123,6 +137,14 @@ impl<'o> HeadWriter<'o> {
         debug_assert!(len > 0 && first + len <= whole);
         self.number(first).push(b"-").number(first + len - 1).push(b"/").number(whole).push(CRLF);
         self.push(CONTENT_LENGTH).number(len).push(CRLF)
+    }
+
+    /// The rest of a `Location` line, with this query unless it is empty.
+    pub(crate) fn location_line(&mut self, query: &[u8]) -> &mut Self {
+        if !query.is_empty() {
+            self.push(b"?").push(query);
+        }
+        self.push(CRLF)
     }
 
     /// The `Connection` line and the empty line; returns the length of the head.

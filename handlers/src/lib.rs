@@ -18,6 +18,7 @@ mod integer;
 mod media;
 mod methods;
 mod offload;
+mod parallel;
 mod paths;
 mod request;
 mod response;

@@ -1,6 +1,7 @@
 //! The paths of a site while it is compiled: which route answers which method of each.
 
 use std::collections::HashMap;
+use std::mem;
 
 use http1::Method;
 
@@ -26,8 +27,10 @@ impl Target {
 /// All paths that were added so far.
 #[derive(Default)]
 pub(crate) struct PathTable {
-    pub(crate) paths: Vec<PathEntry>,
+    paths: Vec<PathEntry>,
     by_shape: HashMap<Pattern, usize>,
+    /// Paths that are added once all others are.
+    if_free: Vec<(Pattern, Methods, Target)>,
 }
 
 /// A path and what answers it, by method.
@@ -39,6 +42,34 @@ pub(crate) struct PathEntry {
 }
 
 impl PathTable {
+    /// Leads `methods` to `target`, as far as no route has them when all were added.
+    pub(crate) fn add_if_free(&mut self, pattern: Pattern, methods: Methods, target: Target) {
+        self.if_free.push((pattern, methods, target));
+    }
+
+    /// All paths, once all were added.
+    pub(crate) fn finish(mut self) -> Vec<PathEntry> {
+        for (pattern, methods, target) in mem::take(&mut self.if_free) {
+            let at = self.entry(&pattern);
+            let path = &mut self.paths[at];
+            for method in methods.iter() {
+                if !path.targets.iter().any(|(known, _)| *known == method) {
+                    path.targets.push((method, target));
+                }
+            }
+            path.methods = path.methods.union(methods);
+        }
+        self.paths
+    }
+
+    fn entry(&mut self, pattern: &Pattern) -> usize {
+        *self.by_shape.entry(pattern.shape()).or_insert_with(|| {
+            let (targets, methods) = (Vec::new(), Methods::NONE);
+            self.paths.push(PathEntry { pattern: pattern.clone(), targets, methods });
+            self.paths.len() - 1
+        })
+    }
+
     /// Leads the methods of a route to `target`. `is_there`: the path itself has something to answer.
     pub(crate) fn add(
         &mut self,
@@ -47,11 +78,7 @@ impl PathTable {
         target: Target,
         is_there: bool,
     ) -> Result<(), SettingError> {
-        let at = *self.by_shape.entry(pattern.shape()).or_insert_with(|| {
-            let (targets, methods) = (Vec::new(), Methods::NONE);
-            self.paths.push(PathEntry { pattern: pattern.clone(), targets, methods });
-            self.paths.len() - 1
-        });
+        let at = self.entry(pattern);
         let path = &mut self.paths[at];
         let error = |problem: String, fix| SettingError::new("path", &config.path, problem, fix);
         if path.pattern != *pattern {

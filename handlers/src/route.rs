@@ -81,6 +81,13 @@ impl RouteContext<'_, '_> {
         self.paths.add(&Pattern::exactly(path), self.config, target, true)
     }
 
+    /// Leads another path to this route for methods of it that no other route, earlier or later, has there.
+    pub(crate) fn add_path_if_free(&mut self, path: &str, item: usize) {
+        let item = u32::try_from(item).expect("fewer than 2^32 paths");
+        let target = Target { route: self.index, item };
+        self.paths.add_if_free(Pattern::exactly(path), self.config.methods, target);
+    }
+
     /// Refuses `compress`, for kinds whose responses are short.
     pub(crate) fn refuse_compression(&self) -> Result<(), SettingError> {
         match self.config.compress {

@@ -72,12 +72,33 @@ impl Router {
         path: &'r [u8],
         room: &'r mut [u8; PATH_LEN_MAX],
     ) -> Result<(Hit, &'r [u8]), Status> {
+        if path::has_escaped_separator(path) {
+            return self.find_marked(path, room);
+        }
         let plain = path::decode(path, room).map_err(refusal)?;
         let hit = match self.exact.find(plain) {
             Some(hit) => *hit,
             None => self.find_inexact(plain)?,
         };
         Ok((hit, plain))
+    }
+
+    /// Finds a path with an escaped `/` or `\`, which is data of its segment (RFC 3986 2.2): a captured segment may
+    /// have it, and no other has.
+    #[cold]
+    fn find_marked<'r>(
+        &self,
+        path: &[u8],
+        room: &'r mut [u8; PATH_LEN_MAX],
+    ) -> Result<(Hit, &'r [u8]), Status> {
+        let len = path::decode_marked(path, room).map_err(refusal)?;
+        let plain = &mut room[..len];
+        let hit = self.find_inexact(plain).map_err(|_| Status::S400)?;
+        hit.captures.each_in(plain, path::unmark);
+        match path::is_marked(plain) {
+            true => Err(Status::S400),
+            false => Ok((hit, plain)),
+        }
     }
 
     fn find_inexact(&self, plain: &[u8]) -> Result<Hit, Status> {

@@ -264,7 +264,7 @@ impl Site {
 
     pub(crate) fn body_len(&self, response: &Response) -> u64 {
         match &response.0 {
-            Content::Stored(id) => self.store.body_len(*id),
+            Content::Stored(id) | Content::Moved { head: id, .. } => self.store.body_len(*id),
             Content::Part { len, .. } => *len,
             Content::Number { value, .. } => itoa::Buffer::new().format(*value).len() as u64,
             Content::Rows { len, .. } => u64::from(*len),
@@ -284,9 +284,13 @@ impl Site {
         let id = self.head_entry(&response.0);
         let (template, date_at) = self.store.head(id);
         let mut writer = HeadWriter::copy(template, date_at, context, out);
-        match response.0 {
+        match &response.0 {
             Content::Part { first, len, .. } => {
-                writer.range_lines(first, len, self.store.body_len(id));
+                writer.range_lines(*first, *len, self.store.body_len(id));
+            }
+            Content::Moved { query, .. } => {
+                let query = query.as_ref().map(|guard| guard.buffer().query());
+                writer.location_line(query.unwrap_or_default());
             }
             Content::Number { .. } | Content::Rows { .. } => {
                 writer.number_line(self.body_len(response));
@@ -299,7 +303,9 @@ impl Site {
     pub(crate) fn body_into(&self, response: &Response, at: u64, out: &mut [u8]) -> usize {
         let at = usize::try_from(at).expect("an offset within memory");
         match &response.0 {
-            Content::Stored(id) => copy(&self.store.body(*id)[at..], out),
+            Content::Stored(id) | Content::Moved { head: id, .. } => {
+                copy(&self.store.body(*id)[at..], out)
+            }
             Content::Part { head, first, len } => {
                 let first = usize::try_from(*first).expect("an offset within memory");
                 let len = usize::try_from(*len).expect("a length within memory");
@@ -326,7 +332,9 @@ impl Site {
     /// The entry whose head template goes with a response.
     fn head_entry(&self, response: &Content) -> EntryId {
         match response {
-            Content::Stored(id) | Content::Part { head: id, .. } => *id,
+            Content::Stored(id)
+            | Content::Part { head: id, .. }
+            | Content::Moved { head: id, .. } => *id,
             Content::Number { head, .. } => *head,
             Content::Rows { route, .. } => self.dataset(*route).rendered(),
             Content::Rendered(_) => unreachable!("it brings its own head"),

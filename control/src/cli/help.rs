@@ -89,7 +89,8 @@ Exit codes:
 pub(super) const RELOAD_HELP: &str = "\
 Configuration file and data directory are read again, checked, and served from the next request on;
 requests and connections under way go on. What is wrong is refused as a whole: what was served before
-still is. Keys other than data.directory, statements and routes take effect at a restart, and are named.
+still is. Keys other than data.directory, files.*, statements and routes take effect at a restart, and are
+named. It is given up after deadlines.reload (2min).
 
 Exit codes:
   0  done

@@ -40,6 +40,9 @@ keys! {
     CoresIdleAfter = "cores.idle_after", "2000";
     CoresIdleSleep = "cores.idle_sleep", "50us";
     DataDirectory = "data.directory", "";
+    FilesLinks = "files.links", "within";
+    FilesUnreadable = "files.unreadable", "refuse";
+    FilesDotNames = "files.dot_names", ".well-known";
     LimitsConnections = "limits.connections", "16384";
     LimitsHalfOpen = "limits.half_open", "4096";
     LimitsReceiveBuffer = "limits.receive_buffer", "16KiB";
@@ -62,6 +65,7 @@ keys! {
     DeadlinesClose = "deadlines.close", "10s";
     DeadlinesWithdraw = "deadlines.withdraw", "0s";
     DeadlinesDrain = "deadlines.drain", "8s";
+    DeadlinesReload = "deadlines.reload", "2min";
     PostgresUrl = "postgres.url", "";
     PostgresConnections = "postgres.connections", "16";
     PostgresPipeline = "postgres.pipeline", "8";
@@ -160,6 +164,6 @@ mod tests {
             assert_eq!(key.path().matches('.').count(), 1, "{}", key.path());
             assert_eq!(Key::find(key.path()), Some(*key));
         }
-        assert_eq!(Key::sections().len(), 15);
+        assert_eq!(Key::sections().len(), 16);
     }
 }

@@ -1,6 +1,7 @@
 //! The plan: every fact the program runs by, checked once. Nothing in it is optional by accident,
 //! and nothing but a [`Plan`] reaches the code that serves.
 
+mod files;
 mod reader;
 mod services;
 
@@ -24,6 +25,9 @@ use crate::link::LinkSpec;
 use crate::logs::{LogFormat, LogLevel};
 use reader::{DEADLINE, Reader};
 
+#[cfg(test)]
+pub(crate) use files::DotNames;
+pub(crate) use files::{FilesPlan, Links, Unreadable};
 pub(crate) use services::{ComputePlan, PostgresPlan, SqlitePlan};
 
 /// What is to be served, on what, and within which limits.
@@ -53,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) pause: Pause,
     /// Directory of the data, or the built-in sample.
     pub(crate) data: Option<PathBuf>,
+    /// Which files of directories are served.
+    pub(crate) files: FilesPlan,
     /// What is served.
     pub(crate) routes: Arc<Routes>,
     /// Connections of all cores together.
@@ -71,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) withdraw: Duration,
     /// How long connections under way may take to end after SIGTERM.
     pub(crate) drain: Duration,
+    /// How long reading and compiling everything again may take.
+    pub(crate) reload: Duration,
     /// The PostgreSQL server and how it is used.
     pub(crate) postgres: PostgresPlan,
     /// How SQLite files are used.
@@ -217,6 +225,7 @@ impl Plan {
             idling: read.with(Key::CoresIdle, |text| word(text, "auto, poll or adaptive"))?,
             pause: read.pause()?,
             data: read.path(Key::DataDirectory),
+            files: read.files()?,
             routes: config.routes(),
             connections,
             tally,
@@ -226,6 +235,7 @@ impl Plan {
             deadlines: read.deadlines()?,
             withdraw: read.time(Key::DeadlinesWithdraw, WITHDRAW)?,
             drain: read.time(Key::DeadlinesDrain, DEADLINE)?,
+            reload: read.time(Key::DeadlinesReload, RELOAD)?,
             postgres: read.postgres()?,
             sqlite: read.sqlite(beside)?,
             compute: read.compute(beside)?,
@@ -480,6 +490,8 @@ const REQUEST_BUFFERS_LEN_MAX: usize = 1 << 30;
 const CACHE_ENTRIES: RangeInclusive<u64> = 1..=1 << 24;
 const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;
 const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(10);
+/// `pollux reload` waits ten minutes.
+const RELOAD: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(590);
 const WITHDRAW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
 const STATS_EVERY: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3_600);

@@ -1,7 +1,7 @@
 //! The configuration as text: which values were given, and where. Knows keys, not meanings.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::environment::{DATABASE_MAX_CONN, DATABASE_URL};
 use super::routes::{self, Routes};
 use super::secret::{conceal, quote};
 use super::{ConfigError, Environment, Key, Place};
+use crate::regular_file;
 
 /// A value and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,11 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or is not TOML.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(file)
-            .map_err(|error| ConfigError::Unreadable { file: file.into(), error: error.into() })?;
+        let unreadable =
+            |error: io::Error| ConfigError::Unreadable { file: file.into(), error: error.into() };
+        let bytes = regular_file::read_at(file).map_err(unreadable)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         Self::parse(file, &text)
     }
 

@@ -1,8 +1,11 @@
 //! Why there is nothing to serve.
 
+use std::io;
+use std::time::Duration;
+
 use handlers::BuildError;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, spell_time};
 use crate::failure::{CommandError, lines};
 use crate::sample::SampleError;
 
@@ -15,6 +18,18 @@ pub(crate) enum ContentError {
     /// Data is not what it should be.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// It takes too long; `doing` is what.
+    #[error(
+        "not done within {} (deadlines.reload): {doing}; mend what hangs there, or raise deadlines.reload",
+        spell_time(*.limit)
+    )]
+    TimedOut { limit: Duration, doing: String },
+    /// Nobody waits for it any more.
+    #[error("given up")]
+    GivenUp,
+    /// There is no thread to read with.
+    #[error("no thread to read with: {0}")]
+    Thread(io::Error),
     /// The built-in sample cannot be written.
     #[error(transparent)]
     Sample(#[from] SampleError),
@@ -55,7 +70,12 @@ impl ContentError {
     fn line(&self) -> Option<usize> {
         match self {
             Self::Route(error) => error.line(),
-            Self::Build(_) | Self::Sample(_) | Self::Several(_) => None,
+            Self::Build(_)
+            | Self::TimedOut { .. }
+            | Self::GivenUp
+            | Self::Thread(_)
+            | Self::Sample(_)
+            | Self::Several(_) => None,
         }
     }
 }

@@ -41,7 +41,7 @@ fn without_anything_the_workload_is_served_from_the_sample() {
     let sample = Sample::default();
     let content = Content::check(&plan("", None), &sample).expect("is served");
     assert_eq!(content.source, "the built-in sample");
-    assert_eq!((content.routes, content.files), (16, 21));
+    assert_eq!((content.routes, content.files), (16, 53));
     assert!(content.bytes > 1 << 20, "{} bytes", content.bytes);
     let databases: Vec<_> =
         content.site.queries().map(|(_, query)| query.database().clone()).collect();

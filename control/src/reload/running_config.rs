@@ -4,6 +4,8 @@
 //! the second kind keep the value they have in the running process whatever the file says meanwhile:
 //! the site is built for the limits that hold, and the reply names the keys that wait.
 
+use std::time::Duration;
+
 use crate::config::{Config, ConfigError, Effective, Key, Plan};
 use crate::cores::HostCores;
 
@@ -40,6 +42,14 @@ impl RunningConfig {
         Effective::of(&self.config, &plan)
     }
 
+    /// How long a reload may read.
+    ///
+    /// # Panics
+    /// If the configuration cannot be served.
+    pub(crate) fn reload_limit(&self) -> Duration {
+        Plan::check(&self.config, &self.host).expect("it is served").reload
+    }
+
     /// As much of `wanted` as takes effect without a restart.
     ///
     /// # Errors
@@ -70,7 +80,8 @@ impl RunningConfig {
 }
 
 /// Keys whose value takes effect at a reload.
-const LIVE: &[Key] = &[Key::DataDirectory];
+const LIVE: &[Key] =
+    &[Key::DataDirectory, Key::FilesLinks, Key::FilesUnreadable, Key::FilesDotNames];
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@ use crate::cores::HostCores;
 fn content() -> Content {
     let site = Site::build(&SiteConfig::default(), |len| Box::new(vec![0; len])).expect("builds");
     let source = "nowhere".to_owned();
-    Content { site: Arc::new(site), source, routes: 0, files: 0, bytes: 0, huge: false }
+    Content { site: Arc::new(site), source, routes: 0, files: 0, skipped: 0, bytes: 0, huge: false }
 }
 
 /// A snapshot of such content.
@@ -206,6 +206,37 @@ async fn a_worker_that_does_not_turn_is_named() {
 }
 
 #[tokio::test]
+async fn a_reload_that_hangs_is_given_up_and_the_next_one_works() {
+    let mut stage = Stage::new(1);
+    stage.take_all();
+    let mut gates = Vec::new();
+    stage.reloader.limit = Duration::from_millis(50);
+    for _ in 0..HUNG_MAX {
+        // The thread waits as for a file system that hangs.
+        let (gate, closed) = std::sync::mpsc::channel::<()>();
+        drop(stage.reloader.loader.work(move || closed.recv()));
+        gates.push(gate);
+        let error = stage.reloader.reload().await.expect_err("it hangs");
+        assert!(matches!(error, ReloadError::TimedOut { .. }), "{error}");
+        assert!(error.to_string().contains("given up after 50ms (deadlines.reload)"), "{error}");
+    }
+    stage.reloader.limit = Duration::from_secs(60);
+    let error = stage.reloader.reload().await.expect_err("too many hang");
+    assert!(matches!(error, ReloadError::Hung), "{error}");
+    gates.pop();
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        match stage.reloader.reload().await {
+            Ok(_) => return,
+            Err(ReloadError::Hung) if Instant::now() < until => {
+                time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_full_ring_is_a_worker_that_does_not_turn() {
     let mut stage = Stage::new(1);
     while stage.ends[0].send(Command::Drain).is_ok() {}
@@ -240,6 +271,7 @@ fn what_was_done_is_told_in_words() {
         hugepages: true,
         ms: 5,
         at_restart: Vec::new(),
+        skipped: 0,
     };
     let headline = "reloaded in 5 ms: 3 routes (2 before), 20 bytes of responses (10 before) in \
                     hugepages, from /srv";
@@ -247,4 +279,7 @@ fn what_was_done_is_told_in_words() {
     reloaded.at_restart = vec!["listen.port".into(), "limits.head".into()];
     let waiting = "\ntakes effect at a restart: listen.port, limits.head";
     assert_eq!(reloaded.to_string(), format!("{headline}{waiting}"));
+    reloaded.skipped = 2;
+    let skipped = "\nfiles skipped: 2 (files.unreadable = \"skip\"; the log names them)";
+    assert_eq!(reloaded.to_string(), format!("{headline}{skipped}{waiting}"));
 }

@@ -54,6 +54,66 @@ fn unescape<'a>(path: &[u8], room: &'a mut [u8]) -> Result<&'a [u8], PathError> 
     Ok(&room[..to])
 }
 
+/// Whether `path` has an escaped `/` or `\`, which [`decode`] refuses and [`decode_marked`] does not.
+pub fn has_escaped_separator(path: &[u8]) -> bool {
+    let is_one = |escape: &[u8]| matches!(escape, b"%2f" | b"%2F" | b"%5c" | b"%5C");
+    path.windows(3).any(is_one)
+}
+
+/// As [`decode`], but an escaped `/` or `\` is data of its segment (RFC 3986 2.2) and comes out as a mark that no
+/// path has otherwise, so that `/` still ends a segment. [`unmark`] makes them what they stand for. Returns the
+/// length of what `room` has then.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_marked(path: &[u8], room: &mut [u8]) -> Result<usize, PathError> {
+    let (mut from, mut to) = (0, 0);
+    while let Some(&sent) = path.get(from) {
+        let byte = match path.get(from..from + 3) {
+            Some(b"%2f" | b"%2F") => SLASH_MARK,
+            Some(b"%5c" | b"%5C") => BACKSLASH_MARK,
+            Some(&[b'%', high, low]) => plain(hex(high)? << 4 | hex(low)?)?,
+            _ if sent == b'%' => return Err(PathError::BadEscape),
+            _ => plain(sent)?,
+        };
+        *room.get_mut(to).ok_or(PathError::TooLong)? = byte;
+        from += if sent == b'%' { 3 } else { 1 };
+        to += 1;
+    }
+    let mut segments = room[..to].split(|&b| b == b'/');
+    if segments.any(|segment| matches!(segment, b"." | b"..")) {
+        return Err(PathError::DotSegment);
+    }
+    Ok(to)
+}
+
+/// What the marks of [`decode_marked`] stand for, in the place of each.
+pub fn unmark(bytes: &mut [u8]) {
+    for byte in bytes {
+        match *byte {
+            SLASH_MARK => *byte = b'/',
+            BACKSLASH_MARK => *byte = b'\\',
+            _ => {}
+        }
+    }
+}
+
+/// Whether there is a mark of [`decode_marked`].
+pub fn is_marked(bytes: &[u8]) -> bool {
+    bytes.iter().any(|&byte| matches!(byte, SLASH_MARK | BACKSLASH_MARK))
+}
+
+fn plain(byte: u8) -> Result<u8, PathError> {
+    match byte == b'\\' || byte.is_ascii_control() {
+        true => Err(PathError::Forbidden),
+        false => Ok(byte),
+    }
+}
+
+/// Controls, which no decoded path has.
+const SLASH_MARK: u8 = 0;
+const BACKSLASH_MARK: u8 = 1;
+
 fn hex(digit: u8) -> Result<u8, PathError> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
@@ -65,7 +125,7 @@ fn hex(digit: u8) -> Result<u8, PathError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PathError, decode};
+    use super::{PathError, decode, decode_marked, has_escaped_separator, is_marked, unmark};
 
     fn decoded(path: &str) -> Result<std::vec::Vec<u8>, PathError> {
         decode(path.as_bytes(), &mut [0; 64]).map(<[u8]>::to_vec)
@@ -98,6 +158,42 @@ mod tests {
         }
         for path in ["/%", "/%2", "/%zz", "/a%2", "/%+1", "/% 1"] {
             assert_eq!(decoded(path), Err(PathError::BadEscape), "{path}");
+        }
+    }
+
+    #[test]
+    fn row_74_an_escaped_separator_is_data_of_its_segment() {
+        let marked = |path: &str| {
+            let mut room = [0; 16];
+            let len = decode_marked(path.as_bytes(), &mut room)?;
+            let has_mark = is_marked(&room[..len]);
+            let segments = room[..len].split(|&b| b == b'/').count();
+            unmark(&mut room[..len]);
+            Ok((room[..len].to_vec(), segments - 1, has_mark))
+        };
+        for (path, want, segments, has_mark) in [
+            ("/a%2fb", "/a/b", 1, true),
+            ("/a%2Fb/c", "/a/b/c", 2, true),
+            ("/%5c%5C", "/\\\\", 1, true),
+            ("/..%2f..", "/../..", 1, true),
+            ("/a%20b", "/a b", 1, false),
+            ("/%252f", "/%2f", 1, false),
+        ] {
+            assert_eq!(marked(path), Ok((want.as_bytes().to_vec(), segments, has_mark)), "{path}");
+            assert_eq!(has_escaped_separator(path.as_bytes()), has_mark, "{path}");
+        }
+        for (path, error) in [
+            ("/%2f%", PathError::BadEscape),
+            ("/%2f%2", PathError::BadEscape),
+            ("/%2f%zz", PathError::BadEscape),
+            ("/%2f%00", PathError::Forbidden),
+            ("/%2f%01", PathError::Forbidden),
+            ("/%2f\\", PathError::Forbidden),
+            ("/a%2fb/..", PathError::DotSegment),
+            ("/a%2fb/%2e", PathError::DotSegment),
+            ("/%2faaaaaaaaaaaaaaaaa", PathError::TooLong),
+        ] {
+            assert_eq!(marked(path), Err(error), "{path}");
         }
     }
 

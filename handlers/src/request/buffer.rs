@@ -151,6 +151,12 @@ impl RequestBuffer {
         self.overflows
     }
 
+    /// The query, as it was sent.
+    pub(crate) fn query(&self) -> &[u8] {
+        let from = self.captures[..self.captures_len].last().copied().unwrap_or(0);
+        &self.bytes[from..self.query_end]
+    }
+
     /// Index of the route.
     pub(crate) fn route(&self) -> usize {
         self.route
@@ -164,8 +170,7 @@ impl RequestBuffer {
             from = end;
             (name, text.expect("a path that matches is UTF-8"))
         });
-        let from = self.captures[..self.captures_len].last().copied().unwrap_or(0);
-        let query = &self.bytes[from..self.query_end];
+        let query = self.query();
         let body = &self.bytes[self.query_end..self.used];
         Inputs::new(captures, query, body, self.accepted)
     }

@@ -6,17 +6,18 @@ mod rendered;
 use std::cell::Cell;
 use std::sync::Arc;
 
+use crate::request::BufferGuard;
 use crate::store::EntryId;
 
 pub(crate) use errors::{AllowResponses, ErrorResponses, TEXT};
 pub use rendered::RenderedResponse;
 
 /// A chosen response.
-#[derive(Clone, derive_more::Debug)]
+#[derive(derive_more::Debug)]
 #[debug("{_0:?}")]
 pub struct Response(pub(crate) Content);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Content {
     /// As it stands in the store.
     Stored(EntryId),
@@ -26,6 +27,8 @@ pub(crate) enum Content {
     Number { head: EntryId, value: i128 },
     /// The body of a data set, of this length, and how far it was written.
     Rows { route: u32, len: u32, values: Values, cursor: Cell<Cursor> },
+    /// A redirection to the same path with a slash, and with the query that the buffer has.
+    Moved { head: EntryId, query: Option<BufferGuard> },
     /// Made by control.
     Rendered(Arc<RenderedResponse>),
 }

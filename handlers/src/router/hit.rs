@@ -27,6 +27,13 @@ impl Captures {
         spans.iter().map(|&(at, len)| &path[usize::from(at)..][..usize::from(len)])
     }
 
+    /// Does `change` to each captured segment of `path`.
+    pub(super) fn each_in(&self, path: &mut [u8], change: impl Fn(&mut [u8])) {
+        for &(at, len) in &self.spans[..usize::from(self.len)] {
+            change(&mut path[usize::from(at)..][..usize::from(len)]);
+        }
+    }
+
     pub(super) fn push(&mut self, at: usize, len: usize) {
         let short = |number: usize| u16::try_from(number).expect("within PATH_LEN_MAX");
         self.spans[usize::from(self.len)] = (short(at), short(len));

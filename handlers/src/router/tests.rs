@@ -87,10 +87,14 @@ fn nothing_else_is_and_nothing_leads_out() {
         assert_eq!(found.is_ok(), is_segment, "{path}: {found:?}");
         assert!(is_segment || found == Err(Status::S404), "{path}: {found:?}");
     }
+    let without = router(&["/static/*", "/a/{x}/b", "/static/app.js", "/z"]);
     for path in [
         "/static%2fapp.js",
         "/static%2Fapp.js",
         "/static/d%5cx",
+        "/static/d%2fx",
+        "/z%2f",
+        "/app.js%00",
         "/static/app.js%00",
         "/%00",
         "/a%",
@@ -98,10 +102,29 @@ fn nothing_else_is_and_nothing_leads_out() {
         "/%zz",
         "/%+1",
         "/static\\app.js",
-        "/a/x%2fy/b",
+        "/a/x%2fy%00/b",
     ] {
-        assert_eq!(find(&everything, path), Err(Status::S400), "{path}");
+        assert_eq!(find(&without, path), Err(Status::S400), "{path}");
     }
+}
+
+#[test]
+fn an_escaped_slash_is_data_of_a_captured_segment() {
+    let router = router(&["/bands/{name}", "/bands/{name}/songs/{song}", "/files/*", "/{any}/*"]);
+    for (path, target, captures) in [
+        ("/bands/AC%2FDC", 0, &["AC/DC"][..]),
+        ("/bands/AC%2fDC/songs/T.N.T.%5c", 1, &["AC/DC", "T.N.T.\\"]),
+        ("/bands/..%2f..", 0, &["../.."]),
+        ("/bands/%2F", 0, &["/"]),
+        ("/bands/%252F", 0, &["%2F"]),
+        ("/a%2Fb/c", 3, &["a/b"]),
+    ] {
+        assert_eq!(find(&router, path), Ok((target, captured(captures))), "{path}");
+    }
+    for path in ["/files/AC%2FDC", "/files/d/x%5c", "/a/b%2fc", "/a%2fb", "/bands/a%2f%00"] {
+        assert_eq!(find(&router, path), Err(Status::S400), "{path}");
+    }
+    assert_eq!(find(&router, "/bands/a%2fb/.."), Err(Status::S404));
 }
 
 #[test]

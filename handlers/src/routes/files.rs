@@ -4,14 +4,17 @@
 //! A range is a range of the variant that was chosen: the representation that is transferred is the
 //! coded one (RFC 9110 8.4, 14.2), and its tag tells a client that resumes which one it was.
 
+mod moved;
+
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use compress::{Mismatch, brotli_matches, gzip_matches};
 use http1::coding::Coding;
 use http1::range::{Range, if_range_holds};
 use http1::{HeadAction, HttpDate, Method, Request, Status, etag, parse_http_date};
 
-use crate::coding::{best, offers, tag_ending};
+use crate::coding::{Effort, is_worth_coding, offers, tag_ending};
 use crate::config::FilesConfig;
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::{FIELD_VALUE_FIX, Fields, is_field_value};
@@ -19,6 +22,7 @@ use crate::hash::hash;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::media::{is_compressible, media_type};
 use crate::methods::Methods;
+use crate::parallel;
 use crate::response::{Content, Response, TEXT};
 use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
 use crate::router::PATH_LEN_MAX;
@@ -26,10 +30,15 @@ use crate::source::SourceFile;
 use crate::store::{Body, EntryId, StoreBuilder};
 use crate::traffic::RouteKind;
 use crate::work::Work;
+use moved::Moved;
 
 /// A route of files.
 #[derive(Debug)]
-pub(crate) struct Files(Box<[File]>);
+pub(crate) struct Files {
+    files: Box<[File]>,
+    /// Directories with an index, asked for without their slash: items after the files.
+    moved: Box<[Moved]>,
+}
 
 impl RouteHandler for Files {
     type Config = FilesConfig;
@@ -48,26 +57,81 @@ impl RouteHandler for Files {
         store: &mut StoreBuilder<'c>,
     ) -> Result<Self, RouteErrorKind> {
         let options = Options::check(config, route)?;
+        let mut moved = Vec::new();
         for (at, source) in config.files.iter().enumerate() {
             let path = path(&route.config.path, source)?;
             route.add_path(&path, at)?;
             let index = config.index.as_deref();
             if let Some(directory) = index.and_then(|index| directory(&path, index)) {
                 route.add_path(directory, at)?;
+                let fitting = Moved::compile(directory, options.fields, store);
+                if let (Some(path), Some(redirection)) = (without_slash(directory), fitting) {
+                    route.add_path_if_free(path, config.files.len() + moved.len());
+                    moved.push(redirection);
+                }
             }
         }
-        let files = config.files.iter().map(|source| File::compile(source, &options, store));
-        Ok(Self(files.collect::<Result<_, _>>()?))
+        let mut stored = StoredBodies::new();
+        let files = prepare(&config.files, &options).into_iter().zip(&config.files);
+        let files = files
+            .map(|(bodies, source)| File::compile(source, bodies?, &options, &mut stored, store));
+        Ok(Self { files: files.collect::<Result<_, _>>()?, moved: moved.into() })
     }
 
     #[inline]
     fn serve(&self, request: &RouteRequest<'_>) -> HeadAction<Work, Response> {
-        match self.0.get(request.item as usize) {
+        let item = request.item as usize;
+        match self.files.get(item) {
             Some(file) => file.serve(request),
-            None => request.refuse(Status::S404),
+            None => match item.checked_sub(self.files.len()).and_then(|at| self.moved.get(at)) {
+                Some(moved) => moved.serve(request),
+                None => request.refuse(Status::S404),
+            },
         }
     }
 }
+
+/// The coded bodies of a file.
+type Bodies<'m> = Vec<(Coding, Cow<'m, [u8]>)>;
+
+/// The coded bodies of each file, made by all cores that this thread may use; or what is wrong with its siblings.
+fn prepare<'m>(
+    files: &'m [SourceFile],
+    options: &Options<'_>,
+) -> Vec<Result<Bodies<'m>, RouteErrorKind>> {
+    let is_made = |file: &&SourceFile| is_compressible(media_type(&file.name));
+    let together = files.iter().filter(is_made).map(|file| file.bytes.len()).sum();
+    let (effort, made) = (Effort::for_bytes(together), &options.made);
+    let prepare = |source: &'m SourceFile| prepare_one(source, made, effort);
+    match together > ALONE_BYTES_MAX || files.len() > ALONE_FILES_MAX {
+        true => parallel::map(files, prepare),
+        false => files.iter().map(prepare).collect(),
+    }
+}
+
+fn prepare_one<'m>(
+    source: &'m SourceFile,
+    made: &[Coding],
+    effort: Effort,
+) -> Result<Bodies<'m>, RouteErrorKind> {
+    check_siblings(source)?;
+    let mut coded: Bodies<'m> = Vec::new();
+    let is_made = !made.is_empty()
+        && is_compressible(media_type(&source.name))
+        && is_worth_coding(&source.bytes);
+    for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
+        if let Some(bytes) = sibling {
+            coded.push((coding, bytes.into()));
+        } else if is_made && made.contains(&coding) {
+            coded.extend(effort.code(coding, &source.bytes).map(|bytes| (coding, bytes.into())));
+        }
+    }
+    Ok(coded)
+}
+
+/// Bodies of a route that lie in the store, by their hash: a `.gz` beside its file is there once, though it is the
+/// coded form of that file and a file itself.
+type StoredBodies<'m> = HashMap<u64, (EntryId, &'m [u8])>;
 
 /// What holds for all files of a route.
 #[derive(Debug)]
@@ -121,24 +185,14 @@ struct Variant {
 }
 
 impl File {
-    /// Checks a file and adds its responses.
+    /// Adds the responses of a file with these coded bodies.
     fn compile<'m>(
         source: &'m SourceFile,
+        mut coded: Bodies<'m>,
         options: &Options<'_>,
+        stored: &mut StoredBodies<'m>,
         store: &mut StoreBuilder<'m>,
     ) -> Result<Self, RouteErrorKind> {
-        check_siblings(source)?;
-        let mut coded: Vec<(Coding, Cow<'m, [u8]>)> = Vec::new();
-        for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
-            if let Some(bytes) = sibling {
-                coded.push((coding, bytes.into()));
-            } else if options.made.contains(&coding) && is_compressible(media_type(&source.name)) {
-                let bytes = best(coding, &source.bytes);
-                if bytes.len() < source.bytes.len() {
-                    coded.push((coding, bytes.into()));
-                }
-            }
-        }
         let is_coded = !coded.is_empty();
         coded.push((Coding::Identity, source.bytes.as_slice().into()));
         let rank = |coding| options.made.iter().position(|&made| made == coding);
@@ -146,7 +200,7 @@ impl File {
         let mut variants = Vec::new();
         let mut offers = Vec::new();
         for (coding, bytes) in coded {
-            variants.push(add_variant(source, coding, bytes, is_coded, options, store)?);
+            variants.push(add_variant(source, (coding, bytes), is_coded, options, stored, store)?);
             offers.push(coding);
         }
         Ok(Self {
@@ -216,14 +270,15 @@ enum Preconditions {
 
 fn add_variant<'m>(
     source: &SourceFile,
-    coding: Coding,
-    bytes: Cow<'m, [u8]>,
+    (coding, bytes): (Coding, Cow<'m, [u8]>),
     is_coded: bool,
     options: &Options<'_>,
+    stored: &mut StoredBodies<'m>,
     store: &mut StoreBuilder<'m>,
 ) -> Result<Variant, HeadTooLong> {
     //= RFC 9110 8.8.3.3: a strong tag is that of the bytes transferred; no two codings share one.
-    let tag = format!("\"{:016x}{}\"", hash(&bytes), tag_ending(coding));
+    let hash = hash(&bytes);
+    let tag = format!("\"{hash:016x}{}\"", tag_ending(coding));
     let len = bytes.len();
     let vary = is_coded.then_some("Accept-Encoding");
     let modified = HttpDate::from_unix(source.modified_unix);
@@ -242,7 +297,18 @@ fn add_variant<'m>(
             .field("Accept-Ranges", "bytes")
             .maybe("Content-Encoding", (coding != Coding::Identity).then_some(coding.name()))
     };
-    let first = store.add(content(Status::S200).field("Content-Length", len), Body::Own(bytes))?;
+    let of_source = match bytes {
+        Cow::Borrowed(bytes) => Some(bytes),
+        Cow::Owned(_) => None,
+    };
+    let body = match stored.get(&hash) {
+        Some((same, known)) if of_source == Some(*known) => Body::Of(*same),
+        _ => Body::Own(bytes),
+    };
+    let first = store.add(content(Status::S200).field("Content-Length", len), body)?;
+    if let Some(bytes) = of_source {
+        stored.entry(hash).or_insert((first, bytes));
+    }
     let not_modified = store.add(head(Status::S304), Body::Empty)?;
     let partial = store.add(content(Status::S206).open_range(), Body::Of(first))?;
     let excuse = "416 Range Not Satisfiable\n";
@@ -287,6 +353,11 @@ fn directory<'p>(path: &'p str, index: &str) -> Option<&'p str> {
     path.strip_suffix(index).filter(|directory| directory.ends_with('/'))
 }
 
+/// The path of a directory without the slash at its end; of the root there is none.
+fn without_slash(directory: &str) -> Option<&str> {
+    directory.strip_suffix('/').filter(|path| !path.is_empty())
+}
+
 fn check_siblings(source: &SourceFile) -> Result<(), RouteErrorKind> {
     let check = |coding: &str, result: Option<Result<(), Mismatch>>| {
         let found = match result {
@@ -301,6 +372,10 @@ fn check_siblings(source: &SourceFile) -> Result<(), RouteErrorKind> {
     check(".br", source.brotli.as_ref().map(|coded| brotli_matches(coded, &source.bytes)))?;
     check(".gz", source.gzip.as_ref().map(|coded| gzip_matches(coded, &source.bytes)))
 }
+
+/// More than these are work for all cores.
+const ALONE_BYTES_MAX: usize = 1024 * 1024;
+const ALONE_FILES_MAX: usize = 1_000;
 
 const NOT_MODIFIED: u32 = 1;
 const PARTIAL: u32 = 2;

@@ -1,7 +1,7 @@
 //! Rows 67 to 74 of the requirements: validators, preconditions, ranges, negotiation, paths.
 
 use handlers::config::{Compress, RouteConfig};
-use handlers::{SiteHandle, SourceFile};
+use handlers::{Site, SiteHandle, SourceFile};
 use http1::coding::Coding;
 use testkit::Response;
 
@@ -270,6 +270,34 @@ fn row_73_one_sibling_is_enough() {
         assert_eq!(answer.field("Content-Encoding"), coding, "{value}");
         assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
     }
+}
+
+#[test]
+fn a_sibling_is_a_file_itself_and_stored_once() {
+    let size = |sources: Vec<SourceFile>| {
+        let (mut size, plan) = (0, routes([configs::route("/static/", files(sources))]));
+        Site::build(&plan, |len| {
+            size = len;
+            Box::new(vec![0_u8; len])
+        })
+        .expect("builds");
+        size
+    };
+    let app = sample_files().iter().find(|file| file.name == "app.js").expect("there").clone();
+    let packed = app.gzip.clone().expect("there");
+    let bytes = packed.clone();
+    let itself =
+        SourceFile { name: "app.js.gz".into(), bytes, brotli: None, gzip: None, ..app.clone() };
+    let without = size(vec![app.clone()]);
+    let with = size(vec![app.clone(), itself.clone()]);
+    assert!(with < without + 2_048 && packed.len() > 2_048, "{with} {without} {}", packed.len());
+    let site = site_of(vec![app, itself]);
+    let answer = get(&site, "/static/app.js.gz", "Accept-Encoding: gzip\r\n");
+    assert_eq!((answer.status, answer.field("Content-Type")), (200, Some("application/gzip")));
+    assert_eq!((answer.field("Content-Encoding"), answer.body == packed), (None, true));
+    let coded = get(&site, APP, "Accept-Encoding: gzip\r\n");
+    assert_eq!((coded.field("Content-Encoding"), coded.body == packed), (Some("gzip"), true));
+    assert_ne!(coded.field("ETag"), answer.field("ETag"), "two representations");
 }
 
 #[test]

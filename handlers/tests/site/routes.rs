@@ -134,9 +134,52 @@ fn an_index_stands_for_its_directory() {
     }
     let (front, index) = (get(&site, "/", ""), get(&site, "/index.html", ""));
     assert_eq!(front, index, "one representation, two names");
-    assert_eq!(get(&site, "/docs", "").status, 404);
+    for (query, location) in [("", "/docs/"), ("?", "/docs/"), ("?a=1&b=%2F", "/docs/?a=1&b=%2F")] {
+        for method in ["GET", "HEAD"] {
+            let answer = send(&site, method, &format!("/docs{query}"), "");
+            assert_eq!((answer.status, answer.field("Location")), (301, Some(location)), "{query}");
+        }
+    }
+    assert_eq!(get(&site, "/docs", "").text(), "301 Moved Permanently: /docs/\n");
+    assert_eq!(site.buffers().free(), 16, "each came back");
+    assert_eq!(get(&site, &format!("/docs?{}", "q".repeat(500)), "").status, 301);
+    assert_eq!(get(&site, &format!("/docs?{}", "q".repeat(513)), "").status, 414);
+    assert_eq!(send(&site, "POST", "/docs", "").status, 405);
     let site = with_index(None);
+    assert_eq!(get(&site, "/docs", "").status, 404);
     assert_eq!((get(&site, "/", "").status, get(&site, "/docs/", "").status), (404, 404));
+}
+
+#[test]
+fn a_directory_without_its_slash_gives_way_to_other_routes() {
+    let kind = |names: &[&str]| {
+        let files = names.iter().map(|name| file(name, "index")).collect();
+        Kind::Files(FilesConfig { files, index: Some("i".into()), cache_control: None })
+    };
+    let post = |path| RouteConfig { methods: Methods::POST, ..route(path, fixed("post")) };
+    let site = build(&routes([
+        route("/first", fixed("first")),
+        route("/", kind(&["first/i", "last/i", "a b/é?/i", "i", "both/i"])),
+        route("/last", fixed("last")),
+        route("/{any}", fixed("any")),
+        post("/both"),
+        route("/deep/er/", kind(&["i"])),
+    ]));
+    assert_eq!(get(&site, "/first", "").text(), "first");
+    assert_eq!(get(&site, "/last", "").text(), "last");
+    assert_eq!(get(&site, "/other", "").text(), "any");
+    assert_eq!(send(&site, "POST", "/both", "").text(), "post");
+    for (path, location) in [
+        ("/both?x", "/both/?x"),
+        ("/a%20b/%C3%A9%3f", "/a%20b/%C3%A9%3F/"),
+        ("/deep/er", "/deep/er/"),
+    ] {
+        let answer = get(&site, path, "");
+        assert_eq!((answer.status, answer.field("Location")), (301, Some(location)), "{path}");
+        let target = location.split('?').next().expect("a path");
+        assert_eq!(get(&site, target, "").text(), "index", "it leads there");
+    }
+    assert_eq!(get(&site, "/", "").text(), "index");
 }
 
 #[test]

@@ -40,11 +40,16 @@ impl FileHandle {
     /// The file that `path` names now.
     ///
     /// # Errors
-    /// It is not there.
+    /// It is not there, or is no regular file.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let handle = options.read(true).custom_flags(OFlag::O_PATH.bits()).open(path)?;
-        let identity = Identity::of(&handle.metadata()?);
+        let metadata = handle.metadata()?;
+        if !metadata.is_file() {
+            // SQLite would wait for a writer of a FIFO.
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let identity = Identity::of(&metadata);
         Ok(Self { handle, identity })
     }
 
