@@ -14,7 +14,8 @@
 # N is a total, not an addition: to reserve N twice leaves N. Pages that something else reserved are
 # never counted as ours and never taken away. What is ours is written down under
 # /run/pollux/hugepages. A release gives back only pages that nobody uses; it says how many are still
-# in use, and then ends with status 1.
+# in use, and by which processes, and then ends with status 1. A reservation that would leave less than 256 MiB
+# available for the rest of the machine is refused.
 #
 # persist and unpersist change files below /etc and no page of this boot: a sysctl drop-in, or with --node
 # one of systemd-tmpfiles, since sysctl has no key for a node. Pages reserved at boot are in no owner's
@@ -33,6 +34,7 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 
 NODES=/sys/devices/system/node
 MIB_PER_PAGE=2
+MARGIN_MIB=256
 ETC=/etc
 SYSCTL_FILE=sysctl.d/60-pollux-hugepages.conf
 TMPFILES_FILE=tmpfiles.d/pollux-hugepages.conf
@@ -162,16 +164,17 @@ reserve() {
     grow_all
 }
 
-# Refuses a reservation larger than the memory that could be freed for it: the kernel would empty its
-# caches, slowly, and then fail all the same.
+# Refuses a reservation larger than the memory that could be freed for it, where the kernel would empty its caches,
+# slowly, and then fail all the same; and one that leaves too little for everything else.
 check_memory() {
     local node more=0 free_mib
     for node in "${nodes[@]}"; do
         [[ ${target[node]} -le ${ours[node]} ]] || more=$((more + target[node] - ours[node]))
     done
     free_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
-    [[ $((more * MIB_PER_PAGE)) -le $free_mib ]] ||
-        die "$more more pages are $((more * MIB_PER_PAGE)) MiB, and $free_mib MiB are available: reserve fewer or free memory"
+    [[ $more -eq 0 || $((more * MIB_PER_PAGE + MARGIN_MIB)) -le $free_mib ]] ||
+        die "$more more pages are $((more * MIB_PER_PAGE)) MiB, $free_mib MiB are available, and $MARGIN_MIB MiB must be" \
+            "left for the rest of the machine: reserve at most $((free_mib > MARGIN_MIB ? (free_mib - MARGIN_MIB) / MIB_PER_PAGE : 0)) more, or free memory"
 }
 
 # Adds what each node lacks of `target`; on the first refusal gives back what this call added.
@@ -254,7 +257,19 @@ release() {
         shrink "$node" "${ours[node]}" || in_use=$((in_use + left))
     done
     [[ $in_use -eq 0 ]] ||
-        die "$in_use pages of ours are still in use: end the program that holds them and release again"
+        die "$in_use pages of ours are still in use by $(holders): end what holds them and release again"
+}
+
+# The processes that have hugepages mapped, with how much.
+holders() {
+    local path pid kib line=''
+    for path in /proc/[0-9]*; do
+        pid=${path##*/}
+        kib=$(awk '/^HugetlbPages:/ { print $2 }' "$path/status" 2>/dev/null || true)
+        [[ ${kib:-0} -eq 0 ]] ||
+            line+="${line:+, }process $pid ($(cat "$path/comm" 2>/dev/null || true), $((kib / 1024)) MiB)"
+    done
+    printf '%s\n' "${line:-no process that is seen from here (a file on a hugetlbfs, or another container)}"
 }
 
 # Writes `ours` down, or forgets the record where nothing is left.

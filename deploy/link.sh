@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deploy/link.sh: makes and removes the link between Pollux and this machine's kernel.
 #
-#   link.sh up [--kind veth|tap|vhost] [--queues N] [--netns NAME] [--pair N]   make it, where it is not up
+#   link.sh up [--kind veth|tap|vhost] [--queues N] [--netns NAME] [--pair N]   make it; of one that is up, mend what is missing
 #   link.sh down [--netns NAME] [--pair N]                     remove all that up made
 #   link.sh status [--netns NAME] [--pair N]                   print what is there: exit 0 up, 3 down
 #   link.sh exec [--netns NAME] -- COMMAND...                  run COMMAND where the link is
@@ -41,6 +41,8 @@ BPFFS=/sys/fs/bpf
 # the MTU, VLAN tags inside.
 OFFLOADS_MUST=(tx gso tso gro)
 OFFLOADS_IF_THERE=(lro rxvlan txvlan)
+# What must be off after that, as ethtool shows it.
+PLAIN=(tx-checksumming generic-segmentation-offload tcp-segmentation-offload generic-receive-offload)
 
 main() {
     local verb=${1-} kind=veth queues=1
@@ -126,8 +128,11 @@ up() {
         [[ $(record_value "$record" kind) == "$1" && $(record_value "$record" queues) == "$2" ]] ||
             die "a $(record_value "$record" kind) link with $(record_value "$record" queues) queue(s) is up" \
                 "in $where: run '$0 down$option' first"
-        say "the link is already up in $where"
-        return
+        if [[ $1 != veth ]] || exists "$PORT"; then
+            mend "$1" "$2"
+            return
+        fi
+        warn "$PORT, the other end of $HOST, is gone: making the link anew"
     fi
     forget_stale
     refuse_strangers
@@ -136,10 +141,66 @@ up() {
     note kind "$1"
     note queues "$2"
     "make_$1" "$2"
-    mount_bpffs
+    finish "$1" "$2"
     trap - EXIT
     say "$1 link up in $where: the kernel is $HOST_CIDR on $HOST, Pollux is to be ${PORT_ADDRESS}/24 on" \
         "$([[ $1 == veth ]] && echo "$PORT" || echo "$1:$HOST"), $2 queue(s)"
+}
+
+# mend KIND QUEUES: the devices are there; what else belongs to the link may not be, where an `up` was killed or
+# somebody changed it.
+mend() {
+    local wrong
+    wrong=$(wrong_parts "$1" "$2")
+    if [[ -z $wrong ]]; then
+        mount_bpffs
+        say "the link is already up in $where"
+        return
+    fi
+    finish "$1" "$2"
+    say "the link is up in $where; mended: ${wrong//$'\n'/, }"
+    wrong=$(wrong_parts "$1" "$2")
+    [[ -z $wrong ]] || warn "still not as it should be: ${wrong//$'\n'/, }. Run '$0 down$option' and '$0 up$option'"
+}
+
+# finish KIND QUEUES: everything about the devices of a link but that they are there. Safe to repeat.
+finish() {
+    local device
+    for device in $(devices_of "$1"); do
+        inside ip link set "$device" mtu "$LINK_MTU"
+        make_quiet "$device"
+        # vhost hands checksums and whole segments over.
+        [[ $1 == vhost ]] || make_plain "$device"
+    done
+    [[ $1 != veth ]] || hide_from_kernel
+    [[ $2 -eq 1 ]] || keep_flows_on_queue
+    inside ip address replace "$HOST_CIDR" dev "$HOST"
+    for device in $(devices_of "$1"); do inside ip link set "$device" up; done
+    mount_bpffs
+}
+
+devices_of() {
+    [[ $1 != veth ]] || echo "$PORT"
+    echo "$HOST"
+}
+
+# wrong_parts KIND QUEUES: a line for each part of the link that is not as `finish` leaves it.
+wrong_parts() {
+    local device feature
+    for device in $(devices_of "$1"); do
+        [[ $(inside cat "/sys/class/net/$device/mtu") == "$LINK_MTU" ]] || echo "MTU of $device"
+        inside ip link show dev "$device" | grep -q '[<,]UP[,>]' || echo "$device is down"
+        is_set "$device" ipv6 disable_ipv6 1 || echo "IPv6 of $device"
+        [[ $1 != vhost ]] || continue
+        for feature in "${PLAIN[@]}"; do
+            inside ethtool -k "$device" | grep -q "^$feature: off" || echo "$feature of $device"
+        done
+    done
+    if [[ $1 == veth ]]; then
+        { is_set "$PORT" ipv4 arp_ignore 8 && is_set "$PORT" ipv4 forwarding 0; } || echo "ARP and forwarding of $PORT"
+    fi
+    [[ $2 -eq 1 || $(inside sysctl -n net.core.txrehash 2>/dev/null || echo 0) == 0 ]] || echo "net.core.txrehash"
+    inside ip -4 address show dev "$HOST" | grep -qF " $HOST_CIDR " || echo "address of $HOST"
 }
 
 # A link whose record is here but which is gone (somebody deleted it) leaves nothing but the record.
@@ -175,16 +236,6 @@ refuse_strangers() {
 make_veth() {
     inside ip link add "$PORT" mtu "$LINK_MTU" numrxqueues "$1" numtxqueues "$1" type veth \
         peer name "$HOST" mtu "$LINK_MTU" numrxqueues "$1" numtxqueues "$1"
-    local device
-    for device in "$PORT" "$HOST"; do
-        make_quiet "$device"
-        make_plain "$device"
-    done
-    hide_from_kernel
-    [[ $1 -eq 1 ]] || keep_flows_on_queue
-    inside ip address add "$HOST_CIDR" dev "$HOST"
-    inside ip link set "$PORT" up
-    inside ip link set "$HOST" up
 }
 
 # DPDK attaches to a persistent multi-queue tap of this name and leaves its address and offloads alone
@@ -192,12 +243,6 @@ make_veth() {
 make_tap() {
     [[ -c /dev/net/tun ]] || die "there is no /dev/net/tun: modprobe tun (in a container: --device /dev/net/tun)"
     inside ip tuntap add dev "$HOST" mode tap multi_queue
-    inside ip link set "$HOST" mtu "$LINK_MTU"
-    make_quiet "$HOST"
-    make_plain "$HOST"
-    [[ $1 -eq 1 ]] || keep_flows_on_queue
-    inside ip address add "$HOST_CIDR" dev "$HOST"
-    inside ip link set "$HOST" up
 }
 
 # The driver opens it with as many queues as there are workers, and as "multi_queue" only where that is
@@ -209,12 +254,7 @@ make_vhost() {
         inside ip tuntap add dev "$HOST" mode tap vnet_hdr
     else
         inside ip tuntap add dev "$HOST" mode tap vnet_hdr multi_queue
-        keep_flows_on_queue
     fi
-    inside ip link set "$HOST" mtu "$LINK_MTU"
-    make_quiet "$HOST"
-    inside ip address add "$HOST_CIDR" dev "$HOST"
-    inside ip link set "$HOST" up
 }
 
 # No IPv6 of the kernel's own: no neighbour or listener reports among the frames.
@@ -228,7 +268,7 @@ make_plain() {
     for feature in "${OFFLOADS_MUST[@]}" "${OFFLOADS_IF_THERE[@]}"; do
         inside ethtool -K "$1" "$feature" off >/dev/null 2>&1 || true
     done
-    for feature in tx-checksumming generic-segmentation-offload tcp-segmentation-offload generic-receive-offload; do
+    for feature in "${PLAIN[@]}"; do
         inside ethtool -k "$1" | grep -q "^$feature: off" ||
             die "$feature cannot be turned off on $1: Pollux would see frames no wire carries"
     done
@@ -247,7 +287,7 @@ keep_flows_on_queue() {
     local old
     old=$(inside sysctl -n net.core.txrehash 2>/dev/null) || return 0
     [[ $old != 0 ]] || return 0
-    note txrehash "$old"
+    [[ -n $(record_value "$record" txrehash) ]] || note txrehash "$old"
     inside sysctl -qw net.core.txrehash=0
 }
 
@@ -257,6 +297,13 @@ set_device() {
     local path=/proc/sys/net/$2/conf/$1/$3
     # shellcheck disable=SC2016 # the inner shell expands them, in the namespace
     inside bash -c '[[ ! -e $1 || $(<"$1") == "$2" ]] || { echo "$2" >"$1"; } 2>/dev/null' - "$path" "$4"
+}
+
+# is_set DEVICE FAMILY KEY VALUE: whether it has this value, or the kernel has no such family.
+is_set() {
+    local path=/proc/sys/net/$2/conf/$1/$3
+    # shellcheck disable=SC2016 # the inner shell expands them, in the namespace
+    inside bash -c '[[ ! -e $1 || $(<"$1") == "$2" ]]' - "$path" "$4"
 }
 
 mount_bpffs() {

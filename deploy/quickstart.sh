@@ -16,7 +16,9 @@
 # the link (see link.sh) and serves on 198.18.0.2. PostgreSQL is where DATABASE_URL says, with the table of
 # seed.sql (`pollux sample DIR` writes it); it works without, and says what does not. When it ends, by
 # Ctrl-C, --stop or a failure, the server has drained and the link, the hugepages and the sample are gone
-# again; packages, toolchain and build stay.
+# again; packages, toolchain and build stay. What cannot be taken back is named, and `--stop` tries again.
+# The configuration is checked before anything is reserved or made. A server that loads many files is waited for: in
+# the background as long as its log grows, at most 600 s; 30 s without a new line are too long.
 # POLLUX_HUGEPAGES sets the number of 2 MiB pages (default 512), POLLUX_BIN names a binary to run instead
 # of building one.
 
@@ -33,7 +35,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 ADDRESS=198.18.0.2
 HUGEPAGES=${POLLUX_HUGEPAGES:-512}
+# A server that says nothing new for so long, and does not answer, is given up; one that says that it loads is waited
+# for, but not for ever.
 START_SECONDS=30
+START_SECONDS_MAX=600
 DRAIN_SECONDS=15
 RECORD=quickstart
 LOG=$RECORDS/quickstart.log
@@ -50,10 +55,13 @@ main() {
             --port | --config | --data | --netns)
                 [[ $# -ge 2 ]] || misuse "$1 wants a value"
                 case $1 in
-                    --port) need_number --port "$2" && port=$((10#$2)) ;;
+                    --port) need_port --port "$2" && port=$2 ;;
                     --config) config=$(realpath -e -- "$2") || die "--config $2: there is no such file" ;;
                     --data) data=$(realpath -e -- "$2") || die "--data $2: there is no such directory" ;;
-                    --netns) netns=$2 ;;
+                    --netns)
+                        [[ $2 =~ ^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$ ]] || misuse "--netns wants a plain name, not '$2'"
+                        netns=$2
+                        ;;
                 esac
                 shift 2
                 ;;
@@ -74,8 +82,19 @@ main() {
         config=$here/arena.toml
         data=${data:-$SAMPLE}
     fi
+    check_configuration "$config" "$data" "$port" "${options[@]+"${options[@]}"}"
     options=(--config "$config" ${data:+--data "$data"} "${options[@]+"${options[@]}"}")
     start "$mode" "$port" "$config" "$data" "${options[@]}"
+}
+
+# check_configuration CONFIG DATA PORT OPTION...: what is wrong with it is said before anything is made for it. The
+# sample, which is not there yet, is the built-in one.
+check_configuration() {
+    local config=$1 data=$2 port=$3
+    shift 3
+    [[ $data != "$SAMPLE" ]] || data=''
+    "$binary" check --config "$config" ${data:+--data "$data"} --address "$ADDRESS/24" --port "$port" "$@" >/dev/null ||
+        die "the configuration is refused: see above. Nothing was reserved or made"
 }
 
 refuse_second() {
@@ -101,7 +120,7 @@ start() {
     "$root/hugepages.sh" reserve "$HUGEPAGES" --owner quickstart
     link up
     launch "$mode" "$port" "$@"
-    await_answer "$port"
+    await_answer "$mode" "$port"
     show_what_to_try "$mode" "$port" "$config" "$data"
     if [[ $mode == detach ]]; then
         trap - EXIT
@@ -136,9 +155,18 @@ launch() {
     note "netns $netns" "port $port" "pid $pid" "started $(start_time "$pid")"
 }
 
+# await_answer MODE PORT. In the foreground, what it says is on the terminal, and Ctrl-C ends the waiting.
 await_answer() {
-    await "$START_SECONDS" "$pid" there curl --noproxy '*' --silent --output /dev/null --max-time 1 "$(url "$1")" ||
-        fail "pollux does not answer on $(url "$1"), it has ended or needs more than $START_SECONDS s"
+    local lines said=0 end=$((SECONDS + START_SECONDS_MAX)) seconds=$START_SECONDS
+    [[ $1 == detach ]] || seconds=$START_SECONDS_MAX
+    until await "$seconds" "$pid" there curl --noproxy '*' --silent --output /dev/null --max-time 1 "$(url "$2")"; do
+        lines=0
+        [[ $1 != detach ]] || lines=$(wc -l <"$LOG")
+        [[ -n $(start_time "$pid") ]] || fail "pollux does not answer on $(url "$2"): it has ended"
+        [[ $lines -gt $said ]] || fail "pollux does not answer on $(url "$2"), and has said nothing new for $seconds s"
+        [[ $SECONDS -lt $end ]] || fail "pollux does not answer on $(url "$2") after $START_SECONDS_MAX s"
+        said=$lines
+    done
 }
 
 fail() {
@@ -194,12 +222,15 @@ stop() {
         show_log
     fi
     clean_up
+    [[ -z $left ]] || die "the server has ended, but something stays behind, as said above: '$0 --stop' tries again"
     say "stopped"
 }
 
-# Ends the server, if it runs, and takes back what was made for it. Safe to repeat.
+# Ends the server, if it runs, and takes back what was made for it; `left` says whether something stays behind, and then
+# the record stays as well. Safe to repeat.
 clean_up() {
     local status=$? pid netns
+    left=''
     trap - EXIT
     trap '' INT TERM HUP
     netns=$(record_value "$RECORD" netns)
@@ -207,10 +238,10 @@ clean_up() {
         say "draining process $pid"
         end_process "$pid" "$DRAIN_SECONDS"
     fi
-    link down || true
-    "$root/hugepages.sh" release --owner quickstart || true
-    drop_record "$RECORD"
+    link down || left=yes
+    "$root/hugepages.sh" release --owner quickstart || left=yes
     rm -rf "$LOG" "$SAMPLE"
+    [[ -n $left ]] || drop_record "$RECORD"
     trap - INT TERM HUP
     return "$status"
 }

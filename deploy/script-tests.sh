@@ -215,6 +215,22 @@ test_hugepages_beyond_memory_are_refused_at_once() {
     equal "$(counts)" 10
 }
 
+test_hugepages_leave_memory_for_the_rest() {
+    fake_nodes 10
+    local free_mib
+    free_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+    # All but 100 MiB: the kernel has them.
+    most=99999999 expect_fails 1 "256 MiB must be left" on_fake_nodes reserve $(((free_mib - 100) / 2)) || return 1
+    equal "$(counts)" 10
+}
+
+test_hugepages_in_use_name_who_holds_them() {
+    fake_nodes 10
+    on_fake_nodes reserve 2
+    use_pages 0 12
+    expect_fails 1 "still in use by " on_fake_nodes release
+}
+
 test_hugepages_in_a_container_without_rights() {
     mount --bind "$PAGES" "$PAGES"
     mount -o remount,ro,bind "$PAGES"
@@ -362,6 +378,33 @@ test_link_up_twice() {
     expect_fails 1 "is up" "$LINK" up --netns made --kind tap
     "$LINK" down --netns made
 }
+
+# As after an `up` that was killed half way, or somebody's hand: all parts are looked at.
+test_link_that_is_half_there_is_mended() {
+    "$LINK" up --netns made --queues 2
+    in_made ip address flush dev pollux-host
+    in_made ip link set pollux0 down mtu 1400
+    in_made ethtool -K pollux-host tx on
+    in_made sysctl -qw net.ipv4.conf.pollux0.arp_ignore=0 net.core.txrehash=1
+    local said
+    said=$("$LINK" up --netns made --queues 2) || return 1
+    for part in "MTU of pollux0" "pollux0 is down" "tx-checksumming of pollux-host" "ARP and forwarding of pollux0" \
+        net.core.txrehash "address of pollux-host"; do
+        [[ $said == *"mended: "*"$part"* ]] || { echo "$said lacks $part" && return 1; }
+    done
+    equal "$(in_made cat /sys/class/net/pollux0/mtu)" 1500
+    in_made ip -brief address show pollux-host | grep -q '198.18.0.1/24' || return 1
+    expect_says "already up" "$LINK" up --netns made --queues 2 || return 1
+    in_made ip link del pollux0
+    expect_says "link up in" "$LINK" up --netns made --queues 2 || return 1
+    in_made ip link set pollux0 netns "$(in_made_process)" || return 1
+    expect_says "making the link anew" "$LINK" up --netns made --queues 2 || return 1
+    in_made ip link show pollux0 || return 1
+    "$LINK" down --netns made
+}
+
+# The first process, whose namespace is another one.
+in_made_process() { echo $$; }
 
 test_link_carries_only_what_a_wire_carries() {
     "$LINK" up --netns made
@@ -587,8 +630,9 @@ ROUTES
 }
 
 test_quickstart_that_fails_leaves_nothing() {
-    expect_fails 1 "does not answer" "$QUICKSTART" --netns made -- --cores 9999
-    expect_fails 1 "9999" "$QUICKSTART" --detach --netns made -- --cores 9999
+    # A name that is no interface is found out when the server starts.
+    expect_fails 1 "does not answer" "$QUICKSTART" --netns made -- --link af_packet:nosuch0 || return 1
+    expect_fails 1 "nosuch0" "$QUICKSTART" --detach --netns made -- --link af_packet:nosuch0 || return 1
     expect_says "not running" "$QUICKSTART" --stop
 }
 
@@ -599,9 +643,30 @@ test_quickstart_cleans_up_after_a_server_that_died() {
     [[ ! -e /run/pollux/quickstart-sample ]]
 }
 
+test_quickstart_checks_before_it_makes_anything() {
+    local said
+    printf '[listen]\nport = "80"\n[limits]\nhaed = 1\n' >"$scratch/bad.toml"
+    for arguments in "-- --cores 9999" "--config $scratch/bad.toml"; do
+        # shellcheck disable=SC2086 # several arguments
+        said=$("$QUICKSTART" --detach --netns made $arguments 2>&1) && { echo "$said" && return 1; }
+        [[ $said == *"Nothing was reserved or made"* && $said != *"node 0:"* && $said != *"link up"* ]] || { echo "$said" && return 1; }
+    done
+}
+
+test_quickstart_does_not_say_stopped_while_something_stays() {
+    "$QUICKSTART" --detach --netns made || return 1
+    mkdir -p "$scratch/bin"
+    printf '#!/bin/sh\ncase "$*" in *"netns del"*) exit 1;; esac\nexec %s "$@"\n' "$(command -v ip)" >"$scratch/bin/ip"
+    chmod +x "$scratch/bin/ip"
+    expect_fails 1 "something stays behind" env PATH="$scratch/bin:$PATH" "$QUICKSTART" --stop || return 1
+    expect_says "stopped" "$QUICKSTART" --stop
+}
+
 test_quickstart_misuse() {
     expect_fails 2 "not understood" "$QUICKSTART" --fast
-    expect_fails 2 "whole number" "$QUICKSTART" --port http
+    expect_fails 2 "TCP port from 1 to 65535" "$QUICKSTART" --port http || return 1
+    expect_fails 2 "TCP port from 1 to 65535" "$QUICKSTART" --port 70000 || return 1
+    expect_fails 2 "plain name" "$QUICKSTART" --netns ../x || return 1
     expect_fails 2 "wants a value" "$QUICKSTART" --netns
     expect_says "--detach" "$QUICKSTART" --help
 }

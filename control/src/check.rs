@@ -4,7 +4,6 @@ mod sizing;
 mod table;
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use crate::admin;
 use crate::cli::options::Options;
@@ -18,6 +17,7 @@ use crate::human;
 use crate::launch::MemoryRequirement;
 use crate::link::{HostLinks, LinkSpec, choose};
 use crate::memory::HugepagePool;
+use crate::output::print;
 
 /// Reads configuration and data and prints what they come to; with `sizing`, only what memory they take for
 /// several numbers of connections. What this machine lacks is said, but
@@ -39,7 +39,7 @@ pub(crate) fn check(options: Options, sizing: bool) -> Result<(), Failure> {
         let found = report(&plan, &content, &warnings, requirement, &host, &HostLinks::read());
         found + &from_environment(&config, &plan)
     };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
+    print(&text)
 }
 
 /// Looks as far as it can with what is known already, to tell everything that is wrong at once.

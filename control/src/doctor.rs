@@ -19,7 +19,6 @@ mod report;
 mod server;
 mod xdp;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use dpdk::DeviceKind;
@@ -35,6 +34,7 @@ use crate::host::Host;
 use crate::launch::MemoryRequirement;
 use crate::link::{HostLinks, Link, devices_for};
 use crate::memory::HugepagePool;
+use crate::output::print;
 
 /// Examines this machine for the server that `options` describe, and prints the findings.
 ///
@@ -43,7 +43,7 @@ use crate::memory::HugepagePool;
 pub(crate) fn doctor(options: &Options, json: bool) -> Result<ExitCode, Failure> {
     let report = examine(&Host::here(), options);
     let text = if json { report.json() } else { report.text() };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)?;
+    print(&text)?;
     Ok(report.exit_code().into())
 }
 

@@ -1,12 +1,15 @@
 //! From a plan to workers that serve: link, DPDK, port, address, memory, threads, in this order. Whatever
 //! fails undoes what was done before it.
 
+mod descriptors;
 mod error;
 mod hugepage_shortage;
 mod idle;
 mod memory_requirement;
 mod port;
 mod probe;
+mod remedy;
+mod runtime_directories;
 mod steering;
 mod vhost;
 mod worker;
@@ -29,6 +32,7 @@ use port::Taken;
 use worker_set::WorkerSet;
 use workers::StartedWorkers;
 
+pub(crate) use descriptors::{FILES_BASE, FILES_PER_WORKER, provide as provide_descriptors};
 pub(crate) use error::LaunchError;
 pub(crate) use idle::Sleep;
 pub(crate) use memory_requirement::MemoryRequirement;
@@ -71,6 +75,7 @@ pub(crate) fn launch(
         exception::preflight(name, plan, &host)?;
     }
     let links = candidates(&plan.link, &host)?;
+    runtime_directories::sweep();
     let eal = start_dpdk(plan, &links, requirement)?;
     tracing::info!("{} with {}", eal.version(), spell(plan.pages));
     let mut taken = port::take(&eal, &links, &host, plan, requirement)?;
@@ -169,7 +174,7 @@ fn start_dpdk(
         main_core: plan.cores.first().copied().unwrap_or(0),
         devices: links.iter().map(|link| link.device().clone()).collect(),
         memory,
-        file_prefix: format!("pollux-{}", std::process::id()),
+        file_prefix: runtime_directories::file_prefix(),
     };
     Eal::init(&eal).map_err(|error| match error {
         EalError::NoHugepages => LaunchError::hugepages("no hugepage is free", requirement),

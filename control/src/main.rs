@@ -29,6 +29,7 @@ mod memory;
 mod metrics;
 mod nic;
 mod offload;
+mod output;
 mod progress;
 mod progress_line;
 mod regular_file;
@@ -51,6 +52,7 @@ use clap::Parser;
 
 use cli::{Cli, Command, ConfigCommand};
 use failure::Failure;
+use output::print;
 
 fn main() -> ExitCode {
     let done = match command_line().command {
@@ -75,13 +77,15 @@ fn main() -> ExitCode {
         Command::Man { directory } => manual::write_pages(&directory).map_err(Failure::from),
         Command::Completions { shell } => manual::print_completions(shell),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             logs::last_word(&failure);
             failure.exit_code().into()
         }
-    }
+    };
+    logs::flush();
+    code
 }
 
 /// The command line. What is wrong with it ends the process, and so does asking for help.
@@ -91,12 +95,19 @@ fn command_line() -> Cli {
             logs::before_it_is_open(&error.to_string());
             process::exit(error.exit_code());
         }
-        error.exit()
+        let Err(cause) = error.print() else { process::exit(error.exit_code()) };
+        let failure = Failure::output(cause);
+        logs::last_word(&failure);
+        process::exit(if error.use_stderr() {
+            error.exit_code()
+        } else {
+            failure.exit_code().into()
+        })
     })
 }
 
 fn write_sample(directory: &Path, force: bool) -> Result<(), Failure> {
     let written = sample::write(directory, force)?;
-    println!("{}: {} files, {} bytes", directory.display(), written.files, written.bytes);
-    Ok(())
+    let sample::Written { files, bytes } = written;
+    print(&format!("{}: {files} files, {bytes} bytes\n", directory.display()))
 }

@@ -1,7 +1,7 @@
 //! Manual pages and shell completions, made from the definition of the command line.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
@@ -11,6 +11,7 @@ use clap_mangen::Man;
 use crate::cli::Cli;
 use crate::cli::shell::CompletedShell;
 use crate::failure::{CommandError, Failure};
+use crate::output::print_bytes;
 
 /// Manual pages could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +56,7 @@ pub(crate) fn print_completions(shell: CompletedShell) -> Result<(), Failure> {
     };
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), NAME, &mut script);
-    io::stdout().write_all(&script).map_err(Failure::output)
+    print_bytes(&script)
 }
 
 const NAME: &str = "pollux";

@@ -27,8 +27,6 @@ mod testkit;
 mod unbind;
 mod watchdog;
 
-use std::io::{self, Write as _};
-
 pub(crate) use self::args::NicCommand;
 use self::args::{BindArgs, LookArgs, PortArgs};
 use self::decide::{Allowed, Plan, Refused};
@@ -38,6 +36,8 @@ use self::ports::Port;
 use self::record::{Record, Store, WatchdogRecord};
 use self::snapshot::{PciDevice, Snapshot};
 use crate::failure::Failure;
+use crate::logs;
+use crate::output::print;
 
 /// Carries out a command.
 ///
@@ -58,8 +58,8 @@ pub(crate) fn nic(command: NicCommand) -> Result<(), Failure> {
 fn list(machine: &impl Machine, args: &LookArgs) -> Result<(), Failure> {
     let snapshot = machine.snapshot(&Store::new(&args.state.state))?;
     if !namespaces::may_enter_others() {
-        eprintln!(
-            "only root sees what other network namespaces hold: an assessment may be too good"
+        logs::before_it_is_open(
+            "only root sees what other network namespaces hold: an assessment may be too good",
         );
     }
     if args.json {
@@ -296,8 +296,4 @@ fn address_of(snapshot: &Snapshot, store: &Store, port: &str) -> Result<String, 
 
 fn require_root(command: &'static str) -> Result<(), NicError> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(NicError::NotRoot { command }) }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
 }

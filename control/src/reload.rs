@@ -20,7 +20,7 @@ use engine::control_queue::{Command, ControlEnd};
 use handlers::{RequestBufferPool, SiteHandle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot::error::TryRecvError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{self, JoinHandle};
 use tokio::time::{self, MissedTickBehavior};
 
@@ -128,6 +128,12 @@ pub(crate) enum ReloadError {
     /// There is no thread to read with.
     #[error("the reload was refused: no thread to read with: {0}")]
     Thread(io::Error),
+    /// Too many clients wait for one already.
+    #[error(
+        "the reload was refused: {WAITING_MAX} clients wait for one already, and what they are told \
+         will hold for this one too; SIGHUP asks for one without waiting"
+    )]
+    TooManyWait,
     /// A panic while the site was made; it is in the log.
     #[error("the reload was cut short by a defect; the log of the server says where")]
     Panicked,
@@ -162,11 +168,17 @@ pub(crate) struct ReloadReadings {
 pub(crate) struct ReloadHandle {
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
+    /// A permit for each that may wait for the outcome.
+    waiting: Arc<Semaphore>,
 }
 
 impl ReloadHandle {
-    /// Reads everything again, serves it, and says what came of it.
+    /// Reads everything again, serves it, and says what came of it. Only [`WAITING_MAX`] callers wait at once:
+    /// those of a reload that takes long leave room for whoever asks for something else.
     pub(crate) async fn reload(&self) -> Result<Reloaded, Arc<ReloadError>> {
+        let Ok(_permit) = self.waiting.try_acquire() else {
+            return Err(Arc::new(ReloadError::TooManyWait));
+        };
         let (reply, outcome) = oneshot::channel();
         // The reloader ends after the workers, and takes orders until then.
         let stopping = || Arc::new(ReloadError::Draining);
@@ -219,6 +231,7 @@ impl ReloadHandle {
         Self {
             orders,
             shared: Arc::new(Shared { config: Mutex::new(config), ..Shared::default() }),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }
 }
@@ -362,7 +375,8 @@ impl Reloader {
         let limit = source.running.reload_limit();
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let shared = Arc::new(Shared::default());
-        let handle = ReloadHandle { orders: sender, shared: Arc::clone(&shared) };
+        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
+        let handle = ReloadHandle { orders: sender, shared: Arc::clone(&shared), waiting };
         shared.set_config(source.running.effective(), &serving.content);
         shared.routes.add(&serving.content.site, serving.traffic());
         let source = Arc::new(source);
@@ -550,6 +564,9 @@ const SNAPSHOTS_MAX: usize = 8;
 const HUNG_MAX: usize = 4;
 /// Reloads that may be asked for before the one under way is done.
 const ORDERS_MAX: usize = 64;
+/// Callers that may wait for an outcome at once: clients of the admin socket, which takes more than that.
+pub(crate) const WAITING_MAX: usize = 64;
+const _: () = assert!(WAITING_MAX <= ORDERS_MAX, "whoever may wait finds room for the order");
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// A worker looks for commands many times a millisecond.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(5);

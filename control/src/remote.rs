@@ -2,7 +2,7 @@
 //! and prints what comes of them.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use crate::config::Effective;
 use crate::failure::{CommandError, Failure};
 use crate::human;
 use crate::lifecycle::State;
+use crate::output;
 use crate::reload::Reloaded;
 use crate::stats::Report;
 
@@ -152,13 +153,13 @@ impl Progress {
         }
         self.last = Some(Instant::now());
         let (before, after) = if self.terminal { ("\r", ERASE_REST) } else { ("", "\n") };
-        write(&format!("{before}draining: {connections} connections left{after}"))
+        output::print(&format!("{before}draining: {connections} connections left{after}"))
     }
 
     /// The next line is about something else.
     fn end(&mut self) -> Result<(), Failure> {
         let begun = self.terminal && self.last.is_some();
-        if begun { write("\n") } else { Ok(()) }
+        if begun { output::print("\n") } else { Ok(()) }
     }
 }
 
@@ -282,12 +283,7 @@ fn print<T: Serialize>(
     text: impl FnOnce(&T) -> String,
 ) -> Result<(), Failure> {
     let text = if as_json { json!(result).to_string() } else { text(result) };
-    write(&format!("{text}\n"))
-}
-
-fn write(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::output)
+    output::print(&format!("{text}\n"))
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -37,6 +37,9 @@ enum ServeError {
     /// No threads for databases and compression.
     #[error("the threads that answer for databases could not be made: {0}")]
     Offload(io::Error),
+    /// No thread or file descriptor for the log.
+    #[error("the log could not be opened: {0}; raise the limit of open files (ulimit -n)")]
+    Log(io::Error),
     /// No threads for the control plane.
     #[error("the threads of the control plane could not be made: {0}")]
     Runtime(io::Error),
@@ -52,8 +55,16 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
     let host = HostCores::read().map_err(Failure::cores)?;
     let config = options.config()?;
     let plan = Plan::check(&config, &host)?;
-    let log = logs::open(plan.log_level, plan.log_format);
-    confine(&host.beside(&plan.cores));
+    let files_before = launch::provide_descriptors(plan.cores.len())?;
+    let confined = confine(&host.beside(&plan.cores));
+    let log = logs::open(plan.log_level, plan.log_format).map_err(ServeError::Log)?;
+    if let Some(before) = files_before {
+        tracing::info!("raised the limit of open files, which was {before}");
+    }
+    if let Err(error) = confined {
+        let beside = cores::list(&host.beside(&plan.cores));
+        tracing::warn!("control cannot be kept on cores {beside}: {error}");
+    }
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -62,14 +73,18 @@ pub(crate) fn serve(options: Options) -> Result<(), Failure> {
         .map_err(ServeError::Runtime)?;
     let (loader, reading) = LoaderThread::open().map_err(ServeError::Runtime)?;
     let running = RunningConfig::new(config, host);
-    let source = Source { options, running, sample: Sample::default() };
+    let sample = Sample::default();
+    let source = Source { options, running, sample: sample.clone() };
     let manager = ServiceManager::from_environment();
     let served = runtime.block_on(run(plan, source, loader, log, manager.clone()));
     if let Err(failure) = &served {
         manager.failed(failure);
     }
     drop(runtime);
-    await_end(&reading, READING_TIMEOUT);
+    if !await_end(&reading, READING_TIMEOUT) {
+        tracing::info!("a site was being made: it is given up");
+    }
+    sample.remove(SAMPLE_TIMEOUT);
     served
 }
 
@@ -88,7 +103,7 @@ async fn run(
     let started = metrics::start(plan.metrics, stats.clone()).await;
     let extended = manager.loading();
     let Some(content) = load(&plan, &source, &loader, &mut signals).await? else {
-        manager.stopping(READING_TIMEOUT);
+        manager.stopping(READING_TIMEOUT + SAMPLE_TIMEOUT);
         return Ok(());
     };
     drop(extended);
@@ -206,15 +221,16 @@ fn log_ready(plan: &Plan, appliance: &Appliance, began: Instant) {
 }
 
 /// Keeps this thread, and all it starts, off the workers' cores. DPDK and the workers choose their own.
-fn confine(cores: &[usize]) {
+fn confine(cores: &[usize]) -> nix::Result<()> {
     let mut set = CpuSet::new();
-    let chosen = cores.iter().try_for_each(|core| set.set(*core));
-    if let Err(error) = chosen.and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)) {
-        tracing::warn!("control cannot be kept on cores {}: {error}", cores::list(cores));
-    }
+    cores.iter().try_for_each(|core| set.set(*core))?;
+    sched_setaffinity(Pid::from_raw(0), &set)
 }
 
 /// One for the clock and signals, one for whatever blocks it.
 const CONTROL_THREADS: usize = 2;
-/// For a site that is being made when everything else is released: its files are cleared away after it.
-const READING_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a site that is being made when everything else is released. It has nothing but memory, which goes with the
+/// process, and the sample.
+const READING_TIMEOUT: Duration = Duration::from_millis(100);
+/// For the sample, if it is being written then: milliseconds, or what a slow disk makes of them.
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -15,8 +15,6 @@ mod record;
 mod report;
 mod snapshot;
 
-use std::io::{self, Write as _};
-
 pub(crate) use self::args::TuneCommand;
 use self::args::{ApplyArgs, CoreArgs, RevertArgs, ShowArgs};
 use self::machine::Machine;
@@ -27,6 +25,7 @@ use crate::cli::options::Options;
 use crate::config::Plan;
 use crate::cores::HostCores;
 use crate::failure::Failure;
+use crate::output::print;
 
 /// Carries out a command.
 ///
@@ -79,8 +78,4 @@ fn plan(machine: &Machine, args: CoreArgs) -> Result<TunePlan, Failure> {
     let config = Options::of_cores(args.config, args.cores).config()?;
     let cores = Plan::check(&config, &host)?.cores;
     Ok(TunePlan::of(&Snapshot::read(machine)?, &cores)?)
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
 }

@@ -327,6 +327,24 @@ fn the_data_path_writes_no_log() {
     assert!(faults.is_empty(), "count it, or send an Event: {faults:#?}");
 }
 
+/// `println!` and its like panic where nothing can be written, and a panic ends the server. What a command prints goes
+/// through `control/src/output.rs`, what a server says through the log.
+#[test]
+fn nothing_that_is_shipped_prints_by_a_macro() {
+    let tests_only = ["dataplane/testkit/", "dataplane/sim/"];
+    let mut faults = Vec::new();
+    for source in sources() {
+        let shipped = source.path.contains("/src/") && !source.is_test();
+        if !shipped || tests_only.iter().any(|place| source.path.starts_with(place)) {
+            continue;
+        }
+        let code = code_only(source.shipped());
+        let bad = |line: &&str| ["println!", "print!"].iter().any(|print| line.contains(print));
+        faults.extend(code.lines().filter(bad).map(|line| format!("{}: {line}", source.path)));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
 #[test]
 fn names_have_the_words_of_the_field() {
     let shipped: Vec<Source> = sources()

@@ -48,18 +48,19 @@ impl Options {
         Self { config, cores, ..Self::default() }
     }
 
-    /// The file, if one was named, with the environment and the options over it.
+    /// The file, if one was named, with the environment and the options over it. What these name that does not
+    /// exist is kept, and fails with everything else that is wrong.
     ///
     /// # Errors
-    /// The file does not read, or an option names something that does not exist.
+    /// The file does not read; with what is wrong beside it.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = match &self.config {
-            Some(file) => Config::read(file)?,
-            None => Config::default(),
+        let (mut config, unread) = match self.config.as_deref().map(Config::read).transpose() {
+            Ok(config) => (config.unwrap_or_default(), None),
+            Err(error) => (Config::default(), Some(error)),
         };
         config.apply_environment(Environment::read());
         for text in &self.set {
-            config.assign(text)?;
+            config.apply_assignment(text);
         }
         let options = [
             (Key::LinkDevice, "--link", &self.link),
@@ -75,6 +76,10 @@ impl Options {
             if let Some(value) = value {
                 config.set(key, value.clone(), Place::Option(flag));
             }
+        }
+        if let Some(error) = unread {
+            let errors = error.each().into_iter().chain(config.errors().iter().cloned());
+            ConfigError::all(errors.collect())?;
         }
         Ok(config)
     }

@@ -56,9 +56,9 @@ impl<'a> Diagnostics<'a> {
         self.file.display().to_string()
     }
 
-    /// The errors, in the order of the lines.
-    pub(super) fn errors(self) -> Vec<ConfigError> {
-        let mut errors = self.errors.into_inner();
+    /// The errors since this was last asked for, in the order of the lines.
+    pub(super) fn take_errors(&self) -> Vec<ConfigError> {
+        let mut errors = self.errors.take();
         errors.sort_by_key(ConfigError::line);
         errors
     }
@@ -89,6 +89,6 @@ mod tests {
         assert_eq!(diagnostics.excerpt(0..7), "one...");
         assert_eq!(diagnostics.excerpt(8..108), format!("{}...", "x".repeat(72)));
         assert_eq!(diagnostics.place(4).to_string(), "p.toml:2");
-        assert!(diagnostics.errors().is_empty());
+        assert!(diagnostics.take_errors().is_empty());
     }
 }

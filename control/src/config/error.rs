@@ -110,6 +110,14 @@ impl ConfigError {
         }
     }
 
+    /// Each of them, where it is several.
+    pub(crate) fn each(self) -> Vec<Self> {
+        match self {
+            Self::Several(errors) => errors,
+            one => vec![one],
+        }
+    }
+
     /// The key whose value is wrong, and the one that it contradicts.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + use<> {
         let keys = match self {

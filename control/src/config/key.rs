@@ -88,7 +88,34 @@ keys! {
     LogFormat = "log.format", "text";
 }
 
+/// What a value is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueType {
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// Text, or a number without a unit.
+    Text,
+    /// Text, a number, or a list of them.
+    List,
+}
+
 impl Key {
+    /// What its value is in a file: what its default is.
+    pub(super) fn value_type(self) -> ValueType {
+        let default = self.default_text();
+        if self == Self::CoresWorkers {
+            ValueType::List
+        } else if default.parse::<u64>().is_ok() {
+            ValueType::Number
+        } else if default.parse::<bool>().is_ok() {
+            ValueType::Switch
+        } else {
+            ValueType::Text
+        }
+    }
+
     /// The key with this `section.key`, if there is one.
     pub(crate) fn find(path: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|key| key.path() == path)

@@ -93,7 +93,7 @@ impl Routes {
         let diagnostics = Diagnostics::new(Path::new("built-in arena.toml"), ARENA);
         let document = DeTable::parse(ARENA).expect("deploy/arena.toml is TOML");
         let routes = Self::read(&diagnostics, document.get_ref());
-        ConfigError::all(diagnostics.errors()).expect("deploy/arena.toml has no error");
+        ConfigError::all(diagnostics.take_errors()).expect("deploy/arena.toml has no error");
         routes.expect("deploy/arena.toml has routes")
     }
 }

@@ -11,6 +11,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostics::{Diagnostics, in_order};
 use super::environment::{DATABASE_MAX_CONN, DATABASE_URL};
+use super::key::ValueType;
 use super::routes::{self, Routes};
 use super::secret::{conceal, quote};
 use super::{ConfigError, Environment, Key, Place};
@@ -41,7 +42,7 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// The file cannot be read, or is not TOML.
+    /// The file cannot be read, or is not TOML: each line that is not.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
         let unreadable =
             |error: io::Error| ConfigError::Unreadable { file: file.into(), error: error.into() };
@@ -57,10 +58,17 @@ impl Config {
     /// As [`read`](Self::read).
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let diagnostics = Diagnostics::new(file, text);
-        let document = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
-            place: diagnostics.place(error.span().map_or(0, |span| span.start)),
-            problem: conceal(error.message()),
-        })?;
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            diagnostics.report(ConfigError::Syntax {
+                place: diagnostics.place(error.span().map_or(0, |span| span.start)),
+                problem: conceal(error.message()),
+            });
+        }
+        let mut syntax = diagnostics.take_errors();
+        // One slip may be several errors to a parser.
+        syntax.dedup_by_key(|error| error.line());
+        ConfigError::all(syntax)?;
         let mut config = Self::default();
         for (name, value) in in_order(document.get_ref()) {
             if !routes::SECTIONS.contains(&name.get_ref().as_ref()) {
@@ -68,7 +76,7 @@ impl Config {
             }
         }
         config.routes = Routes::read(&diagnostics, document.get_ref()).map(Arc::new);
-        config.errors = diagnostics.errors();
+        config.errors = diagnostics.take_errors();
         Ok(config)
     }
 
@@ -90,6 +98,13 @@ impl Config {
         let Some(key) = Key::find(path) else { return Err(unknown_key(place, path)) };
         self.set(key, value.trim().to_owned(), place);
         Ok(())
+    }
+
+    /// Takes one `--set section.key=value`; what is wrong with it is kept.
+    pub(crate) fn apply_assignment(&mut self, text: &str) {
+        if let Err(error) = self.assign(text) {
+            self.errors.push(error);
+        }
     }
 
     /// Takes what the environment says: keys, whatever they had before; a server where none was named; and
@@ -169,16 +184,33 @@ impl Config {
         for (name, value) in in_order(table) {
             let path = format!("{section}.{}", name.get_ref());
             let place = diagnostics.place(name.span().start);
-            match (Key::find(&path), scalar(value.get_ref())) {
-                (Some(key), Some(text)) => self.set(key, text, place),
-                (Some(key), None) => {
-                    diagnostics.report(no_scalar(place, key, diagnostics.excerpt(value.span())));
-                }
-                (None, _) => {
-                    diagnostics.report(unknown_key(place, &path));
+            let Some(key) = Key::find(&path) else {
+                diagnostics.report(unknown_key(place, &path));
+                continue;
+            };
+            match text_of(key, value.get_ref()) {
+                Ok(text) => self.set(key, text, place),
+                Err(problem) => {
+                    let excerpt = diagnostics.excerpt(value.span());
+                    diagnostics.report(wrong_type(place, key, &excerpt, problem));
                 }
             }
         }
+    }
+}
+
+/// The text of the value of `key`, or what is wrong with its type.
+fn text_of(key: Key, value: &DeValue<'_>) -> Result<String, &'static str> {
+    match (key.value_type(), value) {
+        (_, DeValue::Datetime(_) | DeValue::Table(_)) => {
+            Err("neither text, number, switch nor list of those")
+        }
+        (ValueType::Number | ValueType::Switch | ValueType::Text, DeValue::Array(_)) => {
+            Err("a list, where one value is wanted")
+        }
+        (ValueType::Number, DeValue::String(_)) => Err("text, where a number is wanted"),
+        (ValueType::Switch, DeValue::String(_)) => Err("text, where true or false is wanted"),
+        _ => scalar(value).ok_or("a list of what is no text, number or switch"),
     }
 }
 
@@ -197,13 +229,22 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-fn no_scalar(place: Place, key: Key, value: String) -> ConfigError {
+/// `value`, as it was written, has not the type that `key` has.
+fn wrong_type(place: Place, key: Key, value: &str, problem: &str) -> ConfigError {
+    let unquoted = value.trim_matches(['"', '\'']);
+    let is_number = unquoted.parse::<u64>().is_ok();
+    let example = match key.value_type() {
+        // What was meant.
+        ValueType::Number if is_number => unquoted.to_owned(),
+        ValueType::Number | ValueType::Switch => key.default_text().to_owned(),
+        ValueType::Text | ValueType::List => format!("{:?}", key.default_text()),
+    };
     ConfigError::Value {
         place,
         key,
-        value: quote(key, &value),
-        problem: "neither text, number, switch nor list of those".into(),
-        fix: format!("write it as in {} = {:?}", key.path(), key.default_text()),
+        value: quote(key, unquoted),
+        problem: problem.into(),
+        fix: format!("write it as in {} = {example}", key.path()),
         other: None,
     }
 }
@@ -307,8 +348,33 @@ mod tests {
         assert_eq!(
             message("[listen]\nport = { tcp = 80 }\n"),
             "p.toml:2: listen.port = \"{ tcp = 80 }\": neither text, number, switch nor list of \
-             those; write it as in listen.port = \"8080\""
+             those; write it as in listen.port = 8080"
         );
+    }
+
+    #[test]
+    fn a_value_has_the_type_of_its_key() {
+        assert_eq!(
+            message("[listen]\nport = \"80\"\nprobe = 'true'\n"),
+            "p.toml:2: listen.port = \"80\": text, where a number is wanted; write it as in \
+             listen.port = 80\n\
+             p.toml:3: listen.probe = \"true\": text, where true or false is wanted; write it as in \
+             listen.probe = true"
+        );
+        assert_eq!(
+            message("[listen]\nport = [80]\n[limits]\nhead = [\"8KiB\"]\n"),
+            "p.toml:2: listen.port = \"[80]\": a list, where one value is wanted; write it as in \
+             listen.port = 8080\n\
+             p.toml:4: limits.head = \"[\\\"8KiB\\\"]\": a list, where one value is wanted; write it as in \
+             limits.head = \"16KiB\""
+        );
+        // With a unit it is text, without one it need not be.
+        let config = parse("[limits]\nhead = 8192\nline = \"4KiB\"\n");
+        assert!(config.errors().is_empty(), "{:?}", config.errors());
+        // A command line and a variable have nothing but text.
+        let mut config = Config::default();
+        config.apply_assignment("listen.port=80");
+        assert!(config.errors().is_empty());
     }
 
     #[test]
@@ -324,6 +390,11 @@ mod tests {
         let broken = Config::parse(Path::new("p.toml"), "[listen]\nport = \n");
         let message = broken.expect_err("is no TOML").to_string();
         assert!(message.starts_with("p.toml:2: not valid TOML: "), "{message}");
+        let broken = "[listen]\nport = \n[log]\nlevel = \"info\nformat = text\n";
+        let broken = Config::parse(Path::new("p.toml"), broken).expect_err("is no TOML");
+        let message = broken.to_string();
+        let lines: Vec<_> = message.lines().filter_map(|line| line.split(": ").next()).collect();
+        assert!(lines.starts_with(&["p.toml:2", "p.toml:4"]), "every line that is not: {message}");
     }
 
     #[test]

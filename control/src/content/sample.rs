@@ -1,8 +1,11 @@
 //! The built-in sample as a directory, for whoever has no data of their own.
 
 use std::env;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -38,6 +41,23 @@ impl Sample {
         }
         Ok(sample.directory.path().to_owned())
     }
+
+    /// Takes the directory away, whoever still has a clone: the process is about to end. Waits for at most
+    /// `timeout` for whoever writes it; from then on nobody writes it any more.
+    pub(crate) fn remove(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let mut written = loop {
+            match self.0.try_lock() {
+                Ok(written) => break written,
+                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) if Instant::now() > deadline => return,
+                Err(TryLockError::WouldBlock) => thread::sleep(LOOK_EVERY),
+            }
+        };
+        drop(written.take());
+        // Whoever wants it now waits for the end of the process.
+        mem::forget(written);
+    }
 }
 
 fn write() -> Result<TempDir, SampleError> {
@@ -53,6 +73,7 @@ pub(super) fn is_database(path: &Path) -> bool {
 }
 
 const PREFIX: &str = "pollux-sample-";
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -71,5 +92,24 @@ mod tests {
         assert!(directory.join(DATABASE).is_file());
         drop(other);
         assert!(!directory.exists());
+    }
+
+    /// A reload that is under way when the process ends has a clone of it.
+    #[test]
+    fn it_goes_at_the_end_though_somebody_keeps_it() {
+        let sample = Sample::default();
+        let directory = sample.directory(false).expect("there is room");
+        let kept = sample.clone();
+        sample.remove(Duration::from_secs(10));
+        assert!(!directory.exists());
+        assert!(kept.0.try_lock().is_err(), "it is not written again");
+    }
+
+    #[test]
+    fn whoever_writes_it_is_waited_for_and_not_for_ever() {
+        let sample = Sample::default();
+        let writing = sample.0.lock().expect("nobody panicked");
+        sample.remove(Duration::from_millis(5));
+        drop(writing);
     }
 }

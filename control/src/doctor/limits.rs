@@ -7,7 +7,7 @@ use crate::admin;
 use crate::config::Plan;
 use crate::host::{Host, field};
 use crate::human;
-use crate::launch::MemoryRequirement;
+use crate::launch::{FILES_BASE, FILES_PER_WORKER, MemoryRequirement};
 use crate::metrics;
 
 /// Memory that the kernel or a NIC holds in place: RLIMIT_MEMLOCK.
@@ -70,10 +70,6 @@ fn soft_limit(host: &Host, name: &str) -> Result<u64, String> {
     }
 }
 
-/// Standard streams, sockets, eventfds, DPDK's own.
-const FILES_BASE: usize = 64;
-/// Sockets, maps, memory segments.
-const FILES_PER_WORKER: usize = 64;
 /// Clients of the admin socket and of the metrics listener.
 const OPERATORS_MAX: usize = admin::CLIENTS_MAX + metrics::CONNECTIONS_MAX;
 

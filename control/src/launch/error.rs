@@ -7,11 +7,11 @@ use dpdk::{AdoptError, ArenaError, EalError, OpenError, StartError};
 
 use super::hugepage_shortage::HugepageShortage;
 use super::memory_requirement::MemoryRequirement;
+use super::remedy;
 use crate::exception::ExceptionError;
 use crate::failure::CommandError;
 use crate::human;
 use crate::link::{NoLink, QueueMismatch};
-use crate::scripts::Script;
 
 /// A start that failed. Whatever had been taken is released.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub(crate) enum LaunchError {
     #[error("{link}: {lacking}")]
     Rights { link: String, lacking: String },
     /// The port that was named cannot be opened.
-    #[error("{link}: {cause}{}", remedy(cause))]
+    #[error("{link}: {cause}{}", remedy::of_open(cause))]
     Open { link: String, cause: OpenError },
     /// The kernel takes nothing from a vhost link.
     #[error("{link}: {reason}")]
@@ -44,7 +44,7 @@ pub(crate) enum LaunchError {
     #[error("no kernel link could be opened: {}", attempts.join("; "))]
     NoneOpened { attempts: Vec<String> },
     /// The port does not start.
-    #[error("{link}: {cause}")]
+    #[error("{link}: {cause}{}", remedy::of_start(cause))]
     Start { link: String, cause: StartError },
     /// Somebody answers for our address.
     #[error(
@@ -62,6 +62,12 @@ pub(crate) enum LaunchError {
     /// No thread for a worker.
     #[error("core {core}: a thread for its worker could not be made: {cause}")]
     Thread { core: usize, cause: io::Error },
+    /// Too few files may be open.
+    #[error(
+        "this process may open {limit} files and cannot raise that limit, and a server takes about \
+         {needed}: `ulimit -n {needed}`, or LimitNOFILE={needed} in a systemd unit"
+    )]
+    OpenFiles { limit: u64, needed: u64 },
     /// No file descriptor for a worker to wait on.
     #[error("no file descriptor for a worker: {0}; raise the limit of open files (ulimit -n)")]
     Descriptor(io::Error),
@@ -82,14 +88,6 @@ impl LaunchError {
 }
 
 impl CommandError for LaunchError {}
-
-/// What follows an error of the crate `dpdk`, which knows nothing of scripts.
-fn remedy(cause: &OpenError) -> String {
-    match cause {
-        OpenError::NoInterface { .. } => format!(", `{} up` makes pollux0", Script::Link),
-        _ => String::new(),
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -34,7 +34,9 @@ pub(super) fn layer(
     for_journal: bool,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Box<dyn Layer<Filtered> + Send + Sync> {
-    let lines = log::layer().with_writer(writer).with_ansi(false).with_target(false);
+    // What it says of its own errors it says by `eprintln!`, which panics where nothing can be written.
+    let lines = log::layer().with_writer(writer).log_internal_errors(false);
+    let lines = lines.with_ansi(false).with_target(false);
     match (format, for_journal) {
         (LogFormat::Text, false) => {
             lines.map_event_format(|format| Entry { format, is_text: true, for_journal }).boxed()

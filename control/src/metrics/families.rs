@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::buckets::Folded;
 use super::family::{Families, FamilyKind, Labels, Value};
-use super::help::{Help, MEMORY, NIC, RELOAD, listed};
+use super::help::{Help, LOG, MEMORY, NIC, RELOAD, listed};
 use super::names::{self, Name};
 use super::process;
 use crate::lifecycle::State;
@@ -32,6 +32,7 @@ pub(super) fn of_report(report: &Report) -> Families {
     section(&report.memory, names::of_memory, &|counter| listed(MEMORY, counter));
     section(&report.offload, names::of_offload, &|counter| help.of_offload(counter));
     section(&report.reload, names::by_rule, &|counter| listed(RELOAD, counter));
+    section(&report.log, names::by_rule, &|counter| listed(LOG, counter));
     add_routes(&mut families, &report.routes);
     add_latencies(&mut families, report);
     families
@@ -123,9 +124,9 @@ mod tests {
                 _ => None,
             })
             .collect();
-        let Report { cores, nic, memory, offload, reload, .. } = &report;
+        let Report { cores, nic, memory, offload, reload, log, .. } = &report;
         let sections =
-            cores.iter().map(|core| &core.counters).chain([nic, memory, offload, reload]);
+            cores.iter().map(|core| &core.counters).chain([nic, memory, offload, reload, log]);
         let missing: Vec<_> =
             sections.flatten().filter(|(_, value)| !values.contains(value)).collect();
         assert!(missing.is_empty(), "not exported: {missing:?}");

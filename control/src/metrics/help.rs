@@ -86,3 +86,7 @@ pub(super) const RELOAD: &[(&str, &str)] = &[
         "sites that were replaced and are still in memory, because a request holds them",
     ),
 ];
+
+/// Counters of the log.
+pub(super) const LOG: &[(&str, &str)] =
+    &[("log_entries_lost", "entries of the log that standard error did not take")];

@@ -60,6 +60,7 @@ pub(super) fn full_report() -> Report {
         ]),
         offload: section(&offload),
         reload: section(&["reloads", "reloads_refused", "sites_retired"]),
+        log: section(&["log_entries_lost"]),
         routes: vec![
             RouteReport {
                 path: "/a/*".into(),

@@ -49,12 +49,13 @@ impl LoaderThread {
     }
 }
 
-/// Waits until `thread` has ended, at most for `timeout`.
-pub(crate) fn await_end(thread: &JoinHandle<()>, timeout: Duration) {
+/// Waits until `thread` has ended, at most for `timeout`; returns whether it has.
+pub(crate) fn await_end(thread: &JoinHandle<()>, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     while !thread.is_finished() && Instant::now() < deadline {
         thread::sleep(LOOK_EVERY);
     }
+    thread.is_finished()
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -70,8 +71,7 @@ mod tests {
         let two = loader.clone().work(|| thread::current().id());
         assert_eq!(one.await.expect("is done"), two.await.expect("is done"));
         drop(loader);
-        await_end(&thread, Duration::from_secs(10));
-        assert!(thread.is_finished());
+        assert!(await_end(&thread, Duration::from_secs(10)));
     }
 
     #[tokio::test]
@@ -79,15 +79,13 @@ mod tests {
         let (loader, thread) = LoaderThread::open().expect("a thread");
         assert!(loader.work(|| panic!("as it should")).await.is_err());
         assert!(loader.work(|| 1).await.is_err(), "nobody is there any more");
-        await_end(&thread, Duration::from_secs(10));
-        assert!(thread.is_finished());
+        assert!(await_end(&thread, Duration::from_secs(10)));
     }
 
     #[test]
     fn patience_has_an_end() {
         let (loader, thread) = LoaderThread::open().expect("a thread");
-        await_end(&thread, Duration::from_millis(5));
-        assert!(!thread.is_finished());
+        assert!(!await_end(&thread, Duration::from_millis(5)));
         drop(loader);
     }
 }

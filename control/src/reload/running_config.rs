@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn what_is_the_same_does_not_wait() {
         assert!(waiting("", "").is_empty());
-        assert!(waiting("listen.port = 81", "listen.port = \"81\"").is_empty());
+        assert!(waiting("limits.head = 8192", "limits.head = \"8192\"").is_empty());
         assert!(waiting("", "listen.port = 8080").is_empty(), "said aloud, but the default");
         assert!(waiting("limits.head = \"8KiB\"", "limits.head = 8192").is_empty());
         assert!(waiting("cores.workers = \"1,2\"", "cores.workers = \"1-2\"").is_empty());

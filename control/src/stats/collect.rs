@@ -10,6 +10,7 @@ use handlers::RouteKind;
 use super::latency::{LatencyReport, Merged, Part};
 use super::report::{CoreReport, Counters, Ratios, Report, RouteReport, ServerReport, VERSION};
 use crate::lifecycle::State;
+use crate::logs;
 use crate::memory::{HugepagePool, MemoryUse};
 use crate::offload::OffloadReadings;
 use crate::reload::ReloadReadings;
@@ -142,6 +143,7 @@ impl Sources<'_> {
                 ("reloads_refused", self.reload.reloads_refused),
                 ("sites_retired", self.reload.sites_retired),
             ]),
+            log: named([("log_entries_lost", logs::entries_lost())]),
         }
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn render(report: &Report, numbers: Numbers) -> String {
         named("OFFLOAD", &offload(report), numbers),
         named("NIC", &report.nic, numbers),
         named("RELOAD", &report.reload, numbers),
+        named("LOG", &report.log, numbers),
         memory(report),
     ];
     for table in tables.iter().filter(|table| !table.is_empty()) {

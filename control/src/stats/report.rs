@@ -43,6 +43,9 @@ pub(crate) struct Report {
     pub(crate) offload: Counters,
     /// Reloads.
     pub(crate) reload: Counters,
+    /// The log. A server of before there was this has none.
+    #[serde(default)]
+    pub(crate) log: Counters,
 }
 
 /// The server.
@@ -148,6 +151,7 @@ impl Report {
             nic: difference(&self.nic, &before.nic),
             offload: difference(&self.offload, &before.offload),
             reload: difference(&self.reload, &before.reload),
+            log: difference(&self.log, &before.log),
             ..self.clone()
         })
     }

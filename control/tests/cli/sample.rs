@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::SystemTime;
 
 use crate::pollux::pollux;
@@ -80,4 +81,23 @@ fn tree(root: &Path) -> Tree {
         }
     }
     tree
+}
+
+/// `println!` would panic, and a panic is no way to say that a disk is full.
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let target = directory.path().join("data");
+    let target = target.to_str().expect("UTF-8");
+    for arguments in [&["sample", target][..], &["completions", "bash"], &["--help"]] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("Linux");
+        let output = Command::new(env!("CARGO_BIN_EXE_pollux"))
+            .args(arguments)
+            .stdout(full)
+            .output()
+            .expect("the binary under test runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.starts_with("pollux: standard output cannot be written: "), "{said}");
+    }
 }

@@ -2,12 +2,13 @@
 //! clients send, at whatever level.
 
 use std::fs;
-use std::io::Read;
+use std::io::{PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::fstat;
 use testkit::{Client, Postgres, Rig, RigPlan};
 
@@ -100,6 +101,27 @@ fn a_log_that_takes_nothing_ends_nothing() {
         let status = command.status().expect("timeout (coreutils) runs");
         assert_eq!(status.code(), Some(1), "as without a link");
     }
+}
+
+/// A pipe that is full, and whoever could read it.
+fn full_pipe() -> (PipeReader, Stdio) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).expect("a pipe"));
+    fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).expect("a pipe");
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(flags)).expect("a pipe");
+    (reader, writer.into())
+}
+
+/// What nobody reads keeps no server from failing as it should.
+#[test]
+fn a_log_that_nobody_reads_delays_no_end() {
+    let (_reader, stderr) = full_pipe();
+    let mut command = Command::new("timeout");
+    command.arg("30s").arg(binary()).args(refused(&["--set", "admin.name=logs-unread"]));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    let status = command.status().expect("timeout (coreutils) runs");
+    assert_eq!(status.code(), Some(1), "as without a link");
 }
 
 /// The priority in front of a line, and the rest.

@@ -53,7 +53,7 @@ pub enum Memory {
 pub enum EalError {
     /// DPDK is initialised once per process, and has been
     AlreadyInitialised,
-    /// no free hugepages (/sys/kernel/mm/hugepages/*/free_hugepages)
+    /// no free hugepages (/sys/kernel/mm/hugepages/*/free_hugepages, less resv_hugepages: what other processes were promised)
     NoHugepages,
     /// core {core} cannot be used: it is not among this machine's CPUs
     NoSuchCore {
@@ -97,7 +97,7 @@ impl Eal {
             return Err(EalError::AlreadyInitialised);
         }
         let arguments = arguments(plan)?;
-        if matches!(plan.memory, Memory::Hugepages { .. }) && !any_free_hugepage() {
+        if matches!(plan.memory, Memory::Hugepages { .. }) && !any_free_hugepage(Path::new(POOLS)) {
             return Err(EalError::NoHugepages);
         }
         log::capture().map_err(EalError::Log)?;
@@ -210,13 +210,20 @@ fn runtime_directory() -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.to_bytes()))
 }
 
-fn any_free_hugepage() -> bool {
-    let Ok(sizes) = fs::read_dir("/sys/kernel/mm/hugepages") else { return false };
+/// Whether a pool in `pools` has a page that is free and that no mapping of another process was promised.
+fn any_free_hugepage(pools: &Path) -> bool {
+    let Ok(sizes) = fs::read_dir(pools) else { return false };
     sizes.flatten().any(|size| {
-        let free = fs::read_to_string(size.path().join("free_hugepages")).unwrap_or_default();
-        free.trim().parse::<u64>().is_ok_and(|free| free > 0)
+        let pages = |name| {
+            let text = fs::read_to_string(size.path().join(name)).unwrap_or_default();
+            text.trim().parse::<u64>().unwrap_or(0)
+        };
+        pages("free_hugepages") > pages("resv_hugepages")
     })
 }
+
+/// Where the kernel tells of its hugepages, a directory a size.
+const POOLS: &str = "/sys/kernel/mm/hugepages";
 
 /// NUMA nodes of this machine.
 fn nodes() -> usize {
@@ -252,6 +259,21 @@ mod tests {
         let one = arguments(&EalPlan { devices, ..plan() }).expect("a good plan").join(" ");
         assert!(one.contains("--allow=0000:01:00.0"), "{one}");
         assert!(!one.contains("--no-pci") && !one.contains("net_tap"), "{one}");
+    }
+
+    #[test]
+    fn pages_that_others_were_promised_are_not_free() {
+        let pools = std::env::temp_dir().join(format!("pollux-pools-{}", std::process::id()));
+        let pool = pools.join("hugepages-2048kB");
+        fs::create_dir_all(&pool).expect("writable");
+        let found = [("64", "63"), ("64", "64"), ("0", "0")].map(|(free, promised)| {
+            fs::write(pool.join("free_hugepages"), format!("{free}\n")).expect("writable");
+            fs::write(pool.join("resv_hugepages"), format!("{promised}\n")).expect("writable");
+            any_free_hugepage(&pools)
+        });
+        fs::remove_dir_all(&pools).expect("is there");
+        assert_eq!(found, [true, false, false]);
+        assert!(!any_free_hugepage(&pools), "a kernel without hugepages");
     }
 
     #[test]
