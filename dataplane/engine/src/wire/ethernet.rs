@@ -11,6 +11,8 @@ pub(crate) const IPV4: u16 = 0x0800;
 /// Address Resolution Protocol (RFC 826).
 pub(crate) const ARP: u16 = 0x0806;
 const VLAN: u16 = 0x8100;
+/// The bits of a tag that name the VLAN; the others are priority and drop eligibility.
+const VLAN_ID: u16 = 0x0fff;
 
 /// The fields of a received Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,12 @@ impl EthernetHeader {
     /// Bytes this header takes: 14, or 18 with a tag.
     pub(crate) fn len(&self) -> usize {
         if self.tag.is_some() { L2_HEADER_MAX } else { 14 }
+    }
+
+    /// The VLAN that the frame is in. Identifier 0 names none: such a tag carries a priority alone (IEEE
+    /// 802.1Q, 9.6).
+    pub(crate) fn vlan(&self) -> Option<u16> {
+        self.tag.map(|tag| u16::from_be_bytes(tag) & VLAN_ID).filter(|id| *id != 0)
     }
 
     /// The header of the reply: back to where it came from, from `mac`, in the same VLAN. What load

@@ -21,6 +21,10 @@ pub(crate) struct Filter {
     address: Ipv4Addr,
     /// What ARP and, besides `address`, ping are answered for.
     link_address: Ipv4Addr,
+    vlan: Option<u16>,
+    unfilled_checksums: bool,
+    /// Largest IP packet that fits a buffer for sure, bytes.
+    ip_mtu: usize,
 }
 
 /// A frame that is not dropped.
@@ -35,9 +39,10 @@ pub(crate) enum Arrival {
 }
 
 impl Filter {
-    /// A filter for the MAC, the address and the link address of `plan`.
-    pub(crate) fn new(plan: &CorePlan) -> Self {
-        Self { mac: plan.mac, address: plan.address, link_address: plan.link_address }
+    /// A filter for the MAC, the VLAN, the address and the link address of `plan`, on a link of this MTU.
+    pub(crate) fn new(plan: &CorePlan, ip_mtu: usize) -> Self {
+        let CorePlan { mac, address, link_address, vlan, unfilled_checksums, .. } = *plan;
+        Self { mac, address, link_address, vlan, unfilled_checksums, ip_mtu }
     }
 
     /// What a frame is, and its Ethernet header.
@@ -51,6 +56,9 @@ impl Filter {
         if header.destination != self.mac && !to_all || ethernet::is_group(header.source) {
             return Err(DropReason::NotForUsL2);
         }
+        if header.vlan() != self.vlan {
+            return Err(DropReason::Vlan);
+        }
         let arrival = match header.ethertype {
             // RFC 1122, 3.3.6: a unicast IP packet in a link broadcast is not answered.
             ethernet::IPV4 if to_all => return Err(DropReason::NotForUsL2),
@@ -63,6 +71,10 @@ impl Filter {
 
     fn check_arp(&self, bytes: &[u8]) -> Result<Arrival, DropReason> {
         let packet = arp::Packet::parse(bytes).ok_or(DropReason::Arp)?;
+        // RFC 5227, 2.4: a request or reply of whoever else has our address.
+        if packet.sender == self.link_address && packet.sender_mac != self.mac {
+            return Err(DropReason::AddressConflict);
+        }
         let is_for_us = packet.operation == arp::REQUEST && packet.target == self.link_address;
         if is_for_us && !ethernet::is_group(packet.sender_mac) {
             Ok(Arrival::ArpRequest(packet))
@@ -90,7 +102,7 @@ impl Filter {
             return Err(DropReason::IpHeader);
         }
         // Ethernet pads short frames: what counts is the length that IP says.
-        let packet = rest.get(..total_len).ok_or(DropReason::Runt)?;
+        let packet = rest.get(..total_len).ok_or_else(|| self.why_short(total_len))?;
         let unseen = matches!(checksums, RxChecksums::Unknown | RxChecksums::TcpGood);
         if checksums == RxChecksums::Bad || unseen && !Sum::default().bytes(header).is_intact() {
             return Err(DropReason::Checksum);
@@ -110,20 +122,32 @@ impl Filter {
         let range = at..at + total_len;
         match header[9] {
             PROTOCOL_TCP => {
-                check_tcp(packet, checksums).map(|segment| Arrival::Tcp { segment, packet: range })
+                let segment = check_tcp(packet, checksums, self.unfilled_checksums)?;
+                Ok(Arrival::Tcp { segment, packet: range })
             }
             PROTOCOL_ICMP => check_icmp(packet).map(|()| Arrival::EchoRequest { packet: range }),
             _ => Err(DropReason::Protocol),
         }
     }
+
+    /// Why a frame is shorter than the `total_len` of its IPv4 header.
+    #[cold]
+    fn why_short(&self, total_len: usize) -> DropReason {
+        if total_len > self.ip_mtu { DropReason::Oversize } else { DropReason::Runt }
+    }
 }
 
-fn check_tcp(packet: &[u8], checksums: RxChecksums) -> Result<Segment, DropReason> {
+fn check_tcp(
+    packet: &[u8],
+    checksums: RxChecksums,
+    may_be_unfilled: bool,
+) -> Result<Segment, DropReason> {
     let segment = segment::parse(packet).ok_or(DropReason::TcpHeader)?;
     if checksums == RxChecksums::Unknown {
         let tcp = &packet[IP_LEN..];
         let len = u16::try_from(tcp.len()).map_err(|_| DropReason::TcpHeader)?;
-        if !pseudo_header(&packet[12..20], len).bytes(tcp).is_intact() {
+        let pseudo = pseudo_header(&packet[12..20], len);
+        if !pseudo.bytes(tcp).is_intact() && !(may_be_unfilled && is_unfilled(tcp, pseudo)) {
             return Err(DropReason::Checksum);
         }
     }
@@ -139,6 +163,12 @@ fn check_tcp(packet: &[u8], checksums: RxChecksums) -> Result<Segment, DropReaso
         0 | SYN | FIN | RST => Ok(segment),
         _ => Err(DropReason::TcpFlags),
     }
+}
+
+/// Whether the checksum of a segment is left to hardware: the field holds the sum that this is to begin with.
+#[cold]
+fn is_unfilled(tcp: &[u8], pseudo: Sum) -> bool {
+    tcp.get(16..18) == Some(&pseudo.folded())
 }
 
 fn check_icmp(packet: &[u8]) -> Result<(), DropReason> {

@@ -16,11 +16,16 @@ pub(crate) struct NetworkInterface<N: Nic> {
     mac: [u8; 6],
     /// What ARP is answered for.
     link_address: Ipv4Addr,
+    vlan: Option<u16>,
+    /// When our address was last defended, microseconds.
+    defended: Option<u64>,
 }
 
 impl<N: Nic> NetworkInterface<N> {
     pub(crate) fn new(nic: N, plan: &CorePlan) -> Self {
-        Self { nic, filter: Filter::new(plan), mac: plan.mac, link_address: plan.link_address }
+        let filter = Filter::new(plan, nic.capabilities().ip_mtu);
+        let CorePlan { mac, link_address, vlan, .. } = *plan;
+        Self { nic, filter, mac, link_address, vlan, defended: None }
     }
 
     /// The Ethernet header of the reply to a `received` frame.
@@ -30,11 +35,23 @@ impl<N: Nic> NetworkInterface<N> {
 
     /// Announces the link address by ARP (RFC 5227, 2.3).
     pub(crate) fn announce(&mut self, stats: &CoreStats) {
-        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
+        let tag = self.vlan.map(u16::to_be_bytes);
+        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, tag, ethernet::ARP);
         let packet = arp::Packet::announcement(self.mac, self.link_address);
         let queued = arp::submit(&mut self.nic, &header, &packet);
         self.account(queued, stats);
         self.nic.flush();
+    }
+
+    /// Announces our link address against another station that says it has it, unless that was done lately: two
+    /// stations that both insist would do so without end (RFC 5227, 2.4, c).
+    #[cold]
+    pub(crate) fn defend(&mut self, now_micros: u64, stats: &CoreStats) {
+        if self.defended.is_none_or(|last| now_micros.saturating_sub(last) >= DEFEND_MICROS) {
+            self.defended = Some(now_micros);
+            stats.arp_defences.add(1);
+            self.announce(stats);
+        }
     }
 
     /// Answers an ARP request for our link address.
@@ -92,3 +109,6 @@ impl<N: Nic> NetworkInterface<N> {
         }
     }
 }
+
+/// `DEFEND_INTERVAL` of RFC 5227, 1.1: ten seconds.
+const DEFEND_MICROS: u64 = 10_000_000;
