@@ -23,8 +23,9 @@ fn ip(line: &str) {
     Tool::new(10, "ip", &line.split(' ').collect::<Vec<_>>()).text();
 }
 
+/// A request that is served.
 #[track_caller]
-fn answers() {
+fn get() {
     let mut client = Client::open();
     client.send("GET /pipeline HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.response().status, 200);
@@ -57,7 +58,7 @@ fn a_second_server_on_a_link_is_refused_and_the_first_serves_on() {
                 assert_eq!(code, 1, "{said}");
                 let holder = format!("(process {}) already", server.pid());
                 assert!(said.contains(&holder), "{other} beside {first}: {said}");
-                answers();
+                get();
             }
             server.stop(rig);
         }
@@ -72,16 +73,15 @@ fn a_second_server_on_a_link_is_refused_and_the_first_serves_on() {
 fn what_becomes_of_the_interface_is_said_and_without_it_the_server_ends() {
     Rig::run(RIG, |rig| {
         ip("link set pollux-host down");
-        let server = plan(AF_PACKET).launch(rig);
+        let server = plan(AF_PACKET).serve(rig);
         server.logged(&["pollux0 has no carrier"]);
-        server.logged(&["ready: serving"]);
         ip("link set pollux-host up");
         server.logged(&["pollux0 is up again"]);
         ip("link set pollux0 down");
         server.logged(&["WARN", "pollux0 is down (ip link set pollux0 up)"]);
         ip("link set pollux0 up");
         thread::sleep(Duration::from_millis(300));
-        answers();
+        get();
         ip("link set pollux0 mtu 9000");
         server.logged(&[
             "the MTU of pollux0 was 1500 and is 9000",
@@ -101,7 +101,7 @@ fn a_server_whose_xdp_program_or_interface_is_taken_ends() {
         let log = ends(server);
         assert!(log.contains("the XDP program of pollux0 was detached"), "{log}");
         let server = plan("af_xdp:pollux0").serve(rig);
-        answers();
+        get();
         ip("link del pollux0");
         let log = ends(server);
         assert!(log.contains("the interface pollux0 is gone for 1s"), "{log}");
@@ -115,10 +115,10 @@ fn a_plain_veth_serves_and_what_it_cannot_carry_is_named() {
         let on = ["-K", "pollux-host", "tx", "on", "sg", "on", "tso", "on", "gso", "on"];
         Tool::new(5, "ethtool", &on).text();
         let server = plan("af_xdp:pollux0").serve(rig);
-        answers();
+        get();
         server.stop(rig);
         let server = plan(AF_PACKET).serve(rig);
-        answers();
+        get();
         let mut upload = Client::open();
         upload.send("POST /baseline11?a=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
         upload.send(vec![b'1'; 60_000]);
@@ -131,7 +131,7 @@ fn a_plain_veth_serves_and_what_it_cannot_carry_is_named() {
         rival.send_to(b"x", "198.18.0.9:9").expect("it is sent when ARP has found the peer");
         server.logged(&["says that it has 198.18.0.2 too"]);
         ip("address del 198.18.0.2/24 dev pollux-host");
-        answers();
+        get();
         let stopped = server.stop(rig);
         assert_eq!(stopped.stats.total("arp_defences"), 1);
     });
