@@ -141,9 +141,9 @@ impl Watched {
             tracing::warn!("the interface {interface} is back");
         }
         if let Some(last) = last {
-            self.tell_of_carrier(&last, &state);
+            self.log_carrier(&last, &state);
             if last.mtu != state.mtu {
-                self.tell_of_mtu(last.mtu, state.mtu);
+                self.log_mtu(last.mtu, state.mtu);
             }
         }
         let what = match state.xdp_program {
@@ -154,7 +154,7 @@ impl Watched {
         Err(LinkLost::Program { interface: interface.clone(), what })
     }
 
-    fn tell_of_carrier(&self, last: &InterfaceState, state: &InterfaceState) {
+    fn log_carrier(&self, last: &InterfaceState, state: &InterfaceState) {
         let name = &self.plan.interface;
         match (last.is_running, state.is_running) {
             (true, false) => {
@@ -168,7 +168,7 @@ impl Watched {
         }
     }
 
-    fn tell_of_mtu(&self, from: u32, to: u32) {
+    fn log_mtu(&self, from: u32, to: u32) {
         let WatchPlan { interface, kind, mtu, .. } = &self.plan;
         let changed = format!("the MTU of {interface} was {from} and is {to}");
         let fix = format!("ip link set dev {interface} mtu {mtu}");

@@ -248,7 +248,7 @@ impl<S: Service> WorkerEnd<S> {
 
     /// The sender of this frame says that it has our address.
     #[cold]
-    pub(crate) fn tell_rival(&self, frame: &[u8]) {
+    pub(crate) fn publish_rival(&self, frame: &[u8]) {
         let Some(&[a, b, c, d, e, f]) = frame.get(6..).and_then(|rest| rest.first_chunk()) else {
             return;
         };

@@ -199,7 +199,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
     fn on_drop(&mut self, frame: N::Frame, reason: DropReason, now: Now) {
         let stats = &self.control.end.stats;
         if reason == DropReason::AddressConflict {
-            self.control.end.tell_rival(frame.as_ref());
+            self.control.end.publish_rival(frame.as_ref());
             self.interface.defend(now.micros, stats);
         }
         match &mut self.exception {
