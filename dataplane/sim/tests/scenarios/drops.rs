@@ -121,6 +121,17 @@ fn drop_ethertype() {
     });
 }
 
+/// An announcement answers it, at most once in ten seconds: `link_layer.rs`.
+#[test]
+fn drop_address_conflict() {
+    let (mut world, raw) = world();
+    let rival = Address { ip: APPLIANCE.ip, ..world.address(raw) };
+    world.inject(raw, &arp_request(&rival, APPLIANCE.ip));
+    assert_eq!(world.hear(raw).from, APPLIANCE.mac);
+    assert_only(&world, "drop_address_conflict");
+    world.end();
+}
+
 #[test]
 fn drop_vlan() {
     assert_dropped("drop_vlan", |from| {
