@@ -49,6 +49,21 @@ impl HostCores {
 /// Cores as an operator writes them: `1`, `1,3`, `1-3,5`. Ascending, each once; `None` if it is not
 /// such a list.
 pub(crate) fn parse_list(text: &str) -> Option<Vec<usize>> {
+    let mut cores = parse_all(text)?;
+    cores.sort_unstable();
+    cores.dedup();
+    Some(cores)
+}
+
+/// A core that such a list names more than once.
+pub(crate) fn named_twice(text: &str) -> Option<usize> {
+    let mut cores = parse_all(text)?;
+    cores.sort_unstable();
+    cores.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// Every core that such a list names, as often as it does.
+fn parse_all(text: &str) -> Option<Vec<usize>> {
     let mut cores = Vec::new();
     for part in text.split(',').map(str::trim) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -58,8 +73,6 @@ pub(crate) fn parse_list(text: &str) -> Option<Vec<usize>> {
         }
         cores.extend(first..=last);
     }
-    cores.sort_unstable();
-    cores.dedup();
     Some(cores)
 }
 
@@ -91,6 +104,15 @@ mod tests {
         assert_eq!(parse_list("1-3,2,5"), Some(vec![1, 2, 3, 5]));
         for bad in ["", "a", "1,", "3-1", "1-", "-1", "9999999999999999999", "0-100000"] {
             assert_eq!(parse_list(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_core_that_is_named_twice_is_found() {
+        assert_eq!(named_twice("0,0"), Some(0));
+        assert_eq!(named_twice("1-3,5,2"), Some(2));
+        for good in ["1", "3,1", "1-3,5", "a"] {
+            assert_eq!(named_twice(good), None, "{good}");
         }
     }
 

@@ -26,10 +26,10 @@ use handlers::{RequestBufferPool, SiteHandle};
 use crate::config::{Pages, Plan};
 use crate::exception::{self, ExceptionError, Forwarder, Tap, TapPlan};
 use crate::human;
-use crate::link::{HostLinks, Link, LinkSpec, choose};
+use crate::link::{HostLinks, Link, LinkLock, LinkSpec, LinkWatch, choose};
 use hugepage_shortage::HugepageShortage;
 use port::Taken;
-use worker_set::WorkerSet;
+pub(crate) use worker_set::WorkerSet;
 use workers::StartedWorkers;
 
 pub(crate) use descriptors::{FILES_BASE, FILES_PER_WORKER, provide as provide_descriptors};
@@ -49,6 +49,10 @@ pub(crate) struct Appliance {
     pub(crate) ports: Vec<Port<Running>>,
     /// The name of its link.
     pub(crate) link: String,
+    /// Tells what becomes of its interface, if it has one.
+    pub(crate) watch: Option<LinkWatch>,
+    /// Keeps other servers off its interface; the last to go.
+    pub(crate) lock: LinkLock,
     /// TSC cycles per second, the unit of its counters of cycles.
     pub(crate) tsc: Tsc,
 }
@@ -93,11 +97,15 @@ pub(crate) fn launch(
         tracing::debug!("DPDK: {line}");
     }
     let checked = check_wire(plan, &mut taken);
-    let Taken { link, kind, info, ports, steering, queues } = taken;
+    let watch = port::watch(&taken, plan);
+    let Taken { link, kind, info, ports, steering, queues, lock } = taken;
     let port_setup = workers::PortSetup { mac: info.mac, steering, requirement, kind };
     match checked.and_then(|()| start_workers(plan, site_handles, wall, &port_setup, queues)) {
-        Ok((workers, exception, tsc)) => Ok(Appliance { workers, exception, ports, link, tsc }),
+        Ok((workers, exception, tsc)) => {
+            Ok(Appliance { workers, exception, ports, link, watch, lock, tsc })
+        }
         Err(error) => {
+            drop(watch);
             if let Err(error) = release(ports) {
                 tracing::warn!("{error}");
             }
@@ -201,7 +209,7 @@ fn check_wire(plan: &Plan, taken: &mut Taken) -> Result<(), LaunchError> {
         return Ok(());
     }
     let (address, _) = plan.on_link();
-    match probe::owner_of(address, taken.info.mac, &mut taken.queues) {
+    match probe::owner_of(address, (taken.info.mac, plan.vlan), &mut taken.queues) {
         None => Ok(()),
         Some(mac) => Err(LaunchError::AddressInUse { address, mac }),
     }

@@ -1,5 +1,6 @@
 //! The life of a running server, seen from control: signals in, counters out, then the way down.
 
+mod notices;
 mod withdrawal;
 
 use std::ffi::c_int;
@@ -19,11 +20,13 @@ use crate::cores;
 use crate::failure::CommandError;
 use crate::launch::{self, Appliance};
 use crate::lifecycle::{Action, LifecycleError, Request, State, Status};
+use crate::link::{LinkLost, LinkWatch};
 use crate::offload::OffloadService;
 use crate::reload::ReloadHandle;
 use crate::service_manager::{ServiceManager, Watchdog};
 use crate::stats::{self, Report, ServerFacts, Sources, StatsError, StatsQuery};
 use crate::stats_file;
+use notices::Notices;
 use withdrawal::{Step, Withdrawal};
 
 /// What can go wrong once we serve.
@@ -32,6 +35,9 @@ pub(crate) enum RunError {
     /// A worker's thread ended by itself.
     #[error("core {core}: its worker has ended; the log above says why")]
     Lost { core: usize },
+    /// Nothing arrives on the link any more.
+    #[error(transparent)]
+    Link(#[from] LinkLost),
     /// Workers did not stop when they were commanded to.
     #[error(
         "cores {cores:?}: their workers do not stop; the port is released when the process ends"
@@ -145,6 +151,7 @@ pub(crate) struct Supervisor {
     /// What is to come before the drain, while it is not over.
     withdrawal: Option<Withdrawal>,
     flows_logged: bool,
+    notices: Notices,
     stats_failed: bool,
 }
 
@@ -174,6 +181,7 @@ impl Supervisor {
             since: unix_now(),
             withdrawal: None,
             flows_logged: false,
+            notices: Notices::default(),
             stats_failed: false,
         }
     }
@@ -228,10 +236,15 @@ impl Supervisor {
         if let Some(core) = self.appliance.workers.lost() {
             return Err(RunError::Lost { core });
         }
+        if let Some(lost) = self.appliance.watch.as_ref().and_then(LinkWatch::lost) {
+            return Err(lost.into());
+        }
         if !self.flows_logged {
             let opened = self.appliance.workers.connections_opened();
             self.flows_logged = log_flows(&opened);
         }
+        let on_link = (self.facts.link.as_str(), self.plan.on_link().0);
+        self.notices.look(&self.appliance.workers, on_link);
         self.withdraw_further();
         self.look_for_drained();
         if self.state == State::Draining {
@@ -442,11 +455,14 @@ pub(crate) fn give_back(
     appliance: Appliance,
     stopped: Result<(), Vec<usize>>,
 ) -> Result<(), RunError> {
-    let Appliance { exception, ports, link, .. } = appliance;
+    let Appliance { exception, ports, link, watch, lock, .. } = appliance;
+    // What is released is not lost.
+    drop(watch);
     // The exception interface goes with it, before the port that it speaks through.
     drop(exception);
     stopped.map_err(|cores| RunError::Stuck { cores })?;
     launch::release(ports)?;
+    drop(lock);
     tracing::info!("released {link}");
     Ok(())
 }

@@ -32,6 +32,8 @@ keys! {
     LinkAddress = "link.address", "";
     LinkException = "link.exception", "";
     LinkOffloads = "link.offloads", "auto";
+    LinkVlan = "link.vlan", "";
+    LinkGone = "link.gone", "5s";
     ListenAddress = "listen.address", "198.18.0.2/24";
     ListenPort = "listen.port", "8080";
     ListenProbe = "listen.probe", "true";

@@ -1,6 +1,7 @@
 //! The plan: every fact the program runs by, checked once. Nothing in it is optional by accident,
 //! and nothing but a [`Plan`] reaches the code that serves.
 
+mod address;
 mod files;
 mod reader;
 mod services;
@@ -39,6 +40,10 @@ pub(crate) struct Plan {
     pub(crate) exception: Option<String>,
     /// Whether checksums and segmentation are left to a NIC that does them.
     pub(crate) offloads: Offloads,
+    /// The VLAN on the link whose frames are taken; `None`: untagged frames.
+    pub(crate) vlan: Option<u16>,
+    /// How long the link's interface may be gone before the server ends.
+    pub(crate) link_gone: Duration,
     /// Our address.
     pub(crate) address: Ipv4Addr,
     /// Bits of it that name the network.
@@ -204,7 +209,7 @@ impl Plan {
 
     fn read(config: &Config, host: &HostCores) -> Result<Self, ConfigError> {
         let read = Reader(config);
-        let (address, prefix) = read.with(Key::ListenAddress, address)?;
+        let (address, prefix) = read.address(Key::ListenAddress)?;
         let cores = read.cores(host)?;
         let beside = host.beside(&cores).len();
         let connections = read.size(Key::LimitsConnections, units::count, CONNECTIONS)?;
@@ -216,6 +221,8 @@ impl Plan {
             exception: read.exception(&link)?,
             link,
             offloads: read.with(Key::LinkOffloads, |text| word(text, "auto or off"))?,
+            vlan: read.with(Key::LinkVlan, vlan)?,
+            link_gone: read.time(Key::LinkGone, LINK_GONE)?,
             address,
             prefix,
             link_address: read.link_address((address, prefix))?,
@@ -280,7 +287,7 @@ impl Reader<'_> {
         if self.0.given(Key::LinkAddress).text.is_empty() {
             return Ok(None);
         }
-        let (on_link, prefix) = self.with(Key::LinkAddress, address)?;
+        let (on_link, prefix) = self.address(Key::LinkAddress)?;
         if on_link == listen.0 {
             let fix = "leave link.address empty, or write listen.address = \"ADDRESS/32\" with another one";
             let error = self.refuse(Key::LinkAddress, "the same as listen.address", fix);
@@ -327,6 +334,10 @@ impl Reader<'_> {
             "last" => Ok(vec![host.last()]),
             list => cores::parse_list(list).ok_or(Expected("cores such as \"1\", \"1-3\" or last")),
         })?;
+        if let Some(core) = cores::named_twice(&self.0.given(Key::CoresWorkers).text) {
+            let problem = format!("core {core} is named twice, and it has one worker");
+            return Err(self.refuse(Key::CoresWorkers, problem, "name each core once"));
+        }
         match cores.iter().find(|core| !host.has(**core)) {
             None => Ok(cores),
             Some(core) => Err(self.refuse(
@@ -419,26 +430,13 @@ fn share(total: usize, cores: usize) -> usize {
     if cores == 1 { total } else { (total.div_ceil(cores) * 9).div_ceil(8).min(total) }
 }
 
-/// An address that one host may have, and its prefix length: `198.18.0.2/24`.
-fn address(text: &str) -> Result<(Ipv4Addr, u8), Expected> {
-    const EXPECTED: Expected =
-        Expected("the address of one host with its prefix length such as \"198.18.0.2/24\"");
-    let (address, prefix) = text.split_once('/').ok_or(EXPECTED)?;
-    let address: Ipv4Addr = address.parse().map_err(|_| EXPECTED)?;
-    let prefix: u8 = prefix.parse().map_err(|_| EXPECTED)?;
-    let reserved = address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || address.octets()[0] == 0
-        || address.octets()[0] >= 240;
-    let host_bits = match prefix {
-        1..=30 => u32::MAX >> prefix,
-        // RFC 3021: with 31 bits both addresses are hosts.
-        31 | 32 => return if reserved { Err(EXPECTED) } else { Ok((address, prefix)) },
-        _ => return Err(EXPECTED),
-    };
-    let host = address.to_bits() & host_bits;
-    if reserved || host == 0 || host == host_bits { Err(EXPECTED) } else { Ok((address, prefix)) }
+/// An identifier of IEEE 802.1Q, of which 0 and 4095 name no VLAN; the empty one is none.
+fn vlan(text: &str) -> Result<Option<u16>, Expected> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let id = text.parse().ok().filter(|id| (1..=4_094).contains(id));
+    id.map(Some).ok_or(Expected("a VLAN from 1 to 4094, or \"\" for untagged frames"))
 }
 
 fn port(text: &str) -> Result<u16, Expected> {
@@ -492,6 +490,7 @@ const IDLE_AFTER: RangeInclusive<u64> = 1..=1 << 30;
 const IDLE_SLEEP: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_millis(10);
 /// `pollux reload` waits ten minutes.
 const RELOAD: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(590);
+const LINK_GONE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
 const WITHDRAW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
 const STATS_EVERY: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3_600);

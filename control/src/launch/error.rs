@@ -11,7 +11,7 @@ use super::remedy;
 use crate::exception::ExceptionError;
 use crate::failure::CommandError;
 use crate::human;
-use crate::link::{NoLink, QueueMismatch};
+use crate::link::{LockError, NoLink, QueueMismatch};
 
 /// A start that failed. Whatever had been taken is released.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,9 @@ pub(crate) enum LaunchError {
     /// The process may not take the link.
     #[error("{link}: {lacking}")]
     Rights { link: String, lacking: String },
+    /// Another server has the link.
+    #[error("{link}: {cause}")]
+    Locked { link: String, cause: LockError },
     /// The port that was named cannot be opened.
     #[error("{link}: {cause}{}", remedy::of_open(cause))]
     Open { link: String, cause: OpenError },

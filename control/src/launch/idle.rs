@@ -73,6 +73,12 @@ impl<'a> Waiter<'a> {
 
     /// After an empty turn.
     pub(crate) fn on_empty_turn(&mut self, idle: &Idle<'_>) {
+        if idle.is_relied_on {
+            // What arrives for the others arrives here, and they are not asleep.
+            idle.flag.clear();
+            self.began = None;
+            return hint::spin_loop();
+        }
         if idle.announced
             && let Some(wait) = &mut self.wait
         {

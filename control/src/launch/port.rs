@@ -1,10 +1,12 @@
 //! Takes the port: the first of the candidates that opens and starts.
 
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dpdk::{DeviceKind, Eal, Port, PortInfo, PortPlan, QueuePair, Running, StartError, StopError};
 
+use engine::Nic;
 use engine::exception::FRAMES_MAX;
 
 use super::error::LaunchError;
@@ -12,7 +14,7 @@ use super::memory_requirement::MemoryRequirement;
 use super::steering::Steering;
 use super::vhost::{self, Handover};
 use crate::config::{Offloads, Plan};
-use crate::link::{HostLinks, Link, LinkSpec, devices_for};
+use crate::link::{HostLinks, Link, LinkLock, LinkSpec, LinkWatch, WatchPlan, devices_for};
 
 /// A link that runs.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Taken {
     pub(crate) steering: Steering,
     /// One queue pair, or one for each worker.
     pub(crate) queues: Vec<QueuePair>,
+    /// Keeps other servers off its interface.
+    pub(crate) lock: LinkLock,
 }
 
 /// Opens and starts the first of `links` that can be.
@@ -68,6 +72,8 @@ fn start(
     if let Some(lacking) = host.rights.lacking(link.device().kind()) {
         return Err(LaunchError::Rights { link: link.to_string(), lacking });
     }
+    let lock = LinkLock::take(link.device(), &addresses(plan))
+        .map_err(|cause| LaunchError::Locked { link: link.to_string(), cause })?;
     let workers = u16::try_from(plan.cores.len()).unwrap_or(u16::MAX);
     let devices = devices_for(link, host, workers)?;
     let mut opened = Vec::new();
@@ -95,6 +101,7 @@ fn start(
         ports: Vec::new(),
         steering,
         queues: Vec::new(),
+        lock,
     };
     for port in opened {
         let (port, queues) = port.start(&port_plan).map_err(|cause| match cause {
@@ -112,6 +119,32 @@ fn start(
         hand_over(&mut taken, link, plan)?;
     }
     Ok(taken)
+}
+
+/// Those that nobody else on the link may have.
+fn addresses(plan: &Plan) -> Vec<Ipv4Addr> {
+    let mut addresses = vec![plan.address, plan.on_link().0];
+    addresses.dedup();
+    addresses
+}
+
+/// Watches the interface of `taken`, if it has one.
+pub(crate) fn watch(taken: &Taken, plan: &Plan) -> Option<LinkWatch> {
+    let port = taken.ports.first()?;
+    let watch = LinkWatch::start(WatchPlan {
+        interface: port.interface()?.to_owned(),
+        kind: taken.kind,
+        mtu: taken.queues.first()?.capabilities().ip_mtu,
+        gone: plan.link_gone,
+    });
+    watch
+        .inspect_err(|error| {
+            tracing::warn!(
+                "{}: its interface is not watched, and when it goes down nobody says so: {error}",
+                taken.link
+            );
+        })
+        .ok()
 }
 
 /// Frames of each port's queue that the exception path holds, at most.

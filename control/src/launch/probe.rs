@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use engine::{AddressProbe, Burst, Nic};
 
-/// Sends probes through the first of `queues` and listens on all of them. `Some`: the link address of
+/// Sends probes from `mac`, in `vlan` if there is one, through the first of `queues` and listens on all of them. `Some`: the link address of
 /// whoever answers for `address`. Takes about [`PROBES`] times [`WAIT`].
 ///
 /// Other frames that arrive meanwhile are lost, as they would have been before we were there.
 pub(crate) fn owner_of<N: Nic>(
     address: Ipv4Addr,
-    mac: [u8; 6],
+    (mac, vlan): ([u8; 6], Option<u16>),
     queues: &mut [N],
 ) -> Option<[u8; 6]> {
-    let probe = AddressProbe::new(mac, address);
+    let probe = AddressProbe::new(mac, address, vlan);
     for _ in 0..PROBES {
         let deadline = Instant::now() + WAIT;
         if let Some(first) = queues.first_mut() {
@@ -124,14 +124,14 @@ mod tests {
     #[test]
     fn a_silent_wire_leaves_the_address_to_us() {
         let mut wire = [Wire { rival: None, probes: 0, answer: None }];
-        assert_eq!(owner_of(ADDRESS, OURS, &mut wire), None);
+        assert_eq!(owner_of(ADDRESS, (OURS, None), &mut wire), None);
         assert_eq!(wire[0].probes, PROBES);
     }
 
     #[test]
     fn an_answer_names_the_owner() {
         let mut wire = [Wire { rival: Some(THEIRS), probes: 0, answer: None }];
-        assert_eq!(owner_of(ADDRESS, OURS, &mut wire), Some(THEIRS));
+        assert_eq!(owner_of(ADDRESS, (OURS, None), &mut wire), Some(THEIRS));
         assert_eq!(wire[0].probes, 2, "it stops asking");
     }
 }

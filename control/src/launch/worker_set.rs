@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine::control_queue::{Command, Completions, ControlEnd, Event, Submissions};
+use engine::{CoreStats, Counter};
 use handlers::{RequestBufferPool, SiteHandle};
 
 use crate::reload::WorkerHandle;
@@ -166,6 +167,16 @@ impl WorkerSet {
     pub(crate) fn connections_opened(&self) -> Vec<(usize, u64)> {
         let opened = |m: &Member| (m.core, m.end.stats().connections_opened.value());
         self.0.iter().map(opened).collect()
+    }
+
+    /// The station that last said it has our address, if one did.
+    pub(crate) fn rival(&self) -> Option<[u8; 6]> {
+        self.0.iter().find_map(|member| member.end.rival())
+    }
+
+    /// A counter's sum over all workers.
+    pub(crate) fn total(&self, counter: impl Fn(&CoreStats) -> &Counter) -> u64 {
+        self.0.iter().map(|member| counter(member.end.stats()).value()).sum()
     }
 
     /// Stops the workers, last to first: what the others still have to say leaves through the first.

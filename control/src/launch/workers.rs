@@ -64,6 +64,7 @@ pub(crate) fn spawn(
         plan,
         wall,
         mac: port_setup.mac,
+        kind: port_setup.kind,
         tsc: Tsc::calibrated(),
         pause: sleeps(plan.idling, port_setup.kind).then_some(plan.pause),
         report,
@@ -92,6 +93,7 @@ struct Spawner<'a> {
     plan: &'a Plan,
     wall: &'a Arc<WallClock>,
     mac: [u8; 6],
+    kind: DeviceKind,
     tsc: Tsc,
     pause: Option<Pause>,
     report: Sender<Report>,
@@ -182,6 +184,8 @@ impl Spawner<'_> {
             link_address: self.plan.on_link().0,
             port: *port,
             mac: self.mac,
+            vlan: self.plan.vlan,
+            unfilled_checksums: is_within_machine(self.kind),
             seed: secret()?,
             connections: tally.connections,
             half_open_max: tally.half_open,
@@ -240,6 +244,16 @@ const WORKER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests of one worker that may wait for a completion: each has a request buffer.
 pub(super) fn parked(plan: &Plan) -> usize {
     (plan.parked / plan.cores.len()).max(1)
+}
+
+/// Whether a link of this kind may carry frames that have not left the machine, and whose sender left the checksum
+/// to hardware. On an interface of real hardware such a frame is no worse than any other: the sum says nothing against
+/// whoever makes it on purpose.
+fn is_within_machine(kind: DeviceKind) -> bool {
+    match kind {
+        DeviceKind::AfXdp | DeviceKind::AfPacket | DeviceKind::Tap | DeviceKind::Vhost => true,
+        DeviceKind::Pci | DeviceKind::Memif | DeviceKind::Other => false,
+    }
 }
 
 /// Whether workers nap and wait: as configured, or by the kind of link.

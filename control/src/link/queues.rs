@@ -5,25 +5,31 @@ use dpdk::{Device, DeviceKind, VHOST_QUEUES_MAX};
 use super::host::HostLinks;
 use super::spec::Link;
 
-/// An interface has several receive queues, and not one for each worker.
+/// Flows would arrive on a queue that nobody polls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{link}: {interface} has {queues} receive queues and there are {workers} workers; flows on a queue \
-     without a worker would be lost: name as many cores as queues with --cores, or make it one queue \
-     with `ethtool -L {interface} combined 1` (then software spreads the flows)"
-)]
-pub(crate) struct QueueMismatch {
-    link: String,
-    interface: String,
-    queues: u16,
-    workers: u16,
+pub(crate) enum QueueMismatch {
+    /// An interface has several receive queues, and not one for each worker.
+    #[error(
+        "{link}: {interface} has {queues} receive queues and there are {workers} workers; flows on a queue \
+         without a worker would be lost: name as many cores as queues with --cores, or make it one queue \
+         with `ethtool -L {interface} combined 1` (then software spreads the flows)"
+    )]
+    Interface { link: String, interface: String, queues: u16, workers: u16 },
+    /// A device argument makes several queues of one device.
+    #[error(
+        "{link}: with {argument} the kernel spreads flows over several queues of one device, of which one is \
+         polled; flows on the others would be lost: leave {argument} out (with several --cores software \
+         spreads the flows), or name the link {short}:{interface}"
+    )]
+    Argument { link: String, argument: String, short: &'static str, interface: String },
 }
 
 /// The devices of `link` for `workers` workers. AF_XDP takes a device for each queue of the interface;
 /// every other driver is one device, which is asked for its queues when its port is configured.
 ///
 /// # Errors
-/// The interface has several receive queues, but not as many as there are workers.
+/// The interface has several receive queues, but not as many as there are workers; or a device argument asks for
+/// queues that nobody would poll.
 pub(crate) fn devices_for(
     link: &Link,
     host: &HostLinks,
@@ -37,6 +43,7 @@ pub(crate) fn devices_for(
         let queues = if workers > VHOST_QUEUES_MAX { 1 } else { workers };
         return Ok(vec![Device::vhost(name, queues).unwrap_or_else(|_| device.clone())]);
     }
+    refuse_queues(link)?;
     let (DeviceKind::AfXdp, Some(name)) = (device.kind(), device.interface()) else {
         return Ok(vec![device.clone()]);
     };
@@ -48,11 +55,30 @@ pub(crate) fn devices_for(
         (0..queues).map(|queue| Device::af_xdp_queue(name, queue)).collect();
     match each {
         Ok(devices) if queues == workers => Ok(devices),
-        _ => Err(QueueMismatch {
+        _ => Err(QueueMismatch::Interface {
             link: link.to_string(),
             interface: name.to_owned(),
             queues,
             workers,
+        }),
+    }
+}
+
+/// Neither driver says how it spreads flows over several queues of one device, so one is polled.
+fn refuse_queues(link: &Link) -> Result<(), QueueMismatch> {
+    let device = link.device();
+    let (short, key) = match device.kind() {
+        DeviceKind::AfPacket => ("af_packet", "qpairs"),
+        DeviceKind::AfXdp => ("af_xdp", "queue_count"),
+        _ => return Ok(()),
+    };
+    match device.argument(key) {
+        None | Some("1") => Ok(()),
+        Some(count) => Err(QueueMismatch::Argument {
+            link: link.to_string(),
+            argument: format!("{key}={count}"),
+            short,
+            interface: device.interface().unwrap_or_default().to_owned(),
         }),
     }
 }
@@ -99,6 +125,22 @@ mod tests {
         assert!(queues(1).contains(",queues=1,cq=0,"), "{}", queues(1));
         assert!(queues(8).contains(",queues=8,cq=1,"), "{}", queues(8));
         assert!(queues(9).contains(",queues=1,cq=0,"), "{}", queues(9));
+    }
+
+    #[test]
+    fn queues_of_one_device_that_nobody_polls_are_refused() {
+        for (link, argument, short) in [
+            ("net_af_packet0,iface=pollux0,qpairs=2", "qpairs=2", "af_packet:pollux0"),
+            ("net_af_xdp0,iface=pollux0,queue_count=4", "queue_count=4", "af_xdp:pollux0"),
+        ] {
+            for workers in [1, 2, 4] {
+                let error = devices(link, 1, workers).expect_err("flows would be lost");
+                assert!(error.starts_with(&format!("{link}: with {argument} ")), "{error}");
+                assert!(error.ends_with(short), "{error}");
+            }
+        }
+        let one = "net_af_packet0,iface=pollux0,qpairs=1";
+        assert_eq!(devices(one, 1, 2), Ok(vec![one.into()]));
     }
 
     #[test]

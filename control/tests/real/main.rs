@@ -12,6 +12,7 @@ mod doctor;
 mod exception;
 mod idle;
 mod kit;
+mod links;
 mod load;
 mod logs;
 mod loss;

@@ -60,6 +60,8 @@ pub enum DeviceError {
     Interface(String),
     /// `{0}` cannot be a memif socket: an absolute path of at most 107 bytes without a comma
     Socket(String),
+    /// `{0}`: with zero-copy the other process can change the bytes of a frame after they were checked: leave it out, or write zero-copy=no
+    ZeroCopy(String),
 }
 
 impl Device {
@@ -153,7 +155,7 @@ impl Device {
     }
 
     /// The value of an argument, if it is given.
-    fn argument(&self, key: &str) -> Option<&str> {
+    pub fn argument(&self, key: &str) -> Option<&str> {
         self.arguments.split(',').find_map(|argument| argument.strip_prefix(key)?.strip_prefix('='))
     }
 
@@ -182,6 +184,9 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let syntax = || DeviceError::Syntax(text.to_owned());
         let (name, arguments) = text.split_once(',').unwrap_or((text, ""));
+        if shares_frames(arguments) {
+            return Err(DeviceError::ZeroCopy(text.to_owned()));
+        }
         if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(syntax());
         }
@@ -244,6 +249,13 @@ fn kind_of(name: &str) -> DeviceKind {
         "net_memif" => DeviceKind::Memif,
         _ => DeviceKind::Other,
     }
+}
+
+/// Whether a memif among the devices that `arguments` describe, which may be nested
+/// (`net_failsafe0,dev(net_memif0,..)`), would hand out frames that its peer can still write to.
+fn shares_frames(arguments: &str) -> bool {
+    let mut each = arguments.split([',', '(', ')']);
+    each.any(|argument| argument.strip_prefix("zero-copy=").is_some_and(|value| value != "no"))
 }
 
 /// The address in the form that DPDK names the device by, or `None` where `text` is not one.
@@ -323,6 +335,14 @@ mod tests {
         ] {
             assert!(text.parse::<Device>().is_err(), "{text}");
         }
+        for text in [
+            "net_memif0,role=client,zero-copy=yes",
+            "net_memif0,zero-copy=no,zero-copy=yes",
+            "net_failsafe0,dev(net_memif0,zero-copy=yes)",
+        ] {
+            assert_eq!(text.parse::<Device>(), Err(DeviceError::ZeroCopy(text.into())));
+        }
+        assert!("net_memif0,zero-copy=no".parse::<Device>().is_ok());
         assert!(Device::memif(MemifRole::Client, Path::new("x.sock")).is_err());
         assert!(Device::memif(MemifRole::Client, Path::new("/run/a,b")).is_err());
         assert!(Device::pci("net_null0").is_err());

@@ -8,12 +8,14 @@
 mod arena;
 mod device;
 mod eal;
+mod interface;
 mod limits;
 mod log;
 mod mbuf;
 mod pool;
 mod port;
 mod queue;
+mod rtnetlink;
 mod thread;
 mod tsc;
 mod wait;
@@ -22,6 +24,7 @@ mod xdp;
 pub use arena::{Arena, ArenaError, Backing, HugeBytes};
 pub use device::{Device, DeviceError, DeviceKind, MemifRole, VHOST_NET, VHOST_QUEUES_MAX};
 pub use eal::{Eal, EalError, EalPlan, Memory, version};
+pub use interface::InterfaceState;
 pub use mbuf::{RxFrame, TxBuffer};
 pub use pool::{Pool, PoolError};
 pub use port::{

@@ -3,6 +3,7 @@
 //!
 //! The device closes when the last of port and queue pairs is gone, in whichever order that happens.
 
+mod af_packet;
 mod buffers;
 mod error;
 mod info;
@@ -218,7 +219,7 @@ fn check(plan: &PortPlan, info: &PortInfo, device: &Device) -> Result<(), StartE
         let (asked, max) = (plan.ip_mtu, info.ip_mtu_max);
         return Err(StartError::Mtu { device: device.clone(), asked, max });
     }
-    Ok(())
+    af_packet::check(plan, device)
 }
 
 /// For links on a kernel interface: that it exists, and for AF_XDP what is attached to it now.

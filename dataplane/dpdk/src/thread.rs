@@ -19,7 +19,7 @@ pub enum AdoptError {
         /// What sched_setaffinity(2) said.
         errno: Errno,
     },
-    /// core {core}: DPDK knows no more threads ({errno}): it was built for 128, or `Eal::init` has not been called
+    /// core {core}: DPDK knows no more threads ({errno}): it was built for 128, or it has not been started
     Register {
         /// The core asked for.
         core: usize,

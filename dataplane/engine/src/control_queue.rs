@@ -93,6 +93,7 @@ pub struct ControlEnd<S: Service> {
     completions: Completions<S>,
     stats: Arc<CoreStats>,
     latencies: Arc<Latencies>,
+    rival: Arc<AtomicU64>,
     waker: Waker,
 }
 
@@ -130,6 +131,14 @@ impl<S: Service> ControlEnd<S> {
     /// The worker's counters: written by the worker, read here.
     pub fn stats(&self) -> &CoreStats {
         &self.stats
+    }
+
+    /// The MAC address of the station that last said it has our address (RFC 5227, 2.4), if one did.
+    pub fn rival(&self) -> Option<[u8; 6]> {
+        let [0, 0, mac @ ..] = self.rival.load(Ordering::Relaxed).to_be_bytes() else {
+            return None;
+        };
+        (mac != [0; 6]).then_some(mac)
     }
 
     /// The worker's histograms: written by the worker, read here.
@@ -218,6 +227,8 @@ pub struct WorkerEnd<S: Service> {
     completions: Completions<S>,
     pub(crate) stats: Arc<CoreStats>,
     pub(crate) latencies: Arc<Latencies>,
+    /// Written by the worker, read by control: the last six bytes are a MAC address, 0 before there is one.
+    rival: Arc<AtomicU64>,
     pub(crate) wall: Arc<WallClock>,
     pub(crate) sleep: SleepFlag,
 }
@@ -233,6 +244,15 @@ impl<S: Service> WorkerEnd<S> {
             waker.wake();
         }
         Ok(())
+    }
+
+    /// The sender of this frame says that it has our address.
+    #[cold]
+    pub(crate) fn publish_rival(&self, frame: &[u8]) {
+        let Some(&[a, b, c, d, e, f]) = frame.get(6..).and_then(|rest| rest.first_chunk()) else {
+            return;
+        };
+        self.rival.store(u64::from_be_bytes([0, 0, a, b, c, d, e, f]), Ordering::Relaxed);
     }
 
     /// The next completion, if there is one.
@@ -269,6 +289,7 @@ pub fn pair_with_sleep<S: Service>(
     let completions = Completions { ring, waker: waker.clone() };
     let stats = Arc::new(CoreStats::default());
     let latencies = Arc::new(Latencies::new());
+    let rival = Arc::new(AtomicU64::new(0));
     let control = ControlEnd {
         commands: Arc::clone(&commands),
         events: Arc::clone(&events),
@@ -276,12 +297,23 @@ pub fn pair_with_sleep<S: Service>(
         completions: completions.clone(),
         stats: Arc::clone(&stats),
         latencies: Arc::clone(&latencies),
+        rival: Arc::clone(&rival),
         waker,
     };
     let wall = Arc::clone(wall);
     (
         control,
-        WorkerEnd { commands, events, submissions, completions, stats, latencies, wall, sleep },
+        WorkerEnd {
+            commands,
+            events,
+            submissions,
+            completions,
+            stats,
+            latencies,
+            rival,
+            wall,
+            sleep,
+        },
     )
 }
 

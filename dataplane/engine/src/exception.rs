@@ -107,7 +107,8 @@ impl<F: Frame> WorkerEnd<F> {
         let Some(header) = EthernetHeader::parse(frame) else { return false };
         let packet = &frame[header.len()..];
         let is_foreign = match reason {
-            DropReason::Ethertype
+            DropReason::Vlan
+            | DropReason::Ethertype
             | DropReason::IpOptions
             | DropReason::Fragment
             | DropReason::Destination

@@ -96,6 +96,12 @@ pub trait Nic {
         false
     }
 
+    /// Whether other cores that are awake receive and send through this queue alone: what naps meanwhile keeps
+    /// them waiting.
+    fn is_relied_on(&self) -> bool {
+        false
+    }
+
     /// Whether the next [`tx_buffer`](Self::tx_buffer) is sure to succeed.
     fn ready(&mut self) -> bool;
 

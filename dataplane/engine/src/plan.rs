@@ -16,6 +16,12 @@ pub struct CorePlan {
     pub port: u16,
     /// The port's own MAC address.
     pub mac: [u8; 6],
+    /// The VLAN whose frames are taken, 1 to 4094 (IEEE 802.1Q); `None`: untagged frames, and those whose tag names
+    /// no VLAN but a priority.
+    pub vlan: Option<u16>,
+    /// Whether a TCP checksum that holds just the sum of the pseudo-header is taken: on a link within this
+    /// machine the sender left it to hardware (Linux: `CHECKSUM_PARTIAL`), and there is none on the way.
+    pub unfilled_checksums: bool,
     /// Secret randomness from the operating system, from which a secret is derived for each purpose: places in the
     /// flow table, initial sequence numbers, limits on replies.
     pub seed: [u8; 16],

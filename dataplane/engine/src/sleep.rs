@@ -75,6 +75,11 @@ impl Waker {
         Self(None)
     }
 
+    /// Whether the worker sleeps or is about to. One that never sleeps does not.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.asleep.load(Ordering::Relaxed))
+    }
+
     /// Ends the worker's sleep if it sleeps or is about to. Call it after the push.
     pub fn wake(&self) {
         let Some(shared) = &self.0 else { return };
@@ -102,6 +107,9 @@ pub struct Idle<'a> {
     pub flag: &'a SleepFlag,
     /// Whether the closure may block now: a sleep was announced before the turn just taken.
     pub announced: bool,
+    /// Whether workers that are awake get their frames through this one alone: it may spin, and neither nap nor
+    /// sleep.
+    pub is_relied_on: bool,
 }
 
 impl Idle<'_> {

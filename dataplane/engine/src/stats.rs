@@ -88,6 +88,7 @@ counters! {
         tx_bytes: Total, "bytes of the frames handed to the NIC, without FCS";
         tx_large_packets: Total, "of the frames handed to the NIC, those that it cuts into segments";
         arp_replies: Total, "ARP requests for our address answered";
+        arp_defences: Total, "announcements that our address is ours, after another station said it has it";
         echo_replies: Total, "ICMP echo requests answered";
         echo_replies_limited: Total, "ICMP echo requests not answered: their second had seen enough";
         resets_limited: Total, "segments without a connection not reset: their second had seen enough";
@@ -95,10 +96,13 @@ counters! {
         challenge_acks_limited: Total, "such acknowledgements not sent: the connection had sent as many as it may";
         drop_runt: Total, "dropped: shorter than its own headers say";
         drop_not_for_us_l2: Total, "dropped: destination MAC is neither ours nor broadcast";
+        drop_vlan: Total, "dropped: of another VLAN than link.vlan, or of any where that is empty";
         drop_ethertype: Total, "dropped: neither IPv4 nor ARP";
         drop_arp: Total, "dropped: ARP that asks for or announces something else";
+        drop_address_conflict: Total, "dropped: ARP of another station that says it has our address";
         drop_ip_header: Total, "dropped: malformed IPv4 header";
         drop_ip_options: Total, "dropped: IPv4 source-route or other options";
+        drop_oversize: Total, "dropped: IPv4 packet longer than the MTU of which the rest is missing (the sender leaves segmentation to hardware)";
         drop_fragment: Total, "dropped: IPv4 fragment";
         drop_checksum: Total, "dropped: wrong IPv4, ICMP or TCP checksum";
         drop_source: Total, "dropped: source address that no peer may have";

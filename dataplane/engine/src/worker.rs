@@ -143,7 +143,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
             } else {
                 empty_turns = empty_turns.saturating_add(1);
                 let (timers, flag) = (&self.timers, &self.control.end.sleep);
-                idle(&Idle { empty_turns, now, timers, flag, announced });
+                let is_relied_on = self.interface.nic.is_relied_on();
+                idle(&Idle { empty_turns, now, timers, flag, announced, is_relied_on });
             }
             let after = clock();
             let cycles = after.cycles.wrapping_sub(now.cycles);
@@ -188,7 +189,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             stats.rx_bytes.add(frame.as_ref().len() as u64);
             match self.on_frame(&frame, now) {
                 Ok(()) => self.control.end.stats.rx_delivered.add(1),
-                Err(reason) => self.on_drop(frame, reason),
+                Err(reason) => self.on_drop(frame, reason, now),
             }
         }
         if let Some(exception) = &mut self.exception {
@@ -198,8 +199,12 @@ impl<N: Nic, S: Service> Worker<N, S> {
     }
 
     /// A frame that is not for us: the kernel's, or dropped with its reason.
-    fn on_drop(&mut self, frame: N::Frame, reason: DropReason) {
+    fn on_drop(&mut self, frame: N::Frame, reason: DropReason, now: Now) {
         let stats = &self.control.end.stats;
+        if reason == DropReason::AddressConflict {
+            self.control.end.publish_rival(frame.as_ref());
+            self.interface.defend(now.micros, stats);
+        }
         match &mut self.exception {
             Some(exception) if exception.wants(frame.as_ref(), reason) => {
                 exception.hand_over(frame, stats);

@@ -51,6 +51,8 @@ impl Setup {
                 link_address: APPLIANCE.ip,
                 port: HTTP_PORT,
                 mac: APPLIANCE.mac,
+                vlan: None,
+                unfilled_checksums: false,
                 seed: secret,
                 connections: 64,
                 half_open_max: 32,

@@ -74,45 +74,6 @@ fn any_cut_gives_the_same_body() {
     }
 }
 
-/// A client that acknowledges a byte at a time does not decide the cost: a byte at the end of a long body is
-/// written as fast as one at its start, not after a walk over all that comes before.
-#[test]
-fn the_end_of_a_long_body_costs_what_its_start_does() {
-    const BYTES: usize = 2_000;
-    let many: Vec<Value> =
-        (0..50_000).map(|id| json!({"id": id, "price": id % 97, "quantity": 3})).collect();
-    let plan = DatasetConfig {
-        items: data(&Value::from(many).to_string()),
-        computed: vec![("total".into(), "price * quantity * m".into())],
-        count: None,
-        parameters: vec![integer("m", Source::Query)],
-        body: r#"{"items": rows, "count": count}"#.into(),
-    };
-    let site = build(&routes([route("/d", Kind::Dataset(plan))]));
-    let whole = get(&site, "/d?m=7", "").body;
-    let response = Spy::choice(&site, "/d?m=7", "");
-    let check = |at: usize, len: usize| {
-        let mut out = vec![0; len];
-        let got = site.body_into(&response, at as u64, &mut out);
-        assert!(out[..got] == whole[at..whole.len().min(at + len)], "from {at}");
-        got
-    };
-    let byte_by_byte = |from: usize| {
-        let began = Instant::now();
-        (from..from + BYTES).for_each(|at| assert_eq!(check(at, 1), 1));
-        began.elapsed()
-    };
-    let (start, end) = (byte_by_byte(0), whole.len() - BYTES);
-    let mut at = BYTES;
-    while at < end {
-        at += check(at, 977.min(end - at));
-    }
-    let (last, most) = (byte_by_byte(end), start * 50 + Duration::from_millis(20));
-    assert!(last < most, "{BYTES} bytes take {start:?} at the start and {last:?} at the end");
-    check(BYTES, 100);
-    check(0, 100);
-}
-
 fn in_pieces(site: &SiteHandle, response: &handlers::Response, piece: usize) -> Vec<u8> {
     let mut body = Vec::new();
     let len = site.body_len(response);

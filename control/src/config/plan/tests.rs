@@ -265,20 +265,31 @@ fn defaults_give_way_to_a_lower_bound() {
 }
 
 #[test]
-fn an_address_is_one_hosts() {
-    assert_eq!(address("10.0.0.1/31").map(|a| a.1), Ok(31));
-    for bad in [
-        "198.18.0.2",
-        "198.18.0.0/24",
-        "198.18.0.255/24",
-        "127.0.0.1/8",
-        "224.0.0.5/24",
-        "255.255.255.255/32",
-        "0.0.0.0/0",
-        "::1/64",
-        "198.18.0.2/33",
-    ] {
-        assert!(address(bad).is_err(), "{bad}");
+fn an_address_that_is_no_hosts_says_why() {
+    assert_eq!(
+        message("listen.address = \"198.18.0.0/24\""),
+        "p.toml:1: listen.address = \"198.18.0.0/24\": the address of the network itself; write the address of one host \
+         with its prefix length such as \"198.18.0.2/24\""
+    );
+    let plan = check("listen.address = \"10.0.0.1/31\"").expect("RFC 3021");
+    assert_eq!(plan.prefix, 31);
+}
+
+#[test]
+fn a_core_has_one_worker_and_a_link_one_vlan() {
+    assert_eq!(
+        message("cores.workers = \"0,0\""),
+        "p.toml:1: cores.workers = \"0,0\": core 0 is named twice, and it has one worker; name each core once"
+    );
+    assert_eq!(check("link.vlan = \"4094\"").expect("holds").vlan, Some(4_094));
+    assert_eq!(check("").expect("holds").vlan, None);
+    for bad in ["0", "4095", "x", "-1"] {
+        assert_eq!(
+            message(&format!("link.vlan = \"{bad}\"")),
+            format!(
+                "p.toml:1: link.vlan = \"{bad}\": not understood; write a VLAN from 1 to 4094, or \"\" for untagged frames"
+            )
+        );
     }
 }
 

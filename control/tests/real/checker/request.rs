@@ -106,7 +106,8 @@ impl Request {
                 ("GET", path, String::new(), String::new())
             }
             Self::Measure { oldest, id } => {
-                let body = json!({ "id": measure(*id, *oldest)["id"], "at": MOMENT, "f": 0.1 }).to_string();
+                let body = json!({ "id": measure(*id, *oldest)["id"], "at": MOMENT, "f": 0.1 })
+                    .to_string();
                 let fields = format!("Content-Length: {}\r\n", body.len());
                 ("POST", "/measures".to_owned(), fields, body)
             }

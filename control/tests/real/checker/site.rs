@@ -14,7 +14,7 @@ pub(super) const CELLS: u64 = 400;
 /// Those that a smaller file has.
 pub(super) const FEWER_CELLS: u64 = 10;
 /// How long what `/hot` says is cached, in ms.
-pub(super) const HOT_MS: u64 = 100;
+pub(super) const HOT_MS: u128 = 100;
 /// The least value of a parameter with a bound: one more and one less are the same 64-bit float, or its neighbour's.
 pub(super) const LEAST: i64 = 9_007_199_254_740_993;
 /// Length of the static file in bytes.

@@ -66,7 +66,7 @@ pub enum OpenError {
         /// The last lines of DPDK's log.
         log: String,
     },
-    /// {device}: DPDK knows no such port: bind the NIC to vfio-pci, and name it in `EalPlan::devices`; DPDK's log: {log}
+    /// {device}: DPDK knows no such port: a NIC is bound to vfio-pci first, and DPDK has a driver for it; DPDK's log: {log}
     NotProbed {
         /// The device.
         device: Device,
@@ -109,6 +109,37 @@ pub enum StartError {
         asked: u16,
         /// Most it takes.
         max: u16,
+    },
+    /// {device}: {iface} has an MTU of {mtu}, and a frame of that size does not fit the buffers of this link, which the driver would write beyond: `ip link set dev {iface} mtu {fix}`
+    InterfaceMtu {
+        /// The device.
+        device: Device,
+        /// The interface it stands on.
+        iface: String,
+        /// The interface's MTU.
+        mtu: u32,
+        /// One that fits.
+        fix: u16,
+    },
+    /// {device}: frames in a ring of framesz={asked} do not fit the buffers of this link: leave framesz out, or write {min} to {max}
+    RingFrame {
+        /// The device.
+        device: Device,
+        /// Bytes of each frame in the ring, as the device argument has it.
+        asked: String,
+        /// Least that holds a frame of the MTU.
+        min: u32,
+        /// Most that fits a buffer.
+        max: u32,
+    },
+    /// {device}: asking the kernel about {iface} failed: {errno}
+    Interface {
+        /// The device.
+        device: Device,
+        /// The interface it stands on.
+        iface: String,
+        /// What the kernel said.
+        errno: Errno,
     },
     /// {device}: its pool of buffers: {cause}
     Pool {

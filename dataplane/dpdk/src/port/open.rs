@@ -171,6 +171,7 @@ impl OpenPort {
         // SAFETY: the port is configured and all its queues are set up.
         errno_of(unsafe { dpdk_sys::rte_eth_dev_start(self.id) })?;
         self.phase = Phase::Started;
+        self.xdp.iter_mut().for_each(Attachment::attached);
         Ok(())
     }
 

@@ -209,6 +209,10 @@ impl<N: Nic> Nic for SteeringQueue<N> {
         self.has_steered
     }
 
+    fn is_relied_on(&self) -> bool {
+        self.workers.iter().any(|rings| !rings.waker.is_asleep())
+    }
+
     fn ready(&mut self) -> bool {
         self.nic.ready()
     }

@@ -80,17 +80,19 @@ pub(crate) fn submit<N: Nic>(nic: &mut N, header: &ReplyHeader, packet: &Packet)
 pub struct AddressProbe {
     mac: [u8; 6],
     address: Ipv4Addr,
+    vlan: Option<u16>,
 }
 
 impl AddressProbe {
-    /// A probe for `address`, sent from `mac`.
-    pub fn new(mac: [u8; 6], address: Ipv4Addr) -> Self {
-        Self { mac, address }
+    /// A probe for `address`, sent from `mac` in the VLAN with this identifier, or untagged.
+    pub fn new(mac: [u8; 6], address: Ipv4Addr, vlan: Option<u16>) -> Self {
+        Self { mac, address, vlan }
     }
 
     /// Sends one probe. `false`: the NIC has no transmit buffer now.
     pub fn send<N: Nic>(&self, nic: &mut N) -> bool {
-        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
+        let tag = self.vlan.map(u16::to_be_bytes);
+        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, tag, ethernet::ARP);
         // RFC 5227, 2.1.1: the sender address is zero, so that no cache is polluted.
         let probe = Packet {
             sender: Ipv4Addr::UNSPECIFIED,
@@ -104,7 +106,7 @@ impl AddressProbe {
     /// Looks at a received frame: the MAC of another station that has, or wants, our address.
     pub fn on_frame(&self, frame: &[u8]) -> Option<[u8; 6]> {
         let header = ethernet::EthernetHeader::parse(frame)?;
-        if header.ethertype != ethernet::ARP {
+        if header.ethertype != ethernet::ARP || header.vlan() != self.vlan {
             return None;
         }
         let packet = Packet::parse(&frame[header.len()..])?;
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_probe_sees_the_holder_and_a_rival_but_not_itself_nor_a_stranger() {
-        let probe = AddressProbe::new(OURS, ADDRESS);
+        let probe = AddressProbe::new(OURS, ADDRESS, None);
         let holder = Packet { operation: REPLY, ..Packet::announcement(THEIRS, ADDRESS) };
         assert_eq!(probe.on_frame(&frame(&holder)), Some(THEIRS));
         let rival =

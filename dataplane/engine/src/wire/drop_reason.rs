@@ -21,10 +21,13 @@ macro_rules! drop_reasons {
 drop_reasons! {
     Runt => drop_runt,
     NotForUsL2 => drop_not_for_us_l2,
+    Vlan => drop_vlan,
     Ethertype => drop_ethertype,
     Arp => drop_arp,
+    AddressConflict => drop_address_conflict,
     IpHeader => drop_ip_header,
     IpOptions => drop_ip_options,
+    Oversize => drop_oversize,
     Fragment => drop_fragment,
     Checksum => drop_checksum,
     Source => drop_source,

@@ -11,6 +11,8 @@ pub(crate) const IPV4: u16 = 0x0800;
 /// Address Resolution Protocol (RFC 826).
 pub(crate) const ARP: u16 = 0x0806;
 const VLAN: u16 = 0x8100;
+/// The bits of a tag that name the VLAN; the others are priority and drop eligibility.
+const VLAN_ID: u16 = 0x0fff;
 
 /// The fields of a received Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +47,15 @@ impl EthernetHeader {
         })
     }
 
-    /// The VLAN identifier of the tag (IEEE 802.1Q); 0 without one.
-    pub(crate) fn vlan(&self) -> u16 {
-        self.tag.map_or(0, |tag| u16::from_be_bytes(tag) & VLAN_IDENTIFIER)
-    }
-
     /// Bytes this header takes: 14, or 18 with a tag.
     pub(crate) fn len(&self) -> usize {
         if self.tag.is_some() { L2_HEADER_MAX } else { 14 }
+    }
+
+    /// The VLAN that the frame is in. Identifier 0 names none: such a tag carries a priority alone (IEEE
+    /// 802.1Q, 9.6).
+    pub(crate) fn vlan(&self) -> Option<u16> {
+        self.tag.map(|tag| u16::from_be_bytes(tag) & VLAN_ID).filter(|id| *id != 0)
     }
 
     /// The header of the reply: back to where it came from, from `mac`, in the same VLAN. What load
@@ -107,17 +110,7 @@ impl ReplyHeader {
     pub(crate) fn redirect(&mut self, mac: [u8; 6]) {
         self.bytes[..6].copy_from_slice(&mac);
     }
-
-    /// The VLAN identifier of the tag; 0 without one.
-    pub(crate) fn vlan(&self) -> u16 {
-        let is_tagged = usize::from(self.len) == L2_HEADER_MAX;
-        let tag = u16::from_be_bytes([self.bytes[14], self.bytes[15]]);
-        if is_tagged { tag & VLAN_IDENTIFIER } else { 0 }
-    }
 }
-
-/// The bits of a tag that name its VLAN; the others are priority.
-const VLAN_IDENTIFIER: u16 = 0x0fff;
 
 /// Whether `mac` names a group of stations (IEEE 802: lowest bit of the first byte).
 pub(crate) fn is_group(mac: [u8; 6]) -> bool {

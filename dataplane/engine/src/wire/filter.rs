@@ -23,6 +23,10 @@ pub(crate) struct Filter {
     link_address: Ipv4Addr,
     /// The TCP port that is served.
     port: u16,
+    vlan: Option<u16>,
+    unfilled_checksums: bool,
+    /// Largest IP packet that fits a buffer for sure, bytes.
+    ip_mtu: usize,
 }
 
 /// A frame that is not dropped.
@@ -37,14 +41,10 @@ pub(crate) enum Arrival {
 }
 
 impl Filter {
-    /// A filter for the MAC, the address and the link address of `plan`.
-    pub(crate) fn new(plan: &CorePlan) -> Self {
-        Self {
-            mac: plan.mac,
-            address: plan.address,
-            link_address: plan.link_address,
-            port: plan.port,
-        }
+    /// A filter for the MAC, the VLAN, the addresses and the port of `plan`, on a link of this MTU.
+    pub(crate) fn new(plan: &CorePlan, ip_mtu: usize) -> Self {
+        let CorePlan { mac, address, link_address, port, vlan, unfilled_checksums, .. } = *plan;
+        Self { mac, address, link_address, port, vlan, unfilled_checksums, ip_mtu }
     }
 
     /// What a frame is, and its Ethernet header.
@@ -58,6 +58,9 @@ impl Filter {
         if header.destination != self.mac && !to_all || ethernet::is_group(header.source) {
             return Err(DropReason::NotForUsL2);
         }
+        if header.vlan() != self.vlan {
+            return Err(DropReason::Vlan);
+        }
         let arrival = match header.ethertype {
             // RFC 1122, 3.3.6: a unicast IP packet in a link broadcast is not answered.
             ethernet::IPV4 if to_all => return Err(DropReason::NotForUsL2),
@@ -70,6 +73,10 @@ impl Filter {
 
     fn check_arp(&self, bytes: &[u8]) -> Result<Arrival, DropReason> {
         let packet = arp::Packet::parse(bytes).ok_or(DropReason::Arp)?;
+        // RFC 5227, 2.4: a request or reply of whoever else has our address.
+        if packet.sender == self.link_address && packet.sender_mac != self.mac {
+            return Err(DropReason::AddressConflict);
+        }
         let is_for_us = packet.operation == arp::REQUEST && packet.target == self.link_address;
         if is_for_us && !ethernet::is_group(packet.sender_mac) {
             Ok(Arrival::ArpRequest(packet))
@@ -97,7 +104,7 @@ impl Filter {
             return Err(DropReason::IpHeader);
         }
         // Ethernet pads short frames: what counts is the length that IP says.
-        let packet = rest.get(..total_len).ok_or(DropReason::Runt)?;
+        let packet = rest.get(..total_len).ok_or_else(|| self.why_short(total_len))?;
         let unseen = matches!(checksums, RxChecksums::Unknown | RxChecksums::TcpGood);
         if checksums == RxChecksums::Bad || unseen && !Sum::default().bytes(header).is_intact() {
             return Err(DropReason::Checksum);
@@ -117,42 +124,56 @@ impl Filter {
         let range = at..at + total_len;
         match header[9] {
             PROTOCOL_TCP => {
-                let segment = check_tcp(packet, checksums, self.port)?;
+                let segment = self.check_tcp(packet, checksums)?;
                 Ok(Arrival::Tcp { segment, packet: range })
             }
             PROTOCOL_ICMP => check_icmp(packet).map(|()| Arrival::EchoRequest { packet: range }),
             _ => Err(DropReason::Protocol),
         }
     }
-}
 
-fn check_tcp(packet: &[u8], checksums: RxChecksums, port: u16) -> Result<Segment, DropReason> {
-    let segment = segment::parse(packet).ok_or(DropReason::TcpHeader)?;
-    if checksums == RxChecksums::Unknown {
-        let tcp = &packet[IP_LEN..];
-        let len = u16::try_from(tcp.len()).map_err(|_| DropReason::TcpHeader)?;
-        if !pseudo_header(&packet[12..20], len).bytes(tcp).is_intact() {
-            return Err(DropReason::Checksum);
+    fn check_tcp(&self, packet: &[u8], checksums: RxChecksums) -> Result<Segment, DropReason> {
+        let segment = segment::parse(packet).ok_or(DropReason::TcpHeader)?;
+        if checksums == RxChecksums::Unknown {
+            let tcp = &packet[IP_LEN..];
+            let len = u16::try_from(tcp.len()).map_err(|_| DropReason::TcpHeader)?;
+            let pseudo = pseudo_header(&packet[12..20], len);
+            let is_unfilled = || self.unfilled_checksums && is_unfilled(tcp, pseudo);
+            if !(pseudo.bytes(tcp).is_intact() || is_unfilled()) {
+                return Err(DropReason::Checksum);
+            }
+        }
+        if segment.tuple.ports & 0xffff == 0 || segment.tuple.ports >> 16 == 0 {
+            return Err(DropReason::TcpHeader);
+        }
+        if !segment::options_are_whole(segment::options(packet)) {
+            return Err(DropReason::TcpHeader);
+        }
+        // Of SYN, FIN and RST at most one; without SYN and RST it acknowledges something.
+        let is_sound = match segment.flags & (SYN | FIN | RST) {
+            0 | FIN => segment.has(ACK),
+            SYN | RST => true,
+            _ => false,
+        };
+        //= RFC 9293 3.10.7.2: where we listen such a segment is dropped; 3.10.7.1: a closed port resets whatever it is.
+        if is_sound || segment.tuple.ports & 0xffff != u32::from(self.port) {
+            Ok(segment)
+        } else {
+            Err(DropReason::TcpFlags)
         }
     }
-    if segment.tuple.ports & 0xffff == 0 || segment.tuple.ports >> 16 == 0 {
-        return Err(DropReason::TcpHeader);
+
+    /// Why a frame is shorter than the `total_len` of its IPv4 header.
+    #[cold]
+    fn why_short(&self, total_len: usize) -> DropReason {
+        if total_len > self.ip_mtu { DropReason::Oversize } else { DropReason::Runt }
     }
-    if !segment::options_are_whole(segment::options(packet)) {
-        return Err(DropReason::TcpHeader);
-    }
-    // Of SYN, FIN and RST at most one; without SYN and RST it acknowledges something.
-    let is_sound = match segment.flags & (SYN | FIN | RST) {
-        0 | FIN => segment.has(ACK),
-        SYN | RST => true,
-        _ => false,
-    };
-    //= RFC 9293 3.10.7.2: where we listen such a segment is dropped; 3.10.7.1: a closed port resets whatever it is.
-    if is_sound || segment.tuple.ports & 0xffff != u32::from(port) {
-        Ok(segment)
-    } else {
-        Err(DropReason::TcpFlags)
-    }
+}
+
+/// Whether the checksum of a segment is left to hardware: the field holds the sum that this is to begin with.
+#[cold]
+fn is_unfilled(tcp: &[u8], pseudo: Sum) -> bool {
+    tcp.get(16..18) == Some(&pseudo.folded())
 }
 
 fn check_icmp(packet: &[u8]) -> Result<(), DropReason> {

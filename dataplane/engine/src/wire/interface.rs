@@ -23,6 +23,9 @@ pub(crate) struct NetworkInterface<N: Nic> {
     link_address: Ipv4Addr,
     resets: ReplyLimit,
     echo_replies: ReplyLimit,
+    vlan: Option<u16>,
+    /// When our address was last defended, microseconds.
+    defended: Option<u64>,
 }
 
 impl<N: Nic> NetworkInterface<N> {
@@ -31,14 +34,17 @@ impl<N: Nic> NetworkInterface<N> {
             secret::derive(plan.seed, Purpose::ReplyLimits);
         let of_resets = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         let of_echo_replies = u64::from_le_bytes([i, j, k, l, m, n, o, p]);
+        let filter = Filter::new(plan, nic.capabilities().ip_mtu);
         Self {
             nic,
-            filter: Filter::new(plan),
+            filter,
             neighbours: Neighbours::new(),
             mac: plan.mac,
             link_address: plan.link_address,
             resets: ReplyLimit::new(RESETS_PER_SECOND, of_resets),
             echo_replies: ReplyLimit::new(ECHO_REPLIES_PER_SECOND, of_echo_replies),
+            vlan: plan.vlan,
+            defended: None,
         }
     }
 
@@ -49,7 +55,8 @@ impl<N: Nic> NetworkInterface<N> {
 
     /// Announces the link address by ARP (RFC 5227, 2.3).
     pub(crate) fn announce(&mut self, stats: &CoreStats) {
-        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, None, ethernet::ARP);
+        let tag = self.vlan.map(u16::to_be_bytes);
+        let header = ReplyHeader::new(ethernet::BROADCAST, self.mac, tag, ethernet::ARP);
         let packet = arp::Packet::announcement(self.mac, self.link_address);
         let queued = arp::submit(&mut self.nic, &header, &packet);
         self.account(queued, stats);
@@ -63,7 +70,18 @@ impl<N: Nic> NetworkInterface<N> {
         let Some(packet) = arp::Packet::parse(&frame[header.len()..]) else { return };
         if packet.sender != self.link_address && header.source == packet.sender_mac {
             let is_for_us = packet.target == self.link_address;
-            self.neighbours.hear(&packet, header.vlan(), is_for_us);
+            self.neighbours.hear(&packet, is_for_us);
+        }
+    }
+
+    /// Announces our link address against another station that says it has it, unless that was done lately: two
+    /// stations that both insist would do so without end (RFC 5227, 2.4, c).
+    #[cold]
+    pub(crate) fn defend(&mut self, now_micros: u64, stats: &CoreStats) {
+        if self.defended.is_none_or(|last| now_micros.saturating_sub(last) >= DEFEND_MICROS) {
+            self.defended = Some(now_micros);
+            stats.arp_defences.add(1);
+            self.announce(stats);
         }
     }
 
@@ -143,3 +161,6 @@ impl<N: Nic> NetworkInterface<N> {
         }
     }
 }
+
+/// `DEFEND_INTERVAL` of RFC 5227, 1.1: ten seconds.
+const DEFEND_MICROS: u64 = 10_000_000;

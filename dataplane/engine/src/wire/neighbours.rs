@@ -21,14 +21,12 @@ pub(crate) struct Neighbours {
 #[derive(Clone, Copy, Debug)]
 struct Neighbour {
     address: Ipv4Addr,
-    vlan: u16,
     mac: [u8; 6],
 }
 
 /// What was at `from` is at `to`: a host, or a router and all that is behind it.
 #[derive(Clone, Copy, Debug)]
 struct Move {
-    vlan: u16,
     from: [u8; 6],
     to: [u8; 6],
 }
@@ -36,28 +34,28 @@ struct Move {
 impl Neighbours {
     /// Nobody is known.
     pub(crate) fn new() -> Self {
-        let nobody = Neighbour { address: Ipv4Addr::UNSPECIFIED, vlan: 0, mac: [0; 6] };
-        let none = Move { vlan: 0, from: [0; 6], to: [0; 6] };
+        let nobody = Neighbour { address: Ipv4Addr::UNSPECIFIED, mac: [0; 6] };
+        let none = Move { from: [0; 6], to: [0; 6] };
         Self { places: vec![nobody; PLACES], moves: [none; MOVES], next: 0 }
     }
 
-    /// Takes note of an ARP packet heard in `vlan`; `is_for_us`: it asks for our address. As RFC 826 has it, who asks
+    /// Takes note of an ARP packet; `is_for_us`: it asks for our address. As RFC 826 has it, who asks
     /// for us is learned, and of others only what is known already is changed; or what is announced
     /// (RFC 5227, 3: sender and target are one).
     #[cold]
-    pub(crate) fn hear(&mut self, packet: &arp::Packet, vlan: u16, is_for_us: bool) {
+    pub(crate) fn hear(&mut self, packet: &arp::Packet, is_for_us: bool) {
         let arp::Packet { sender: address, sender_mac: mac, target, .. } = *packet;
         if address.is_unspecified() || ethernet::is_group(mac) || mac == [0; 6] {
             return;
         }
         let place = &mut self.places[place(address)];
-        if (place.address, place.vlan) == (address, vlan) {
+        if place.address == address {
             let from = core::mem::replace(&mut place.mac, mac);
             if from != mac {
-                self.note(Move { vlan, from, to: mac });
+                self.note(Move { from, to: mac });
             }
         } else if is_for_us || address == target {
-            *place = Neighbour { address, vlan, mac };
+            *place = Neighbour { address, mac };
         }
     }
 
@@ -65,19 +63,19 @@ impl Neighbours {
     /// that moved.
     #[cold]
     pub(crate) fn moved(&self, peer: Ipv4Addr, header: &ReplyHeader) -> Option<[u8; 6]> {
-        let (vlan, mac) = (header.vlan(), header.destination());
+        let mac = header.destination();
         let place = &self.places[place(peer)];
-        if (place.address, place.vlan) == (peer, vlan) {
+        if place.address == peer {
             return (place.mac != mac).then_some(place.mac);
         }
-        let left = |is: &&Move| is.vlan == vlan && is.from == mac && is.to != mac;
+        let left = |is: &&Move| is.from == mac && is.to != mac;
         self.moves.iter().find(left).map(|is| is.to)
     }
 
     fn note(&mut self, new: Move) {
         // What is come to is left no more; and of one place there is one last move.
         for old in &mut self.moves {
-            if old.vlan == new.vlan && (old.from == new.to || old.from == new.from) {
+            if old.from == new.to || old.from == new.from {
                 *old = Move { to: old.from, ..*old };
             }
         }
@@ -113,7 +111,7 @@ mod tests {
     }
 
     fn announced(neighbours: &mut Neighbours, mac: [u8; 6]) {
-        neighbours.hear(&arp::Packet::announcement(mac, HOST), 0, false);
+        neighbours.hear(&arp::Packet::announcement(mac, HOST), false);
     }
 
     #[test]
@@ -141,21 +139,11 @@ mod tests {
     fn a_question_for_another_changes_what_is_known_and_adds_nothing() {
         let mut neighbours = Neighbours::new();
         let asks = |mac| arp::Packet { target: BEHIND, ..arp::Packet::announcement(mac, HOST) };
-        neighbours.hear(&asks(A), 0, false);
+        neighbours.hear(&asks(A), false);
         assert_eq!(neighbours.moved(HOST, &to(B)), None);
-        neighbours.hear(&asks(A), 0, true);
+        neighbours.hear(&asks(A), true);
         assert_eq!(neighbours.moved(HOST, &to(B)), Some(A));
-        neighbours.hear(&asks(B), 0, false);
+        neighbours.hear(&asks(B), false);
         assert_eq!(neighbours.moved(HOST, &to(A)), Some(B));
-    }
-
-    #[test]
-    fn every_vlan_is_a_link_of_its_own() {
-        let mut neighbours = Neighbours::new();
-        announced(&mut neighbours, A);
-        let tagged = ReplyHeader::new(B, OURS, Some([0x60, 7]), ethernet::IPV4);
-        assert_eq!(neighbours.moved(HOST, &tagged), None);
-        neighbours.hear(&arp::Packet::announcement(A, HOST), 7, false);
-        assert_eq!(neighbours.moved(HOST, &tagged), Some(A));
     }
 }

@@ -110,6 +110,8 @@ impl Bench {
             link_address: ADDRESS.into(),
             port: PORT,
             mac: MAC,
+            vlan: None,
+            unfilled_checksums: false,
             seed: *b"0123456789abcdef",
             connections: 2 * connections,
             half_open_max: 2 * connections,

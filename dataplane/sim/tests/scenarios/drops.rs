@@ -70,7 +70,7 @@ fn drop_runt() {
     assert_dropped("drop_runt", |from| {
         let whole = syn(from);
         let cut = |len: usize| whole[..len].to_vec();
-        let tag = tagged(&whole, 1);
+        let tag = tagged(&whole, 0);
         vec![
             cut(14),
             cut(15),
@@ -78,7 +78,7 @@ fn drop_runt() {
             cut(whole.len() - 1),
             tag[..17].to_vec(),
             tag[..tag.len() - 1].to_vec(),
-            altered_header(whole.clone(), IPV4_AT + 2, &[0xff, 0xff]),
+            altered_header(whole.clone(), IPV4_AT + 2, &[0x05, 0xdc]),
         ]
     });
 }
@@ -115,9 +115,36 @@ fn drop_ethertype() {
             spoilt(syn(from), 12, &[0x86, 0xdd]),
             spoilt(syn(from), 12, &[0x00, 0x2e]),
             spoilt(syn(from), 12, &[0x88, 0xa8]),
-            tagged(&spoilt(syn(from), 12, &[0x86, 0xdd]), 5),
-            tagged(&tagged(&syn(from), 5), 6),
+            tagged(&spoilt(syn(from), 12, &[0x86, 0xdd]), 0),
+            tagged(&tagged(&syn(from), 5), 0),
         ]
+    });
+}
+
+/// An announcement answers it, at most once in ten seconds: `link_layer.rs`.
+#[test]
+fn drop_address_conflict() {
+    let (mut world, raw) = world();
+    let rival = Address { ip: APPLIANCE.ip, ..world.address(raw) };
+    world.inject(raw, &arp_request(&rival, APPLIANCE.ip));
+    assert_eq!(world.hear(raw).from, APPLIANCE.mac);
+    assert_only(&world, "drop_address_conflict");
+    world.end();
+}
+
+#[test]
+fn drop_vlan() {
+    assert_dropped("drop_vlan", |from| {
+        vec![tagged(&syn(from), 5), tagged(&arp_request(from, APPLIANCE.ip), 0x2fff)]
+    });
+}
+
+/// A segment of 20 KiB, of which a ring's place held the beginning.
+#[test]
+fn drop_oversize() {
+    assert_dropped("drop_oversize", |from| {
+        let longer = |len: [u8; 2]| altered_header(syn(from), IPV4_AT + 2, &len);
+        vec![longer([0x05, 0xdd]), longer([0x50, 0]), longer([0xff, 0xff])]
     });
 }
 

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use engine::AddressProbe;
+use engine::{AddressProbe, CorePlan};
 use sim::raw::{
-    Address, Body, Segment, arp_reply, arp_request, echo_request, flag, option_mss, tagged,
+    Address, Body, Segment, TCP_AT, arp_reply, arp_request, echo_request, flag, option_mss, tagged,
 };
 use sim::{APPLIANCE, Bulk, Dialog, NicPlan, RawId, Setup, World};
 
@@ -97,7 +97,7 @@ fn pings_of_every_size_are_echoed() {
 fn a_second_appliance_finds_the_first() {
     let (mut world, raw) = world();
     let (mut nic, mut wire) = NicPlan::default().build();
-    let probe = AddressProbe::new([0x02, 9, 9, 9, 9, 9], APPLIANCE.ip);
+    let probe = AddressProbe::new([0x02, 9, 9, 9, 9, 9], APPLIANCE.ip, None);
     assert!(probe.send(&mut nic));
     let mut frame = Vec::new();
     assert!(wire.collect(|probe| frame = probe.to_vec()));
@@ -113,11 +113,18 @@ fn a_second_appliance_finds_the_first() {
     world.end();
 }
 
-/// IEEE 802.1Q: what comes tagged is answered with the same VLAN identifier.
+/// With a worker in this VLAN; it has announced itself there.
+fn tagged_world(vlan: u16) -> (World, RawId) {
+    let setup = Setup::new(1);
+    let core = CorePlan { vlan: Some(vlan), ..setup.core };
+    Setup { core, ..setup }.build_with_raw()
+}
+
+/// IEEE 802.1Q: what comes in our VLAN is answered there, with its tag.
 #[test]
 fn tagged_frames_are_answered_with_their_tag() {
-    const TCI: u16 = 0x0123;
-    let (mut world, raw) = world();
+    const TCI: u16 = 0xa123;
+    let (mut world, raw) = tagged_world(0x0123);
     let from = world.address(raw);
     let ping = echo_request(&from, &APPLIANCE, 1, 2, b"tagged");
     for frame in [arp_request(&from, APPLIANCE.ip), ping] {
@@ -133,11 +140,94 @@ fn tagged_frames_are_answered_with_their_tag() {
     world.end();
 }
 
+#[test]
+fn a_worker_announces_itself_in_its_vlan() {
+    let setup = Setup::new(1);
+    let core = CorePlan { vlan: Some(7), ..setup.core };
+    let mut world = Setup { core, ..setup }.build(&Arc::new(Bulk::PLAIN));
+    let raw = world.raw();
+    assert_eq!(world.hear(raw).tag, Some(7));
+    world.end();
+}
+
+/// IEEE 802.1Q, 9.6: identifier 0 is a priority, and no VLAN.
+#[test]
+fn what_is_not_of_our_vlan_is_dropped() {
+    let (mut world, raw) = world();
+    let request = arp_request(&world.address(raw), APPLIANCE.ip);
+    world.inject(raw, &tagged(&request, 0x6000));
+    assert_eq!(world.hear(raw).tag, Some(0x6000));
+    world.inject(raw, &tagged(&request, 1));
+    world.expect_silence(raw, SECOND);
+    assert_eq!(world.count("drop_vlan"), 1);
+    world.end();
+    let (mut world, raw) = tagged_world(7);
+    let request = arp_request(&world.address(raw), APPLIANCE.ip);
+    for other in [request.clone(), tagged(&request, 8), tagged(&request, 0)] {
+        world.inject(raw, &other);
+    }
+    world.expect_silence(raw, SECOND);
+    assert_eq!(world.count("drop_vlan"), 3);
+    world.end();
+}
+
+/// RFC 5227, 2.4: one announcement against whoever says that our address is theirs, and no more for ten seconds.
+#[test]
+fn our_address_is_defended_once_in_ten_seconds() {
+    let (mut world, raw) = world();
+    let from = world.address(raw);
+    let rival = Address { ip: APPLIANCE.ip, ..from };
+    let target = Address { mac: [0; 6], ip: APPLIANCE.ip };
+    let defence = Body::Arp { reply: false, sender: APPLIANCE, target };
+    world.inject(raw, &arp_request(&rival, APPLIANCE.ip));
+    assert_eq!(world.hear(raw).body, defence);
+    for claim in
+        [arp_request(&rival, from.ip), arp_reply(&rival, &from), arp_reply(&rival, &APPLIANCE)]
+    {
+        world.inject(raw, &claim);
+    }
+    world.expect_silence(raw, 9 * SECOND);
+    world.run_for(2 * SECOND);
+    world.inject(raw, &arp_request(&rival, APPLIANCE.ip));
+    assert_eq!(world.hear(raw).body, defence);
+    assert_eq!((world.count("drop_address_conflict"), world.count("arp_defences")), (4, 2));
+    world.end();
+}
+
+/// Linux leaves the sum of the pseudo-header in the field of a segment whose checksum hardware is to fill in
+/// (`CHECKSUM_PARTIAL`), and on a link within the machine nothing does.
+#[test]
+fn an_unfilled_checksum_is_taken_on_a_link_within_the_machine_only() {
+    for is_taken in [false, true] {
+        let setup = Setup::new(1);
+        let core = CorePlan { unfilled_checksums: is_taken, ..setup.core };
+        let (mut world, raw) = Setup { core, ..setup }.build_with_raw();
+        let from = world.address(raw);
+        let syn = Dialog::new(raw, 4_000, 1).segment(flag::SYN, b"");
+        let mut frame = syn.frame(&from, &APPLIANCE);
+        let tcp_len = frame.len() - TCP_AT;
+        let words = from.ip.octets().into_iter().chain(APPLIANCE.ip.octets()).collect::<Vec<_>>();
+        let words = words.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+        let sum = words.sum::<u32>() + 6 + u32::try_from(tcp_len).expect("short");
+        let folded = u16::try_from((sum & 0xffff) + (sum >> 16)).expect("one carry at most");
+        frame[TCP_AT + 16..TCP_AT + 18].copy_from_slice(&folded.to_be_bytes());
+        world.inject(raw, &frame);
+        if is_taken {
+            assert!(world.hear(raw).segment().has(flag::SYN | flag::ACK));
+            frame[TCP_AT + 17] ^= 1;
+            world.inject(raw, &frame);
+        }
+        world.expect_silence(raw, SECOND / 10);
+        assert_eq!(world.count("drop_checksum"), 1);
+        world.end();
+    }
+}
+
 /// The whole of a connection in a VLAN, with segments as large as the link takes.
 #[test]
 fn full_segments_keep_their_tag() {
     const TCI: u16 = 0x0007;
-    let (mut world, raw) = world();
+    let (mut world, raw) = tagged_world(TCI);
     let from = world.address(raw);
     let mut dialog = Dialog::new(raw, 4_000, 1);
     let send = |world: &mut World, segment: &Segment| {

@@ -224,3 +224,36 @@ impl Sink for Window<'_> {
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::dataset::read;
+    use crate::source::Named;
+
+    /// A client that acknowledges in tiny steps does not decide the cost: what was written already is not walked
+    /// over for each.
+    #[test]
+    fn a_part_is_written_on_from_the_product_before_it() {
+        const ITEMS: usize = 1_000;
+        let items: Vec<_> = (0..ITEMS).map(|id| format!(r#"{{"id":{id},"price":{id}}}"#)).collect();
+        let dataset = Named { name: "d".into(), value: format!("[{}]", items.join(",")).into() };
+        let computed =
+            [Computed { name: "total".into(), keys: vec!["price".into()], factor: Some(0) }];
+        let items = read::read(&dataset, &computed).expect("items");
+        let (rows, text) = Rows::plan(&items, &computed);
+        let values = Values([7; 4]);
+        let mut whole = vec![0; rows.len(ITEMS, &values)];
+        rows.write(&text, ITEMS, &values, &mut Whole::new(&mut whole));
+        let longest = whole.split(|&byte| byte == b'}').map(|item| item.len() + 1).max();
+        let (mut place, mut out) = (Cursor::default(), [0; 5]);
+        for at in (0..whole.len()).step_by(out.len()) {
+            let behind = at - place.at as usize;
+            assert!(behind <= longest.expect("items"), "{behind} bytes are passed over at {at}");
+            let mut window = Window::new(at, place.at, &mut out);
+            rows.write_part(&text, ITEMS, &values, &mut place, &mut window);
+            let len = window.len();
+            assert_eq!(out[..len], whole[at..at + len]);
+        }
+    }
+}
