@@ -223,7 +223,7 @@ fn a_database_is_looked_at_without_being_opened() {
     let site = site(&[("a.db", b"")]);
     let path = site.path().join("a.db");
     has_file(&path, "a database").expect("is there");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("settable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).expect("settable");
     let denied = |error: &DataError| match error {
         DataError::Unreadable { error, .. } => error.kind() == ErrorKind::PermissionDenied,
         _ => false,
