@@ -201,9 +201,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// A frame that is not for us: the kernel's, or dropped with its reason.
     fn on_drop(&mut self, frame: N::Frame, reason: DropReason, now: Now) {
         let stats = &self.control.end.stats;
-        if reason == DropReason::AddressConflict {
-            self.control.end.publish_rival(frame.as_ref());
-            self.interface.defend(now.micros, stats);
+        match reason {
+            DropReason::AddressConflict => {
+                self.control.end.publish_rival(frame.as_ref());
+                self.interface.defend(now.micros, stats);
+            }
+            DropReason::Arp => self.interface.hear_arp(frame.as_ref()),
+            _ => {}
         }
         match &mut self.exception {
             Some(exception) if exception.wants(frame.as_ref(), reason) => {

@@ -1,6 +1,5 @@
 //! Bodies made of items, against an independent computation.
 
-
 use handlers::config::{Compress, DatasetConfig, Kind, Outside, Parameter, RouteConfig, Source};
 use handlers::{SiteHandle, sample};
 use http1::Service;

@@ -248,8 +248,21 @@ impl<S: Service> Conn<S> {
         segment::restate(packet, self.snd_una, self.snd_wnd, into)
     }
 
+    /// Whether `segment` is what nearly all are: the next in order, without SYN, FIN and RST, within the window, and
+    /// with an acknowledgement of what was sent. It is [acceptable](Acceptance::Whole).
+    pub(crate) fn is_next(&self, segment: &Segment) -> bool {
+        let (sent, rcv_nxt) = (self.tcp.sent(), self.tcp.rcv_nxt());
+        self.stage == Stage::Open
+            && segment.flags & (SYN | FIN | RST) == 0
+            && segment.sequence == rcv_nxt
+            && segment.ack.wrapping_sub(self.snd_una) <= sent.snd_nxt.wrapping_sub(self.snd_una)
+            && (segment.payload_len == 0 || is_after(sent.window_end(), rcv_nxt))
+            && !sent.is_window_unscaled()
+    }
+
     /// The acceptability test (RFC 9293, 3.10.7.4; RFC 5961) as far as smoltcp leaves it out, and what counts of
     /// what passes.
+    #[cold]
     pub(crate) fn check_acceptable(&self, segment: &Segment) -> Result<Acceptance, Unacceptable> {
         let (sent, rcv_nxt) = (self.tcp.sent(), self.tcp.rcv_nxt());
         if segment.has(SYN) {

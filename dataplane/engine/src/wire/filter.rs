@@ -123,10 +123,9 @@ impl Filter {
         }
         let range = at..at + total_len;
         match header[9] {
-            PROTOCOL_TCP => {
-                let segment = self.check_tcp(packet, checksums)?;
-                Ok(Arrival::Tcp { segment, packet: range })
-            }
+            PROTOCOL_TCP => self
+                .check_tcp(packet, checksums)
+                .map(|segment| Arrival::Tcp { segment, packet: range }),
             PROTOCOL_ICMP => check_icmp(packet).map(|()| Arrival::EchoRequest { packet: range }),
             _ => Err(DropReason::Protocol),
         }

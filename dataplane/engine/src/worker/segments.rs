@@ -15,11 +15,7 @@ use crate::{Nic, Now};
 
 impl<N: Nic, S: Service> Worker<N, S> {
     pub(super) fn on_frame(&mut self, frame: &N::Frame, now: Now) -> Result<(), DropReason> {
-        let classified = self.interface.filter.classify(frame);
-        if let Err(DropReason::Arp) = classified {
-            self.interface.hear_arp(frame.as_ref());
-        }
-        let (received, arrival) = classified?;
+        let (received, arrival) = self.interface.filter.classify(frame)?;
         let stats = &self.control.end.stats;
         match arrival {
             Arrival::ArpRequest(request) => {
@@ -102,34 +98,16 @@ impl<N: Nic, S: Service> Worker<N, S> {
         header: &ReplyHeader,
         now: Now,
     ) -> Result<(), DropReason> {
+        let acceptance = if self.conns.conn(slot).is_next(segment) {
+            Acceptance::Whole
+        } else if let Some(acceptance) = self.examine(slot, segment, packet, now)? {
+            acceptance
+        } else {
+            return Ok(());
+        };
         let Self { conns, stack, interface, control, run_queue, restated, .. } = self;
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
-        let is_first = conn.stage == Stage::HalfOpen && conn.tcp.state() == State::Listen;
-        let acceptance = if is_first {
-            let ours = interface
-                .nic
-                .capabilities()
-                .ip_mtu
-                .saturating_sub(segment::IP_LEN + segment::TCP_LEN);
-            let options = segment::options(packet);
-            let theirs = segment::segment_max(options).unwrap_or(SEGMENT_MAX_DEFAULT);
-            let segment_max = u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX));
-            conn.on_syn(segment_max, segment::window_scale(options).unwrap_or(0));
-            Acceptance::Whole
-        } else {
-            match conn.check_acceptable(segment) {
-                Ok(acceptance) => acceptance,
-                Err(unacceptable) => return Err(self.refuse(slot, unacceptable, now)),
-            }
-        };
-        // An acceptable reset frees the connection at once.
-        if segment.has(RST) {
-            stats.connections_reset_by_peer.add(1);
-            self.retire(slot);
-            return Ok(());
-        }
-        stats.rx_out_of_order.add(u64::from(conn.is_early(segment)));
         let mut packet = packet;
         let mut again = 0;
         match acceptance {
@@ -146,7 +124,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
         let header = &conn.reply_header;
         stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
-        stats.recoveries.add(u64::from(again > 0));
+        if again > 0 {
+            stats.recoveries.add(1);
+        }
         for _ in 0..again {
             if interface.nic.ready() {
                 stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
@@ -154,6 +134,43 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
         run_queue.push(slot, &mut conn.queued);
         Ok(())
+    }
+
+    /// What counts of a segment that is not simply the next one. `None`: a reset that was taken, and the connection in
+    /// `slot` is gone.
+    #[cold]
+    fn examine(
+        &mut self,
+        slot: u32,
+        segment: &Segment,
+        packet: &[u8],
+        now: Now,
+    ) -> Result<Option<Acceptance>, DropReason> {
+        let Self { conns, interface, control, .. } = self;
+        let stats = &control.end.stats;
+        let conn = conns.conn(slot);
+        let acceptance = if conn.stage == Stage::HalfOpen && conn.tcp.state() == State::Listen {
+            let ip_mtu = interface.nic.capabilities().ip_mtu;
+            let ours = ip_mtu.saturating_sub(segment::IP_LEN + segment::TCP_LEN);
+            let options = segment::options(packet);
+            let theirs = segment::segment_max(options).unwrap_or(SEGMENT_MAX_DEFAULT);
+            let segment_max = u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX));
+            conn.on_syn(segment_max, segment::window_scale(options).unwrap_or(0));
+            Acceptance::Whole
+        } else {
+            match conn.check_acceptable(segment) {
+                Ok(acceptance) => acceptance,
+                Err(unacceptable) => return Err(self.refuse(slot, unacceptable, now)),
+            }
+        };
+        stats.rx_out_of_order.add(u64::from(conn.is_early(segment)));
+        // An acceptable reset frees the connection at once.
+        if segment.has(RST) {
+            stats.connections_reset_by_peer.add(1);
+            self.retire(slot);
+            return Ok(None);
+        }
+        Ok(Some(acceptance))
     }
 
     /// Drops a segment of the connection in `slot`, and challenges its peer where that is called for: at the
