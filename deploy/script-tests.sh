@@ -111,7 +111,7 @@ footprint() {
 # --- test.sh itself ---
 
 test_the_whole_test_begins_on_a_machine_without_records() {
-    expect_says "--- formatting: done" unshare --mount bash -c 'mount -t tmpfs none /run && exec "$0" --only formatting' "$here/test.sh"
+    expect_says "--- formatting: done" unshare --mount bash -c "mount -t tmpfs none /run && exec '$here/test.sh' --only formatting"
 }
 
 # --- hugepages.sh: once on this machine's pages, otherwise on nodes that are files ---
@@ -627,6 +627,48 @@ ROUTES
     [[ ! -e /run/pollux/quickstart-sample ]]
     "$QUICKSTART" --stop
     expect_fails 1 "no such file" "$QUICKSTART" --config "$scratch/nowhere.toml"
+}
+
+# The page's own commands in its order, but for the one that ends the server: each is run here, or named with what runs it.
+test_quickstart_and_what_the_page_says_to_do_next() {
+    local command ends='' site=$scratch/site
+    mkdir "$site"
+    echo hello >"$site/index.html"
+    ln -s "$POLLUX_BIN" "$scratch/pollux"
+    while IFS= read -r command; do
+        case $command in
+            'deploy/quickstart.sh --detach --config deploy/site.toml --data DIR')
+                in_readme "${command/DIR/$site} --netns made" || return 1
+                equal "$(at 8080 '')" hello
+                ;;
+            'pollux man DIR') in_readme "${command/DIR/$scratch/man}" ;;
+            'pollux stop') ends=$command ;;
+            'pollux drain' | 'pollux resume' | 'pollux reload' | 'pollux version' | 'pollux config show' | \
+                'pollux log debug' | 'pollux stats' | 'pollux completions bash' | 'pollux doctor' | \
+                'pollux tune show' | 'pollux nic list' | 'pollux check --config deploy/site.toml --data DIR' | 'pollux check --sizing')
+                in_readme "${command/DIR/$site}"
+                ;;
+            # deploy/rehearse.sh binds NICs, docker-tests.sh runs the container, package-tests.sh the package; top.rs and
+            # upgrade.rs of control/tests/real have a terminal and two servers.
+            'pollux top' | 'pollux nic bind' | 'pollux serve --link pci:'* | 'docker build '* | deploy/deb.sh | 'systemctl '* | \
+                './hugepages.sh persist N' | deploy/upgrade.sh) ;;
+            *) echo "the page has a command that no test runs: $command" && return 1 ;;
+        esac || { echo "the page's command fails: $command" && return 1; }
+    done < <(commands_of_readme)
+    in_readme "$ends" && "$QUICKSTART" --stop
+}
+
+# What stands between backquotes in the table of where to go next and is a command.
+# shellcheck disable=SC2016 # backquotes of a page
+commands_of_readme() {
+    sed -n '/^## Where to go next/,/^## pollux top/p' "$here/../README.md" | grep '^|' | grep --only-matching '`[^`]*`' |
+        tr --delete '`' | grep -E '^(pollux|deploy/[a-z]+\.sh|docker build|systemctl|\./hugepages\.sh)( |$)' | awk '!seen[$0]++'
+}
+
+# in_readme COMMAND LINE: as somebody who follows the page types it, in the namespace that the server is in.
+in_readme() {
+    local said
+    said=$(cd "$here/.." && PATH=$scratch:$PATH bash -c "$1" 2>&1) || { printf '%s\n' "$said" && return 1; }
 }
 
 test_quickstart_that_fails_leaves_nothing() {

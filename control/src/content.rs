@@ -23,7 +23,7 @@ use crate::config::{ConfigError, FilesPlan, Plan, RouteEntry};
 use crate::data::{self, DataError, Directory};
 use crate::offload;
 use crate::progress::Progress;
-use crate::progress_line::ProgressLine;
+use crate::progress_line::{DRAW_EVERY, ProgressLine};
 use crate::sample::SampleError;
 
 pub(crate) use error::ContentError;
@@ -82,10 +82,10 @@ impl Content {
         });
         let thread = thread.map_err(ContentError::Thread)?;
         let deadline = Instant::now() + limit;
-        let mut shown = ProgressLine::default();
+        let shown = ProgressLine::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match outcome.recv_timeout(left.min(shown.every())) {
+            match outcome.recv_timeout(left.min(DRAW_EVERY)) {
                 Ok(outcome) => return outcome,
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                     progress.give_up();

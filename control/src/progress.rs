@@ -41,7 +41,9 @@ impl Progress {
     pub(crate) fn line(&self) -> String {
         let (files, bytes) = (&self.0.files, &self.0.bytes);
         let (files, bytes) = (files.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
-        format!("{files} files, {} read; {}", human::bytes(bytes), self.now())
+        let now = self.now();
+        let separator = if now.is_empty() { "" } else { "; " };
+        format!("{files} files, {} read{separator}{now}", human::bytes(bytes))
     }
 
     /// What is done now.
@@ -70,6 +72,7 @@ mod tests {
     #[test]
     fn the_line_says_how_far_it_is() {
         let progress = Progress::default();
+        assert_eq!(progress.line(), "0 files, 0 B read");
         progress.reading(Path::new("/srv/a"));
         assert_eq!(progress.line(), "0 files, 0 B read; reading /srv/a");
         progress.has_read(1_000);

@@ -1,15 +1,16 @@
 //! Opens regular files and directories, and nothing else: what is no file is found out before it is opened
 //! for reading, so that a FIFO without a writer, a device or a socket makes nobody wait.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, access};
 
 /// What a name leads to.
@@ -99,10 +100,27 @@ impl Root {
             match openat2(&self.directory, name, how) {
                 // openat2(2): something was renamed beside a `..` of a link, and it may lead elsewhere now.
                 Err(Errno::EAGAIN | Errno::EINTR) if tries > 0 => tries -= 1,
+                // Old kernels, and containers whose filter of system calls is older than this one (systemd-nspawn 252).
+                Err(Errno::ENOSYS | Errno::EPERM) => return self.resolve_and_look(name, flags),
                 opened => return Ok(opened?),
             }
         }
     }
+
+    /// As [`resolve`](Self::resolve), without openat2(2): what was opened says where it is, so nobody can exchange
+    /// anything between the look and the opening.
+    fn resolve_and_look(&self, name: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+        let opened = openat(&self.directory, name, flags | OFlag::O_CLOEXEC, Mode::empty())?;
+        if self.beneath && !place(&opened)?.starts_with(place(&self.directory)?) {
+            return Err(Errno::EXDEV.into());
+        }
+        Ok(opened)
+    }
+}
+
+/// Where what is open is now: proc_pid_fd(5).
+fn place(opened: &OwnedFd) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
 }
 
 /// Looks first, without opening (`O_PATH`), then opens without waiting, and looks again at what was opened.
@@ -165,3 +183,35 @@ pub(crate) const DIRECTORY: &str = "a directory";
 const GROWTH_MAX: u64 = 1 << 24;
 /// A rename in every try is no accident.
 const RESOLVE_TRIES: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn without_openat2_a_link_leads_within_the_directory_or_nowhere() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let inside = scratch.path().join("inside");
+        fs::create_dir_all(inside.join("d")).expect("writable");
+        fs::create_dir(scratch.path().join("inside-not")).expect("writable");
+        fs::write(inside.join("d/a"), "a").expect("writable");
+        fs::write(scratch.path().join("inside-not/b"), "b").expect("writable");
+        symlink("d/a", inside.join("within")).expect("links");
+        symlink("../inside-not/b", inside.join("out")).expect("links");
+        symlink("..", inside.join("up")).expect("links");
+        let root = |beneath| Root::open(&inside, beneath).expect("it is there");
+        let read = |beneath, name: &str| -> io::Result<String> {
+            let opened = root(beneath).resolve_and_look(Path::new(name), OFlag::O_RDONLY)?;
+            io::read_to_string(File::from(opened))
+        };
+        assert_eq!(read(true, "d/a").expect("a file"), "a");
+        assert_eq!(read(true, "within").expect("a file"), "a");
+        for out in ["out", "up/inside-not/b", "/dev/null"] {
+            let error = read(true, out).expect_err("it leads out");
+            assert_eq!(error.raw_os_error(), Some(Errno::EXDEV as i32), "{out}");
+        }
+        assert_eq!(read(false, "out").expect("it may"), "b");
+        assert_eq!(read(true, "none").expect_err("no file").kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -10,21 +10,26 @@ use crate::routes::query::Query;
 use crate::routes::{Dataset, Handler};
 use crate::site::Site;
 
+/// A site as the offloads of one worker hold it: a count of the site itself would be a cache line that every core
+/// writes to for every offload.
+#[derive(Debug)]
+pub(crate) struct WorkerSite(pub(crate) Arc<Site>);
+
 /// A request that somebody off the data path answers, with the site that it was made to.
 #[derive(Debug)]
 pub struct Offload {
-    site: Arc<Site>,
+    site: Arc<WorkerSite>,
     guard: BufferGuard,
 }
 
 impl Offload {
-    pub(crate) fn new(site: Arc<Site>, guard: BufferGuard) -> Self {
+    pub(crate) fn new(site: Arc<WorkerSite>, guard: BufferGuard) -> Self {
         Self { site, guard }
     }
 
     /// The site that was asked.
     pub fn site(&self) -> &Arc<Site> {
-        &self.site
+        &self.site.0
     }
 
     /// Index of the route in the configuration.
@@ -34,18 +39,18 @@ impl Offload {
 
     /// The response that says `status`, an error, to this request: 503 where too many wait.
     pub fn refusal(&self, status: Status) -> Response {
-        self.site.error_response_of(self.route(), status)
+        self.site.0.error_response_of(self.route(), status)
     }
 
     /// What is to be done.
     pub fn job_kind(&self) -> JobKind<'_> {
         let buffer = self.guard.buffer();
-        let route = self.site.route(buffer.route());
+        let route = self.site.0.route(buffer.route());
         let inputs = buffer.inputs(route.captures.iter().map(|name| &**name));
         match &route.handler {
             Handler::Query(query) => JobKind::Query(query, inputs),
             Handler::Dataset(dataset) => {
-                JobKind::Compress(Compression { site: &self.site, dataset, inputs })
+                JobKind::Compress(Compression { site: &self.site.0, dataset, inputs })
             }
             other => unreachable!("no buffer is filled for {other:?}"),
         }

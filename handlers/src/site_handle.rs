@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http1::{Class, HeadAction, HeadContext, Request, RequestAction, Service, Status};
 
-use crate::offload::Offload;
+use crate::offload::{Offload, WorkerSite};
 use crate::request::RequestBufferPool;
 use crate::response::Response;
 use crate::site::Site;
@@ -16,6 +16,7 @@ use crate::work::Work;
 #[derive(Debug)]
 pub struct SiteHandle {
     site: Arc<Site>,
+    for_offloads: Arc<WorkerSite>,
     buffers: Arc<RequestBufferPool>,
     traffic: Arc<Traffic>,
 }
@@ -24,7 +25,8 @@ impl SiteHandle {
     /// `site`, with buffers from `buffers`.
     pub fn new(site: Arc<Site>, buffers: Arc<RequestBufferPool>) -> Self {
         let traffic = Arc::new(Traffic::new(site.route_names().len()));
-        Self { site, buffers, traffic }
+        let for_offloads = Arc::new(WorkerSite(Arc::clone(&site)));
+        Self { site, for_offloads, buffers, traffic }
     }
 
     /// The site.
@@ -63,7 +65,9 @@ impl Service for SiteHandle {
     fn finish(&self, work: Work) -> RequestAction<Response, Offload> {
         match self.site.finish(work, &self.buffers) {
             Ok(response) => RequestAction::Respond(response),
-            Err(guard) => RequestAction::Offload(Offload::new(Arc::clone(&self.site), guard)),
+            Err(guard) => {
+                RequestAction::Offload(Offload::new(Arc::clone(&self.for_offloads), guard))
+            }
         }
     }
 

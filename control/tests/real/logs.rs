@@ -3,12 +3,16 @@
 
 use std::fs;
 use std::io::{PipeReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
 use nix::sys::stat::fstat;
 use testkit::{Client, Postgres, Rig, RigPlan};
 
@@ -32,8 +36,16 @@ fn told_journal(arguments: &[&str], is_journal: bool) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// A log is opened, says something, and an error ends the process.
-const REFUSED: &[&str] = &["serve", "--link", "af_packet:nosuch0", "--set", "metrics.listen="];
+/// A log is opened, says something, and an error ends the process. Its pages are its own: nobody has reserved any.
+const REFUSED: &[&str] = &[
+    "serve",
+    "--link",
+    "af_packet:nosuch0",
+    "--set",
+    "metrics.listen=",
+    "--set",
+    "memory.pages=ordinary",
+];
 
 fn refused<'a>(more: &[&'a str]) -> Vec<&'a str> {
     REFUSED.iter().chain(more).copied().collect()
@@ -105,12 +117,17 @@ fn a_log_that_takes_nothing_ends_nothing() {
 
 /// A pipe that is full, and whoever could read it.
 fn full_pipe() -> (PipeReader, Stdio) {
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).expect("a pipe"));
-    fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).expect("a pipe");
-    while writer.write(&[b'.'; 4096]).is_ok() {}
-    fcntl(&writer, FcntlArg::F_SETFL(flags)).expect("a pipe");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    fill(&format!("/proc/self/fd/{}", writer.as_raw_fd()));
     (reader, writer.into())
+}
+
+/// Fills the pipe at `path` with lines.
+fn fill(path: &str) {
+    let mut pipe = fs::File::options();
+    let pipe = pipe.write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let mut pipe = pipe.expect("a pipe");
+    while pipe.write(&[b'\n'; 4096]).is_ok() {}
 }
 
 /// What nobody reads keeps no server from failing as it should.
@@ -123,6 +140,38 @@ fn a_log_that_nobody_reads_delays_no_end() {
     let status = command.status().expect("timeout (coreutils) runs");
     assert_eq!(status.code(), Some(1), "as without a link");
 }
+
+/// Nor a server from what it does and from ending when it is told to.
+#[test]
+fn a_log_that_nobody_reads_stops_neither_a_reload_nor_sigterm() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let mut server = ServerPlan::af_xdp().serve(rig);
+        let gate = server.log_gate();
+        let held = gate.lock().expect("nobody panicked");
+        fill(&format!("/proc/{}/fd/2", server.pid()));
+        let reload = pollux(rig, &["reload"]).output();
+        assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+        assert_eq!(probe("/readyz").0, 200);
+        server.signal(Signal::SIGTERM);
+        let start = Instant::now();
+        while state(server.pid()) != 'Z' {
+            assert!(start.elapsed() < END_MAX, "it waits for who reads its log");
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(held);
+        assert_eq!(server.wait(END_MAX).code(), Some(0));
+    });
+}
+
+/// Of a process: proc_pid_stat(5).
+fn state(pid: u32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a child of ours");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    fields.chars().next().expect("a state")
+}
+
+/// From SIGTERM to the end, with nothing under way.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// The priority in front of a line, and the rest.
 fn priority(line: &str) -> Option<(u8, &str)> {

@@ -239,7 +239,8 @@ fn databases(shop: &Shop) {
 }
 
 fn refusals() {
-    for path in ["/nothing", "/static", "/static/nothing.js", "/static/../dataset.json", "/JSON"] {
+    Curl::get("/static").ask().status(301).has("Location", "/static/");
+    for path in ["/nothing", "/static/nothing.js", "/static/../dataset.json", "/JSON"] {
         let refused = Curl::get(path).ask().status(404);
         refused.has("Content-Length", &refused_len(404));
     }

@@ -206,3 +206,22 @@ fn two_threads_serve_drain_and_stop() {
     assert_eq!(bench.wire.away(), (0, 0), "every buffer is home");
     assert!(woken.load(Ordering::Relaxed) > 0, "somebody slept and was woken");
 }
+
+/// Whoever naps or sleeps meanwhile keeps them waiting.
+#[test]
+fn the_worker_that_polls_for_others_is_relied_on_until_all_of_them_sleep() {
+    let (nic, _wire) = NicPlan { transmit_pool: 300, ..NicPlan::default() }.build();
+    let woken = Arc::new(AtomicU64::new(0));
+    let rests = [(); 3].map(|()| rest(LIMIT, &woken));
+    let wakers = rests.each_ref().map(|rest| rest.waker.clone());
+    let (steering, _worker_queues) = steering::split(nic, &wakers, 100, [7; 16]);
+    let [own, first, second] = rests.each_ref().map(|rest| &rest.flag);
+    let relied_on_with = |flag: &SleepFlag| {
+        flag.set();
+        steering.is_relied_on()
+    };
+    assert!(steering.is_relied_on() && relied_on_with(own) && relied_on_with(first));
+    assert!(!relied_on_with(second), "all sleep");
+    first.clear();
+    assert!(steering.is_relied_on());
+}

@@ -109,8 +109,14 @@ fn without_a_form_a_request_is_refused_and_counted() {
     let site = Site::build(&asking_site(), |size| Box::new(vec![0_u8; size])).expect("sound");
     let (site, forms) = (Arc::new(site), Arc::new(RequestBufferPool::new(2, 64)));
     let edition = SiteHandle::new(Arc::clone(&site), Arc::clone(&forms));
+    let shared = Arc::strong_count(&site);
     let mut kept = Vec::new();
     let keep = &mut |ask: Offload| {
+        assert_eq!(
+            Arc::strong_count(&site),
+            shared,
+            "the worker's own count, not one for all cores"
+        );
         let response = ask.refusal(Status::S504);
         kept.push(ask);
         response

@@ -256,13 +256,14 @@ fn row_of(id: usize, version: u64) -> Value {
     json!({ "id": id, "version": version, "body": item(id, version) })
 }
 
-/// What the columns of a change keep of what is sent: [`MOMENT`], 0.1 and a number, which is beyond 32 bits where it may be.
+/// What the columns of a change keep of what is sent: [`MOMENT`], 0.1 and a number, which is beyond 32 bits where it may
+/// be. The columns of the rows are of one type always, so that PostgreSQL does not refuse a plan of before.
 fn measure(id: u64, change: u64) -> Value {
     let (id, at) = if are_wide(change) { (id + (1 << 33), MOMENT) } else { (id, &MOMENT[..10]) };
-    json!({ "id": id, "at": at, "f": 0.1 })
+    json!({ "id": id, "at": at, "f": "0.1" })
 }
 
-const MOMENT: &str = "2024-05-06T10:20:30";
+const MOMENT: &str = "2024-05-06 10:20:30";
 
 fn parsed(response: &Response) -> Result<Value, String> {
     serde_json::from_slice(&response.body).map_err(|error| format!("no JSON: {error}"))

@@ -121,7 +121,7 @@ item = "SELECT id, version, body FROM items WHERE id = $1"
 item_write = "{ITEM_WRITE}"
 token = "INSERT INTO tokens VALUES ($1) RETURNING token"
 numbers = "SELECT $1::bigint AS integer, $2::numeric AS number, $3::bigint AS bounded, 'infinity'::float8 AS infinite"
-measure = "INSERT INTO measures VALUES ($1, $2, $3) RETURNING id, at, f"
+measure = "INSERT INTO measures VALUES ($1, $2, $3) RETURNING id::bigint, at::text, f::text"
 hot = "SELECT run() AS runs"
 slow = "SELECT slow() AS runs"
 
@@ -240,19 +240,25 @@ pub(super) fn retype(change: u64) -> &'static str {
     }
 }
 
-/// What reads, by its plan and by what it says of itself, and counts all the same.
-const RUN: &str = "CREATE SEQUENCE runs;
+/// What reads, by its plan and by what it says of itself, and counts all the same; and writes that take their time,
+/// so that some lose their connection before they are done.
+const FUNCTIONS: &str = "CREATE SEQUENCE runs;
     CREATE FUNCTION run() RETURNS bigint STABLE LANGUAGE plpgsql AS
     $$ BEGIN RETURN nextval('runs'); END $$;
     CREATE FUNCTION slow() RETURNS bigint STABLE LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_sleep(4); RETURN 0; END $$";
+    $$ BEGIN PERFORM pg_sleep(4); RETURN 0; END $$;
+    CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN IF NEW.version % 4 = 0 THEN PERFORM pg_sleep(0.03); END IF; RETURN NEW; END $$";
 
 /// Makes the tables, all items at version 0.
 pub(super) fn seed(postgres: &Postgres) {
-    postgres.query(RUN);
+    postgres.query(FUNCTIONS);
     postgres.query("CREATE TABLE measures (id integer, at date, f float4)");
     postgres.query(
         "CREATE TABLE items (id integer PRIMARY KEY, version bigint NOT NULL, body text NOT NULL)",
+    );
+    postgres.query(
+        "CREATE TRIGGER linger BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION linger()",
     );
     postgres.query("CREATE TABLE tokens (token bigint NOT NULL)");
     let rows: Vec<_> = (0..ITEMS).map(|id| format!("({id}, 0, '{}')", item(id, 0))).collect();

@@ -155,6 +155,11 @@ impl Server {
         self.log.text()
     }
 
+    /// Whoever holds it keeps the log from being read, but for one line. Nobody can wait for the server's end meanwhile.
+    pub(crate) fn log_gate(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.log.gate)
+    }
+
     /// The line of its log that has all of `words`. What it says arrives here a little later.
     #[track_caller]
     pub(crate) fn logged(&self, words: &[&str]) -> String {
@@ -306,19 +311,23 @@ impl Drop for Server {
 
 /// Standard error of the server, as far as it has come.
 #[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<String>>);
+struct Log {
+    text: Arc<Mutex<String>>,
+    gate: Arc<Mutex<()>>,
+}
 
 impl Log {
     fn collect(&self, stderr: ChildStderr) {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let _pass = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
             text.push_str(&line);
             text.push('\n');
         }
     }
 
     fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

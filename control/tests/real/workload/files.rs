@@ -62,8 +62,9 @@ pub(crate) fn missing_files(visitor: &mut Visitor) {
     for name in ["app.js%00", "app%2", "a%2fb"] {
         visitor.ask(&Request::get(&format!("/static/{name}"))).status(400);
     }
-    // A sibling is a form of its file, not a file.
-    visitor.ask(&Request::get("/static/app.js.gz")).status(404);
+    // A sibling is a form of its file, and a file.
+    let sibling = visitor.ask(&Request::get("/static/app.js.gz")).status(200);
+    assert_eq!(sibling.answer.field("Content-Type"), Some("application/gzip"));
 }
 
 /// The media type of a file of the sample.
