@@ -6,8 +6,9 @@
 # QEMU's own emulation, never the processor's: a guest's kernel may not run where this script does.
 ACCELERATOR=tcg,thread=multi
 MEMORY_MIB=1536
-# Of one model, from the start of the machine to its end.
-MODEL_SECONDS=300
+# Of one model, from the start of the machine to its end: ends one that hangs. The longest takes 150 to 300 s, as the
+# machine outside is quick or slow.
+MODEL_SECONDS=600
 # The port Pollux takes, and the NIC that stays the kernel's.
 PORT_PCI=0000:00:10.0
 KERNEL_PCI=0000:00:11.0
