@@ -81,7 +81,6 @@ pub(crate) fn unknown_paths(visitor: &mut Visitor) {
         "/baseline1",
         "/baseline11/1",
         "/json5",
-        "/static",
         "/db/1",
         "/crud",
         "/crud/",
