@@ -9,6 +9,7 @@
 #   shell-scripts  shellcheck
 #   build          the binary and all tests
 #   lints          clippy
+#   shipped        the binary compiles without the features of crates that only tests ask for
 #   scripts        the tests of the scripts
 #   machine-tests  the Rust tests that make links in namespaces of their own, take hugepages or start servers
 #   library-tests  all other Rust tests
@@ -46,7 +47,7 @@ TESTS_OWNERS=(tests-0 tests-1)
 # Steps before everything, side by side, and after everything. What counts the machine's hugepages is in one row.
 FIRST=(formatting shell-scripts build)
 LEFT=(scripts machine-tests container)
-RIGHT=(lints instructions package rehearsal library-tests)
+RIGHT=(lints shipped instructions package rehearsal library-tests)
 LAST=(counters bench)
 # The Rust tests by target: each is in one of the two (a tidy test compares them with what there is).
 MACHINE_TESTS=(--bin pollux --test cli --test real --test ports)
@@ -177,6 +178,7 @@ command_of() {
             ;;
         build) command=(cargo test --workspace --locked --no-run) ;;
         lints) command=(cargo clippy --workspace --all-targets --locked -- -D warnings) ;;
+        shipped) command=(cargo check --locked --package control) ;;
         scripts) command=(deploy/script-tests.sh) ;;
         machine-tests) command=("${cargo_test[@]}" "${MACHINE_TESTS[@]}") ;;
         library-tests) command=("${cargo_test[@]}" "${LIBRARY_TESTS[@]}") ;;
