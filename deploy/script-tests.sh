@@ -657,6 +657,7 @@ test_quickstart_and_what_the_page_says_to_do_next() {
             *) echo "the page has a command that no test runs: $command" && return 1 ;;
         esac || { echo "the page's command fails: $command" && return 1; }
     done < <(commands_of_readme)
+    equal "$ends" 'pollux stop' || return 1
     in_readme "$ends" && "$QUICKSTART" --stop
 }
 

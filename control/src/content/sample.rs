@@ -108,8 +108,12 @@ mod tests {
     #[test]
     fn whoever_writes_it_is_waited_for_and_not_for_ever() {
         let sample = Sample::default();
+        let directory = sample.directory(false).expect("there is room");
         let writing = sample.0.lock().expect("nobody panicked");
         sample.remove(Duration::from_millis(5));
+        assert!(directory.exists(), "it is somebody else's");
         drop(writing);
+        sample.remove(Duration::from_secs(10));
+        assert!(!directory.exists());
     }
 }

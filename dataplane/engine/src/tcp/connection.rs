@@ -187,8 +187,8 @@ impl<S: Service> Conn<S> {
         self.snd_wnd_scale = window_scale.min(WINDOW_SCALE_MAX);
     }
 
-    /// An [acceptable](Acceptance::Whole) segment of this connection arrived, and frames to the peer begin with `header`: how many times more its
-    /// acknowledgement is to be passed to smoltcp (see [`Recovery`]).
+    /// An [acceptable](Acceptance::Whole) segment of this connection arrived, and frames to the peer begin with
+    /// `header`: how many times more its acknowledgement is to be passed to smoltcp (see [`Recovery`]).
     pub(crate) fn on_segment(
         &mut self,
         segment: &Segment,
