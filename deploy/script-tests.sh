@@ -61,8 +61,7 @@ prepare() {
     ip link set lo up
     ip netns add first
     ip netns del first
-    scratch=$(mktemp -d)
-    export scratch
+    work=$(mktemp -d)
     trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -72,28 +71,29 @@ prepare() {
 leave() {
     "$QUICKSTART" --stop >/dev/null || true
     "$HUGEPAGES" release >/dev/null || true
-    rm -rf "$scratch"
+    rm -rf "$work"
 }
 
-# run_tests WORD: each test is a function test_*, run in a process of its own. Whatever it leaves behind
-# counts against it.
+# run_tests WORD: each test is a function test_*, run in a process of its own, with a directory $scratch of its own.
+# Whatever it leaves behind elsewhere counts against it.
 run_tests() {
     local name before after passed=0 failed=0
     prepare
     for name in $(declare -F | sed -n "s/^declare -f test_//p" | grep -- "$1" || true); do
         before=$(footprint)
-        rm -rf "$scratch/nodes" "$scratch/records" "$scratch/machine"
-        if timeout --foreground --kill-after 5 "$TEST_SECONDS" "$0" --test "$name" >"$scratch/said" 2>&1; then
+        mkdir "$work/$name"
+        if scratch=$work/$name timeout --foreground --kill-after 5 "$TEST_SECONDS" "$0" --test "$name" >"$work/said" 2>&1; then
             after=$(footprint)
+            rm -rf --one-file-system "${work:?}/$name"
             if [[ $before == "$after" ]]; then
                 printf 'ok      %s\n' "$name"
                 passed=$((passed + 1))
                 continue
             fi
-            diff <(printf '%s\n' "$before") <(printf '%s\n' "$after") >>"$scratch/said" || true
+            diff <(printf '%s\n' "$before") <(printf '%s\n' "$after") >>"$work/said" || true
         fi
         printf 'FAILED  %s\n' "$name"
-        sed 's/^/        /' "$scratch/said"
+        sed 's/^/        /' "$work/said"
         failed=$((failed + 1))
     done
     printf '%d passed, %d failed\n' "$passed" "$failed"
@@ -106,6 +106,7 @@ footprint() {
     ip netns | sed 's/^/namespace /'
     awk '{ print "mount", $2, $3 }' /proc/mounts
     find /run/pollux -type f ! -name '*.lock' | sed 's/^/record /'
+    stat --dereference --format 'binary %i, %s bytes of %y' "$POLLUX_BIN"
 }
 
 # --- test.sh itself ---
