@@ -11,7 +11,7 @@ use testkit::{PgBouncer, Postgres, Proxy, Rig};
 use super::load::Asker;
 use super::model::Model;
 use super::request::Request;
-use super::site::{CELLS, FEWER_CELLS, HOT_MS, ITEMS, Site, retype};
+use super::site::{CELLS, FEWER_CELLS, HOT_MS, ITEMS, LINGER, LINGERING, Site, retype};
 use crate::kit::pollux;
 
 /// What can be broken, and mended again.
@@ -31,11 +31,12 @@ pub(super) struct Faults<'a> {
 impl Faults<'_> {
     /// Everything once, in any order; between them, and at the end, nothing may fail.
     pub(super) fn round(&mut self) {
-        let mut kinds: [fn(&mut Self); 11] = [
+        let mut kinds: [fn(&mut Self); 12] = [
             Self::reload,
             Self::reload_often,
             Self::cut,
             Self::lose_replies,
+            Self::lose_a_write,
             Self::hold,
             Self::kill,
             Self::freeze,
@@ -86,6 +87,26 @@ impl Faults<'_> {
             self.proxy.forward();
             thread::sleep(Duration::from_millis(self.rng.u64(1..80)));
         }
+        self.settle();
+    }
+
+    /// A write whose connection is lost while it runs, so that nobody knows what became of it, and reads of its row until
+    /// it is about to be stored: none of them may be cached.
+    fn lose_a_write(&mut self) {
+        let model = self.model;
+        model.set_faulty(true);
+        thread::scope(|scope| {
+            let version = model.next_version(LINGERING);
+            let write = Request::Write { id: LINGERING, version, plainly: true };
+            scope.spawn(move || Asker::default().ask_all(model, &[write]));
+            thread::sleep(LINGER / 5);
+            self.proxy.cut();
+            let start = Instant::now();
+            while start.elapsed() < LINGER * 3 / 5 {
+                self.asker.ask_all(model, &[Request::item(model, LINGERING, true)]);
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
         self.settle();
     }
 
@@ -233,7 +254,7 @@ impl Faults<'_> {
             model.stored(id, version);
         }
         for cached in [true, false] {
-            for ids in (0..ITEMS).collect::<Vec<_>>().chunks(8) {
+            for ids in (0..=LINGERING).collect::<Vec<_>>().chunks(8) {
                 let requests: Vec<_> =
                     ids.iter().map(|&id| Request::item(model, id, cached)).collect();
                 self.asker.ask_all(model, &requests);

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use super::site::ITEMS;
+use super::site::LINGERING;
 
 /// Shared by those who ask and the one who breaks things.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ struct Tokens {
 impl Model {
     /// Edition 0 is served, all items are at version 0.
     pub(super) fn new() -> Self {
-        Self { items: (0..ITEMS).map(|_| Item::default()).collect(), ..Self::default() }
+        Self { items: (0..=LINGERING).map(|_| Item::default()).collect(), ..Self::default() }
     }
 
     /// Whether a request may be refused now.

@@ -3,12 +3,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use testkit::Postgres;
 
 /// Rows of the PostgreSQL table that is written to.
 pub(super) const ITEMS: usize = 96;
+/// One row more, a write to which takes [`LINGER`].
+pub(super) const LINGERING: usize = ITEMS;
+/// Long enough for connections to be made anew, and for reads over them.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Rows of the SQLite file.
 pub(super) const CELLS: u64 = 400;
 /// Those that a smaller file has.
@@ -241,14 +246,18 @@ pub(super) fn retype(change: u64) -> &'static str {
 }
 
 /// What reads, by its plan and by what it says of itself, and counts all the same; and writes that take their time,
-/// so that some lose their connection before they are done.
+/// so that some lose their connection before they are done, those of [`LINGERING`] long before.
 const FUNCTIONS: &str = "CREATE SEQUENCE runs;
     CREATE FUNCTION run() RETURNS bigint STABLE LANGUAGE plpgsql AS
     $$ BEGIN RETURN nextval('runs'); END $$;
     CREATE FUNCTION slow() RETURNS bigint STABLE LANGUAGE plpgsql AS
     $$ BEGIN PERFORM pg_sleep(4); RETURN 0; END $$;
     CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN IF NEW.version % 4 = 0 THEN PERFORM pg_sleep(0.03); END IF; RETURN NEW; END $$";
+    $$ BEGIN
+        IF NEW.id = TG_ARGV[0]::integer THEN PERFORM pg_sleep(TG_ARGV[1]::float8);
+        ELSIF NEW.version % 4 = 0 THEN PERFORM pg_sleep(0.03); END IF;
+        RETURN NEW;
+    END $$";
 
 /// Makes the tables, all items at version 0.
 pub(super) fn seed(postgres: &Postgres) {
@@ -257,11 +266,13 @@ pub(super) fn seed(postgres: &Postgres) {
     postgres.query(
         "CREATE TABLE items (id integer PRIMARY KEY, version bigint NOT NULL, body text NOT NULL)",
     );
-    postgres.query(
-        "CREATE TRIGGER linger BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION linger()",
-    );
+    postgres.query(&format!(
+        "CREATE TRIGGER linger BEFORE UPDATE ON items FOR EACH ROW \
+         EXECUTE FUNCTION linger({LINGERING}, {})",
+        LINGER.as_secs_f64()
+    ));
     postgres.query("CREATE TABLE tokens (token bigint NOT NULL)");
-    let rows: Vec<_> = (0..ITEMS).map(|id| format!("({id}, 0, '{}')", item(id, 0))).collect();
+    let rows: Vec<_> = (0..=LINGERING).map(|id| format!("({id}, 0, '{}')", item(id, 0))).collect();
     postgres.query(&format!("INSERT INTO items VALUES {}", rows.join(", ")));
 }
 
