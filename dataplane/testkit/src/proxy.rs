@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// What becomes of the bytes that pass.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +53,16 @@ impl Proxy {
     #[must_use]
     pub fn start_without_cancels(upstream: &Path) -> Self {
         Self::start_with(upstream, Shared { drops_cancels: true, ..Shared::default() })
+    }
+
+    /// A proxy before the PostgreSQL server that listens on `upstream`, to which requests to cancel get through this late.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[track_caller]
+    #[must_use]
+    pub fn start_with_late_cancels(upstream: &Path, late: Duration) -> Self {
+        Self::start_with(upstream, Shared { cancels_late: late, ..Shared::default() })
     }
 
     #[track_caller]
@@ -140,6 +151,7 @@ impl Drop for Proxy {
 #[derive(Debug, Default)]
 struct Shared {
     drops_cancels: bool,
+    cancels_late: Duration,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -276,6 +288,9 @@ impl Shared {
             if read == 0 || self.drops_cancels && !replies && is_cancel {
                 return Ok(());
             }
+            if is_cancel && !replies {
+                thread::sleep(self.cancels_late);
+            }
             let mut state = self.lock();
             while matches!(state.mode, Mode::Hold) {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -299,7 +314,7 @@ const CANCEL_REQUEST: [u8; 4] = 80_877_102_u32.to_be_bytes();
 mod tests {
     use std::os::unix::net::UnixListener;
     use std::sync::mpsc;
-    use std::time::Duration;
+    use std::time::Instant;
 
     use super::*;
 
@@ -430,6 +445,17 @@ mod tests {
         let mut stream = connect(&proxy);
         stream.write_all(&[&[0, 0, 0, 16][..], &CANCEL_REQUEST, &[0; 8]].concat()).expect("open");
         assert_eq!((read(&mut stream), echo.heard.try_recv().ok()), (Vec::new(), None));
+    }
+
+    #[test]
+    fn requests_to_cancel_may_come_late() {
+        let (echo, late) = (Echo::start(), Duration::from_millis(200));
+        let proxy = Proxy::start_with_late_cancels(&echo.directory.path().join("socket"), late);
+        let (mut stream, start) = (connect(&proxy), Instant::now());
+        let request = [&[0, 0, 0, 16][..], &CANCEL_REQUEST, &[0; 8]].concat();
+        stream.write_all(&request).expect("open");
+        assert_eq!(echo.heard(), request);
+        assert!(start.elapsed() >= late);
     }
 
     #[test]

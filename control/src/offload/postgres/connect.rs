@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, LoadBalanceHosts, TargetSessionAttrs};
@@ -96,7 +96,8 @@ pub(super) async fn connect(server: &Config, naming: &Naming) -> Result<Connecte
     Err(last)
 }
 
-/// Asks the server to stop what the connection of `token` runs.
+/// Asks the server to stop what the connection of `token` runs, and waits until it has: what is sent on that connection
+/// from then on is not hit.
 ///
 /// # Errors
 /// It cannot be reached.
@@ -105,8 +106,11 @@ pub(super) async fn cancel(
     server: &Config,
     address: &Address,
 ) -> Result<(), ConnectError> {
-    let socket = open(server, address).await?;
-    Ok(token.cancel_query_raw(socket, NoTls).await?)
+    let mut socket = open(server, address).await?;
+    token.cancel_query_raw(&mut socket, NoTls).await?;
+    // It says nothing, and closes once the signal is sent (PostgreSQL's manual, "Canceling Requests in Progress").
+    while socket.read(&mut [0; 16]).await? > 0 {}
+    Ok(())
 }
 
 /// Every host with its port, in the order in which they are tried.

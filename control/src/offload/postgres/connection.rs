@@ -41,7 +41,7 @@ pub(super) struct Connection {
     statements: Statements,
     pipeline: Arc<Pipeline>,
     is_cancelling: AtomicBool,
-    /// When the last request to cancel was over.
+    /// When the last request to cancel was over, or will be at the latest.
     cancelled_at: Mutex<Option<Instant>>,
     /// Jobs that were given to it and are not finished.
     load: AtomicUsize,
@@ -253,10 +253,12 @@ impl Connection {
                 let token = connection.client.cancel_token();
                 let Endpoint { server, address, .. } = &connection.endpoint;
                 let sent = timeout(CANCEL_TIMEOUT, connect::cancel(&token, server, address)).await;
-                if let Ok(Err(error)) = sent {
+                if let Ok(Err(error)) = &sent {
                     tracing::debug!("PostgreSQL: a query could not be cancelled: {error}");
                 }
-                *lock(&connection.cancelled_at) = Some(Instant::now());
+                // One whose end was not seen may arrive yet.
+                let late = if sent.is_err() { CANCEL_LATE } else { Duration::ZERO };
+                *lock(&connection.cancelled_at) = Some(Instant::now() + late);
                 // It comes to nothing where it arrives between two queries.
                 sleep(CANCEL_AGAIN).await;
             }
@@ -534,6 +536,8 @@ const CONFLICT: &str = "409 Conflict: what is stored already does not allow it";
 const BAD_DATA: &str = "422 Unprocessable Content: what is stored cannot take this value";
 /// A request to cancel is a connection of its own.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long after that it may still arrive.
+const CANCEL_LATE: Duration = Duration::from_secs(10);
 /// A query that runs for longer is not worth waiting for.
 const SLOW: Duration = Duration::from_millis(5);
 /// Nothing is sent behind a query that runs for longer, or behind the one after it; reads that were are moved.

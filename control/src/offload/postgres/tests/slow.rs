@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use handlers::Methods;
 use handlers::config::{Source, ValueKind};
+use testkit::Proxy;
 
-use super::{ONE, Postgres, QueryRoute, one, parts, sleeping, start_with};
+use super::{ONE, Postgres, QueryRoute, one, parts, sleeping, start_with, through};
 use crate::offload::testkit::{TestWorker, Waiting};
 
 /// How long the slow statement takes. What does not wait for it has long been answered by then, on any machine.
@@ -107,6 +108,28 @@ fn a_slow_read_that_was_moved_is_stopped_in_its_first_place() {
     settle(&server, &stage);
     assert!(stage.reading("postgres_cancels") > 0);
     assert_eq!(stage.reading("postgres_connections_replaced"), 0);
+}
+
+/// Under load, or far away, a request to cancel arrives when the statement that it was meant for may be over.
+#[test]
+fn a_late_request_to_cancel_hits_nothing_that_comes_after() {
+    let server = Postgres::start_new();
+    let late = Duration::from_millis(300);
+    let proxy = Proxy::start_with_late_cancels(&server.socket(), late);
+    server.query("CREATE TABLE t (n integer)");
+    let insert = "INSERT INTO t SELECT $1 FROM pg_sleep(0.03) RETURNING n";
+    let write = QueryRoute::postgres("/write", insert, r#"{"n": n}"#);
+    let write = write.method(Methods::POST).with("n", Source::Body, ValueKind::Integer).first();
+    let mut parts = through(&proxy);
+    parts.postgres.connections = 1;
+    parts.postgres.timeout = Duration::from_secs(1);
+    let stage = start_with(&parts, [sleeping("/sleep", SLOW), write]);
+    assert_eq!(stage.get("/sleep").status, 503);
+    stage.wait_for("postgres_under_way", |level| level == 0);
+    for n in 0..20 {
+        assert_eq!(stage.end(begin_write(&stage, n)).status, 200);
+    }
+    assert_eq!(["postgres_cancels", "postgres_retried"].map(|name| stage.reading(name)), [1, 0]);
 }
 
 #[test]
