@@ -351,7 +351,7 @@ fn sigterm_does_not_wait_for_a_site_that_is_compiled() {
         let slow = operator.text(SiteVersion::New, "");
         operator.write(&format!("{slow}compress = \"precomputed\"\n"));
         server.signal(Signal::SIGHUP);
-        let line = server.logged(&["reloading: ", "compiling the site: ", " of 1502 files"]);
+        let line = server.logged(&["reloading: ", "compiling the site: ", " of 1503 files"]);
         let stopped = server.stop(rig);
         println!("{line}\nexit 0 {:?} after SIGTERM", stopped.took);
         assert!(stopped.took < STOP_WITHIN, "no connection is open: {:?}", stopped.took);

@@ -34,7 +34,7 @@ pub fn brotli(bytes: &[u8], quality: i32) -> Vec<u8> {
 pub fn brotli_unless(bytes: &[u8], quality: i32, stop: &dyn Fn() -> bool) -> Option<Vec<u8>> {
     let params = brotli::enc::BrotliEncoderParams {
         quality,
-        lgwin: window_bits(bytes.len()),
+        lgwin: window_bits(bytes.len(), quality),
         size_hint: bytes.len(),
         mode: brotli::enc::backward_references::BrotliEncoderMode::BROTLI_MODE_TEXT,
         ..Default::default()
@@ -61,10 +61,11 @@ impl Read for Pieces<'_> {
 }
 
 /// The smallest window that spans `len` bytes: less memory to clear than the largest one. Below
-/// 17 bits the encoder chooses a hash table that is many times larger (20 times the time for a small
-/// body at quality 5).
-fn window_bits(len: usize) -> i32 {
-    (17..=22).find(|bits| len + 16 <= 1 << bits).unwrap_or(22)
+/// 17 bits the encoder chooses, from quality 5 on, a hash table that is many times larger (20 times the time
+/// for a small body at quality 5).
+fn window_bits(len: usize, quality: i32) -> i32 {
+    let least = if quality < 5 { 14 } else { 17 };
+    (least..=22).find(|bits| len + 16 <= 1 << bits).unwrap_or(22)
 }
 
 /// Whether a gzip stream unpacks to exactly `bytes`.
