@@ -62,8 +62,8 @@ impl Effort {
     /// What is worth it for bodies of so many bytes together: a start, or a reload, should not take minutes.
     pub(crate) fn for_bytes(together: usize) -> Self {
         match together {
-            ..=BEST_TOGETHER_MAX => Self::Best,
-            ..=QUICK_TOGETHER_MAX => Self::Quick,
+            bytes if bytes <= BEST_TOGETHER_MAX => Self::Best,
+            bytes if bytes <= QUICK_TOGETHER_MAX => Self::Quick,
             _ => Self::Fast,
         }
     }
@@ -220,6 +220,8 @@ mod tests {
         }
     }
 
+    type Make<'a> = dyn Fn(Coding, &[u8]) -> Vec<u8> + 'a;
+
     #[test]
     fn every_effort_says_the_same() {
         let text = "some words, and some words again; ".repeat(5000).into_bytes();
@@ -234,7 +236,7 @@ mod tests {
                     .expect("is wanted")
                     .expect("shrinks"),
             };
-            let all: [&dyn Fn(Coding, &[u8]) -> Vec<u8>; 4] = [&best, &quick, &fast, &compress];
+            let all: [&Make<'_>; 4] = [&best, &quick, &fast, &compress];
             for make in all {
                 let (packed, squeezed) = (make(Coding::Gzip, bytes), make(Coding::Br, bytes));
                 assert!(packed.len() * 4 < bytes.len() && squeezed.len() * 4 < bytes.len());
