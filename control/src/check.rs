@@ -93,7 +93,7 @@ fn report(
     let beside = cores::list(&host.beside(&plan.cores));
     line("cores", format!("{}; control on {beside}", cores::list(&plan.cores)));
     let bytes = human::bytes(content.bytes as u64);
-    let skipped = match content.skipped {
+    let skipped = match content.left_out.skipped {
         0 => String::new(),
         skipped => format!(" ({skipped} skipped: files.unreadable = \"skip\")"),
     };

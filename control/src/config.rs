@@ -15,7 +15,7 @@ mod secret;
 mod units;
 mod values;
 
-pub(crate) use effective::{Effective, Origin, Setting};
+pub(crate) use effective::{Effective, FileNumbers, Origin, Setting};
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use key::Key;

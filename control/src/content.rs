@@ -20,7 +20,7 @@ use handlers::config::{Database, Kind, RouteConfig};
 use handlers::{BuildError, Bytes, Named, Site, SiteConfig};
 
 use crate::config::{ConfigError, FilesPlan, Plan, RouteEntry};
-use crate::data::{self, DataError, Directory};
+use crate::data::{self, DataError, Directory, LeftOut};
 use crate::offload;
 use crate::progress::Progress;
 use crate::progress_line::{DRAW_EVERY, ProgressLine};
@@ -40,8 +40,8 @@ pub(crate) struct Content {
     pub(crate) routes: usize,
     /// Static files.
     pub(crate) files: usize,
-    /// Names in their directories that were left out, because they lead to no file that can be served.
-    pub(crate) skipped: usize,
+    /// Names in their directories that are not served.
+    pub(crate) left_out: LeftOut,
     /// Bytes of the response store.
     pub(crate) bytes: usize,
     /// Whether the store lies in hugepages.
@@ -110,11 +110,11 @@ impl Content {
         let mut config = SiteConfig::default();
         let mut entries = Vec::new();
         let mut errors = Vec::new();
-        let mut skipped = 0;
+        let mut left_out = LeftOut::default();
         for entry in &plan.routes.entries {
             match fill(entry, &source, &plan.files, progress) {
-                Ok((route, left_out)) => {
-                    skipped += left_out;
+                Ok((route, of_route)) => {
+                    left_out += of_route;
                     config.routes.push(route);
                     entries.push(entry);
                 }
@@ -124,31 +124,32 @@ impl Content {
         if progress.is_given_up() {
             return Err(ContentError::GivenUp);
         }
-        progress.doing("compiling the site");
         forget_left_out(&mut config);
         let mut bytes = 0;
         let mut huge = false;
+        let compile = progress.compiling();
         let built = match errors.is_empty() {
-            true => Site::build(&config, |len| {
+            true => Site::build_watched(&config, compile, |len| {
                 bytes = len;
                 let (backing, bytes) = memory(len);
                 huge = backing;
                 bytes
             }),
             // For what is wrong with the other routes.
-            false => Site::build(&config, |len| Box::new(vec![0; len])),
+            false => Site::build_watched(&config, compile, |len| Box::new(vec![0; len])),
         };
         match built {
             Ok(site) if errors.is_empty() => {
                 let (site, source) = (Arc::new(site), source.name);
                 let (routes, files) = (config.routes.len(), count_files(&config));
-                return Ok(Self { site, source, routes, files, skipped, bytes, huge });
+                return Ok(Self { site, source, routes, files, left_out, bytes, huge });
             }
             Ok(_) => {}
             Err(BuildError::Routes(wrong)) => {
                 errors.extend(route_errors::explain(&entries, &wrong))
             }
-            Err(memory) => errors.push(memory.into()),
+            Err(BuildError::Cancelled) => return Err(ContentError::GivenUp),
+            Err(memory @ BuildError::Memory { .. }) => errors.push(memory.into()),
         }
         Err(ContentError::all(errors).expect_err("one led here"))
     }
@@ -240,18 +241,18 @@ impl Source {
     }
 }
 
-/// A route with everything it is made of, and how many names of its directory were left out.
+/// A route with everything it is made of, and the names of its directory that were left out.
 fn fill(
     entry: &RouteEntry,
     source: &Source,
     rules: &FilesPlan,
     progress: &Progress,
-) -> Result<(RouteConfig, usize), ConfigError> {
+) -> Result<(RouteConfig, LeftOut), ConfigError> {
     let mut plan = entry.plan.clone();
-    let Some(reads) = &entry.reads else { return Ok((plan, 0)) };
+    let Some(reads) = &entry.reads else { return Ok((plan, LeftOut::default())) };
     let path = source.path(&reads.path);
     let filled = read_into(&mut plan.kind, path, rules, progress);
-    filled.map(|skipped| (plan, skipped)).map_err(|error| {
+    filled.map(|left_out| (plan, left_out)).map_err(|error| {
         let fix = match error.is_of_path() {
             true => format!("{}; {}", error.fix(), source.fix),
             false => error.fix(),
@@ -260,20 +261,20 @@ fn fill(
     })
 }
 
-/// Reads the content of a route; returns how many names of a directory were left out.
+/// Reads the content of a route; returns the names of a directory that were left out.
 fn read_into(
     kind: &mut Kind,
     path: PathBuf,
     rules: &FilesPlan,
     progress: &Progress,
-) -> Result<usize, DataError> {
+) -> Result<LeftOut, DataError> {
     progress.reading(&path);
     match kind {
         Kind::Fixed(fixed) => fixed.body = data::file(&path, "a file to serve")?,
         Kind::Files(config) => {
-            let Directory { files, skipped } = data::directory(&path, rules, progress)?;
+            let Directory { files, left_out } = data::directory(&path, rules, progress)?;
             config.files = files;
-            return Ok(skipped);
+            return Ok(left_out);
         }
         Kind::Dataset(dataset) => {
             let value = data::file(&path, "a file with a JSON array of items")?;
@@ -285,7 +286,7 @@ fn read_into(
         }
         Kind::Sum | Kind::Count | Kind::Redirect(_) => {}
     }
-    Ok(0)
+    Ok(LeftOut::default())
 }
 
 fn count_files(config: &SiteConfig) -> usize {

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::regular_file::{self, DIRECTORY, Opened};
 
-pub(crate) use directory::{Directory, directory};
+pub(crate) use directory::{Directory, LeftOut, directory};
 pub(crate) use error::DataError;
 
 /// The bytes of a regular file, which should be `expected`.

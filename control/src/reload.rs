@@ -6,6 +6,7 @@
 //! one was under way are done by the next. A reload that fails changes nothing.
 
 mod loader_thread;
+mod readings;
 mod running_config;
 mod snapshot;
 
@@ -25,8 +26,9 @@ use tokio::task::{self, JoinHandle};
 use tokio::time::{self, MissedTickBehavior};
 
 use crate::cli::options::Options;
-use crate::config::{Effective, spell_time};
+use crate::config::{Effective, FileNumbers, spell_time};
 use crate::content::{self, Content, ContentError, Sample};
+use crate::data::LeftOut;
 use crate::failure::Failure;
 use crate::offload::OffloadService;
 use crate::progress::{LOG_EVERY, Progress};
@@ -36,6 +38,7 @@ use running_config::Compatibility;
 use snapshot::RetiredSnapshots;
 
 pub(crate) use loader_thread::{LoaderThread, await_end};
+pub(crate) use readings::ReloadReadings;
 pub(crate) use running_config::RunningConfig;
 pub(crate) use snapshot::Snapshot;
 
@@ -152,17 +155,6 @@ fn spell(failure: &Failure) -> String {
     format!("{gap}{text}")
 }
 
-/// The numbers of reloads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ReloadReadings {
-    /// Reloads that were done. Several that were asked for at once count as one.
-    pub(crate) reloads: u64,
-    /// Reloads that were refused.
-    pub(crate) reloads_refused: u64,
-    /// Snapshots that were replaced and that somebody still has something of, now.
-    pub(crate) sites_retired: u64,
-}
-
 /// Where reloads are asked for. Clones are the same handle.
 #[derive(Clone, Debug)]
 pub(crate) struct ReloadHandle {
@@ -197,9 +189,10 @@ impl ReloadHandle {
         self.shared.routes.reports(worker)
     }
 
-    /// Refuses all reloads from now on.
+    /// Refuses all reloads from now on, and gives up the one that is being read.
     pub(crate) fn close(&self) {
         self.shared.closed.store(true, Ordering::Relaxed);
+        self.shared.reading.lock().unwrap_or_else(PoisonError::into_inner).give_up();
     }
 
     /// The configuration that holds.
@@ -210,10 +203,15 @@ impl ReloadHandle {
     /// The numbers now.
     pub(crate) fn readings(&self) -> ReloadReadings {
         let Shared { reloads, refused, retired, .. } = &*self.shared;
+        let files = self.config().files.unwrap_or_default();
         ReloadReadings {
             reloads: reloads.load(Ordering::Relaxed),
             reloads_refused: refused.load(Ordering::Relaxed),
             sites_retired: retired.load(Ordering::Relaxed),
+            files_served: files.served as u64,
+            files_skipped: files.skipped as u64,
+            links_refused: files.links_refused as u64,
+            names_hidden: files.hidden as u64,
         }
     }
 
@@ -251,14 +249,29 @@ struct Shared {
     refused: AtomicU64,
     retired: AtomicU64,
     closed: AtomicBool,
+    /// Of the reload that is being read, or was last.
+    reading: Mutex<Progress>,
     routes: RouteLedger,
 }
 
 impl Shared {
+    /// The progress of a reload that begins. Whoever closes the reloads sees it, or is seen by it.
+    fn begin_reading(&self) -> Result<Progress, ReloadError> {
+        let progress = Progress::default();
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        *reading = progress.clone();
+        match self.closed.load(Ordering::Relaxed) {
+            true => Err(ReloadError::Draining),
+            false => Ok(progress),
+        }
+    }
+
     /// The configuration that holds from now on, with `content`.
     fn set_config(&self, effective: Effective, content: &Content) {
-        let Content { source, routes, .. } = content;
-        let config = Effective { content: source.clone(), routes: *routes, ..effective };
+        let Content { source, routes, files, left_out, .. } = content;
+        let &LeftOut { skipped, links: links_refused, hidden } = left_out;
+        let files = Some(FileNumbers { served: *files, skipped, links_refused, hidden });
+        let config = Effective { content: source.clone(), routes: *routes, files, ..effective };
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 }
@@ -443,16 +456,13 @@ impl Reloader {
 
     async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         let began = Instant::now();
-        if self.shared.closed.load(Ordering::Relaxed) {
-            return Err(ReloadError::Draining);
-        }
         self.sweep();
         // The fresh one and the one that is served are alive too.
         if self.retired_snapshots.len() + 2 > SNAPSHOTS_MAX {
             return Err(ReloadError::TooManySnapshots);
         }
         let Loaded { content, effective, at_restart } = self.read().await?;
-        let Content { routes, skipped, bytes, huge, .. } = content;
+        let Content { routes, left_out, bytes, huge, .. } = content;
         let mut reloaded = Reloaded {
             source: content.source.clone(),
             routes,
@@ -462,7 +472,7 @@ impl Reloader {
             hugepages: huge,
             ms: 0,
             at_restart,
-            skipped,
+            skipped: left_out.skipped,
         };
         self.shared.set_config(effective, &content);
         self.install(content);
@@ -478,7 +488,7 @@ impl Reloader {
             return Err(ReloadError::Hung);
         }
         let (source, offload) = (Arc::clone(&self.source), Arc::clone(&self.offload));
-        let progress = Progress::default();
+        let progress = self.shared.begin_reading()?;
         let watched = progress.clone();
         let mut read: Reading = self.loader.work(move || {
             let loaded = source.read(&watched)?;
@@ -494,7 +504,10 @@ impl Reloader {
         loop {
             tokio::select! {
                 biased;
-                read = &mut read => return Ok(read.map_err(|_| ReloadError::Panicked)??),
+                read = &mut read => return match read.map_err(|_| ReloadError::Panicked)? {
+                    Err(_) if progress.is_given_up() => Err(ReloadError::Draining),
+                    read => Ok(read?),
+                },
                 () = time::sleep_until(deadline) => {
                     progress.give_up();
                     self.hung.push(read);

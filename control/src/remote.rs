@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{Client, ClientError, Request, ServerStatus, name, request};
 use crate::cli::server::{DrainArgs, LogArgs, QueryArgs, ServerArgs, StopArgs};
-use crate::config::Effective;
+use crate::config::{Effective, FileNumbers};
 use crate::failure::{CommandError, Failure};
 use crate::human;
 use crate::lifecycle::State;
@@ -207,7 +207,7 @@ fn is_there(path: &Path, socket: Option<(u64, u64)>) -> bool {
 pub(crate) fn show_config(args: &QueryArgs) -> Result<(), Failure> {
     let effective: Effective = send(&args.server, &Request::new(name::CONFIG), TIMEOUT)?;
     print(args.json, &effective, |effective| {
-        let Effective { settings, content, routes } = effective;
+        let Effective { settings, content, routes, files } = effective;
         let lines: Vec<_> = settings
             .iter()
             .map(|setting| (format!("{} = {:?}", setting.key, setting.value), setting.origin()))
@@ -216,6 +216,12 @@ pub(crate) fn show_config(args: &QueryArgs) -> Result<(), Failure> {
         let mut text: String =
             lines.iter().map(|(text, origin)| format!("{text:width$}  # {origin}\n")).collect();
         text += &format!("# {routes} routes, content from {content}");
+        if let Some(FileNumbers { served, skipped, links_refused, hidden }) = files {
+            text += &format!(
+                "\n# {served} files; not served: {skipped} skipped (files.unreadable), {links_refused} of them links \
+                 that files.links refuses; {hidden} with a dot in front (files.dot_names)"
+            );
+        }
         text
     })
 }

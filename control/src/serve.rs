@@ -179,7 +179,8 @@ async fn load(
     let progress = Progress::default();
     let mut loading = loader.work({
         let (plan, sample, progress) = (plan.clone(), source.sample.clone(), progress.clone());
-        move || content::load_checked(&plan, &sample, &progress)
+        let host = source.running.host().clone();
+        move || on_all_cores(&host, &plan, || content::load_checked(&plan, &sample, &progress))
     });
     let mut ticks = time::interval_at(time::Instant::now() + LOG_EVERY, LOG_EVERY);
     loop {
@@ -198,11 +199,11 @@ async fn load(
 }
 
 fn log_content(content: &Content) {
-    let Content { source, routes, files, skipped, bytes, huge, .. } = content;
+    let Content { source, routes, files, left_out, bytes, huge, .. } = content;
     let pages = if *huge { "hugepages" } else { "ordinary pages" };
     let bytes = human::bytes(*bytes as u64);
     tracing::info!(
-        skipped,
+        skipped = left_out.skipped,
         "content is {source}: {routes} routes, {files} files, {bytes} of responses in {pages}"
     );
 }
@@ -218,6 +219,15 @@ fn log_ready(plan: &Plan, appliance: &Appliance, began: Instant) {
         plan.port,
         appliance.link
     );
+}
+
+/// Does `work` on this thread and those that it starts, on the workers' cores too: no worker is there yet.
+fn on_all_cores<T>(host: &HostCores, plan: &Plan, work: impl FnOnce() -> T) -> T {
+    // Where the cores cannot be changed, `serve` has said so already, and it takes longer.
+    let _ = confine(&host.beside(&[]));
+    let done = work();
+    let _ = confine(&host.beside(&plan.cores));
+    done
 }
 
 /// Keeps this thread, and all it starts, off the workers' cores. DPDK and the workers choose their own.

@@ -194,6 +194,7 @@ impl Supervisor {
     pub(crate) async fn run(mut self, signals: &mut Signals) -> Result<(), RunError> {
         self.services.manager.ready(&format!("serving {}", self.facts.url));
         let served = self.serve(signals).await;
+        self.services.reload.close();
         let limit =
             if served.is_ok() { self.plan.withdraw + self.plan.drain } else { Duration::ZERO };
         self.services.manager.stopping(limit);
@@ -353,7 +354,6 @@ impl Supervisor {
         if self.state != State::Stopping {
             self.enter(State::Stopping);
         }
-        self.services.reload.close();
         let began = self.withdrawal.as_ref().map_or_else(Instant::now, Withdrawal::end);
         if self.withdrawal.is_none()
             && let Err(cores) = self.appliance.workers.drain()

@@ -1,11 +1,12 @@
 //! Content codings (RFC 9110 8.4.1): what is offered, what is chosen, and the bytes.
 //!
-//! Three efforts: [`best`] for what is made once, [`quick`] for the many that are made when a site is
-//! built, [`compress`] for one request. See README.md for the figures behind them.
+//! Efforts: [`best`] for what is made once, [`quick`] for hundreds of bodies that are made when a site is
+//! built, [`Effort::Fast`] for tens of thousands, [`compress`] for one request. See README.md for the figures behind them.
 
-use compress::{brotli, gzip};
+use compress::{brotli, brotli_unless, gzip, gzip_unless};
 use http1::coding::{Accepted, Coding};
 
+use crate::build_progress::{BuildProgress, Cancelled};
 use crate::error::SettingError;
 
 /// The codings that a route answers in, in the order of preference among equals: those configured,
@@ -36,10 +37,14 @@ pub(crate) fn tag_ending(coding: Coding) -> &'static str {
     }
 }
 
-/// Near the smallest there is, for a body that is made once.
-pub(crate) fn best(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+/// Near the smallest there is, for a body that is made once, unless `progress` is cancelled meanwhile.
+pub(crate) fn best(
+    coding: Coding,
+    bytes: &[u8],
+    progress: &BuildProgress,
+) -> Result<Vec<u8>, Cancelled> {
     let quality = if bytes.len() <= BEST_LEN_MAX { BROTLI_BEST } else { BROTLI_GOOD };
-    coded(coding, bytes, GZIP_BEST, quality)
+    made(coding, bytes, (GZIP_BEST, quality), progress)
 }
 
 /// How much work is put into each of many bodies that are made once.
@@ -49,21 +54,33 @@ pub(crate) enum Effort {
     Best,
     /// As [`quick`].
     Quick,
+    /// Less than half of the time of that, and a few hundredths more bytes.
+    Fast,
 }
 
 impl Effort {
     /// What is worth it for bodies of so many bytes together: a start, or a reload, should not take minutes.
     pub(crate) fn for_bytes(together: usize) -> Self {
-        if together <= BEST_TOGETHER_MAX { Self::Best } else { Self::Quick }
+        match together {
+            bytes if bytes <= BEST_TOGETHER_MAX => Self::Best,
+            bytes if bytes <= QUICK_TOGETHER_MAX => Self::Quick,
+            _ => Self::Fast,
+        }
     }
 
     /// `bytes` in `coding`, where that makes them smaller.
-    pub(crate) fn code(self, coding: Coding, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn code(
+        self,
+        coding: Coding,
+        bytes: &[u8],
+        progress: &BuildProgress,
+    ) -> Result<Option<Vec<u8>>, Cancelled> {
         let coded = match self {
-            Self::Best => best(coding, bytes),
-            Self::Quick => quick(coding, bytes),
-        };
-        Some(coded).filter(|coded| coded.len() < bytes.len())
+            Self::Best => best(coding, bytes, progress),
+            Self::Quick => quick(coding, bytes, progress),
+            Self::Fast => made(coding, bytes, (GZIP_SHORT, BROTLI_FAST), progress),
+        }?;
+        Ok(Some(coded).filter(|coded| coded.len() < bytes.len()))
     }
 }
 
@@ -77,9 +94,13 @@ pub(crate) fn is_worth_coding(bytes: &[u8]) -> bool {
     }
 }
 
-/// Small, for one of hundreds of bodies that are made at a start.
-pub(crate) fn quick(coding: Coding, bytes: &[u8]) -> Vec<u8> {
-    coded(coding, bytes, GZIP_BEST, BROTLI_QUICK)
+/// Small, for one of hundreds of bodies that are made at a start, unless `progress` is cancelled meanwhile.
+pub(crate) fn quick(
+    coding: Coding,
+    bytes: &[u8],
+    progress: &BuildProgress,
+) -> Result<Vec<u8>, Cancelled> {
+    made(coding, bytes, (GZIP_BEST, BROTLI_QUICK), progress)
 }
 
 /// Fast, for the body of one request: of a long one less is asked.
@@ -88,6 +109,21 @@ pub(crate) fn compress(coding: Coding, bytes: &[u8]) -> Vec<u8> {
         ..=SHORT_LEN_MAX => coded(coding, bytes, GZIP_SHORT, BROTLI_SHORT),
         _ => coded(coding, bytes, GZIP_LONG, BROTLI_LONG),
     }
+}
+
+fn made(
+    coding: Coding,
+    bytes: &[u8],
+    (gzip_level, brotli_quality): (u32, i32),
+    progress: &BuildProgress,
+) -> Result<Vec<u8>, Cancelled> {
+    let stop = || progress.is_cancelled();
+    let made = match coding {
+        Coding::Identity => Some(bytes.to_vec()),
+        Coding::Gzip => gzip_unless(bytes, gzip_level, &stop),
+        Coding::Br => brotli_unless(bytes, brotli_quality, &stop),
+    };
+    made.ok_or(Cancelled)
 }
 
 fn coded(coding: Coding, bytes: &[u8], gzip_level: u32, brotli_quality: i32) -> Vec<u8> {
@@ -102,16 +138,22 @@ const GZIP_BEST: u32 = 9;
 const BROTLI_BEST: i32 = 11;
 const BROTLI_GOOD: i32 = 9;
 const BROTLI_QUICK: i32 = 6;
+/// The fastest that looks into the static dictionary, which short bodies live on. From 5 on, 1 MiB of tables and more
+/// is cleared for every body, however short.
+const BROTLI_FAST: i32 = 2;
 /// Beyond this length the best quality takes longer than a start, or a reload, should.
 const BEST_LEN_MAX: usize = 16 * 1024;
 
 /// Bytes that are coded with the best effort: a few seconds of one core.
 const BEST_TOGETHER_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that are coded quickly: seconds of one core.
+const QUICK_TOGETHER_MAX: usize = 64 * 1024 * 1024;
 /// Fewer bytes share a segment with the head either way, and `Content-Encoding` and `Vary` take what is gained.
 const CODED_LEN_MIN: usize = 256;
 /// Bytes at the beginning of a long body that are tried first.
 const TRIAL_LEN: usize = 4 * 1024;
-const GZIP_TRIAL: u32 = 1;
+/// The level below has no Huffman codes of its own, and finds nothing in digits, hexadecimal or base64.
+const GZIP_TRIAL: u32 = 2;
 
 const GZIP_SHORT: u32 = 6;
 const BROTLI_SHORT: i32 = 5;
@@ -153,17 +195,49 @@ mod tests {
         assert!(is_worth_coding(&text) && is_worth_coding(&text[..256]));
         assert!(!is_worth_coding(&text[..255]) && !is_worth_coding(b""));
         assert!(!is_worth_coding(&noise));
-        assert_eq!(Effort::Best.code(Coding::Gzip, &noise[..1000]), None);
-        assert!(Effort::Quick.code(Coding::Br, &text).is_some());
+        let digits: Vec<u8> =
+            noise.iter().map(|byte| b"0123456789abcdef"[usize::from(byte >> 4)]).collect();
+        assert!(is_worth_coding(&digits), "half of each byte is saved, though nothing comes twice");
+        let progress = BuildProgress::default();
+        assert_eq!(Effort::Best.code(Coding::Gzip, &noise[..1000], &progress), Ok(None));
+        assert!(
+            Effort::Quick.code(Coding::Br, &text, &progress).is_ok_and(|coded| coded.is_some())
+        );
         assert_eq!(Effort::for_bytes(4 << 20), Effort::Best);
         assert_eq!(Effort::for_bytes((4 << 20) + 1), Effort::Quick);
+        assert_eq!(Effort::for_bytes(64 << 20), Effort::Quick);
+        assert_eq!(Effort::for_bytes((64 << 20) + 1), Effort::Fast);
     }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_not_coded_to_its_end() {
+        let text = "some words, and some words again; ".repeat(1000).into_bytes();
+        let progress = BuildProgress::default();
+        progress.cancel();
+        for coding in [Coding::Gzip, Coding::Br] {
+            assert_eq!(best(coding, &text, &progress), Err(Cancelled));
+            assert_eq!(Effort::Quick.code(coding, &text, &progress), Err(Cancelled));
+        }
+    }
+
+    type Make<'a> = dyn Fn(Coding, &[u8]) -> Vec<u8> + 'a;
 
     #[test]
     fn every_effort_says_the_same() {
         let text = "some words, and some words again; ".repeat(5000).into_bytes();
         for bytes in [&text[..1000], &text] {
-            for make in [best, quick, compress] {
+            let progress = BuildProgress::default();
+            let best = |coding, bytes: &[u8]| best(coding, bytes, &progress).expect("is wanted");
+            let quick = |coding, bytes: &[u8]| quick(coding, bytes, &progress).expect("is wanted");
+            let fast = |coding, bytes: &[u8]| match coding {
+                Coding::Identity => bytes.to_vec(),
+                _ => Effort::Fast
+                    .code(coding, bytes, &progress)
+                    .expect("is wanted")
+                    .expect("shrinks"),
+            };
+            let all: [&Make<'_>; 4] = [&best, &quick, &fast, &compress];
+            for make in all {
                 let (packed, squeezed) = (make(Coding::Gzip, bytes), make(Coding::Br, bytes));
                 assert!(packed.len() * 4 < bytes.len() && squeezed.len() * 4 < bytes.len());
                 assert_eq!(gzip_matches(&packed, bytes), Ok(()));

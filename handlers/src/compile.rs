@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use http1::Method;
 
+use crate::build_progress::BuildProgress;
 use crate::config::{Bounds, Kind, Parameter, RouteConfig, SiteConfig, Source, ValueKind};
 use crate::error::{BuildError, RouteError, RouteErrorKind, SettingError};
 use crate::fields::Fields;
@@ -29,15 +30,29 @@ impl Site {
         config: &SiteConfig,
         memory: impl FnOnce(usize) -> Box<dyn Bytes>,
     ) -> Result<Self, BuildError> {
+        Self::build_watched(config, &BuildProgress::default(), memory)
+    }
+
+    /// As [`build`](Self::build). `progress` is written while it goes on, and cancels it.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build). Or it was cancelled.
+    pub fn build_watched(
+        config: &SiteConfig,
+        progress: &BuildProgress,
+        memory: impl FnOnce(usize) -> Box<dyn Bytes>,
+    ) -> Result<Self, BuildError> {
         let configs = &config.routes;
+        progress.begin(configs);
         let all = configs.iter().fold(Methods::NONE, |all, route| all.union(route.methods));
-        let mut compiler = Compiler::new(all);
+        let mut compiler = Compiler::new(all, progress);
         let errors = compiler.errors(&Fields::default()).expect("heads without extra fields");
         let mut routes = Vec::new();
         let mut wrong = Vec::new();
         for route in 0..configs.len() {
             match compiler.compile(configs, route) {
                 Ok(compiled) => routes.push(compiled),
+                Err(RouteErrorKind::Cancelled) => return Err(BuildError::Cancelled),
                 Err(kind) => wrong.push(RouteError { route, kind }),
             }
         }
@@ -46,7 +61,7 @@ impl Site {
         }
         let server = compiler.allowed(all);
         let (router, resources) = compiler.file_all(configs);
-        let store = compiler.store.build(memory)?;
+        let store = compiler.store.build(memory, progress)?;
         let (resources, routes) = (resources.into(), routes.into());
         Ok(Self { store, router, resources, routes, errors, server })
     }
@@ -59,16 +74,18 @@ struct Compiler<'c> {
     allowed: HashMap<Methods, AllowResponses>,
     /// Methods of the whole site.
     all: Methods,
+    progress: &'c BuildProgress,
 }
 
 impl<'c> Compiler<'c> {
-    fn new(all: Methods) -> Self {
+    fn new(all: Methods, progress: &'c BuildProgress) -> Self {
         let (store, paths) = (StoreBuilder::default(), PathTable::default());
-        Self { store, paths, errors: HashMap::new(), allowed: HashMap::new(), all }
+        Self { store, paths, errors: HashMap::new(), allowed: HashMap::new(), all, progress }
     }
 
     /// Compiles the route with this index.
     fn compile(&mut self, routes: &'c [RouteConfig], at: usize) -> Result<Route, RouteErrorKind> {
+        self.progress.check()?;
         let config = &routes[at];
         let index = u32::try_from(at).expect("fewer than 2^32 routes");
         check_name(&routes[..at], config)?;
@@ -84,8 +101,9 @@ impl<'c> Compiler<'c> {
         let errors = self.errors(&fields)?;
         let target = Target { route: index, item: Target::OWN_PATH };
         self.paths.add(&pattern, config, target, info.has_own_path)?;
-        let (paths, pattern, fields) = (&mut self.paths, &pattern, &fields);
-        let mut route = RouteContext { index, config, pattern, fields, paths };
+        let (paths, pattern, fields, progress) =
+            (&mut self.paths, &pattern, &fields, self.progress);
+        let mut route = RouteContext { index, config, pattern, fields, paths, progress };
         let handler = Handler::compile(&mut route, &mut self.store)?;
         let is_of_body = |parameter: &Parameter| parameter.from == Source::Body;
         let path = if config.below { format!("{}*", config.path) } else { config.path.clone() };

@@ -9,6 +9,9 @@ pub enum BuildError {
     /// Routes are wrong, or their data: all that are, one error each, in the order of the configuration.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Routes(Vec<RouteError>),
+    /// Nobody wants the site any more ([`BuildProgress::cancel`](crate::BuildProgress::cancel)).
+    #[error("the making of the site was cancelled")]
+    Cancelled,
     /// The memory that was handed in is smaller than what was asked for.
     #[error("memory for responses: expected {expected} bytes, found {found}")]
     Memory {
@@ -69,6 +72,9 @@ pub enum RouteErrorKind {
         /// What was expected, and what was found.
         problem: String,
     },
+    /// Nobody wants the site any more; [`BuildError::Cancelled`] says so of the whole.
+    #[error("cancelled")]
+    Cancelled,
 }
 
 /// A setting of a route that does not mean anything.

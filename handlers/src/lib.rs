@@ -7,6 +7,7 @@
 //! Read `README.md` for the kinds of routes and the decisions behind them.
 #![forbid(unsafe_code)]
 
+mod build_progress;
 mod coding;
 mod compile;
 pub mod config;
@@ -34,6 +35,7 @@ mod traffic;
 mod values;
 mod work;
 
+pub use build_progress::{BuildProgress, BuildReadings};
 pub use config::SiteConfig;
 pub use error::{BuildError, RouteError, RouteErrorKind, SettingError};
 pub use media::media_type;

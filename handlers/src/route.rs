@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http1::coding::{Accepted, Coding};
 use http1::{HeadAction, Method, Request, Status};
 
+use crate::build_progress::BuildProgress;
 use crate::coding::chosen;
 use crate::config::{Compress, Parameter, RouteConfig};
 use crate::error::{RouteErrorKind, SettingError};
@@ -71,6 +72,7 @@ pub(crate) struct RouteContext<'c, 'a> {
     /// Extra fields of all responses.
     pub(crate) fields: &'a Fields,
     pub(crate) paths: &'a mut PathTable,
+    pub(crate) progress: &'a BuildProgress,
 }
 
 impl RouteContext<'_, '_> {

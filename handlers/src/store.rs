@@ -6,6 +6,7 @@
 use http1::Status;
 use std::borrow::Cow;
 
+use crate::build_progress::{BuildProgress, Cancelled};
 use crate::error::BuildError;
 use crate::head::{HeadTemplate, HeadTooLong};
 use crate::source::Bytes;
@@ -54,6 +55,7 @@ impl<'m> StoreBuilder<'m> {
     pub(crate) fn build(
         self,
         memory: impl FnOnce(usize) -> Box<dyn Bytes>,
+        progress: &BuildProgress,
     ) -> Result<Store, BuildError> {
         let mut entries = Vec::with_capacity(self.entries.len());
         let mut size = 0_usize;
@@ -81,12 +83,14 @@ impl<'m> StoreBuilder<'m> {
                 status: head.status,
             });
         }
+        progress.check().map_err(|Cancelled| BuildError::Cancelled)?;
         let mut memory = memory(size);
         let bytes = (*memory).as_mut();
         if bytes.len() < size {
             return Err(BuildError::Memory { expected: size, found: bytes.len() });
         }
         for ((head, body), entry) in self.entries.iter().zip(&entries) {
+            progress.check().map_err(|Cancelled| BuildError::Cancelled)?;
             bytes[entry.head_at..][..entry.head_len].copy_from_slice(head.text.as_bytes());
             if let Body::Own(own) = body {
                 bytes[entry.body_at..][..entry.body_len].copy_from_slice(own);
@@ -178,10 +182,13 @@ mod tests {
         let two = plan.add(head(), Body::Own(b"no"[..].into())).expect("short");
         let mut size = 0;
         let store = plan
-            .build(|asked| {
-                size = asked;
-                Box::new(vec![0; asked])
-            })
+            .build(
+                |asked| {
+                    size = asked;
+                    Box::new(vec![0; asked])
+                },
+                &BuildProgress::default(),
+            )
             .expect("enough");
         assert_eq!(
             [one, none, same, two].map(|id| store.body(id)),

@@ -18,6 +18,22 @@ pub(crate) struct Effective {
     pub(crate) content: String,
     /// Number of routes.
     pub(crate) routes: usize,
+    /// Its static files; a server of before there was this says none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<FileNumbers>,
+}
+
+/// Numbers of static files, and of names in their directories that are not served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileNumbers {
+    /// Files that are.
+    pub(crate) served: usize,
+    /// Names that lead to no file that can be served (`files.unreadable = "skip"`).
+    pub(crate) skipped: usize,
+    /// Links among these, which `files.links` does not allow.
+    pub(crate) links_refused: usize,
+    /// Names that begin with a dot (`files.dot_names`).
+    pub(crate) hidden: usize,
 }
 
 /// One key.

@@ -32,6 +32,7 @@ fn explain_one(entry: &RouteEntry, error: &RouteErrorKind) -> ContentError {
         RouteErrorKind::File { .. } => {
             entry.refuse("directory", problem, "mend that file, or take it away")
         }
+        RouteErrorKind::Cancelled => return ContentError::GivenUp,
     }
     .into()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
+use std::ops::AddAssign;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,19 @@ use crate::regular_file::{Opened, Root, read};
 pub(crate) struct Directory {
     /// Its files, by name.
     pub(crate) files: Vec<SourceFile>,
-    /// Names that cannot be served and were left out, as `files.unreadable = "skip"` wants it.
+    /// The names that are not served.
+    pub(crate) left_out: LeftOut,
+}
+
+/// Names in directories that are not served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// They lead to no file that can be served, and `files.unreadable = "skip"` wants them to be left out.
     pub(crate) skipped: usize,
+    /// Those of them that are links which `files.links` does not allow.
+    pub(crate) links: usize,
+    /// They begin with a dot, and `files.dot_names` does not have them.
+    pub(crate) hidden: usize,
 }
 
 /// Every regular file below the directory at `path`, with its `.br` and `.gz` siblings. What is left out is
@@ -41,7 +53,16 @@ pub(crate) fn directory(
     let mut walk = Walk { root, path, rules, progress, found, hidden, skipped, names: 0 };
     walk.directory(Path::new(""), &mut Vec::new())?;
     walk.log();
-    Ok(Directory { skipped: walk.skipped.len(), files: pair_siblings(walk.found) })
+    Ok(Directory { left_out: walk.left_out(), files: pair_siblings(walk.found) })
+}
+
+impl AddAssign for LeftOut {
+    fn add_assign(&mut self, other: Self) {
+        let Self { skipped, links, hidden } = other;
+        self.skipped += skipped;
+        self.links += links;
+        self.hidden += hidden;
+    }
 }
 
 /// One file as it lies on disk.
@@ -135,6 +156,15 @@ impl Walk<'_> {
                 done
             }
             Opened::Other(found) => Err(DataError::NoFile { path, found }),
+        }
+    }
+
+    fn left_out(&self) -> LeftOut {
+        let is_link = |error: &&DataError| matches!(error, DataError::Outside { .. });
+        LeftOut {
+            skipped: self.skipped.len(),
+            links: self.skipped.iter().filter(is_link).count(),
+            hidden: self.hidden.len(),
         }
     }
 

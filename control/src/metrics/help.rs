@@ -85,6 +85,16 @@ pub(super) const RELOAD: &[(&str, &str)] = &[
         "sites_retired",
         "sites that were replaced and are still in memory, because a request holds them",
     ),
+    ("files_served", "static files of the site that is served"),
+    (
+        "files_skipped",
+        "names in the directories of that site that lead to no file that can be served (files.unreadable = \"skip\")",
+    ),
+    ("links_refused", "links among the skipped files that files.links does not allow"),
+    (
+        "names_hidden",
+        "names in those directories that begin with a dot and that files.dot_names does not have",
+    ),
 ];
 
 /// Counters of the log.

@@ -59,7 +59,15 @@ pub(super) fn full_report() -> Report {
             "host_hugepages_free",
         ]),
         offload: section(&offload),
-        reload: section(&["reloads", "reloads_refused", "sites_retired"]),
+        reload: section(&[
+            "reloads",
+            "reloads_refused",
+            "sites_retired",
+            "files_served",
+            "files_skipped",
+            "links_refused",
+            "names_hidden",
+        ]),
         log: section(&["log_entries_lost"]),
         routes: vec![
             RouteReport {

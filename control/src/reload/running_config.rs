@@ -33,6 +33,11 @@ impl RunningConfig {
         Self { config, host }
     }
 
+    /// The cores of the host.
+    pub(crate) fn host(&self) -> &HostCores {
+        &self.host
+    }
+
     /// The configuration that was served first.
     ///
     /// # Panics

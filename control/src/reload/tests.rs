@@ -1,6 +1,7 @@
 //! The reloader between handles that ask and workers that this file plays.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use clap::Parser;
@@ -18,8 +19,8 @@ use crate::cores::HostCores;
 /// Content without a route.
 fn content() -> Content {
     let site = Site::build(&SiteConfig::default(), |len| Box::new(vec![0; len])).expect("builds");
-    let source = "nowhere".to_owned();
-    Content { site: Arc::new(site), source, routes: 0, files: 0, skipped: 0, bytes: 0, huge: false }
+    let (source, left_out) = ("nowhere".to_owned(), LeftOut::default());
+    Content { site: Arc::new(site), source, routes: 0, files: 0, left_out, bytes: 0, huge: false }
 }
 
 /// A snapshot of such content.
@@ -128,6 +129,13 @@ type = "text/plain"
 body = "hello"
 "#;
 
+const FILES: &str = r#"
+[[route]]
+path = "/"
+kind = "files"
+directory = "static"
+"#;
+
 fn options(file: &Path) -> Options {
     let arguments = ["pollux", "serve", "--config", file.to_str().expect("UTF-8")];
     let CliCommand::Serve(options) = Cli::parse_from(arguments).command else {
@@ -148,6 +156,37 @@ async fn a_reload_serves_what_the_file_says_now() {
     let again = handle.reload().await.expect("is done again");
     assert_eq!((again.routes_before, again.bytes_before), (1, reloaded.bytes));
     assert_eq!(handle.readings().reloads, 2);
+}
+
+#[tokio::test]
+async fn names_that_are_not_served_are_counted() {
+    let stage = Stage::new(1);
+    stage.take_all();
+    let directory = stage.behind.directory.path();
+    let files = directory.join("static");
+    fs::create_dir(&files).expect("writable");
+    for name in ["a.txt", "b.txt", ".hidden"] {
+        fs::write(files.join(name), name).expect("writable");
+    }
+    symlink("nothing", files.join("dangles")).expect("links");
+    symlink("../p.toml", files.join("out")).expect("links");
+    let directory = directory.display();
+    stage.behind.write(&format!(
+        "[data]\ndirectory = \"{directory}\"\n[files]\nunreadable = \"skip\"\n{FILES}"
+    ));
+    let (_behind, handle) = stage.run();
+    assert_eq!(handle.reload().await.expect("is done").skipped, 2);
+    let counted = ReloadReadings {
+        reloads: 1,
+        files_served: 2,
+        files_skipped: 2,
+        links_refused: 1,
+        names_hidden: 1,
+        ..handle.readings()
+    };
+    assert_eq!(handle.readings(), counted);
+    let shown = FileNumbers { served: 2, skipped: 2, links_refused: 1, hidden: 1 };
+    assert_eq!(handle.config().files, Some(shown));
 }
 
 #[tokio::test]
@@ -235,6 +274,74 @@ async fn a_reload_that_hangs_is_given_up_and_the_next_one_works() {
         }
     }
 }
+
+/// A directory whose files take seconds to compile, and the text of a configuration that serves it.
+fn slow_site(behind: &Behind) -> String {
+    let files = behind.directory.path().join("static");
+    fs::create_dir(&files).expect("writable");
+    let mut random = fastrand::Rng::with_seed(1);
+    // Half of each byte is noise: it is coded, and not quickly.
+    let text: Vec<u8> = std::iter::repeat_with(|| b'a' + random.u8(..16)).take(64 << 10).collect();
+    let first = files.join("0.txt");
+    fs::write(&first, text).expect("writable");
+    for at in 1..SLOW_FILES {
+        fs::hard_link(&first, files.join(format!("{at}.txt"))).expect("links");
+    }
+    let directory = behind.directory.path().display();
+    format!("[data]\ndirectory = \"{directory}\"\n{FILES}compress = \"precomputed\"\n")
+}
+
+/// Waits until files of the reload that is being read are compiled; returns its progress.
+async fn compiled_a_few(shared: &Shared) -> Progress {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let progress = shared.reading.lock().expect("no panic").clone();
+        if progress.compiled().is_some_and(|compiled| compiled.files > 0) {
+            return progress;
+        }
+        assert!(Instant::now() < until, "{}", progress.line());
+        time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn assert_cut_short(progress: &Progress) {
+    let compiled = progress.compiled().expect("nothing comes after it");
+    assert_eq!(compiled.files_total, SLOW_FILES as u64);
+    assert!(compiled.files < compiled.files_total, "{compiled:?}");
+}
+
+#[tokio::test]
+async fn a_compile_ends_with_its_time_limit() {
+    let mut stage = Stage::new(1);
+    stage.take_all();
+    stage.behind.write(&slow_site(&stage.behind));
+    stage.reloader.limit = Duration::from_secs(1);
+    let error = stage.reloader.reload().await.expect_err("it takes longer");
+    assert!(error.to_string().contains("compiling the site: "), "{error}");
+    let progress = stage.handle.shared.reading.lock().expect("no panic").clone();
+    let ended = stage.reloader.hung.pop().expect("it is remembered until it has ended");
+    ended.await.expect("no panic").expect_err("nobody waits for it");
+    assert_cut_short(&progress);
+}
+
+#[tokio::test]
+async fn a_compile_ends_with_the_server() {
+    let stage = Stage::new(1);
+    stage.take_all();
+    stage.behind.write(&slow_site(&stage.behind));
+    let (_behind, handle) = stage.run();
+    let closing = async {
+        let progress = compiled_a_few(&handle.shared).await;
+        handle.close();
+        progress
+    };
+    let (reloaded, progress) = tokio::join!(handle.reload(), closing);
+    let error = reloaded.expect_err("the server is stopping");
+    assert!(matches!(*error, ReloadError::Draining), "{error}");
+    assert_cut_short(&progress);
+}
+
+const SLOW_FILES: usize = 1_500;
 
 #[tokio::test]
 async fn a_full_ring_is_a_worker_that_does_not_turn() {

@@ -142,6 +142,10 @@ impl Sources<'_> {
                 ("reloads", self.reload.reloads),
                 ("reloads_refused", self.reload.reloads_refused),
                 ("sites_retired", self.reload.sites_retired),
+                ("files_served", self.reload.files_served),
+                ("files_skipped", self.reload.files_skipped),
+                ("links_refused", self.reload.links_refused),
+                ("names_hidden", self.reload.names_hidden),
             ]),
             log: named([("log_entries_lost", logs::entries_lost())]),
         }

@@ -197,10 +197,14 @@ pub(crate) fn is_level(name: &str) -> bool {
 }
 
 /// Levels that are declared neither by the workers nor by what answers beside them.
-const OTHER_LEVELS: [&str; 6] = [
+const OTHER_LEVELS: [&str; 10] = [
     "completion_ring",
+    "files_served",
+    "files_skipped",
+    "links_refused",
     "mbufs",
     "mbufs_free",
+    "names_hidden",
     "request_buffers_free",
     "sites_retired",
     "submission_ring",
@@ -216,7 +220,8 @@ mod tests {
 
     #[test]
     fn levels_are_those_that_are_declared_so_and_a_few_more() {
-        let levels = ["connections_open", "cache_entries", "mbufs", "sites_retired"];
+        let levels =
+            ["connections_open", "cache_entries", "mbufs", "sites_retired", "files_skipped"];
         assert!(levels.iter().all(|name| is_level(name)));
         let totals = ["connections_opened", "cache_hits", "requests", "reloads", "rx_missed"];
         assert!(!totals.iter().any(|name| is_level(name)));

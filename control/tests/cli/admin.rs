@@ -183,14 +183,16 @@ fn the_configuration_is_shown_with_its_places() {
     let reply = result(
         "{\"settings\":[{\"key\":\"listen.port\",\"value\":\"81\",\"source\":\"file\",\
          \"at\":\"p.toml:3\"},{\"key\":\"stats.file\",\"value\":\"\",\"source\":\"default\"}],\
-         \"content\":\"/srv/site\",\"routes\":17}",
+         \"content\":\"/srv/site\",\"routes\":17,\"files\":{\"served\":9,\"skipped\":3,\"links_refused\":2,\
+         \"hidden\":1}}",
     );
     let server = played.answer(vec![reply.clone()]);
     let shown = played.run(&["config", "show"]);
     assert_eq!(
         shown.stdout,
         "listen.port = \"81\"  # p.toml:3\nstats.file = \"\"     # default\n# 17 routes, content from \
-         /srv/site\n"
+         /srv/site\n# 9 files; not served: 3 skipped (files.unreadable), 2 of them links that files.links refuses; \
+         1 with a dot in front (files.dot_names)\n"
     );
     server.join().expect("no panic");
     let server = played.answer(vec![reply]);

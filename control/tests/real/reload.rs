@@ -335,6 +335,31 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn sigterm_does_not_wait_for_a_site_that_is_compiled() {
+    Rig::run(RigPlan::VETH, |rig| {
+        let operator = Operator::new(rig);
+        let server = operator.serve(rig);
+        // Half of each byte is noise: it is coded, and not quickly.
+        let mut random = fastrand::Rng::with_seed(1);
+        let noise = std::iter::repeat_with(|| b'a' + random.u8(..16));
+        let files = operator.data(SiteVersion::New).join("static");
+        fs::write(files.join("0.txt"), noise.take(64 << 10).collect::<Vec<_>>()).expect("writable");
+        for at in 1..SLOW_FILES {
+            let name = files.join(format!("{at}.txt"));
+            fs::hard_link(files.join("0.txt"), name).expect("the same directory");
+        }
+        let slow = operator.text(SiteVersion::New, "");
+        operator.write(&format!("{slow}compress = \"precomputed\"\n"));
+        server.signal(Signal::SIGHUP);
+        let line = server.logged(&["reloading: ", "compiling the site: ", " of 1503 files"]);
+        let stopped = server.stop(rig);
+        println!("{line}\nexit 0 {:?} after SIGTERM", stopped.took);
+        assert!(stopped.took < STOP_WITHIN, "no connection is open: {:?}", stopped.took);
+        assert_eq!(stopped.stats.reload("reloads"), 0, "{}", stopped.log);
+    });
+}
+
+#[test]
 fn what_takes_a_restart_is_named() {
     Rig::run(RigPlan::VETH, |rig| {
         let operator = Operator::new(rig);
@@ -356,6 +381,10 @@ fn what_takes_a_restart_is_named() {
     });
 }
 
+/// Many seconds of compression, in any build.
+const SLOW_FILES: usize = 1_500;
+/// To stop the workers, and to give back the port.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
 const SECONDS: u32 = 10;
 const EVERY: Duration = Duration::from_millis(200);
 /// Half of what there is time for: the machine may be busy.

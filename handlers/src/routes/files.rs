@@ -9,11 +9,12 @@ mod moved;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use compress::{Mismatch, brotli_matches, gzip_matches};
+use compress::{Mismatch, brotli_matches_unless, gzip_matches_unless};
 use http1::coding::Coding;
 use http1::range::{Range, if_range_holds};
 use http1::{HeadAction, HttpDate, Method, Request, Status, etag, parse_http_date};
 
+use crate::build_progress::BuildProgress;
 use crate::coding::{Effort, is_worth_coding, offers, tag_ending};
 use crate::config::FilesConfig;
 use crate::error::{RouteErrorKind, SettingError};
@@ -59,6 +60,7 @@ impl RouteHandler for Files {
         let options = Options::check(config, route)?;
         let mut moved = Vec::new();
         for (at, source) in config.files.iter().enumerate() {
+            route.progress.check()?;
             let path = path(&route.config.path, source)?;
             route.add_path(&path, at)?;
             let index = config.index.as_deref();
@@ -72,9 +74,11 @@ impl RouteHandler for Files {
             }
         }
         let mut stored = StoredBodies::new();
-        let files = prepare(&config.files, &options).into_iter().zip(&config.files);
-        let files = files
-            .map(|(bodies, source)| File::compile(source, bodies?, &options, &mut stored, store));
+        let files = prepare(&config.files, &options, route.progress).into_iter().zip(&config.files);
+        let files = files.map(|(bodies, source)| {
+            route.progress.check()?;
+            File::compile(source, bodies?, &options, &mut stored, store)
+        });
         Ok(Self { files: files.collect::<Result<_, _>>()?, moved: moved.into() })
     }
 
@@ -91,18 +95,34 @@ impl RouteHandler for Files {
     }
 }
 
-/// The coded bodies of a file.
-type Bodies<'m> = Vec<(Coding, Cow<'m, [u8]>)>;
+/// A body of a file in one coding.
+struct Coded<'m> {
+    coding: Coding,
+    bytes: Cow<'m, [u8]>,
+    /// Of these bytes: tells versions apart.
+    hash: u64,
+}
 
-/// The coded bodies of each file, made by all cores that this thread may use; or what is wrong with its siblings.
+impl<'m> Coded<'m> {
+    fn new(coding: Coding, bytes: impl Into<Cow<'m, [u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self { coding, hash: hash(&bytes), bytes }
+    }
+}
+
+/// The bodies of a file, identity last.
+type Bodies<'m> = Vec<Coded<'m>>;
+
+/// The bodies of each file, made by all cores that this thread may use; or what is wrong with its siblings.
 fn prepare<'m>(
     files: &'m [SourceFile],
     options: &Options<'_>,
+    progress: &BuildProgress,
 ) -> Vec<Result<Bodies<'m>, RouteErrorKind>> {
     let is_made = |file: &&SourceFile| is_compressible(media_type(&file.name));
     let together = files.iter().filter(is_made).map(|file| file.bytes.len()).sum();
     let (effort, made) = (Effort::for_bytes(together), &options.made);
-    let prepare = |source: &'m SourceFile| prepare_one(source, made, effort);
+    let prepare = |source: &'m SourceFile| prepare_one(source, made, effort, progress);
     match together > ALONE_BYTES_MAX || files.len() > ALONE_FILES_MAX {
         true => parallel::map(files, prepare),
         false => files.iter().map(prepare).collect(),
@@ -113,19 +133,24 @@ fn prepare_one<'m>(
     source: &'m SourceFile,
     made: &[Coding],
     effort: Effort,
+    progress: &BuildProgress,
 ) -> Result<Bodies<'m>, RouteErrorKind> {
-    check_siblings(source)?;
+    progress.check()?;
+    check_siblings(source, progress)?;
     let mut coded: Bodies<'m> = Vec::new();
     let is_made = !made.is_empty()
         && is_compressible(media_type(&source.name))
         && is_worth_coding(&source.bytes);
     for (coding, sibling) in [(Coding::Br, &source.brotli), (Coding::Gzip, &source.gzip)] {
         if let Some(bytes) = sibling {
-            coded.push((coding, bytes.into()));
+            coded.push(Coded::new(coding, bytes));
         } else if is_made && made.contains(&coding) {
-            coded.extend(effort.code(coding, &source.bytes).map(|bytes| (coding, bytes.into())));
+            let bytes = effort.code(coding, &source.bytes, progress)?;
+            coded.extend(bytes.map(|bytes| Coded::new(coding, bytes)));
         }
     }
+    coded.push(Coded::new(Coding::Identity, &source.bytes));
+    progress.has_made(source.bytes.len());
     Ok(coded)
 }
 
@@ -185,7 +210,7 @@ struct Variant {
 }
 
 impl File {
-    /// Adds the responses of a file with these coded bodies.
+    /// Adds the responses of a file with these bodies.
     fn compile<'m>(
         source: &'m SourceFile,
         mut coded: Bodies<'m>,
@@ -193,15 +218,14 @@ impl File {
         stored: &mut StoredBodies<'m>,
         store: &mut StoreBuilder<'m>,
     ) -> Result<Self, RouteErrorKind> {
-        let is_coded = !coded.is_empty();
-        coded.push((Coding::Identity, source.bytes.as_slice().into()));
+        let is_coded = coded.len() > 1;
         let rank = |coding| options.made.iter().position(|&made| made == coding);
-        coded.sort_by_key(|&(coding, _)| rank(coding).unwrap_or(options.made.len()));
+        coded.sort_by_key(|coded| rank(coded.coding).unwrap_or(options.made.len()));
         let mut variants = Vec::new();
         let mut offers = Vec::new();
-        for (coding, bytes) in coded {
-            variants.push(add_variant(source, (coding, bytes), is_coded, options, stored, store)?);
-            offers.push(coding);
+        for coded in coded {
+            offers.push(coded.coding);
+            variants.push(add_variant(source, coded, is_coded, options, stored, store)?);
         }
         Ok(Self {
             variants: variants.into(),
@@ -270,14 +294,13 @@ enum Preconditions {
 
 fn add_variant<'m>(
     source: &SourceFile,
-    (coding, bytes): (Coding, Cow<'m, [u8]>),
+    Coded { coding, bytes, hash }: Coded<'m>,
     is_coded: bool,
     options: &Options<'_>,
     stored: &mut StoredBodies<'m>,
     store: &mut StoreBuilder<'m>,
 ) -> Result<Variant, HeadTooLong> {
     //= RFC 9110 8.8.3.3: a strong tag is that of the bytes transferred; no two codings share one.
-    let hash = hash(&bytes);
     let tag = format!("\"{hash:016x}{}\"", tag_ending(coding));
     let len = bytes.len();
     let vary = is_coded.then_some("Accept-Encoding");
@@ -358,10 +381,12 @@ fn without_slash(directory: &str) -> Option<&str> {
     directory.strip_suffix('/').filter(|path| !path.is_empty())
 }
 
-fn check_siblings(source: &SourceFile) -> Result<(), RouteErrorKind> {
+fn check_siblings(source: &SourceFile, progress: &BuildProgress) -> Result<(), RouteErrorKind> {
+    let stop = || progress.is_cancelled();
     let check = |coding: &str, result: Option<Result<(), Mismatch>>| {
         let found = match result {
             None | Some(Ok(())) => return Ok(()),
+            Some(Err(Mismatch::Stopped)) => return Err(RouteErrorKind::Cancelled),
             Some(Err(Mismatch::Broken)) => "no such stream".to_owned(),
             Some(Err(Mismatch::At(at))) => format!("a difference at byte {at}"),
         };
@@ -369,8 +394,11 @@ fn check_siblings(source: &SourceFile) -> Result<(), RouteErrorKind> {
         let problem = format!("expected {expected}, found {found}");
         Err(RouteErrorKind::File { name: source.name.clone(), problem })
     };
-    check(".br", source.brotli.as_ref().map(|coded| brotli_matches(coded, &source.bytes)))?;
-    check(".gz", source.gzip.as_ref().map(|coded| gzip_matches(coded, &source.bytes)))
+    check(
+        ".br",
+        source.brotli.as_ref().map(|coded| brotli_matches_unless(coded, &source.bytes, &stop)),
+    )?;
+    check(".gz", source.gzip.as_ref().map(|coded| gzip_matches_unless(coded, &source.bytes, &stop)))
 }
 
 /// More than these are work for all cores.

@@ -3,6 +3,7 @@
 use http1::coding::Coding;
 use http1::{HeadAction, Method, Request, Status, etag};
 
+use crate::build_progress::Cancelled;
 use crate::coding::{best, offers, tag_ending};
 use crate::config::FixedConfig;
 use crate::error::{RouteErrorKind, SettingError};
@@ -48,7 +49,10 @@ impl RouteHandler for Fixed {
         check_content(status, media_type, body)?;
         check_tag(status, etag.as_deref())?;
         let offers = offers(route.precomputed("the body is the same for every request")?)?;
-        let mut coded: Vec<_> = offers.iter().map(|&coding| (coding, best(coding, body))).collect();
+        let made = |&coding| Ok((coding, best(coding, body, route.progress)?));
+        let made = offers.iter().map(made).collect::<Result<_, Cancelled>>();
+        let mut coded: Vec<_> = made?;
+        route.progress.has_made(body.len());
         coded.retain(|(coding, bytes)| *coding == Coding::Identity || bytes.len() < body.len());
         let offers = coded.iter().map(|(coding, _)| *coding).collect();
         let vary = (coded.len() > 1).then_some("Accept-Encoding");

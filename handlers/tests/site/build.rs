@@ -1,12 +1,15 @@
 //! Blueprints that cannot be a site, and memory that cannot hold one.
 
+use std::thread;
+use std::time::Duration;
+
 use handlers::config::{
     Bounds, Compress, DatasetConfig, FilesConfig, FixedConfig, Kind, Outside, Parameter,
     QueryConfig, RedirectConfig, RouteConfig, Source, Value, ValueKind,
 };
 use handlers::{
-    BuildError, Bytes, Methods, RouteError, RouteErrorKind, SettingError, Site, SiteConfig,
-    SiteHandle, SourceFile,
+    BuildError, BuildProgress, BuildReadings, Bytes, Methods, RouteError, RouteErrorKind,
+    SettingError, Site, SiteConfig, SiteHandle, SourceFile,
 };
 use http1::coding::Coding;
 use http1::{Method, Status};
@@ -29,7 +32,7 @@ fn fault(config: &SiteConfig) -> RouteError {
 fn faults(config: &SiteConfig) -> Vec<RouteError> {
     match Site::build(config, vec_of).expect_err("an unsound configuration") {
         BuildError::Routes(errors) => errors,
-        memory @ BuildError::Memory { .. } => panic!("{memory}"),
+        other @ (BuildError::Memory { .. } | BuildError::Cancelled) => panic!("{other}"),
     }
 }
 
@@ -112,6 +115,53 @@ fn a_stale_sibling_is_found_out() {
         "file \"a.css\": expected its .br sibling to unpack to the same bytes, \
          found a difference at byte 5"
     );
+}
+
+#[test]
+fn whoever_waits_sees_how_far_it_is() {
+    let some = files(vec![file("a.css", "body { color: red }"), file("b.bin", &"b".repeat(1_000))]);
+    let items = Kind::Dataset(all_items(data(ONE)));
+    let config = routes([route("/d", items), route("/s/", some), route("/", fixed("hello"))]);
+    let progress = BuildProgress::default();
+    assert_eq!(progress.readings(), BuildReadings::default());
+    let mut before = BuildReadings::default();
+    let site = Site::build_watched(&config, &progress, |size| {
+        before = progress.readings();
+        vec_of(size)
+    });
+    site.expect("sound");
+    let bytes = (ONE.len() + 19 + 1_000 + 5) as u64;
+    let all = BuildReadings { files: 4, bytes, files_total: 4, bytes_total: bytes };
+    assert_eq!(before, all, "what is left is to lay it down");
+}
+
+#[test]
+fn a_site_that_nobody_wants_is_not_made() {
+    let progress = BuildProgress::default();
+    progress.cancel();
+    let built = Site::build_watched(&dataset(ONE), &progress, |_| panic!("no memory is asked for"));
+    assert_eq!(built.expect_err("cancelled"), BuildError::Cancelled);
+}
+
+#[test]
+fn a_compile_is_cancelled_in_the_middle() {
+    let text = "words that take a while, and others: ".repeat(2_000);
+    let many = (0..2_000).map(|at| file(&format!("{at}.txt"), &text));
+    let mut one = route("/s/", files(many.collect()));
+    one.compress = Compress::Precomputed(vec![Coding::Br, Coding::Gzip]);
+    let (config, progress) = (routes([one]), BuildProgress::default());
+    let built = thread::scope(|scope| {
+        scope.spawn(|| {
+            while progress.readings().files < 3 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            progress.cancel();
+        });
+        Site::build_watched(&config, &progress, vec_of)
+    });
+    assert_eq!(built.expect_err("cancelled"), BuildError::Cancelled);
+    let BuildReadings { files, files_total, .. } = progress.readings();
+    assert!(files < files_total, "{files} of {files_total} were made");
 }
 
 #[test]

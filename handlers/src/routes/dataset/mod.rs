@@ -16,11 +16,12 @@ use std::cell::Cell;
 use http1::coding::{Accepted, Coding};
 use http1::{HeadAction, Status};
 
+use crate::build_progress::BuildProgress;
 use crate::coding::{self, chosen, offers};
 use crate::config::{Compress, DatasetConfig};
 use crate::error::{RouteErrorKind, SettingError};
 use crate::fields::Fields;
-use crate::head::{HeadTemplate, HeadTooLong};
+use crate::head::HeadTemplate;
 use crate::methods::Methods;
 use crate::response::{Content, Cursor, RenderedResponse, Response, Values};
 use crate::route::{KindInfo, RouteContext, RouteHandler, RouteRequest};
@@ -95,11 +96,12 @@ impl RouteHandler for Box<Dataset> {
         if !codings.is_empty() {
             let axes = Axis::all(config, dataset.parameters.count(), len)?;
             dataset.check_size(&axes)?;
-            let first = dataset.add_stored(&axes, &codings, &text, store)?;
+            let first = dataset.add_stored((&axes, &codings), &text, store, route.progress)?;
             dataset.stored = Stored::new(axes, codings, first);
         }
         let head = json_head(Coding::Identity, &dataset.fields).open_length();
         dataset.rendered = store.add(head, Body::Own(text.into()))?;
+        route.progress.has_made(config.items.value.len());
         Ok(Self::new(dataset))
     }
 
@@ -244,19 +246,19 @@ impl Dataset {
     /// Makes the bodies for all values on the axes, in these codings; returns the first.
     fn add_stored(
         &self,
-        axes: &[Axis],
-        codings: &[Coding],
+        (axes, codings): (&[Axis], &[Coding]),
         text: &[u8],
         store: &mut StoreBuilder<'_>,
-    ) -> Result<EntryId, HeadTooLong> {
+        progress: &BuildProgress,
+    ) -> Result<EntryId, RouteErrorKind> {
         let mut first = None;
         for values in stored::every(axes) {
             let body = self.to_vec(text, values);
             for &coding in codings {
                 let coded = match coding {
                     Coding::Identity => body.clone(),
-                    _ if axes.is_empty() => coding::best(coding, &body),
-                    _ => coding::quick(coding, &body),
+                    _ if axes.is_empty() => coding::best(coding, &body, progress)?,
+                    _ => coding::quick(coding, &body, progress)?,
                 };
                 let head = json_head(coding, &self.fields).field("Content-Length", coded.len());
                 let id = store.add(head, Body::Own(coded.into()))?;
