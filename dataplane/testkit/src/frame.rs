@@ -114,7 +114,7 @@ pub(crate) fn hop(frame: &[u8], mtu: u16) -> Hop {
     }
 }
 
-/// What router `from` answers to the sender of `frame`, which did not fit into `mtu` bytes: ICMP "fragmentation needed
+/// What router `from` replies to the sender of `frame`, which did not fit into `mtu` bytes: ICMP "fragmentation needed
 /// and DF set" with the MTU of the next hop (RFC 1191 4), the IP header and 8 bytes quoted (RFC 792).
 ///
 /// `None`: to such a frame none is sent (RFC 1122 3.2.2): ICMP errors, later fragments, frames to many; and what is not
@@ -131,26 +131,26 @@ pub(crate) fn fragmentation_needed(frame: &[u8], mtu: u16, from: Ipv4Addr) -> Op
     }
     let quoted = &ip[..ip.len().min(packet.header_len + 8)];
 
-    let mut answer = Vec::with_capacity(packet.bytes.start + IPV4_LEN + 8 + quoted.len());
-    answer.extend_from_slice(&frame[6..12]);
-    answer.extend_from_slice(&frame[..6]);
-    answer.extend_from_slice(&frame[12..packet.bytes.start]);
+    let mut reply = Vec::with_capacity(packet.bytes.start + IPV4_LEN + 8 + quoted.len());
+    reply.extend_from_slice(&frame[6..12]);
+    reply.extend_from_slice(&frame[..6]);
+    reply.extend_from_slice(&frame[12..packet.bytes.start]);
     let total = u16::try_from(IPV4_LEN + 8 + quoted.len()).ok()?;
-    let header = answer.len();
-    answer.extend([0x45, 0]);
-    answer.extend(total.to_be_bytes());
-    answer.extend([0, 0, 0, 0, 64, ICMP, 0, 0]);
-    answer.extend(from.octets());
-    answer.extend_from_slice(&ip[12..16]);
-    let icmp = answer.len();
+    let header = reply.len();
+    reply.extend([0x45, 0]);
+    reply.extend(total.to_be_bytes());
+    reply.extend([0, 0, 0, 0, 64, ICMP, 0, 0]);
+    reply.extend(from.octets());
+    reply.extend_from_slice(&ip[12..16]);
+    let icmp = reply.len();
     // Type 3, code 4; the MTU is in the second half of the word that others leave unused.
-    answer.extend([3, 4, 0, 0, 0, 0]);
-    answer.extend(mtu.to_be_bytes());
-    answer.extend_from_slice(quoted);
-    let checksum = !sum(&answer[icmp..], 0);
-    answer[icmp + 2..icmp + 4].copy_from_slice(&checksum.to_be_bytes());
-    mend_header(&mut answer[header..icmp]);
-    Some(answer)
+    reply.extend([3, 4, 0, 0, 0, 0]);
+    reply.extend(mtu.to_be_bytes());
+    reply.extend_from_slice(quoted);
+    let checksum = !sum(&reply[icmp..], 0);
+    reply[icmp + 2..icmp + 4].copy_from_slice(&checksum.to_be_bytes());
+    mend_header(&mut reply[header..icmp]);
+    Some(reply)
 }
 
 /// An IPv4 packet within a frame.
@@ -367,25 +367,24 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_router_answers_with_its_mtu_and_the_quoted_header() {
+    fn a_router_replies_with_its_mtu_and_the_quoted_header() {
         let router = Ipv4Addr::new(10, 9, 9, 9);
         let frame = tcp(80, 0x18, &[7; 1_400]);
-        let answer = fragmentation_needed(&frame, 1_300, router).expect("an answer");
+        let reply = fragmentation_needed(&frame, 1_300, router).expect("a reply");
         assert_eq!(
-            (&answer[..6], &answer[6..12]),
+            (&reply[..6], &reply[6..12]),
             (&frame[6..12], &frame[..6]),
             "back to its sender"
         );
-        assert_eq!((&answer[26..30], &answer[30..34]), (&[10, 9, 9, 9][..], &frame[26..30]));
-        assert_eq!((sum(&answer[14..34], 0), sum(&answer[34..], 0)), (0xffff, 0xffff));
-        assert_eq!(answer[34..36], [3, 4], "fragmentation needed");
-        assert_eq!(answer[38..42], [0, 0, 5, 20], "an MTU of 1300");
-        assert_eq!(answer[42..], frame[14..42], "header, ports and sequence number");
-        let tagged_answer =
-            fragmentation_needed(&tagged(&frame), 1_300, router).expect("an answer");
-        assert_eq!(tagged_answer, tagged(&answer));
+        assert_eq!((&reply[26..30], &reply[30..34]), (&[10, 9, 9, 9][..], &frame[26..30]));
+        assert_eq!((sum(&reply[14..34], 0), sum(&reply[34..], 0)), (0xffff, 0xffff));
+        assert_eq!(reply[34..36], [3, 4], "fragmentation needed");
+        assert_eq!(reply[38..42], [0, 0, 5, 20], "an MTU of 1300");
+        assert_eq!(reply[42..], frame[14..42], "header, ports and sequence number");
+        let tagged_reply = fragmentation_needed(&tagged(&frame), 1_300, router).expect("a reply");
+        assert_eq!(tagged_reply, tagged(&reply));
         // RFC 1122 3.2.2.
-        assert_eq!(fragmentation_needed(&answer, 30, router), None, "about an ICMP error");
+        assert_eq!(fragmentation_needed(&reply, 30, router), None, "about an ICMP error");
         let mut to_many = frame.clone();
         to_many[0] = 1;
         assert_eq!(fragmentation_needed(&to_many, 1_300, router), None);

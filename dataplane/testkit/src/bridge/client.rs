@@ -13,7 +13,7 @@ use crate::tool::Tool;
 ///
 /// ```text
 ///   client's namespace          the rig's namespace
-///   far-client <----------> near-client = bridge = pollux-host <-> pollux0 (the appliance)
+///   far-client <----------> client-link = bridge = pollux-host <-> pollux0 (the appliance)
 /// ```
 ///
 /// Dropping it removes the namespace. The rig's own end of the link has no address any more.
@@ -35,15 +35,15 @@ impl BridgedClient {
         let name = format!("{}-client", rig.name);
         let cidr = format!("{HOST}/24");
         ip(&["netns", "add", &name]);
-        ip(&["link", "add", "near-client", "type", "veth", "peer", "name", "far-client"]);
+        ip(&["link", "add", "client-link", "type", "veth", "peer", "name", "far-client"]);
         make_plain("far-client");
-        rig.sysctl("net/ipv6/conf/near-client/disable_ipv6", "1");
+        rig.sysctl("net/ipv6/conf/client-link/disable_ipv6", "1");
         rig.sysctl("net/ipv6/conf/far-client/disable_ipv6", "1");
         ip(&["link", "set", "far-client", "netns", &name]);
         ip(&["address", "del", &cidr, "dev", "pollux-host"]);
         ip(&["-netns", &name, "address", "add", &cidr, "dev", "far-client"]);
         ip(&["-netns", &name, "link", "set", "far-client", "up"]);
-        let ends = ["near-client", "pollux-host"];
+        let ends = ["client-link", "pollux-host"];
         let bridge = Bridge::start(ends, seed, [to_appliance, to_client]).expect("both are there");
         Self { bridge, name }
     }

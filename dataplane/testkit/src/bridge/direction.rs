@@ -116,17 +116,17 @@ impl Direction {
                 }
             }
             Hop::TooBig => {
-                let answer = match mtu.too_big {
+                let reply = match mtu.too_big {
                     TooBig::Icmp(router) => fragmentation_needed(&frame, mtu.bytes, router),
                     TooBig::Swallow => None,
                 };
-                let count = if answer.is_some() {
+                let count = if reply.is_some() {
                     &mut self.counts.too_big
                 } else {
                     &mut self.counts.swallowed
                 };
                 *count += 1;
-                return answer;
+                return reply;
             }
         }
         None
@@ -394,12 +394,12 @@ mod tests {
     }
 
     #[test]
-    fn a_small_mtu_answers_swallows_or_fragments() {
+    fn a_small_mtu_replies_swallows_or_fragments() {
         let big = || tcp(80, 0x18, &[0; 1_400]);
         let mut direction =
             Direction::new(0, "mtu=1400,icmp-from=10.9.9.9".parse().expect("settings"));
-        let answer = direction.on_frame(big(), Duration::ZERO);
-        assert_eq!(answer, fragmentation_needed(&big(), 1_400, [10, 9, 9, 9].into()));
+        let reply = direction.on_frame(big(), Duration::ZERO);
+        assert_eq!(reply, fragmentation_needed(&big(), 1_400, [10, 9, 9, 9].into()));
         assert_eq!((direction.counts.too_big, direction.due()), (1, None));
         direction.on_frame(datagram(&[0; 1_400], false), Duration::ZERO);
         assert_eq!((direction.counts.fragmented, drain(&mut direction).len()), (1, 2));

@@ -32,7 +32,7 @@ type Directions = Mutex<[Direction; 2]>;
 impl Bridge {
     /// Joins the interfaces `left` and `right` of the calling thread's network namespace. Both become promiscuous, and lose
     /// the offloads that make frames which no wire carries; the far ends must have them off too. Neither may have an
-    /// address: the kernel would answer as well.
+    /// address: the kernel would reply as well.
     ///
     /// # Errors
     /// There is no such interface, or this is not root.
@@ -127,10 +127,10 @@ fn pass(
         for _ in 0..BURST {
             let Some(frame) = ends[from].receive().expect("an interface that stays") else { break };
             let now = start.elapsed();
-            if let Some(answer) = directions[from].on_frame(frame, now) {
-                // An answer is too short for another.
-                let about_answer = directions[1 - from].on_frame(answer, now);
-                assert_eq!(about_answer, None, "an ICMP error about an ICMP error");
+            if let Some(reply) = directions[from].on_frame(frame, now) {
+                // A reply is too short for another.
+                let about_reply = directions[1 - from].on_frame(reply, now);
+                assert_eq!(about_reply, None, "an ICMP error about an ICMP error");
             }
         }
         directions[from].counts.overruns = ends[from].overruns.into();
@@ -141,7 +141,7 @@ fn pass(
                 1;
         }
     }
-    // The answers to what came last go the other way.
+    // The replies to what came last go the other way.
     directions.iter().filter_map(Direction::due).min()
 }
 
