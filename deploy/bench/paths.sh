@@ -9,7 +9,7 @@
 # Each server sits at the end of a veth pair made by link.sh; between that and the client's namespace the bridge of the
 # test kit spoils what passes (dataplane/testkit/examples/bridge.rs). Both see the same settings and the same seed, in
 # turns. Server on core 1, client and bridge on core 0; the server not measured is idle. curl's total time, the
-# handshake included. Rows: the first data segments lost, retransmissions counted like others; random loss of frames towards the client, without delay and
+# handshake included. Rows: the first data segments lost, once each; random loss of frames towards the client, without delay and
 # with 20 ms of round trip; a path of 50 ms both ways, without loss; a hop of MTU 1400 that sends ICMP.
 # Prints a Markdown table of medians in milliseconds; a ratio is Pollux's time by nginx's. A transfer that fails, or takes
 # longer than 240 s, is shown as such.

@@ -10,6 +10,8 @@ pub(crate) struct Segment {
     /// The connection, in the direction of the segment.
     pub(crate) flow: Flow,
     pub(crate) is_syn: bool,
+    /// Sequence number of the first byte of data.
+    pub(crate) sequence: u32,
     /// Where in the frame the data is.
     pub(crate) data: Range<usize>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn segment(frame: &[u8]) -> Option<Segment> {
     Some(Segment {
         flow: Flow([(source, ports[0]), (destination, ports[1])]),
         is_syn: header[13] & SYN != 0,
+        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         data: transport.bytes.start + data..transport.bytes.end,
     })
 }
@@ -284,9 +287,15 @@ pub(crate) mod tests {
 
     /// A frame with a TCP segment (from port 7 to `to`).
     pub(crate) fn tcp(to: u16, flags: u8, data: &[u8]) -> Vec<u8> {
+        tcp_at(1, to, flags, data)
+    }
+
+    /// The same with a sequence number.
+    pub(crate) fn tcp_at(sequence: u32, to: u16, flags: u8, data: &[u8]) -> Vec<u8> {
         let mut tcp = [0, 7].to_vec();
         tcp.extend(to.to_be_bytes());
-        tcp.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 1, 0, 0, 0, 0, 0]);
+        tcp.extend(sequence.to_be_bytes());
+        tcp.extend([0, 0, 0, 2, 0x50, flags, 1, 0, 0, 0, 0, 0]);
         tcp.extend(data);
         packet(TCP, &tcp, true)
     }

@@ -67,7 +67,7 @@ pub(crate) struct Direction {
     /// When the last frame arrives of those that keep their order.
     last: Duration,
     /// Data segments so far, of connections whose list is not at its end.
-    data_segments: HashMap<Flow, u32>,
+    data_segments: HashMap<Flow, Numbered>,
     under_way: BinaryHeap<Reverse<Due>>,
     sequence: u64,
 }
@@ -148,14 +148,19 @@ impl Direction {
         let Some(&last) = self.settings.lose_data.iter().max() else { return false };
         let Some(segment) = segment(frame) else { return false };
         if segment.is_syn {
-            self.data_segments.insert(segment.flow, 0);
+            self.data_segments.insert(segment.flow, Numbered { count: 0, end: segment.sequence });
         }
         if segment.data.is_empty() {
             return false;
         }
-        let Some(count) = self.data_segments.get_mut(&segment.flow) else { return false };
-        *count += 1;
-        let number = *count;
+        let Some(so_far) = self.data_segments.get_mut(&segment.flow) else { return false };
+        if segment.sequence.wrapping_sub(so_far.end).cast_signed() < 0 {
+            return false;
+        }
+        let len = u32::try_from(segment.data.len()).unwrap_or(u32::MAX);
+        so_far.end = segment.sequence.wrapping_add(len);
+        so_far.count += 1;
+        let number = so_far.count;
         if number >= last {
             self.data_segments.remove(&segment.flow);
         }
@@ -209,6 +214,14 @@ impl Direction {
     }
 }
 
+/// Data segments of a connection that have had a number.
+#[derive(Clone, Copy, Debug)]
+struct Numbered {
+    count: u32,
+    /// The sequence number behind the last of them.
+    end: u32,
+}
+
 fn happens(rng: &mut Rng, per_million: u32) -> bool {
     per_million > 0 && rng.u32(..1_000_000) < per_million
 }
@@ -253,7 +266,7 @@ struct Due {
 mod tests {
     use super::super::impairment::Mtu;
     use super::*;
-    use crate::frame::tests::{datagram, tcp};
+    use crate::frame::tests::{datagram, tcp, tcp_at};
 
     const FRAMES: u16 = 2_000;
 
@@ -386,8 +399,10 @@ mod tests {
         for port in [1, 2, 1] {
             assert!(pass(tcp(port, 0x12, b"")));
             assert!(pass(tcp(port, 0x10, b"")), "no data");
-            let passed: Vec<bool> = (0..6).map(|_| pass(tcp(port, 0x18, b"data"))).collect();
+            let passed: Vec<bool> =
+                (0..6).map(|n| pass(tcp_at(2 + 4 * n, port, 0x18, b"data"))).collect();
             assert_eq!(passed, [false, false, true, false, true, true]);
+            assert!(pass(tcp_at(2, port, 0x18, b"data")), "a retransmission");
         }
         assert_eq!(direction.counts.data_lost, 9);
         assert!(direction.data_segments.is_empty(), "no record stays");

@@ -24,7 +24,7 @@ pub struct Impairment {
     /// Frames per million that are lost.
     pub loss: u32,
     /// Numbers of the TCP segments with data that are lost, on each connection: 1 is the first that passes after the
-    /// SYN of this direction. Retransmissions have numbers like others.
+    /// SYN of this direction. What has passed before, in whole or in part, is a retransmission, has no number, and passes.
     pub lose_data: Vec<u32>,
     /// Frames per million that arrive twice.
     pub duplicate: u32,
