@@ -1,5 +1,5 @@
 //! What tests of several crates share: the client's side of HTTP/1.1, a PostgreSQL server,
-//! PgBouncer, other programs, and network namespaces with a link in them.
+//! PgBouncer, other programs, network namespaces with a link in them, and a bridge that makes a link a bad one.
 //!
 //! A test that needs a link calls [`Rig::run`]: it waits for its turn (two tests with links run at a time,
 //! unless one wants to be alone), reserves hugepages, makes the link with `deploy/link.sh`, runs the test on a
@@ -10,7 +10,9 @@
 //! run is not a test that passed.
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod client;
+mod frame;
 mod hugepages;
 mod pgbouncer;
 mod postgres;
@@ -20,6 +22,7 @@ mod rig;
 mod tool;
 mod turn;
 
+pub use bridge::{Bridge, BridgedClient, Counts, Impairment, Mtu, Rate, TooBig};
 pub use client::{Client, TIMEOUT};
 pub use hugepages::Hugepages;
 pub use pgbouncer::PgBouncer;
