@@ -250,6 +250,54 @@ fn initial_sequence_numbers_follow_the_clock_for_one_tuple_only() {
     world.end();
 }
 
+/// The attack that smoltcp's generator allowed: three SYN-ACKs and the clock, then a POST from a forged address, blind.
+/// Neither what the clock, a step nor a change of steps foretells is the number; who knows it posts.
+#[test]
+fn three_numbers_and_the_clock_do_not_let_a_blind_forger_post() {
+    let (mut world, raw) = world();
+    let victim = world.raw();
+    world.run_for(MILLI);
+    world.discard_heard(victim);
+    let [first, second, third] = [5_000, 5_001, 5_002].map(|port| {
+        let mut dialog = Dialog::new(raw, port, 9);
+        let number = dialog.half_open(&mut world, &[]).seq;
+        dialog.say(&mut world, flag::RST, b"");
+        world.run_for(MILLI);
+        number
+    });
+    let forger = Dialog { seq: 10, ..Dialog::new(victim, 5_003, 9) };
+    let syn = forger.segment(flag::SYN, b"");
+    forger.send(&mut world, &Segment { seq: 9, ..syn });
+    let body = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    let post = forger.segment(flag::ACK | flag::PSH, body);
+    let step = third.wrapping_sub(second);
+    let curved = step.wrapping_mul(2).wrapping_sub(second.wrapping_sub(first));
+    // A clock of 4 us has gone on by a quarter of a millisecond or a little more.
+    for center in [third, third.wrapping_add(step), third.wrapping_add(curved), first, second] {
+        for guess in 0..1_000u32 {
+            let ack = center.wrapping_sub(100).wrapping_add(guess);
+            forger.send(&mut world, &Segment { ack, ..post.clone() });
+            if guess % 20 == 19 {
+                world.run_for(200);
+            }
+        }
+    }
+    world.run_for(10 * MILLI);
+    assert_eq!(["connections_established", "requests"].map(|name| world.count(name)), [0, 0]);
+    let number = loop {
+        let heard = world.hear(victim).segment();
+        if heard.has(flag::SYN) {
+            break heard.seq;
+        }
+    };
+    forger.send(&mut world, &Segment { ack: number.wrapping_add(1), ..post });
+    world.run_for(10 * MILLI);
+    assert_eq!(["connections_established", "requests"].map(|name| world.count(name)), [1, 1]);
+    let after = u32::try_from(body.len()).expect("a short request") + 10;
+    forger.send(&mut world, &Segment { seq: after, ..forger.segment(flag::RST, b"") });
+    world.end();
+}
+
 /// RFC 1122 4.2.2.13: what opens again from TIME-WAIT begins beyond what we sent in the connection before, here far more
 /// than the clock has advanced.
 #[test]
