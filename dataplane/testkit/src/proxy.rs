@@ -195,8 +195,11 @@ impl State {
     fn end(&mut self, number: u64, replies: bool) {
         let Entry::Occupied(mut entry) = self.connections.entry(number) else { return };
         let open = entry.get_mut();
-        if replies || !open.is_abandoned {
+        if replies {
             open.close();
+        } else if !open.is_abandoned {
+            // The client may still read: one that asks to cancel waits for the server to close.
+            open.server.shutdown(Shutdown::Write).ok();
         }
         open.ended += 1;
         if open.ended == 2 {
@@ -265,14 +268,13 @@ impl Shared {
         Ok(ways.map(|(from, to, replies): (OwnedFd, OwnedFd, bool)| {
             let shared = Arc::clone(self);
             thread::spawn(move || {
-                // However it ends, the connection does.
                 shared.pump(number, File::from(from), File::from(to), replies).ok();
                 shared.lock().end(number, replies);
             })
         }))
     }
 
-    /// Takes bytes of a connection from one side to the other until either ends; `replies` if the server says them.
+    /// Takes bytes of a connection from one side to the other until that way ends; `replies` if the server says them.
     fn pump(
         &self,
         number: u64,
@@ -456,6 +458,15 @@ mod tests {
         stream.write_all(&request).expect("open");
         assert_eq!(echo.heard(), request);
         assert!(start.elapsed() >= late);
+    }
+
+    #[test]
+    fn a_client_that_has_said_all_still_hears() {
+        let echo = Echo::start();
+        let mut stream = connect(&echo.proxy());
+        stream.write_all(b"one").expect("open");
+        stream.shutdown(Shutdown::Write).expect("open");
+        assert_eq!((read(&mut stream), read(&mut stream)), (b"one".to_vec(), Vec::new()));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) struct Connection {
     statements: Statements,
     pipeline: Arc<Pipeline>,
     is_cancelling: AtomicBool,
-    /// When the last request to cancel was over, or will be at the latest.
+    /// When the last request to cancel was over.
     cancelled_at: Mutex<Option<Instant>>,
     /// Jobs that were given to it and are not finished.
     load: AtomicUsize,
@@ -214,10 +214,11 @@ impl Connection {
         self.is_idle() || self.load() > 0 && self.takes_read(pipeline) && is_proven()
     }
 
-    /// Whether the server was asked, after `since`, to stop what runs here: that may have hit any statement.
-    pub(super) fn was_cancelled_since(&self, since: Instant) -> bool {
+    /// Whether the server was asked to stop what runs here, and may have hit what was sent after `since`. A proxy between us
+    /// may have said that it was over before it was.
+    pub(super) fn may_be_cancelled_since(&self, since: Instant) -> bool {
         self.is_cancelling.load(Ordering::Relaxed)
-            || lock(&self.cancelled_at).is_some_and(|cancelled| cancelled >= since)
+            || lock(&self.cancelled_at).is_some_and(|cancelled| cancelled + CANCEL_LATE >= since)
     }
 
     /// Sends a marker, and waits until the server has done all that was sent before it, or the connection is gone.
@@ -248,19 +249,19 @@ impl Connection {
         }
         let connection = Arc::clone(self);
         tokio::spawn(async move {
+            let mut pause = CANCEL_AGAIN;
             while connection.overdue_since().is_some() && !connection.client.is_closed() {
                 connection.counters.postgres_cancels.up();
                 let token = connection.client.cancel_token();
                 let Endpoint { server, address, .. } = &connection.endpoint;
                 let sent = timeout(CANCEL_TIMEOUT, connect::cancel(&token, server, address)).await;
-                if let Ok(Err(error)) = &sent {
+                if let Ok(Err(error)) = sent {
                     tracing::debug!("PostgreSQL: a query could not be cancelled: {error}");
                 }
-                // One whose end was not seen may arrive yet.
-                let late = if sent.is_err() { CANCEL_LATE } else { Duration::ZERO };
-                *lock(&connection.cancelled_at) = Some(Instant::now() + late);
+                *lock(&connection.cancelled_at) = Some(Instant::now());
                 // It comes to nothing where it arrives between two queries.
-                sleep(CANCEL_AGAIN).await;
+                sleep(pause).await;
+                pause = (2 * pause).min(CANCEL_AGAIN_MAX);
             }
             connection.is_cancelling.store(false, Ordering::Relaxed);
         });
@@ -536,13 +537,15 @@ const CONFLICT: &str = "409 Conflict: what is stored already does not allow it";
 const BAD_DATA: &str = "422 Unprocessable Content: what is stored cannot take this value";
 /// A request to cancel is a connection of its own.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long after that it may still arrive.
+/// How long after its end a request to cancel may still arrive.
 const CANCEL_LATE: Duration = Duration::from_secs(10);
 /// A query that runs for longer is not worth waiting for.
 const SLOW: Duration = Duration::from_millis(5);
 /// Nothing is sent behind a query that runs for longer, or behind the one after it; reads that were are moved.
 pub(super) const LONG: Duration = Duration::from_millis(50);
-/// How long the server gets to act on one.
+/// How long the server gets to act on one, before the next; twice as long each time.
 const CANCEL_AGAIN: Duration = Duration::from_millis(10);
+/// How long at the most.
+const CANCEL_AGAIN_MAX: Duration = Duration::from_millis(320);
 /// How often one job is run with a statement that was prepared anew each time.
 const TRIES: u8 = 3;

@@ -110,7 +110,7 @@ impl Pool {
             RunResult::Full => false,
             RunResult::Undone => {
                 // A request to cancel may hit the statement behind the one that it was meant for.
-                job.failures += u8::from(!connection.was_cancelled_since(began));
+                job.failures += u8::from(!connection.may_be_cancelled_since(began));
                 true
             }
             RunResult::Lost { is_undone } => {
