@@ -5,6 +5,7 @@ mod address;
 mod files;
 mod reader;
 mod services;
+mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -13,8 +14,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::Deadlines;
 use engine::limits::{CONNECTIONS_MAX, SCRATCH_LEN};
+use engine::{Deadlines, SourceLimit};
 use http1::{FIELDS_MAX, Limits};
 
 use super::units::{self, Expected};
@@ -70,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// One core's share.
     pub(crate) tally: CoreTally,
+    /// One core's share of the connections that one address may hold.
+    pub(crate) source_limit: SourceLimit,
     /// What a request may be.
     pub(crate) limits: Limits,
     /// Requests that wait for a completion from the control plane, of all cores together.
@@ -215,6 +218,7 @@ impl Plan {
         let connections = read.size(Key::LimitsConnections, units::count, CONNECTIONS)?;
         let limits = read.limits()?;
         let tally = read.tally(cores.len(), connections, &limits)?;
+        let source_limit = read.source_limit(cores.len(), connections)?;
         let (parked, request_buffer) = read.parked(connections)?;
         let link = read.link()?;
         Ok(Self {
@@ -236,6 +240,7 @@ impl Plan {
             routes: config.routes(),
             connections,
             tally,
+            source_limit,
             limits,
             parked,
             request_buffer,
