@@ -6,6 +6,8 @@
 //! ends, so that `/readyz` can say `starting` and `draining`.
 
 mod buckets;
+#[cfg(test)]
+mod dashboard;
 mod encode;
 mod endpoints;
 mod families;
