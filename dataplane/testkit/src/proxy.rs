@@ -463,7 +463,8 @@ mod tests {
     #[test]
     fn a_client_that_has_said_all_still_hears() {
         let echo = Echo::start();
-        let mut stream = connect(&echo.proxy());
+        let proxy = echo.proxy();
+        let mut stream = connect(&proxy);
         stream.write_all(b"one").expect("open");
         stream.shutdown(Shutdown::Write).expect("open");
         assert_eq!((read(&mut stream), read(&mut stream)), (b"one".to_vec(), Vec::new()));
