@@ -141,12 +141,8 @@ fn exception_line(plan: &Plan, name: &str) -> String {
 }
 
 fn limits(plan: &Plan) -> String {
-    let source = match plan.source_limit.connections_max {
-        0 => String::new(),
-        most => format!(", {most} of one address"),
-    };
     format!(
-        "{} connections, {} a core{source}; head {} B, body {} B; {} requests wait, {} B each",
+        "{} connections, {} a core; head {} B, body {} B; {} requests wait, {} B each",
         plan.connections,
         plan.tally.connections,
         plan.limits.head_len_max,

@@ -47,8 +47,6 @@ keys! {
     FilesDotNames = "files.dot_names", ".well-known";
     LimitsConnections = "limits.connections", "16384";
     LimitsHalfOpen = "limits.half_open", "4096";
-    LimitsConnectionsPerSource = "limits.connections_per_source", "0";
-    LimitsUnlimitedSources = "limits.unlimited_sources", "";
     LimitsReceiveBuffer = "limits.receive_buffer", "16KiB";
     LimitsTransmitBuffer = "limits.transmit_buffer", "16KiB";
     LimitsHead = "limits.head", "16KiB";
@@ -109,7 +107,7 @@ impl Key {
     /// What its value is in a file: what its default is.
     pub(super) fn value_type(self) -> ValueType {
         let default = self.default_text();
-        if matches!(self, Self::CoresWorkers | Self::LimitsUnlimitedSources) {
+        if self == Self::CoresWorkers {
             ValueType::List
         } else if default.parse::<u64>().is_ok() {
             ValueType::Number

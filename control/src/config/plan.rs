@@ -5,7 +5,6 @@ mod address;
 mod files;
 mod reader;
 mod services;
-mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -14,8 +13,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Deadlines;
 use engine::limits::{CONNECTIONS_MAX, SCRATCH_LEN};
-use engine::{Deadlines, SourceLimit};
 use http1::{FIELDS_MAX, Limits};
 
 use super::units::{self, Expected};
@@ -71,8 +70,6 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// One core's share.
     pub(crate) tally: CoreTally,
-    /// One core's share of the connections that one address may hold.
-    pub(crate) source_limit: SourceLimit,
     /// What a request may be.
     pub(crate) limits: Limits,
     /// Requests that wait for a completion from the control plane, of all cores together.
@@ -218,7 +215,6 @@ impl Plan {
         let connections = read.size(Key::LimitsConnections, units::count, CONNECTIONS)?;
         let limits = read.limits()?;
         let tally = read.tally(cores.len(), connections, &limits)?;
-        let source_limit = read.source_limit(cores.len(), connections)?;
         let (parked, request_buffer) = read.parked(connections)?;
         let link = read.link()?;
         Ok(Self {
@@ -240,7 +236,6 @@ impl Plan {
             routes: config.routes(),
             connections,
             tally,
-            source_limit,
             limits,
             parked,
             request_buffer,

@@ -178,7 +178,7 @@ impl Spawner<'_> {
     }
 
     fn core_plan(&self) -> Result<CorePlan, LaunchError> {
-        let Plan { address, port, tally, source_limit, limits, deadlines, .. } = self.plan;
+        let Plan { address, port, tally, limits, deadlines, .. } = self.plan;
         Ok(CorePlan {
             address: *address,
             link_address: self.plan.on_link().0,
@@ -189,7 +189,6 @@ impl Spawner<'_> {
             seed: secret()?,
             connections: tally.connections,
             half_open_max: tally.half_open,
-            source_limit: source_limit.clone(),
             receive_buffer: tally.receive_buffer,
             transmit_buffer: tally.transmit_buffer,
             limits: limits.clone(),

@@ -27,7 +27,7 @@ pub use latency::{Histogram, Latencies};
 pub use nic::steering;
 pub use nic::{BURST_MAX, Burst, Capabilities, Frame, Nic, NicLosses, RxChecksums, TxOffload};
 pub use now::Now;
-pub use plan::{CorePlan, Deadlines, Network, SourceLimit};
+pub use plan::{CorePlan, Deadlines};
 pub use stats::{CoreStats, Counter, Kind, Reading};
 pub use wire::arp::AddressProbe;
 pub use worker::Worker;

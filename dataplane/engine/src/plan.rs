@@ -29,8 +29,6 @@ pub struct CorePlan {
     pub connections: usize,
     /// Connections of those that may be half-open (SYN received, not yet acknowledged).
     pub half_open_max: usize,
-    /// Connections of those that one source may hold.
-    pub source_limit: SourceLimit,
     /// Bytes of one connection's receive buffer; at least `limits.head_len_max`.
     pub receive_buffer: usize,
     /// Bytes of one connection's transmit buffer; at least `http1::HEAD_OUT_MAX`.
@@ -39,33 +37,6 @@ pub struct CorePlan {
     pub limits: Limits,
     /// How long things may take.
     pub deadlines: Deadlines,
-}
-
-/// How many connections of one core one source, an IPv4 address, may hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourceLimit {
-    /// Connections that one source may hold; 0: as many as there are, and none is counted.
-    pub connections_max: usize,
-    /// Networks whose addresses have no such limit.
-    pub unlimited: Vec<Network>,
-}
-
-/// An IPv4 network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// An address in it.
-    pub address: Ipv4Addr,
-    /// How many leading bits its addresses share, 0 to 32.
-    pub prefix: u8,
-}
-
-impl Network {
-    /// Whether `address` is in it.
-    #[must_use]
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        let differing = u64::from(self.address.to_bits() ^ address.to_bits());
-        differing >> (32 - u32::from(self.prefix)) == 0
-    }
 }
 
 /// How long the peer may take, in milliseconds.
@@ -107,20 +78,5 @@ impl Default for Deadlines {
             stall_rate: 128,
             close_ms: 10_000,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_has_the_addresses_that_share_its_prefix() {
-        let network = |prefix| Network { address: Ipv4Addr::new(198, 18, 5, 9), prefix };
-        let contains = |prefix, last| network(prefix).contains(Ipv4Addr::new(198, 18, 5, last));
-        assert!(contains(32, 9) && !contains(32, 8));
-        assert!(contains(31, 8) && !contains(31, 10));
-        assert!(contains(24, 255) && !network(24).contains(Ipv4Addr::new(198, 18, 4, 9)));
-        assert!(network(0).contains(Ipv4Addr::new(10, 0, 0, 1)));
     }
 }

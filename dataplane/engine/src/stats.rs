@@ -121,7 +121,6 @@ counters! {
         drop_beyond_window: Total, "dropped: data beyond the receive window that smoltcp would take wrongly";
         drop_time_wait: Total, "dropped: segment of a connection in TIME-WAIT that needs no acknowledgement";
         drop_half_open_full: Total, "dropped: SYN while as many as allowed were half-open";
-        drop_source_full: Total, "dropped and reset: SYN of an address that held as many connections as one may";
         drop_connections_full: Total, "dropped: SYN while every connection slot was in use";
         drop_draining: Total, "dropped and reset: SYN while draining";
         drop_exception_ring_full: Total, "dropped: for the kernel, while the exception path held as many frames as it may";

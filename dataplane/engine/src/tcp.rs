@@ -2,7 +2,7 @@
 //!
 //! [`stack`] wraps smoltcp; [`connection`] is one connection and [`connections`] all of a core;
 //! [`flow_tables`] finds the connection or TIME-WAIT record of a segment, [`admission`] says whether a SYN may open
-//! a connection, [`sources`] counts the connections of each address, and [`run_queue`] holds the connections that have something to do.
+//! a connection, and [`run_queue`] holds the connections that have something to do.
 
 pub(crate) mod ack_limit;
 pub(crate) mod admission;
@@ -15,7 +15,6 @@ mod generator;
 pub(crate) mod initial_sequence;
 mod recovery;
 pub(crate) mod run_queue;
-pub(crate) mod sources;
 pub(crate) mod stack;
 pub(crate) mod time_wait;
 pub(crate) mod timer;

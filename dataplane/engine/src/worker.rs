@@ -402,7 +402,6 @@ impl<N: Nic, S: Service> Worker<N, S> {
             self.control.end.stats.connections_established.add(established);
         }
         self.control.parked -= u64::from(conn.stage == Stage::Open && conn.is_parked());
-        self.admission.release(conn.tuple.peer());
         self.flows.close(conn.tuple);
         self.timers.disarm(slot);
         self.conns.release(slot);

@@ -1,6 +1,6 @@
 //! The parameters of a simulated world.
 
-use engine::{CorePlan, Deadlines, SourceLimit};
+use engine::{CorePlan, Deadlines};
 use http1::{HEAD_OUT_MAX, Limits};
 
 use crate::appliance::{APPLIANCE, HTTP_PORT};
@@ -56,7 +56,6 @@ impl Setup {
                 seed: secret,
                 connections: 64,
                 half_open_max: 32,
-                source_limit: SourceLimit::default(),
                 receive_buffer: 16 * 1024,
                 transmit_buffer: 16 * 1024,
                 limits: Limits::DEFAULT,

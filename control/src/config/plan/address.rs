@@ -1,8 +1,6 @@
-//! Addresses with the length of their prefix: of ours, which a single host may have, and of networks.
+//! Addresses of ours: one that a single host may have, with the length of its prefix.
 
 use std::net::Ipv4Addr;
-
-use engine::Network;
 
 use super::super::{ConfigError, Key};
 use super::Reader;
@@ -18,16 +16,6 @@ impl Reader<'_> {
         };
         why_not(address, prefix).map_or(Ok((address, prefix)), refuse)
     }
-}
-
-/// A network: `198.18.0.0/24`. The error is what is wrong with `text`.
-pub(super) fn network(text: &str) -> Result<Network, String> {
-    let (address, prefix) = parse(text).map_err(|problem| format!("{text:?}: {problem}"))?;
-    let network = Ipv4Addr::from_bits(address.to_bits() >> (32 - prefix) << (32 - prefix));
-    if network != address {
-        return Err(format!("{text:?}: bits beyond its prefix, the network is {network}/{prefix}"));
-    }
-    Ok(Network { address, prefix })
 }
 
 /// The error is what is wrong with the form of `text`.

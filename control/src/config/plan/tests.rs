@@ -1,7 +1,5 @@
 use std::path::Path;
 
-use engine::Network;
-
 use super::*;
 use crate::config::Environment;
 
@@ -256,46 +254,6 @@ fn values_that_contradict_name_both() {
         message("limits.half_open = 20000"),
         "p.toml:1: limits.half_open = \"20000\": more than limits.connections = \"16384\"; lower \
          limits.half_open or raise limits.connections"
-    );
-}
-
-#[test]
-fn a_source_has_no_limit_unless_one_is_given_and_each_core_has_its_share() {
-    assert_eq!(check("").expect("holds").source_limit, SourceLimit::default());
-    let text = "[limits]\nconnections_per_source = 100\n\
-                unlimited_sources = [\"10.0.0.0/8\", \"192.0.2.7/32\"]";
-    let plan = check(text).expect("holds");
-    let network = |address: [u8; 4], prefix| Network { address: address.into(), prefix };
-    let unlimited = vec![network([10, 0, 0, 0], 8), network([192, 0, 2, 7], 32)];
-    assert_eq!(plan.source_limit, SourceLimit { connections_max: 100, unlimited });
-    let two = check("limits.connections_per_source = 100\ncores.workers = \"1-2\"");
-    assert_eq!(two.expect("holds").source_limit.connections_max, 57);
-    let two = check("limits.connections_per_source = 0\ncores.workers = \"1-2\"");
-    assert_eq!(two.expect("holds").source_limit.connections_max, 0);
-}
-
-#[test]
-fn a_bad_limit_of_sources_names_key_value_and_fix() {
-    const FIX: &str = "write IPv4 networks such as [\"10.0.0.0/8\", \"192.0.2.7/32\"]";
-    for (value, problem) in [
-        ("10.0.0.0", "\"10.0.0.0\": without the length of its prefix"),
-        ("10.0.0.0/8,fd00::/8", "\"fd00::/8\": an IPv6 address, and Pollux speaks IPv4"),
-        ("10.0.0.0/8,", "\"\": no IPv4 address"),
-        ("0.0.0.0/0", "\"0.0.0.0/0\": the length of its prefix is none of 1 to 32"),
-        ("10.0.0.1/8", "\"10.0.0.1/8\": bits beyond its prefix, the network is 10.0.0.0/8"),
-    ] {
-        assert_eq!(
-            message(&format!("limits.unlimited_sources = {value:?}")),
-            format!("p.toml:1: limits.unlimited_sources = {value:?}: {problem}; {FIX}")
-        );
-    }
-    let many = vec!["10.0.0.0/8"; 65].join(",");
-    let said = message(&format!("limits.unlimited_sources = {many:?}"));
-    assert!(said.ends_with(": 65 networks; name at most 64"), "{said}");
-    assert_eq!(
-        message("limits.connections_per_source = 20000"),
-        "p.toml:1: limits.connections_per_source = \"20000\": more than limits.connections = \
-         \"16384\"; lower limits.connections_per_source or raise limits.connections"
     );
 }
 

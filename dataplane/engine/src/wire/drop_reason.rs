@@ -46,7 +46,6 @@ drop_reasons! {
     BeyondWindow => drop_beyond_window,
     TimeWait => drop_time_wait,
     HalfOpenFull => drop_half_open_full,
-    SourceFull => drop_source_full,
     ConnectionsFull => drop_connections_full,
     Draining => drop_draining,
     NoTxBuffer => drop_no_tx_buffer,

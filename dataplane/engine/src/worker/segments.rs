@@ -74,12 +74,6 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if self.admission.is_full() {
             return Err(DropReason::HalfOpenFull);
         }
-        let peer = segment.tuple.peer();
-        if self.admission.is_source_full(peer) {
-            // Silence would make a genuine client repeat its SYN; a reset tells it at once.
-            self.interface.reset(segment, header, stats, now.micros);
-            return Err(DropReason::SourceFull);
-        }
         let opened = self.conns.try_open(segment, *header, self.admission.port(), now.micros);
         let slot = opened.ok_or(DropReason::ConnectionsFull)?;
         let previous = match owner {
@@ -90,7 +84,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         self.stack.set_initial_sequence(number, &mut self.interface.nic, stats);
         let reused = self.flows.open(segment.tuple, slot, owner);
         stats.time_wait_reused.add(u64::from(reused));
-        self.admission.enter(peer);
+        self.admission.enter();
         stats.connections_opened.add(1);
         Ok(slot)
     }

@@ -15,7 +15,7 @@ use std::env;
 use std::process::ExitCode;
 
 use engine::control_queue::{self, WallClock};
-use engine::{Buffer, CorePlan, Deadlines, Now, SourceLimit, Worker};
+use engine::{Buffer, CorePlan, Deadlines, Now, Worker};
 use handlers::SiteHandle;
 use http1::Limits;
 
@@ -115,7 +115,6 @@ impl Bench {
             seed: *b"0123456789abcdef",
             connections: 2 * connections,
             half_open_max: 2 * connections,
-            source_limit: SourceLimit::default(),
             receive_buffer: 16_384,
             transmit_buffer: 16_384,
             limits: Limits::DEFAULT,

@@ -562,22 +562,6 @@ fn drop_half_open_full() {
 }
 
 #[test]
-fn drop_source_full() {
-    let mut setup = Setup::new(1);
-    setup.core.source_limit.connections_max = 1;
-    let (mut world, raw) = setup.build_with_raw();
-    let mut first = Dialog::open(&mut world, raw, 4_000);
-    let second = Dialog::new(raw, 4_001, 7);
-    let syn = second.segment(flag::SYN, b"");
-    second.send(&mut world, &syn);
-    assert_eq!(world.hear(raw).segment(), reset_for(&syn));
-    assert_only(&world, "drop_source_full");
-    first.say(&mut world, flag::RST, b"");
-    world.run_for(MILLI);
-    world.end();
-}
-
-#[test]
 fn drop_connections_full() {
     let mut setup = Setup::new(1);
     setup.core.connections = 2;

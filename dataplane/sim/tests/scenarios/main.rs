@@ -25,5 +25,4 @@ mod offload;
 mod recovery;
 mod segmentation;
 mod site;
-mod sources;
 mod statistics;
