@@ -1,6 +1,6 @@
 //! The parameters of a simulated world.
 
-use engine::{CorePlan, Deadlines};
+use engine::{CorePlan, Deadlines, SourceLimits};
 use http1::{HEAD_OUT_MAX, Limits};
 
 use crate::appliance::{APPLIANCE, HTTP_PORT};
@@ -60,6 +60,7 @@ impl Setup {
                 transmit_buffer: 16 * 1024,
                 limits: Limits::DEFAULT,
                 deadlines: Deadlines::default(),
+                sources: SourceLimits::default(),
             },
             nic: NicPlan::default(),
             toward: Faults::none(),
