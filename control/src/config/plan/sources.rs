@@ -62,7 +62,8 @@ fn network(text: &str) -> Option<Network> {
         None => (text, None),
     };
     let address: IpAddr = address.parse().ok()?;
-    Network::new(address, prefix.unwrap_or(if address.is_ipv4() { 32 } else { 128 }))
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    Network::new(address, prefix.unwrap_or(whole))
 }
 
 /// They are looked through whenever a connection opens.

@@ -259,7 +259,7 @@ fn values_that_contradict_name_both() {
 
 #[test]
 fn limits_of_a_source_are_off_until_they_are_given() {
-    assert_eq!(check("").expect("holds").sources, engine::SourceLimits::default());
+    assert_eq!(check("").expect("holds").sources, SourceLimits::default());
     let text = "limits.source_connections = 100\nlimits.source_requests = 10\n\
                 limits.source_unlimited = [\"10.0.0.0/8\", \"192.0.2.7\"]";
     let plan = check(text).expect("holds");

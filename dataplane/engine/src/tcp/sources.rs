@@ -79,9 +79,15 @@ impl Sources {
     ///
     /// # Errors
     /// Why it is not counted.
+    #[inline]
     pub(crate) fn enter(&mut self, address: IpAddr) -> Result<SourceId, NoRecord> {
-        if self.records.is_empty() || self.limits.unlimited.iter().any(|net| net.contains(address))
-        {
+        if self.records.is_empty() { Ok(SourceId::default()) } else { self.count(address) }
+    }
+
+    /// Apart from its caller, which by default has nothing to count.
+    #[inline(never)]
+    fn count(&mut self, address: IpAddr) -> Result<SourceId, NoRecord> {
+        if self.limits.unlimited.iter().any(|network| network.contains(address)) {
             return Ok(SourceId::default());
         }
         let source = network::source(address, (SOURCE_PREFIX_IPV4, SOURCE_PREFIX_IPV6));
