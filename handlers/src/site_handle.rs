@@ -62,6 +62,10 @@ impl Service for SiteHandle {
         work.on_body(piece, &self.buffers);
     }
 
+    fn holds_buffer(&self, work: &Work) -> bool {
+        work.holds_buffer()
+    }
+
     fn finish(&self, work: Work) -> RequestAction<Response, Offload> {
         match self.site.finish(work, &self.buffers) {
             Ok(response) => RequestAction::Respond(response),

@@ -64,6 +64,11 @@ impl Work {
         }
     }
 
+    /// Whether it occupies a request buffer.
+    pub(crate) fn holds_buffer(&self) -> bool {
+        matches!(self.0, BodyState::Buffer { .. })
+    }
+
     /// Keeps a piece of the body. A buffer that it does not fit goes back at once.
     fn push(&mut self, piece: &[u8]) {
         let BodyState::Buffer { guard, .. } = &mut self.0 else { return };

@@ -47,6 +47,9 @@ keys! {
     FilesDotNames = "files.dot_names", ".well-known";
     LimitsConnections = "limits.connections", "16384";
     LimitsHalfOpen = "limits.half_open", "4096";
+    LimitsSourceConnections = "limits.source_connections", "0";
+    LimitsSourceRequests = "limits.source_requests", "0";
+    LimitsSourceUnlimited = "limits.source_unlimited", "";
     LimitsReceiveBuffer = "limits.receive_buffer", "16KiB";
     LimitsTransmitBuffer = "limits.transmit_buffer", "16KiB";
     LimitsHead = "limits.head", "16KiB";
@@ -107,7 +110,7 @@ impl Key {
     /// What its value is in a file: what its default is.
     pub(super) fn value_type(self) -> ValueType {
         let default = self.default_text();
-        if self == Self::CoresWorkers {
+        if matches!(self, Self::CoresWorkers | Self::LimitsSourceUnlimited) {
             ValueType::List
         } else if default.parse::<u64>().is_ok() {
             ValueType::Number

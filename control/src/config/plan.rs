@@ -5,6 +5,7 @@ mod address;
 mod files;
 mod reader;
 mod services;
+mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -13,8 +14,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::Deadlines;
 use engine::limits::{CONNECTIONS_MAX, SCRATCH_LEN};
+use engine::{Deadlines, SourceLimits};
 use http1::{FIELDS_MAX, Limits};
 
 use super::units::{self, Expected};
@@ -78,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) request_buffer: usize,
     /// How long a peer may take.
     pub(crate) deadlines: Deadlines,
+    /// What one source may hold on one core.
+    pub(crate) sources: SourceLimits,
     /// How long connections are accepted though the server does not call itself ready any more.
     pub(crate) withdraw: Duration,
     /// How long connections under way may take to end after SIGTERM.
@@ -211,10 +214,10 @@ impl Plan {
         let read = Reader(config);
         let (address, prefix) = read.address(Key::ListenAddress)?;
         let cores = read.cores(host)?;
-        let beside = host.beside(&cores).len();
+        let (workers, beside) = (cores.len(), host.beside(&cores).len());
         let connections = read.size(Key::LimitsConnections, units::count, CONNECTIONS)?;
         let limits = read.limits()?;
-        let tally = read.tally(cores.len(), connections, &limits)?;
+        let tally = read.tally(workers, connections, &limits)?;
         let (parked, request_buffer) = read.parked(connections)?;
         let link = read.link()?;
         Ok(Self {
@@ -240,6 +243,7 @@ impl Plan {
             parked,
             request_buffer,
             deadlines: read.deadlines()?,
+            sources: read.sources(workers, connections, parked)?,
             withdraw: read.time(Key::DeadlinesWithdraw, WITHDRAW)?,
             drain: read.time(Key::DeadlinesDrain, DEADLINE)?,
             reload: read.time(Key::DeadlinesReload, RELOAD)?,

@@ -193,6 +193,7 @@ impl Spawner<'_> {
             transmit_buffer: tally.transmit_buffer,
             limits: limits.clone(),
             deadlines: *deadlines,
+            sources: self.plan.sources.clone(),
         })
     }
 }

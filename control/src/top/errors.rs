@@ -81,7 +81,8 @@ fn spell(name: &str) -> String {
 /// Frames that never reached a worker.
 const NIC_MISSES: &[&str] = &["kernel_rx_dropped", "rx_missed", "rx_no_buffer"];
 const NIC_ERRORS: &[&str] = &["rx_errors", "tx_errors"];
-const CORE_REFUSALS: &[&str] = &["offloads_refused", "request_buffers_refused"];
+const CORE_REFUSALS: &[&str] =
+    &["offloads_refused", "request_buffers_refused", "source_requests_refused"];
 const CORE_ERRORS: &[&str] = &[
     "connections_aborted",
     "connections_handshake_expired",
@@ -97,6 +98,7 @@ const CORE_ERRORS: &[&str] = &[
     "offloads_late",
     "rejects",
     "reply_no_tx_buffer",
+    "source_table_full",
     "time_wait_evicted",
 ];
 /// How names of the offload section end that count failures.

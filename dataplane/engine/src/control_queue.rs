@@ -12,6 +12,7 @@ use crossbeam::queue::ArrayQueue;
 use http1::Service;
 
 use crate::sleep::{SleepFlag, Waker};
+use crate::tcp::sources::SourceId;
 use crate::{CoreStats, Latencies};
 
 /// A command from control to a worker.
@@ -52,12 +53,14 @@ pub enum Event {
 pub struct ConnId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
+    /// Whose request it is: what the source holds is counted until the completion comes.
+    pub(crate) source: SourceId,
 }
 
 impl ConnId {
     /// The id of the offload with which `slot` is in `generation`. Workers count; others only hand ids back.
     pub fn new(slot: u32, generation: u32) -> Self {
-        Self { slot, generation }
+        Self { slot, generation, source: SourceId::default() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Drives http1 over TCP: passes it received bytes and transmit room, and counts what it reports.
 
+use core::mem;
 use std::sync::Arc;
 
 use http1::{
@@ -11,6 +12,7 @@ use crate::control_queue::{Submission, WorkerEnd};
 use crate::latency::{Exchange, Finished};
 use crate::limits::SCRATCH_LEN;
 use crate::tcp::connection::Conn;
+use crate::tcp::sources::Sources;
 
 /// The HTTP side of one core: the service, its limits, and the buffers through which bytes are copied.
 pub(crate) struct HttpDriver<S> {
@@ -62,6 +64,7 @@ impl<S: Service> HttpDriver<S> {
         conn: &mut Conn<S>,
         slot: u32,
         queue: &WorkerEnd<S>,
+        sources: &mut Sources,
         finished: &mut Finished,
     ) -> Served {
         let stats: &CoreStats = &queue.stats;
@@ -79,7 +82,7 @@ impl<S: Service> HttpDriver<S> {
             }
             if let Some(offload) = conn.http.take_offload() {
                 conn.parked = tally.finished.turn();
-                self.submit(conn, slot, offload, queue);
+                self.submit(conn, slot, offload, queue, sources);
                 continue;
             }
             served.closed = step.next == Next::Close;
@@ -92,22 +95,57 @@ impl<S: Service> HttpDriver<S> {
             }
         }
         self.keep_service(conn);
+        if conn.source.is_counted() && (conn.is_charged || conn.http.work().is_some()) {
+            self.charge_body(conn, sources, stats);
+        }
         conn.exchange = tally.exchange;
         served.requests = tally.requests;
         served
     }
 
-    /// Submits an offload to control, or answers 503 where the ring to it is full.
-    fn submit(&self, conn: &mut Conn<S>, slot: u32, offload: S::Offload, queue: &WorkerEnd<S>) {
-        let id = conn.next_id(slot);
-        if queue.submit(Submission { id, offload, parked: conn.parked }).is_ok() {
-            queue.stats.offloads_submitted.add(1);
-            return;
+    /// Submits an offload to control, or answers 503 where the ring to it is full or the source has as many as it may.
+    fn submit(
+        &self,
+        conn: &mut Conn<S>,
+        slot: u32,
+        offload: S::Offload,
+        queue: &WorkerEnd<S>,
+        sources: &mut Sources,
+    ) {
+        // The source is charged for the request until its completion comes; for its body it was already.
+        if mem::take(&mut conn.is_charged) || sources.try_hold(conn.source) {
+            let id = conn.next_id(slot);
+            if queue.submit(Submission { id, offload, parked: conn.parked }).is_ok() {
+                queue.stats.offloads_submitted.add(1);
+                return;
+            }
+            sources.release(conn.source);
+            queue.stats.offloads_refused.add(1);
+        } else {
+            queue.stats.source_requests_refused.add(1);
         }
-        queue.stats.offloads_refused.add(1);
         let service = conn.service.as_ref().unwrap_or(&self.service);
         let completed = conn.http.complete(service.refuse(Status::S503));
         debug_assert!(completed.is_ok(), "it was parked just now");
+    }
+
+    /// Charges the source of `conn` for a request whose body comes in and occupies a buffer, until it does so no more.
+    /// Where the source has as many as it may, the buffer goes back and the request is answered 503.
+    #[cold]
+    fn charge_body(&self, conn: &mut Conn<S>, sources: &mut Sources, stats: &CoreStats) {
+        let service = conn.service.as_ref().unwrap_or(&self.service);
+        let is_held = conn.http.work().is_some_and(|work| service.holds_buffer(work));
+        if is_held == conn.is_charged {
+            return;
+        }
+        if !is_held {
+            sources.release(conn.source);
+        } else if !sources.try_hold(conn.source) {
+            stats.source_requests_refused.add(1);
+            conn.http.refuse_body(service.refuse(Status::S503));
+            return;
+        }
+        conn.is_charged = is_held;
     }
 
     /// Keeps the service of an exchange that is not over: it goes on with the one it began with.

@@ -52,6 +52,12 @@ pub const RESETS_PER_SECOND: u32 = 10_000;
 /// Echo replies a second that a core sends, on average.
 pub const ECHO_REPLIES_PER_SECOND: u32 = 1_000;
 
+/// Bits of an IPv4 address by which it counts as one source.
+pub const SOURCE_PREFIX_IPV4: u8 = 32;
+
+/// Bits of an IPv6 address by which it counts as one source: a host has all addresses of such a network (RFC 4291, 2.5.1).
+pub const SOURCE_PREFIX_IPV6: u8 = 64;
+
 /// A head that straddles the ring is parsed from a copy; the response may be laid out in one too.
 pub const SCRATCH_LEN: usize = 64 * KIB;
 

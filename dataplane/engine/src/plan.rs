@@ -4,6 +4,8 @@ use core::net::Ipv4Addr;
 
 use http1::Limits;
 
+use crate::Network;
+
 /// Everything one worker needs to know about itself.
 #[derive(Clone, Debug)]
 pub struct CorePlan {
@@ -23,7 +25,7 @@ pub struct CorePlan {
     /// machine the sender left it to hardware (Linux: `CHECKSUM_PARTIAL`), and there is none on the way.
     pub unfilled_checksums: bool,
     /// Secret randomness from the operating system, from which a secret is derived for each purpose: places in the
-    /// flow table, initial sequence numbers, limits on replies.
+    /// flow table and the table of sources, initial sequence numbers, limits on replies.
     pub seed: [u8; 16],
     /// Connections this core may hold at once.
     pub connections: usize,
@@ -37,6 +39,22 @@ pub struct CorePlan {
     pub limits: Limits,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// What one source may hold.
+    pub sources: SourceLimits,
+}
+
+/// What one source may hold on one core: an IPv4 address, or all IPv6 addresses with the same first 64 bits. The
+/// default bounds none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceLimits {
+    /// Connections, then new ones are reset; 0: as many as there are.
+    pub connections: u32,
+    /// Requests that occupy a request buffer while their body comes in, or wait for a completion, then others are
+    /// answered 503; 0: as many as there are. They count until their completion has come, though the connection
+    /// may be gone.
+    pub requests: u32,
+    /// Networks whose addresses are not bounded.
+    pub unlimited: Vec<Network>,
 }
 
 /// How long the peer may take, in milliseconds.

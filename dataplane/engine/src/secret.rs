@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Steering,
     /// How many replies one second allows.
     ReplyLimits,
+    /// Places in the table of sources.
+    Sources,
 }
 
 /// The secret for `purpose`: 128 bits of SipHash-2-4 (Aumasson and Bernstein, 2012), keyed with `seed`.
@@ -28,6 +30,7 @@ pub(crate) fn derive(seed: [u8; 16], purpose: Purpose) -> [u8; 16] {
         Purpose::InitialSequence => b"initial sequence",
         Purpose::Steering => b"steering",
         Purpose::ReplyLimits => b"reply limits",
+        Purpose::Sources => b"sources",
     });
     hasher.finish128().as_bytes()
 }
@@ -36,8 +39,13 @@ pub(crate) fn derive(seed: [u8; 16], purpose: Purpose) -> [u8; 16] {
 mod tests {
     use super::*;
 
-    const PURPOSES: [Purpose; 4] =
-        [Purpose::FlowTable, Purpose::InitialSequence, Purpose::Steering, Purpose::ReplyLimits];
+    const PURPOSES: [Purpose; 5] = [
+        Purpose::FlowTable,
+        Purpose::InitialSequence,
+        Purpose::Steering,
+        Purpose::ReplyLimits,
+        Purpose::Sources,
+    ];
 
     #[test]
     fn every_purpose_has_a_secret_of_its_own_and_none_is_the_seed() {

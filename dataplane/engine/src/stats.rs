@@ -122,6 +122,7 @@ counters! {
         drop_time_wait: Total, "dropped: segment of a connection in TIME-WAIT that needs no acknowledgement";
         drop_half_open_full: Total, "dropped: SYN while as many as allowed were half-open";
         drop_connections_full: Total, "dropped: SYN while every connection slot was in use";
+        drop_source_limit: Total, "dropped and reset: SYN while its source had as many connections as it may";
         drop_draining: Total, "dropped and reset: SYN while draining";
         drop_exception_ring_full: Total, "dropped: for the kernel, while the exception path held as many frames as it may";
         drop_no_tx_buffer: Total, "dropped: no transmit buffer for the reply a frame may need";
@@ -153,6 +154,8 @@ counters! {
         connections_reset_by_peer: Total, "connections that the peer reset";
         connections_aborted: Total, "connections that we reset";
         connections_handshake_expired: Total, "half-open connections given up";
+        sources: Level, "sources that hold a connection or a request, where limits.source_connections or limits.source_requests bounds them";
+        source_table_full: Total, "connections taken and not counted for their source: every record was in use";
         time_wait_open: Level, "TIME-WAIT records held now";
         time_wait_reused: Total, "SYNs admitted on a tuple in TIME-WAIT";
         time_wait_acked: Total, "segments acknowledged in TIME-WAIT";
@@ -179,6 +182,7 @@ counters! {
         response_bytes: Total, "bytes of responses handed to TCP";
         offloads_submitted: Total, "requests submitted to control";
         offloads_refused: Total, "requests answered 503 because the submission ring was full";
+        source_requests_refused: Total, "requests answered 503 because their source had as many as it may that wait or occupy a buffer";
         offloads_completed: Total, "completions that a request waited for";
         offloads_late: Total, "dropped: completions that nobody waited for any more";
         parked: Level, "requests that wait for a completion now";

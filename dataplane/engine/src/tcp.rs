@@ -2,7 +2,8 @@
 //!
 //! [`stack`] wraps smoltcp; [`connection`] is one connection and [`connections`] all of a core;
 //! [`flow_tables`] finds the connection or TIME-WAIT record of a segment, [`admission`] says whether a SYN may open
-//! a connection, and [`run_queue`] holds the connections that have something to do.
+//! a connection, [`sources`] how much one peer address may hold, and [`run_queue`] holds the connections that have
+//! something to do.
 
 pub(crate) mod ack_limit;
 pub(crate) mod admission;
@@ -15,6 +16,7 @@ mod generator;
 pub(crate) mod initial_sequence;
 mod recovery;
 pub(crate) mod run_queue;
+pub(crate) mod sources;
 pub(crate) mod stack;
 pub(crate) mod time_wait;
 pub(crate) mod timer;

@@ -11,6 +11,7 @@ pub(crate) mod filter;
 mod icmp;
 pub(crate) mod interface;
 pub(crate) mod neighbours;
+pub(crate) mod network;
 mod reply_limit;
 pub(crate) mod segment;
 pub(crate) mod tuple;

@@ -5,6 +5,7 @@
 
 mod commands;
 mod segments;
+mod sources;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::tcp::connections::Conns;
 use crate::tcp::flow_tables::FlowTables;
 use crate::tcp::initial_sequence::InitialSequence;
 use crate::tcp::run_queue::RunQueue;
+use crate::tcp::sources::Sources;
 use crate::tcp::stack::{Egress, Stack, State};
 use crate::tcp::timer::Wheel;
 use crate::wire::drop_reason::DropReason;
@@ -40,6 +42,7 @@ pub struct Worker<N: Nic, S: Service> {
     stack: Stack,
     initial_sequence: InitialSequence,
     conns: Conns<S>,
+    sources: Sources,
     flows: FlowTables,
     timers: Wheel,
     run_queue: RunQueue,
@@ -99,6 +102,11 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let mut worker = Self {
             interface: NetworkInterface::new(nic, &plan),
             admission: Admission::new(&plan),
+            sources: Sources::new(
+                plan.sources,
+                plan.connections,
+                secret::derive(plan.seed, Purpose::Sources),
+            ),
             stack,
             initial_sequence: InitialSequence::new(numbers),
             flows: FlowTables::new(conns.capacity(), key),
@@ -233,6 +241,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         {
             taken = true;
             self.control.outstanding -= 1;
+            self.sources.release(id.source);
             let stats = &self.control.end.stats;
             let conn = self.conns.conn(id.slot);
             if conn.awaits(id) && conn.http.complete(response).is_ok() {
@@ -319,7 +328,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// Serves a connection, sends what it has to send, and arms its timer or frees its slot.
     fn settle(&mut self, slot: u32, now: Now) {
         let Self { conns, http, stack, interface, control, admission, .. } = self;
-        let Self { deadlines, timers, run_queue, .. } = self;
+        let Self { deadlines, timers, run_queue, sources, .. } = self;
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
         if conn.has_completed_handshake() {
@@ -332,7 +341,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
         if conn.stage == Stage::Open {
             let (submitted, was_parked) = (stats.offloads_submitted.value(), conn.is_parked());
-            let served = http.serve(conn, slot, &control.end, &mut control.finished);
+            let served = http.serve(conn, slot, &control.end, sources, &mut control.finished);
             conn.on_served(served.consumed, served.requests > 0, now.micros);
             control.outstanding += stats.offloads_submitted.value() - submitted;
             control.parked += u64::from(conn.is_parked());
@@ -403,6 +412,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
         self.control.parked -= u64::from(conn.stage == Stage::Open && conn.is_parked());
         self.flows.close(conn.tuple);
+        if conn.source.is_counted() {
+            self.leave_source(slot);
+        }
         self.timers.disarm(slot);
         self.conns.release(slot);
     }
@@ -438,6 +450,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let stats: &CoreStats = &self.control.end.stats;
         self.conns.publish(stats);
         stats.parked.set(self.control.parked);
+        stats.sources.set(self.sources.len() as u64);
         stats.time_wait_open.set(self.flows.time_wait_open() as u64);
         stats.publish_losses(self.interface.nic.losses());
     }

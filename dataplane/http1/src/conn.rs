@@ -5,6 +5,8 @@
 //! Invariant: one request at a time; the next head is looked at when the response has left.
 //! Read README.md section "Backpressure" before changing this.
 
+mod work;
+
 use core::mem::{self, MaybeUninit};
 
 use crate::body::{Body, Chunks};

@@ -31,6 +31,13 @@ pub trait Service {
     /// The next piece of the request body, transfer coding removed. Never empty; cut anywhere.
     fn on_body(&self, work: &mut Self::Work, piece: &[u8]);
 
+    /// Whether `work` occupies one of a bounded number of buffers. The caller may bound how many of them one peer has, and
+    /// takes one back by [`Conn::refuse_body`](crate::Conn::refuse_body).
+    fn holds_buffer(&self, work: &Self::Work) -> bool {
+        let _ = work;
+        false
+    }
+
     /// The body is complete: choose the response, or return the work that has to be done first.
     fn finish(&self, work: Self::Work) -> RequestAction<Self::Response, Self::Offload>;
 

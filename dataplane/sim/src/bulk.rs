@@ -121,6 +121,10 @@ impl Service for Bulk {
         }
     }
 
+    fn holds_buffer(&self, work: &BulkWork) -> bool {
+        matches!(work, BulkWork::Offload(_))
+    }
+
     fn finish(&self, work: BulkWork) -> RequestAction<BulkResponse, u64> {
         match work {
             BulkWork::Upload(digest) => RequestAction::Respond(BulkResponse::Upload(digest)),

@@ -1,6 +1,6 @@
 //! The parameters of a simulated world.
 
-use engine::{CorePlan, Deadlines};
+use engine::{CorePlan, Deadlines, SourceLimits};
 use http1::{HEAD_OUT_MAX, Limits};
 
 use crate::appliance::{APPLIANCE, HTTP_PORT};
@@ -60,6 +60,7 @@ impl Setup {
                 transmit_buffer: 16 * 1024,
                 limits: Limits::DEFAULT,
                 deadlines: Deadlines::default(),
+                sources: SourceLimits::default(),
             },
             nic: NicPlan::default(),
             toward: Faults::none(),
@@ -83,6 +84,12 @@ impl Setup {
         let core = CorePlan {
             receive_buffer: size(plain.core.limits.head_len_max, 65_535),
             transmit_buffer: size(HEAD_OUT_MAX, 65_535),
+            // Beyond what any test opens: what a source holds is counted, and nothing is refused.
+            sources: SourceLimits {
+                connections: 1 << 20,
+                requests: 1 << 20,
+                unlimited: Vec::new(),
+            },
             ..plain.core
         };
         let (ip_mtu, client_buffer) = (size(576, 1_500), size(8_192, 65_535));

@@ -9,7 +9,7 @@ use handlers::{
     Site, SiteConfig, SiteHandle, sample,
 };
 use http1::coding::{Accepted, Coding};
-use http1::{Conn, Context, HEAD_OUT_MAX, HttpDate, Limits, Method, Next, Out, Status};
+use http1::{Conn, Context, HEAD_OUT_MAX, HttpDate, Limits, Method, Next, Out, Service, Status};
 
 use crate::client::{
     asking, build, compress, exchange_asking, get, lend, one, request, sealed, send, site, split,
@@ -178,6 +178,8 @@ fn a_form_is_held_only_while_something_is_in_it() {
         let fields = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(send(&mut conn, &format!("{start} {fields}{sent}")), Next::More);
         assert_eq!(forms.free(), free, "{start} {sent}");
+        let is_held = conn.work().is_some_and(|work| edition.holds_buffer(work));
+        assert_eq!(is_held, free == 0, "{start} {sent}");
         let next = send(&mut conn, "0\r\n\r\n");
         assert_eq!(next, if is_asked { Next::Park } else { Next::More }, "{start} {sent}");
         assert_eq!(buffer.starts_with(b"HTTP/1.1 413 "), !is_asked, "{start} {sent}");
@@ -186,6 +188,31 @@ fn a_form_is_held_only_while_something_is_in_it() {
         assert_eq!(forms.free(), 1, "{start} {sent}");
     }
     assert_eq!(forms.refused(), 0);
+}
+
+/// What a core does where a client has as many buffers as it may: the buffer goes back, the body is read, 503.
+#[test]
+fn a_form_that_is_taken_back_is_free_at_once() {
+    let site = Site::build(&asking_site(), |size| Box::new(vec![0_u8; size])).expect("sound");
+    let forms = Arc::new(RequestBufferPool::new(1, 64));
+    let edition = SiteHandle::new(Arc::new(site), Arc::clone(&forms));
+    let (mut conn, mut buffer) = (Conn::<SiteHandle>::new(), [0; 2 * HEAD_OUT_MAX]);
+    let mut send = |conn: &mut Conn<SiteHandle>, input: &str| {
+        let mut context = Context {
+            service: &edition,
+            limits: &Limits::DEFAULT,
+            date: &HttpDate::from_unix(0),
+            observer: &mut (),
+            one_exchange: false,
+        };
+        conn.advance(input.as_bytes(), false, &mut Out::new(&mut buffer), &mut context).next
+    };
+    let head = "GET /q?long HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab";
+    assert_eq!((send(&mut conn, head), forms.free()), (Next::More, 0));
+    conn.refuse_body(edition.refuse(Status::S503));
+    assert_eq!((forms.free(), conn.work().is_none()), (1, true));
+    assert_eq!(send(&mut conn, "cd"), Next::More);
+    assert!(buffer.starts_with(b"HTTP/1.1 503 "));
 }
 
 #[test]

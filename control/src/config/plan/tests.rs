@@ -258,6 +258,26 @@ fn values_that_contradict_name_both() {
 }
 
 #[test]
+fn limits_of_a_source_are_off_until_they_are_given() {
+    assert_eq!(check("").expect("holds").sources, SourceLimits::default());
+    let text = "limits.source_connections = 100\nlimits.source_requests = 10\n\
+                limits.source_unlimited = [\"10.0.0.0/8\", \"192.0.2.7\"]";
+    let plan = check(text).expect("holds");
+    let sources = plan.sources;
+    assert_eq!((sources.connections, sources.requests, sources.unlimited.len()), (100, 10, 2));
+    assert_eq!(
+        message("limits.source_requests = 5000"),
+        "p.toml:1: limits.source_requests = \"5000\": more than limits.parked = \"4096\"; lower \
+         limits.source_requests or raise limits.parked"
+    );
+    assert_eq!(
+        message("limits.source_unlimited = \"10.0.0.0/33\""),
+        "p.toml:1: limits.source_unlimited = \"10.0.0.0/33\": not understood; write up to 64 networks \
+         such as [\"10.0.0.0/8\", \"192.0.2.7\"], or \"\" for none"
+    );
+}
+
+#[test]
 fn defaults_give_way_to_a_lower_bound() {
     let plan = check("limits.head = \"4KiB\"\nlimits.connections = 100").expect("holds");
     assert_eq!(plan.limits.line_len_max, 4_096);

@@ -10,6 +10,7 @@ use crate::latency::Exchange;
 use crate::plan::Deadlines;
 use crate::tcp::ack_limit::AckLimit;
 use crate::tcp::recovery::Recovery;
+use crate::tcp::sources::SourceId;
 use crate::tcp::stack::{State, Tcp};
 use crate::tcp::time_wait::Remains;
 use crate::wire::drop_reason::DropReason;
@@ -28,6 +29,10 @@ pub(crate) struct Conn<S: Service> {
     pub(crate) reply_header: ReplyHeader,
     pub(crate) tuple: Tuple,
     pub(crate) stage: Stage,
+    /// The source that it is counted for.
+    pub(crate) source: SourceId,
+    /// Whether its source is charged for a request whose body comes in.
+    pub(crate) is_charged: bool,
     /// The request under way; none: between requests, or it was refused.
     pub(crate) exchange: Option<Exchange>,
     /// When the request was parked, in cycles.
@@ -131,6 +136,8 @@ impl<S: Service> Conn<S> {
             reply_header: ReplyHeader::new([0; 6], [0; 6], None, 0),
             tuple: Tuple { addresses: 0, ports: 0 },
             stage: Stage::Free,
+            source: SourceId::default(),
+            is_charged: false,
             exchange: None,
             parked: 0,
             counted: ConnState::HalfOpen,
@@ -366,7 +373,7 @@ impl<S: Service> Conn<S> {
     /// A new id for an offload: completions of earlier ones have another generation.
     pub(crate) fn next_id(&mut self, slot: u32) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
-        ConnId::new(slot, self.generation)
+        ConnId { slot, generation: self.generation, source: self.source }
     }
 
     /// Whether this connection waits for the completion of `id`.

@@ -47,6 +47,7 @@ drop_reasons! {
     TimeWait => drop_time_wait,
     HalfOpenFull => drop_half_open_full,
     ConnectionsFull => drop_connections_full,
+    SourceLimit => drop_source_limit,
     Draining => drop_draining,
     NoTxBuffer => drop_no_tx_buffer,
 }

@@ -74,8 +74,14 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if self.admission.is_full() {
             return Err(DropReason::HalfOpenFull);
         }
+        let source = self.enter_source(segment, header, now)?;
         let opened = self.conns.try_open(segment, *header, self.admission.port(), now.micros);
-        let slot = opened.ok_or(DropReason::ConnectionsFull)?;
+        let Some(slot) = opened else {
+            self.sources.leave(source);
+            return Err(DropReason::ConnectionsFull);
+        };
+        self.conns.conn(slot).source = source;
+        let stats = &self.control.end.stats;
         let previous = match owner {
             Some(Owner::TimeWait(index)) => Some(self.flows.record(index).remains.snd_nxt),
             _ => None,

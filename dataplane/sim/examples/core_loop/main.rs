@@ -15,7 +15,7 @@ use std::env;
 use std::process::ExitCode;
 
 use engine::control_queue::{self, WallClock};
-use engine::{Buffer, CorePlan, Deadlines, Now, Worker};
+use engine::{Buffer, CorePlan, Deadlines, Now, SourceLimits, Worker};
 use handlers::SiteHandle;
 use http1::Limits;
 
@@ -119,6 +119,7 @@ impl Bench {
             transmit_buffer: 16_384,
             limits: Limits::DEFAULT,
             deadlines: Deadlines::default(),
+            sources: SourceLimits::default(),
         };
         let now = Now { cycles: 0, micros: 1_000_000 };
         let nic = MemoryNic::new(&wire);

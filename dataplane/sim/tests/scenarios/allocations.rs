@@ -23,7 +23,7 @@ const SECOND: u64 = 1_000 * MILLI;
 const SEEDS: u64 = 32;
 
 /// Runs a turn and fails if it allocated or freed.
-fn sealed(turn: &mut dyn FnMut() -> bool) -> bool {
+pub(crate) fn sealed(turn: &mut dyn FnMut() -> bool) -> bool {
     let before = violation_count();
     let busy = assert_no_alloc(turn);
     let violations = violation_count() - before;

@@ -581,6 +581,20 @@ fn drop_connections_full() {
 }
 
 #[test]
+fn drop_source_limit() {
+    let mut setup = Setup::new(1);
+    setup.core.sources.connections = 1;
+    let (mut world, raw) = setup.build_with_raw();
+    let mut first = Dialog::open(&mut world, raw, 4_000);
+    let syn = Dialog::new(raw, 4_001, 7).segment(flag::SYN, b"");
+    world.inject(raw, &syn.frame(&world.address(raw), &APPLIANCE));
+    assert_eq!(world.hear(raw).segment(), reset_for(&syn));
+    assert_only(&world, "drop_source_limit");
+    first.say(&mut world, flag::RST, b"");
+    world.end();
+}
+
+#[test]
 fn drop_draining() {
     let (mut world, raw) = world();
     world.drain();

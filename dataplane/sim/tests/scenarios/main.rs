@@ -25,4 +25,5 @@ mod offload;
 mod recovery;
 mod segmentation;
 mod site;
+mod sources;
 mod statistics;
