@@ -17,6 +17,8 @@ use crate::tcp::sources::Sources;
 /// The HTTP side of one core: the service, its limits, and the buffers through which bytes are copied.
 pub(crate) struct HttpDriver<S> {
     pub(crate) service: Arc<S>,
+    /// What each source holds.
+    pub(crate) sources: Sources,
     limits: Limits,
     unix: u64,
     date: HttpDate,
@@ -39,9 +41,10 @@ pub(crate) struct Served {
 }
 
 impl<S: Service> HttpDriver<S> {
-    pub(crate) fn new(service: Arc<S>, limits: Limits, unix: u64) -> Self {
+    pub(crate) fn new(service: Arc<S>, limits: Limits, sources: Sources, unix: u64) -> Self {
         Self {
             service,
+            sources,
             limits,
             unix,
             date: HttpDate::from_unix(unix),
@@ -64,7 +67,6 @@ impl<S: Service> HttpDriver<S> {
         conn: &mut Conn<S>,
         slot: u32,
         queue: &WorkerEnd<S>,
-        sources: &mut Sources,
         finished: &mut Finished,
     ) -> Served {
         let stats: &CoreStats = &queue.stats;
@@ -82,7 +84,7 @@ impl<S: Service> HttpDriver<S> {
             }
             if let Some(offload) = conn.http.take_offload() {
                 conn.parked = tally.finished.turn();
-                self.submit(conn, slot, offload, queue, sources);
+                self.submit(conn, slot, offload, queue);
                 continue;
             }
             served.closed = step.next == Next::Close;
@@ -96,7 +98,7 @@ impl<S: Service> HttpDriver<S> {
         }
         self.keep_service(conn);
         if conn.source.is_counted() && (conn.is_charged || conn.http.work().is_some()) {
-            self.charge_body(conn, sources, stats);
+            self.charge_body(conn, stats);
         }
         conn.exchange = tally.exchange;
         served.requests = tally.requests;
@@ -104,22 +106,15 @@ impl<S: Service> HttpDriver<S> {
     }
 
     /// Submits an offload to control, or answers 503 where the ring to it is full or the source has as many as it may.
-    fn submit(
-        &self,
-        conn: &mut Conn<S>,
-        slot: u32,
-        offload: S::Offload,
-        queue: &WorkerEnd<S>,
-        sources: &mut Sources,
-    ) {
+    fn submit(&mut self, conn: &mut Conn<S>, slot: u32, offload: S::Offload, queue: &WorkerEnd<S>) {
         // The source is charged for the request until its completion comes; for its body it was already.
-        if mem::take(&mut conn.is_charged) || sources.try_hold(conn.source) {
+        if mem::take(&mut conn.is_charged) || self.sources.try_hold(conn.source) {
             let id = conn.next_id(slot);
             if queue.submit(Submission { id, offload, parked: conn.parked }).is_ok() {
                 queue.stats.offloads_submitted.add(1);
                 return;
             }
-            sources.release(conn.source);
+            self.sources.release(conn.source);
             queue.stats.offloads_refused.add(1);
         } else {
             queue.stats.source_requests_refused.add(1);
@@ -132,15 +127,15 @@ impl<S: Service> HttpDriver<S> {
     /// Charges the source of `conn` for a request whose body comes in and occupies a buffer, until it does so no more.
     /// Where the source has as many as it may, the buffer goes back and the request is answered 503.
     #[cold]
-    fn charge_body(&self, conn: &mut Conn<S>, sources: &mut Sources, stats: &CoreStats) {
+    fn charge_body(&mut self, conn: &mut Conn<S>, stats: &CoreStats) {
         let service = conn.service.as_ref().unwrap_or(&self.service);
         let is_held = conn.http.work().is_some_and(|work| service.holds_buffer(work));
         if is_held == conn.is_charged {
             return;
         }
         if !is_held {
-            sources.release(conn.source);
-        } else if !sources.try_hold(conn.source) {
+            self.sources.release(conn.source);
+        } else if !self.sources.try_hold(conn.source) {
             stats.source_requests_refused.add(1);
             conn.http.refuse_body(service.refuse(Status::S503));
             return;

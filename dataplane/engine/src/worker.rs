@@ -42,7 +42,6 @@ pub struct Worker<N: Nic, S: Service> {
     stack: Stack,
     initial_sequence: InitialSequence,
     conns: Conns<S>,
-    sources: Sources,
     flows: FlowTables,
     timers: Wheel,
     run_queue: RunQueue,
@@ -99,21 +98,19 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let stack = Stack::new(&mut nic, plan.address, &queue.stats, now);
         let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
+        let (interface, admission) = (NetworkInterface::new(nic, &plan), Admission::new(&plan));
+        let secret = secret::derive(plan.seed, Purpose::Sources);
+        let sources = Sources::new(plan.sources, plan.connections, secret);
         let mut worker = Self {
-            interface: NetworkInterface::new(nic, &plan),
-            admission: Admission::new(&plan),
-            sources: Sources::new(
-                plan.sources,
-                plan.connections,
-                secret::derive(plan.seed, Purpose::Sources),
-            ),
+            interface,
+            admission,
             stack,
             initial_sequence: InitialSequence::new(numbers),
             flows: FlowTables::new(conns.capacity(), key),
             timers: Wheel::new(conns.capacity(), now.micros),
             run_queue: RunQueue::new(conns.capacity()),
             conns,
-            http: HttpDriver::new(service, plan.limits, queue.wall.unix()),
+            http: HttpDriver::new(service, plan.limits, sources, queue.wall.unix()),
             deadlines: Micros::from(plan.deadlines),
             control: Control {
                 finished: Finished::new(plan.connections, now.cycles),
@@ -241,7 +238,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         {
             taken = true;
             self.control.outstanding -= 1;
-            self.sources.release(id.source);
+            self.http.sources.release(id.source);
             let stats = &self.control.end.stats;
             let conn = self.conns.conn(id.slot);
             if conn.awaits(id) && conn.http.complete(response).is_ok() {
@@ -328,7 +325,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// Serves a connection, sends what it has to send, and arms its timer or frees its slot.
     fn settle(&mut self, slot: u32, now: Now) {
         let Self { conns, http, stack, interface, control, admission, .. } = self;
-        let Self { deadlines, timers, run_queue, sources, .. } = self;
+        let Self { deadlines, timers, run_queue, .. } = self;
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
         if conn.has_completed_handshake() {
@@ -341,7 +338,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         }
         if conn.stage == Stage::Open {
             let (submitted, was_parked) = (stats.offloads_submitted.value(), conn.is_parked());
-            let served = http.serve(conn, slot, &control.end, sources, &mut control.finished);
+            let served = http.serve(conn, slot, &control.end, &mut control.finished);
             conn.on_served(served.consumed, served.requests > 0, now.micros);
             control.outstanding += stats.offloads_submitted.value() - submitted;
             control.parked += u64::from(conn.is_parked());
@@ -450,7 +447,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let stats: &CoreStats = &self.control.end.stats;
         self.conns.publish(stats);
         stats.parked.set(self.control.parked);
-        stats.sources.set(self.sources.len() as u64);
+        stats.sources.set(self.http.sources.len() as u64);
         stats.time_wait_open.set(self.flows.time_wait_open() as u64);
         stats.publish_losses(self.interface.nic.losses());
     }

@@ -75,6 +75,11 @@ impl Sources {
         }
     }
 
+    /// Whether anything is counted.
+    pub(crate) fn are_bounded(&self) -> bool {
+        !self.records.is_empty()
+    }
+
     /// Counts one more connection of `address`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use super::Worker;
 use crate::tcp::admission::opens;
 use crate::tcp::connection::{Acceptance, Stage, Unacceptable};
 use crate::tcp::flow::Owner;
+use crate::tcp::sources::SourceId;
 use crate::tcp::stack::State;
 use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
@@ -74,13 +75,19 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if self.admission.is_full() {
             return Err(DropReason::HalfOpenFull);
         }
-        let source = self.enter_source(segment, header, now)?;
+        let source = if self.http.sources.are_bounded() {
+            self.enter_source(segment, header, now)?
+        } else {
+            SourceId::default()
+        };
         let opened = self.conns.try_open(segment, *header, self.admission.port(), now.micros);
         let Some(slot) = opened else {
-            self.sources.leave(source);
+            self.http.sources.leave(source);
             return Err(DropReason::ConnectionsFull);
         };
-        self.conns.conn(slot).source = source;
+        if source.is_counted() {
+            self.conns.conn(slot).source = source;
+        }
         let stats = &self.control.end.stats;
         let previous = match owner {
             Some(Owner::TimeWait(index)) => Some(self.flows.record(index).remains.snd_nxt),

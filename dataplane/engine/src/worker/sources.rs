@@ -21,7 +21,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         now: Now,
     ) -> Result<SourceId, DropReason> {
         let stats = &self.control.end.stats;
-        match self.sources.enter(IpAddr::V4(segment.tuple.peer())) {
+        match self.http.sources.enter(IpAddr::V4(segment.tuple.peer())) {
             Ok(source) => Ok(source),
             Err(NoRecord::TableFull) => {
                 stats.source_table_full.add(1);
@@ -41,8 +41,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let conn = self.conns.conn(slot);
         let source = mem::take(&mut conn.source);
         if mem::take(&mut conn.is_charged) {
-            self.sources.release(source);
+            self.http.sources.release(source);
         }
-        self.sources.leave(source);
+        self.http.sources.leave(source);
     }
 }
