@@ -9,8 +9,8 @@
 # Each server sits at the end of a veth pair made by link.sh; between that and the client's namespace the bridge of the
 # test kit spoils what passes (dataplane/testkit/examples/bridge.rs). Both see the same settings and the same seed, in
 # turns. Server on core 1, client and bridge on core 0; the server not measured is idle. curl's total time, the
-# handshake included. Rows: the first data segments lost, once each; random loss of frames towards the client, without delay and
-# with 20 ms of round trip; a path of 50 ms both ways, without loss; a hop of MTU 1400 that sends ICMP.
+# handshake included. Rows: the first data segments lost, once each; random loss of frames towards the client, without
+# delay and with 20 ms of round trip; a round trip of 50 ms, without loss; a hop of MTU 1400 that sends ICMP.
 # Prints a Markdown table of medians in milliseconds; a ratio is Pollux's time by nginx's. A transfer that fails, or takes
 # longer than 240 s, is shown as such.
 # POLLUX_BIN names a binary to measure instead of building one, BRIDGE_BIN a bridge.
@@ -254,6 +254,9 @@ transfer() {
 }
 
 # The middle one of the lines; a failure counts as longer than any time.
-median() { sed 's/failed/999999999/' "$scratch/$1" | sort -n | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] == 999999999 ? "failed" : t[int((NR + 1) / 2)] }'; }
+median() {
+    sed 's/failed/999999999/' "$scratch/$1" | sort -n |
+        awk '{ t[NR] = $1 } END { middle = t[int((NR + 1) / 2)]; print middle == 999999999 ? "failed" : middle }'
+}
 
 main "$@"
