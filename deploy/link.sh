@@ -332,13 +332,18 @@ down() {
     unmount_bpffs
 }
 
+# An end whose peer lies in a namespace that is being deleted goes with it: perhaps just now, by itself.
+remove_device() {
+    local said
+    said=$(inside ip link del "$1" 2>&1) || ! exists "$1" || die "$said"
+}
 remove_link() {
     [[ -z $netns || -e /run/netns/$netns ]] || return 0
     if exists "$PORT"; then
         remove_xdp
-        inside ip link del "$PORT"
+        remove_device "$PORT"
     elif exists "$HOST"; then
-        inside ip link del "$HOST"
+        remove_device "$HOST"
     fi
     local old
     old=$(record_value "$record" txrehash)

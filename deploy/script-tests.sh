@@ -404,6 +404,21 @@ test_link_that_is_half_there_is_mended() {
     "$LINK" down --netns made
 }
 
+test_link_that_goes_by_itself_while_it_is_taken_down_is_down() {
+    "$LINK" up --netns made || return 1
+    # Who deletes it finds that the kernel just has.
+    mkdir "$scratch/bin"
+    cat >"$scratch/bin/ip" <<'END'
+#!/bin/bash
+PATH=${PATH#*:}
+[[ "$*" != *"ip link del"* ]] || ip netns exec made ip link del pollux0
+exec ip "$@"
+END
+    chmod +x "$scratch/bin/ip"
+    PATH=$scratch/bin:$PATH "$LINK" down --netns made || return 1
+    expect_fails 3 "no namespace made" "$LINK" status --netns made
+}
+
 # The first process, whose namespace is another one.
 in_made_process() { echo $$; }
 
