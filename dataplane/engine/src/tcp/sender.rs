@@ -400,11 +400,10 @@ impl Sender {
     }
 
     fn on_timeout(&mut self, nxt: u32, now: u64) {
-        if self.phase != Phase::Timeout {
+        //= RFC 6582 4: a timeout within a recovery does not cut the window again.
+        if self.phase == Phase::Open {
             let in_flight = nxt.wrapping_sub(self.una);
-            if self.phase == Phase::Open {
-                self.before = (self.window, self.threshold);
-            }
+            self.before = (self.window, self.threshold);
             //= RFC 5681 3.1 equation 4.
             self.threshold = (self.pipe(in_flight) / 2).max(2 * self.segment_max);
         }
