@@ -6,7 +6,6 @@ use super::Worker;
 use crate::tcp::admission::opens;
 use crate::tcp::connection::{Acceptance, Stage, Unacceptable};
 use crate::tcp::flow::Owner;
-use crate::tcp::sender::Outcome;
 use crate::tcp::sources::SourceId;
 use crate::tcp::stack::State;
 use crate::wire::drop_reason::DropReason;
@@ -95,8 +94,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             _ => None,
         };
         let number = self.initial_sequence.choose(segment.tuple, previous, now.micros);
-        self.conns.conn(slot).tcp.begin(number);
-        self.stack.set_initial_sequence(number, &mut self.interface.nic);
+        self.stack.set_initial_sequence(number, &mut self.interface.nic, stats);
         let reused = self.flows.open(segment.tuple, slot, owner);
         stats.time_wait_reused.add(u64::from(reused));
         self.admission.enter();
@@ -124,15 +122,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
         let mut packet = packet;
-        let mut is_known = false;
+        let mut again = 0;
         match acceptance {
-            Acceptance::Whole => {
-                let outcome;
-                (outcome, is_known) = conn.on_segment(segment, packet, *header, now.micros);
-                if outcome != Outcome::Nothing {
-                    outcome.count(stats);
-                }
-            }
+            Acceptance::Whole => again = conn.on_segment(segment, *header, now.micros),
             Acceptance::OldAck => {
                 stats.rx_old_ack.add(1);
                 conn.reply_header = *header;
@@ -143,9 +135,15 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 stats.peers_followed.add(u64::from(conn.follow(&interface.neighbours)));
             }
         }
-        if !is_known {
-            let header = &conn.reply_header;
-            stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
+        let header = &conn.reply_header;
+        stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
+        if again > 0 {
+            stats.recoveries.add(1);
+        }
+        for _ in 0..again {
+            if interface.nic.ready() {
+                stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
+            }
         }
         run_queue.push(slot, &mut conn.queued);
         Ok(())
@@ -170,7 +168,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             let options = segment::options(packet);
             let theirs = segment::segment_max(options).unwrap_or(SEGMENT_MAX_DEFAULT);
             let segment_max = u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX));
-            conn.on_syn(segment_max, options);
+            conn.on_syn(segment_max, segment::window_scale(options).unwrap_or(0));
             Acceptance::Whole
         } else {
             match conn.check_acceptable(segment) {
