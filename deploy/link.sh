@@ -337,6 +337,7 @@ remove_device() {
     local said
     said=$(inside ip link del "$1" 2>&1) || ! exists "$1" || die "$said"
 }
+
 remove_link() {
     [[ -z $netns || -e /run/netns/$netns ]] || return 0
     if exists "$PORT"; then

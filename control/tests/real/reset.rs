@@ -56,9 +56,7 @@ fn reset_connections_leave_nothing() {
         assert_eq!(count("established"), CONNECTIONS * ROUNDS);
         let ended = ["closed", "reset_by_peer", "aborted", "handshake_expired"].map(count);
         assert_eq!(ended.iter().sum::<u64>(), CONNECTIONS * ROUNDS, "all ended, and each once");
-        // A reset that never reached the worker is found out by the silence that follows.
-        let by_reset = count("reset_by_peer") + stats.port("rx_missed");
-        assert!(by_reset >= CONNECTIONS * ROUNDS * 99 / 100, "by reset");
+        assert!(count("reset_by_peer") > CONNECTIONS * ROUNDS * 99 / 100, "by reset");
         let mbufs_after = stats.port("mbufs_free");
         println!("mbufs free {mbufs} -> {mbufs_after}");
         assert!(mbufs_after + IN_RINGS >= mbufs, "{mbufs} mbufs were free, now {mbufs_after}");
