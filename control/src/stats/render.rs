@@ -199,21 +199,25 @@ fn endings(report: &Report, numbers: Numbers) -> Table {
 
 fn frames(report: &Report, numbers: Numbers) -> Table {
     let per = numbers.per();
-    let counts = ["frames", "retransmitted", "out of order", "recoveries"];
+    let counts = ["frames", "retransmitted", "out of order", "recoveries", "timeouts"];
     let headers = counts.map(|header| format!("{header}{per}"));
     let bytes = match numbers {
         Numbers::Totals => "bytes",
         Numbers::Rates { .. } => "bit/s",
     };
-    let [frames, retransmitted, early, recoveries] = &headers;
-    let mut table = Table::new("FRAMES", &[frames, bytes, retransmitted, early, recoveries]);
+    let [frames, retransmitted, early, recoveries, timeouts] =
+        headers.each_ref().map(String::as_str);
+    let titles = [frames, bytes, retransmitted, early, recoveries, timeouts];
+    let mut table = Table::new("FRAMES", &titles);
     let of = |name: &str| value(&report.total, name);
     let count = |name: &str| numbers.count(of(name));
     let none = || "-".to_owned();
     let received = numbers.bytes(of("rx_bytes"));
-    table.row("received", [count("rx_frames"), received, none(), count("rx_out_of_order"), none()]);
+    let early = count("rx_out_of_order");
+    table.row("received", [count("rx_frames"), received, none(), early, none(), none()]);
     let (sent, again) = (numbers.bytes(of("tx_bytes")), count("retransmits"));
-    table.row("sent", [count("tx_frames"), sent, again, none(), count("recoveries")]);
+    let (recovered, timed_out) = (count("recoveries"), count("retransmission_timeouts"));
+    table.row("sent", [count("tx_frames"), sent, again, none(), recovered, timed_out]);
     table
 }
 

@@ -29,10 +29,6 @@ pub const SEGMENTATION_MIN: u32 = 536;
 /// Turns between two looks at what is not urgent: commands, published statistics.
 pub const HOUSEKEEPING_TURNS: u64 = 64;
 
-/// How much faster than the wall smoltcp's clock runs. smoltcp fixes the smallest retransmission
-/// timeout at one second of its own time (RFC 6298 2.4); Linux and the BSDs use 200 ms of real time.
-pub const STACK_CLOCK_RATE: i64 = 5;
-
 /// Delayed acknowledgement, in real microseconds (RFC 9293 3.8.6.3 allows up to half a second): for a
 /// request that waits for its response, which then carries it. A part of a request is acknowledged at once.
 pub const ACK_DELAY_MICROS: u64 = 40_000;

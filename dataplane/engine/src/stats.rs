@@ -165,7 +165,10 @@ counters! {
         rx_old_ack: Total, "TCP segments with payload or FIN taken although a later acknowledgement had come before them";
         rx_out_of_order: Total, "TCP segments with payload that came before an earlier one";
         retransmits: Total, "TCP segments sent again";
-        recoveries: Total, "acknowledgements repeated to smoltcp to hasten a retransmission";
+        recoveries: Total, "losses found by what the peer acknowledged, each once however many segments it is of";
+        recoveries_undone: Total, "of those and of timeouts: what was taken for lost was late";
+        loss_probes: Total, "segments sent because nothing was heard of the last ones";
+        retransmission_timeouts: Total, "times that all in flight was taken for lost";
         deadline_head: Total, "requests whose head came too slowly (408)";
         deadline_body: Total, "requests whose body came too slowly (408)";
         deadline_idle: Total, "idle connections closed";

@@ -95,7 +95,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         assert!(plan.transmit_buffer >= http1::HEAD_OUT_MAX, "a response head fits its buffer");
         let key = HashKey::new(secret::derive(plan.seed, Purpose::FlowTable));
         let numbers = secret::derive(plan.seed, Purpose::InitialSequence);
-        let stack = Stack::new(&mut nic, plan.address, &queue.stats, now);
+        let stack = Stack::new(&mut nic, plan.address, now);
         let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
         let (interface, admission) = (NetworkInterface::new(nic, &plan), Admission::new(&plan));
@@ -353,11 +353,20 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if conn.stage == Stage::Closing {
             conn.tcp.consume(conn.tcp.received());
         }
+        if conn.tcp.sender().due() <= now.micros {
+            conn.tcp.on_alarm(now.micros).count(stats);
+        }
         let mut egress = stack.egress(&mut conn.tcp, &conn.reply_header, &mut interface.nic, stats);
         // A peer with Nagle's algorithm (RFC 9293, 3.7.4) holds the rest back until this is acknowledged.
         if matches!(egress, Egress::Quiet(Some(_))) && conn.awaits_rest() {
             egress =
                 stack.acknowledge(&mut conn.tcp, &conn.reply_header, &mut interface.nic, stats);
+        }
+        if egress == Egress::Held && conn.tcp.owes_acknowledgement() {
+            let acknowledgement = conn.remains().acknowledgement();
+            if interface.submit(&acknowledgement, &conn.reply_header, stats) {
+                conn.tcp.on_acknowledged();
+            }
         }
         match (conn.tcp.state(), egress) {
             (State::Closed | State::Listen, _) => {
@@ -368,9 +377,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
             }
             (State::TimeWait, Egress::Quiet(_)) => self.enter_time_wait(slot, now),
             (_, Egress::More) => run_queue.push(slot, &mut conn.queued),
-            (_, Egress::Quiet(at)) => {
+            (_, Egress::Quiet(_) | Egress::Held) => {
                 let (expiry, _) = conn.expiry(deadlines);
-                timers.arm(slot, at.map_or(expiry, |at| at.min(expiry)));
+                let due = expiry.min(conn.tcp.sender().due());
+                timers.arm(
+                    slot,
+                    if let Egress::Quiet(Some(at)) = egress { at.min(due) } else { due },
+                );
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::control_queue::ConnId;
 use crate::latency::Exchange;
 use crate::plan::Deadlines;
 use crate::tcp::ack_limit::AckLimit;
-use crate::tcp::recovery::Recovery;
+use crate::tcp::sender::{Arrival, Outcome};
 use crate::tcp::sources::SourceId;
 use crate::tcp::stack::{State, Tcp};
 use crate::tcp::time_wait::Remains;
@@ -49,9 +49,7 @@ pub(crate) struct Conn<S: Service> {
     since: u64,
     /// When the peer last acknowledged something new, in microseconds.
     progress: u64,
-    /// The oldest sequence number that the peer has not acknowledged (RFC 9293, 3.3.1: SND.UNA).
-    snd_una: u32,
-    /// The window field of the segment that `snd_una` is of, or of a later one.
+    /// The window field of the segment that SND.UNA is of, or of a later one.
     snd_wnd: u16,
     /// The largest window that the peer offered, in bytes (RFC 5961, 5.2: MAX.SND.WND).
     snd_wnd_max: u32,
@@ -59,7 +57,6 @@ pub(crate) struct Conn<S: Service> {
     snd_wnd_scale: u8,
     /// How many challenges it is sent.
     challenges: AckLimit,
-    recovery: Recovery,
     /// Bytes of the body that came in since `since`.
     body_bytes: u64,
     /// When the window began in which the peer must take enough of a response, in microseconds.
@@ -146,12 +143,10 @@ impl<S: Service> Conn<S> {
             waiting: Waiting::Idle,
             since: 0,
             progress: 0,
-            snd_una: 0,
             snd_wnd: 0,
             snd_wnd_max: 0,
             snd_wnd_scale: 0,
             challenges: AckLimit::default(),
-            recovery: Recovery::new(0),
             body_bytes: 0,
             taking_since: 0,
             taken: 0,
@@ -174,7 +169,6 @@ impl<S: Service> Conn<S> {
         self.progress = micros;
         self.taking_since = micros;
         self.taken = 0;
-        self.snd_una = 0;
         self.snd_wnd_max = u32::from(syn.window);
         self.challenges = AckLimit::default();
         self.body_bytes = 0;
@@ -188,41 +182,68 @@ impl<S: Service> Conn<S> {
         self.since = micros;
     }
 
-    /// The peer takes segments of `segment_max` bytes of payload, and its windows are shifted by `window_scale`.
-    pub(crate) fn on_syn(&mut self, segment_max: u32, window_scale: u8) {
-        self.recovery = Recovery::new(segment_max);
+    /// The peer takes segments of `segment_max` bytes of payload; the `options` are those of its SYN.
+    pub(crate) fn on_syn(&mut self, segment_max: u32, options: &[u8]) {
+        let window_scale = segment::window_scale(options).unwrap_or(0);
         self.snd_wnd_scale = window_scale.min(WINDOW_SCALE_MAX);
+        self.tcp.sender_mut().on_syn(segment_max, segment::permits_sack(options));
     }
 
-    /// An [acceptable](Acceptance::Whole) segment of this connection arrived, and frames to the peer begin with
-    /// `header`: how many times more its acknowledgement is to be passed to smoltcp (see [`Recovery`]).
+    /// An [acceptable](Acceptance::Whole) segment of this connection, `packet`, arrived, and frames to the peer begin
+    /// with `header`: what came of its acknowledgement, and whether smoltcp is not to know of it, which would send
+    /// something again on the third that repeats the last.
     pub(crate) fn on_segment(
         &mut self,
         segment: &Segment,
+        packet: &[u8],
         header: ReplyHeader,
         micros: u64,
-    ) -> u32 {
+    ) -> (Outcome, bool) {
         self.reply_header = header;
+        let una = self.snd_una();
         if !segment.has(ACK) {
-            return 0;
+            return (Outcome::Nothing, false);
         }
-        if !is_after(self.snd_una, segment.ack) || self.stage == Stage::HalfOpen {
-            self.snd_wnd = segment.window;
-            let window = u32::from(segment.window) << self.snd_wnd_scale;
-            self.snd_wnd_max = self.snd_wnd_max.max(window);
-        }
-        let snd_nxt = self.tcp.sent().snd_nxt;
         if self.stage == Stage::HalfOpen {
-            self.snd_una = segment.ack;
-            return 0;
+            self.note_window(segment);
+            self.tcp.sender_mut().on_handshake(segment.ack, micros);
+            return (Outcome::Nothing, false);
         }
-        let again = self.recovery.on_acknowledgement(segment, self.snd_una, snd_nxt);
-        if is_after(segment.ack, self.snd_una) {
-            self.taken += u64::from(segment.ack.wrapping_sub(self.snd_una));
-            self.snd_una = segment.ack;
+        if is_after(una, segment.ack) {
+            return (Outcome::Nothing, false);
+        }
+        let is_duplicate = self.is_duplicate(segment);
+        self.note_window(segment);
+        let has_blocks = segment::has_options(packet);
+        let options = if has_blocks { segment::options(packet) } else { &[] };
+        let (ack, is_closed) = (segment.ack, segment.window == 0);
+        let arrival = Arrival { ack, is_duplicate, is_closed, has_blocks };
+        let blocks = segment::sack_blocks(options);
+        let outcome = self.tcp.on_acknowledgement(&arrival, blocks, micros);
+        if is_after(segment.ack, una) {
+            self.taken += u64::from(segment.ack.wrapping_sub(una));
             self.progress = micros;
         }
-        again
+        (outcome, is_duplicate)
+    }
+
+    /// Whether `segment` only repeats the last acknowledgement while something is in flight (RFC 5681, 2).
+    fn is_duplicate(&self, segment: &Segment) -> bool {
+        segment.ack == self.snd_una()
+            && segment.sequence_len() == 0
+            && segment.window == self.snd_wnd
+            && segment.ack != self.tcp.sent().snd_nxt
+    }
+
+    fn note_window(&mut self, segment: &Segment) {
+        self.snd_wnd = segment.window;
+        let window = u32::from(segment.window) << self.snd_wnd_scale;
+        self.snd_wnd_max = self.snd_wnd_max.max(window);
+    }
+
+    /// SND.UNA (RFC 9293, 3.3.1).
+    fn snd_una(&self) -> u32 {
+        self.tcp.sender().una
     }
 
     /// Sends to where ARP says that the peer is, who does not answer where it was. Whether that is elsewhere.
@@ -252,7 +273,7 @@ impl<S: Service> Conn<S> {
     /// Copies `packet`, a segment of this connection with an [old acknowledgement](Acceptance::OldAck), into
     /// `into`, with the acknowledgement and window that hold: smoltcp would drop its payload else.
     pub(crate) fn restate<'a>(&self, packet: &[u8], into: &'a mut [u8]) -> &'a [u8] {
-        segment::restate(packet, self.snd_una, self.snd_wnd, into)
+        segment::restate(packet, self.snd_una(), self.snd_wnd, into)
     }
 
     /// Whether `segment` is what nearly all are: the next in order, without SYN, FIN and RST, within the window, and
@@ -262,7 +283,7 @@ impl<S: Service> Conn<S> {
         self.stage == Stage::Open
             && segment.flags & (SYN | FIN | RST) == 0
             && segment.sequence == rcv_nxt
-            && segment.ack.wrapping_sub(self.snd_una) <= sent.snd_nxt.wrapping_sub(self.snd_una)
+            && segment.ack.wrapping_sub(self.snd_una()) <= sent.snd_nxt.wrapping_sub(self.snd_una())
             && (segment.payload_len == 0 || is_after(sent.window_end(), rcv_nxt))
             && !sent.is_window_unscaled()
     }
@@ -312,7 +333,7 @@ impl<S: Service> Conn<S> {
                 Acceptance::Outside
             });
         }
-        if !is_half_open && is_after(self.snd_una, segment.ack) {
+        if !is_half_open && is_after(self.snd_una(), segment.ack) {
             return self.check_old_ack(segment);
         }
         Ok(Acceptance::Whole)
@@ -350,7 +371,7 @@ impl<S: Service> Conn<S> {
 
     //= RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK, or it is challenged.
     fn is_ack_too_old(&self, segment: &Segment) -> bool {
-        is_after(self.snd_una.wrapping_sub(self.snd_wnd_max), segment.ack)
+        is_after(self.snd_una().wrapping_sub(self.snd_wnd_max), segment.ack)
     }
 
     /// What it is doing; half-open for a free slot, which has no state.

@@ -1,4 +1,5 @@
-//! smoltcp, one socket at a time: the only file that names its `Interface` and `SocketSet`.
+//! smoltcp, one socket at a time: the only file that names its `Interface` and `SocketSet`. What passes between a
+//! socket and the NIC does so through [`device`](crate::tcp::device).
 //!
 //! smoltcp looks at every socket of a set for every segment. So each connection has a set of its own
 //! with one socket in it, and the [`FlowTable`](crate::tcp::flow::FlowTable) says which set a segment is
@@ -11,19 +12,20 @@ use core::net::Ipv4Addr;
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle};
 use smoltcp::iface::{SocketSet, SocketStorage};
-use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
-use smoltcp::phy::{RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 
 pub(crate) use smoltcp::socket::tcp::State;
 
-use crate::limits::{ACK_DELAY_MICROS, STACK_CLOCK_RATE, TX_BUDGET, TX_BUDGET_LARGE};
+use crate::limits::{ACK_DELAY_MICROS, TX_BUDGET, TX_BUDGET_LARGE};
 use crate::tcp::coalesce::Coalescer;
+use crate::tcp::device::{NoDevice, PacketDevice};
 use crate::tcp::generator;
+use crate::tcp::sender::{Arrival, Outcome, Sender};
+use crate::tcp::sent::Sent;
 use crate::wire::ethernet::ReplyHeader;
-use crate::wire::segment::{self, IP_LEN, SYN, Segment, TCP_LEN, is_after};
+use crate::wire::segment::{IP_LEN, Segment, TCP_LEN, is_after};
 use crate::{Buffer, CoreStats, Nic, Now};
 
 /// The IP layer of one core.
@@ -33,6 +35,8 @@ pub(crate) struct Stack {
     /// Bytes of payload in a segment of MTU size.
     payload_max: usize,
     now: Instant,
+    /// The same in microseconds.
+    micros: u64,
 }
 
 /// The result of a round of sending.
@@ -42,16 +46,17 @@ pub(crate) enum Egress {
     Quiet(Option<u64>),
     /// There is more, but this connection's budget or the transmit ring is used up: next turn.
     More,
+    /// There is more, and the congestion window has no room for it: smoltcp was not asked.
+    Held,
 }
 
 impl Stack {
     /// A stack that answers for `address` over `nic`.
-    pub(crate) fn new<N: Nic>(nic: &mut N, address: Ipv4Addr, stats: &CoreStats, now: Now) -> Self {
+    pub(crate) fn new<N: Nic>(nic: &mut N, address: Ipv4Addr, now: Now) -> Self {
         let payload_max = nic.capabilities().ip_mtu.saturating_sub(IP_LEN + TCP_LEN);
-        let now = stack_time(now);
         // The generator serves initial sequence numbers alone, and those are set.
-        let interface = interface(nic, address, 0, stats, now);
-        Self { interface, address, payload_max, now }
+        let interface = interface(nic, address, 0, stack_time(now));
+        Self { interface, address, payload_max, now: stack_time(now), micros: now.micros }
     }
 
     /// The next connection that opens begins with sequence number `number`.
@@ -60,18 +65,14 @@ impl Stack {
     /// ahead. So the interface, a few hundred bytes without anything on the heap, is made anew with the seed
     /// that makes the generator yield `number`.
     #[cold]
-    pub(crate) fn set_initial_sequence<N: Nic>(
-        &mut self,
-        number: u32,
-        nic: &mut N,
-        stats: &CoreStats,
-    ) {
-        self.interface = interface(nic, self.address, generator::seed_for(number), stats, self.now);
+    pub(crate) fn set_initial_sequence<N: Nic>(&mut self, number: u32, nic: &mut N) {
+        self.interface = interface(nic, self.address, generator::seed_for(number), self.now);
     }
 
     /// The turn happens at `now`.
     pub(crate) fn tick(&mut self, now: Now) {
         self.now = stack_time(now);
+        self.micros = now.micros;
     }
 
     /// Hands one IPv4 packet to a connection. The queue is ready: smoltcp may answer at once.
@@ -84,9 +85,10 @@ impl Stack {
         stats: &CoreStats,
     ) {
         let (received, fin) = (tcp.received(), tcp.is_half_closed());
-        let Tcp { set, sent, .. } = tcp;
+        let Tcp { set, sent, sender, .. } = tcp;
         let (packet, coalescer) = (Some(packet), None);
-        let mut device = PacketDevice::<N, false> { nic, stats, header, sent, packet, coalescer };
+        let mut device =
+            PacketDevice::<N, false> { nic, stats, header, sent, sender, packet, coalescer };
         let result = self.interface.poll_ingress_single(self.now, &mut device, set);
         debug_assert_ne!(result, PollIngressSingleResult::None, "a ready queue has a token");
         let grown = tcp.received() - received + usize::from(tcp.is_half_closed() && !fin);
@@ -101,6 +103,11 @@ impl Stack {
         nic: &mut N,
         stats: &CoreStats,
     ) -> Egress {
+        if tcp.is_behind()
+            && let Some(egress) = self.send_again(tcp, header, nic, stats)
+        {
+            return egress;
+        }
         if tcp.unacknowledged() <= self.payload_max || !nic.large_ready() {
             return self.send::<N, false>(tcp, header, nic, stats, TX_BUDGET, None);
         }
@@ -125,7 +132,7 @@ impl Stack {
     ) -> Egress {
         let delay = if tcp.unacknowledged() > 0 { 0 } else { ACK_DELAY_MICROS };
         let now = self.now;
-        self.now += stack_duration(delay);
+        self.now += Duration::from_micros(delay);
         let egress = self.send::<N, false>(tcp, header, nic, stats, 1, None);
         self.now = now;
         egress
@@ -141,37 +148,114 @@ impl Stack {
         budget: usize,
         mut coalescer: Option<&mut Coalescer<N::TxBuffer>>,
     ) -> Egress {
+        let before = tcp.sent.snd_nxt;
+        if before == tcp.sender.una {
+            tcp.sender.on_quiet(self.micros);
+        }
+        let mut egress = Egress::More;
         for _ in 0..budget {
-            let Tcp { set, sent, .. } = tcp;
+            if !tcp.sender.has_room(tcp.sent.snd_nxt) && tcp.has_unsent() {
+                egress = Egress::Held;
+                break;
+            }
             let coalescer = coalescer.as_deref_mut();
-            let mut device =
-                PacketDevice::<N, LARGE> { nic, stats, header, sent, packet: None, coalescer };
-            let result = self.interface.poll_egress(self.now, &mut device, set);
-            match self.interface.poll_at(self.now, set) {
+            let result = self.poll::<N, LARGE>(tcp, header, nic, stats, coalescer);
+            match self.interface.poll_at(self.now, &tcp.set) {
                 Some(at) if at <= self.now => {
                     if result == PollResult::None {
-                        return Egress::More;
+                        break;
                     }
                 }
-                at => return Egress::Quiet(at.map(real_micros)),
+                at => {
+                    egress = Egress::Quiet(at.map(real_micros));
+                    break;
+                }
             }
         }
-        Egress::More
+        let nxt = tcp.sent.snd_nxt;
+        tcp.sender.on_sent(nxt, nxt != before, self.micros);
+        egress
+    }
+
+    #[inline]
+    fn poll<N: Nic, const LARGE: bool>(
+        &mut self,
+        tcp: &mut Tcp,
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
+        coalescer: Option<&mut Coalescer<N::TxBuffer>>,
+    ) -> PollResult {
+        let Tcp { set, sent, sender, .. } = tcp;
+        let packet = None;
+        let mut device =
+            PacketDevice::<N, LARGE> { nic, stats, header, sent, sender, packet, coalescer };
+        self.interface.poll_egress(self.now, &mut device, set)
+    }
+
+    /// Sends again what was lost, and lets smoltcp go over what was not without sending it. `None`: all that was
+    /// sent is passed, and new segments may follow.
+    ///
+    /// smoltcp can only begin again at the first byte that is not acknowledged. It gives one segment at a time, and what
+    /// the [`Sender`] does not take for lost does not leave. So it gets no further than is needed: to the last one
+    /// that is lost, and to the end once there is something new to send.
+    #[cold]
+    fn send_again<N: Nic>(
+        &mut self,
+        tcp: &mut Tcp,
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
+    ) -> Option<Egress> {
+        for _ in 0..TX_BUDGET_AGAIN {
+            if tcp.state() == State::Closed {
+                return None;
+            }
+            let (una, nxt) = (tcp.sender.una, tcp.sent.snd_nxt);
+            let first = tcp.sender.first_lost(una);
+            if first.is_some_and(|first| is_after(tcp.sent.next, first)) {
+                self.rewind(tcp);
+            }
+            let next = tcp.sent.next;
+            if first.is_none() {
+                if next == nxt {
+                    return None;
+                }
+                if !(tcp.has_unsent() && tcp.sender.has_room(nxt)) {
+                    return Some(Egress::Held);
+                }
+            } else if tcp.sender.is_lost(next, tcp.sender.segment_end(next, nxt))
+                && !tcp.sender.has_room(nxt)
+            {
+                return Some(Egress::Held);
+            }
+            let _ = self.poll::<N, false>(tcp, header, nic, stats, None);
+            if tcp.sent.next == next {
+                return Some(match self.interface.poll_at(self.now, &tcp.set) {
+                    Some(at) if at <= self.now => Egress::More,
+                    at => Egress::Quiet(at.map(real_micros)),
+                });
+            }
+        }
+        Some(Egress::More)
+    }
+
+    /// Makes smoltcp begin again at the first byte that is not acknowledged.
+    ///
+    /// It does so when its retransmission timer is due. It is shown a time at which that is so whatever it
+    /// measured, on a device that takes nothing: so it stops the timer, goes back, and cannot send yet.
+    fn rewind(&mut self, tcp: &mut Tcp) {
+        let later = self.now + RETRANSMIT_LATEST;
+        let mut device = NoDevice { ip_mtu: self.payload_max + IP_LEN + TCP_LEN };
+        let _ = self.interface.poll_egress(later, &mut device, &mut tcp.set);
+        tcp.sent.next = tcp.sender.una;
     }
 }
 
-fn interface<N: Nic>(
-    nic: &mut N,
-    address: Ipv4Addr,
-    seed: u64,
-    stats: &CoreStats,
-    now: Instant,
-) -> Interface {
+fn interface<N: Nic>(nic: &mut N, address: Ipv4Addr, seed: u64, now: Instant) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
-    let (header, mut sent) = (ReplyHeader::new([0; 6], [0; 6], None, 0), Sent::default());
-    let (header, sent, packet, coalescer) = (&header, &mut sent, None, None);
-    let mut device = PacketDevice::<N, false> { nic, stats, header, sent, packet, coalescer };
+    let mut device = NoDevice { ip_mtu: nic.capabilities().ip_mtu };
     let mut interface = Interface::new(config, &mut device, now);
     interface.update_ip_addrs(|addresses| {
         let host = IpCidr::Ipv4(Ipv4Cidr::new(address, 32));
@@ -186,6 +270,7 @@ pub(crate) struct Tcp {
     set: SocketSet<'static>,
     handle: SocketHandle,
     sent: Sent,
+    sender: Sender,
     /// The next sequence number that we expect (RFC 9293, 3.3.1: RCV.NXT), which smoltcp keeps to itself.
     rcv_nxt: u32,
 }
@@ -195,10 +280,10 @@ impl Tcp {
     pub(crate) fn new(receive: Buffer, transmit: Buffer) -> Self {
         let mut socket = Socket::new(socket_buffer(receive), socket_buffer(transmit));
         socket.set_nagle_enabled(false);
-        socket.set_ack_delay(Some(stack_duration(ACK_DELAY_MICROS)));
+        socket.set_ack_delay(Some(Duration::from_micros(ACK_DELAY_MICROS)));
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Self { set, handle, sent: Sent::default(), rcv_nxt: 0 }
+        Self { set, handle, sent: Sent::default(), sender: Sender::new(), rcv_nxt: 0 }
     }
 
     /// Makes the socket as good as new, waiting for the SYN with number `syn` to `port`.
@@ -209,12 +294,76 @@ impl Tcp {
     /// mid-recovery makes the first segment of the next ignore its windows, once, by one segment.
     pub(crate) fn open(&mut self, port: u16, syn: u32) {
         self.sent = Sent::default();
+        self.sender = Sender::new();
         self.rcv_nxt = syn.wrapping_add(1);
         let socket = self.socket_mut();
         socket.abort();
-        socket.set_congestion_control(CongestionControl::Reno);
+        socket.set_congestion_control(CongestionControl::None);
         let listening = socket.listen(port);
         assert!(listening.is_ok(), "a closed socket listens on any port but zero");
+    }
+
+    /// Our SYN will have the sequence number `number`.
+    pub(crate) fn begin(&mut self, number: u32) {
+        self.sent.begin(number);
+        self.sender.una = number;
+    }
+
+    /// Whether something is to be sent again, or smoltcp goes over what was sent.
+    fn is_behind(&self) -> bool {
+        self.sender.has_lost() || self.sent.is_behind()
+    }
+
+    /// Whether there is something, FIN included, that was never sent.
+    fn has_unsent(&self) -> bool {
+        use State::{Closed, Closing, FinWait1, LastAck};
+        let in_flight = self.sent.snd_nxt.wrapping_sub(self.sender.una) as usize;
+        match self.state() {
+            Closed => false,
+            FinWait1 | Closing | LastAck => self.unacknowledged() + 1 > in_flight,
+            _ => self.unacknowledged() > in_flight,
+        }
+    }
+
+    /// Whether an acknowledgement is due that smoltcp does not send, because it is not asked.
+    pub(crate) fn owes_acknowledgement(&self) -> bool {
+        self.sent.owes(self.rcv_nxt)
+    }
+
+    /// An acknowledgement of all that was received left that smoltcp knows nothing of.
+    pub(crate) fn on_acknowledged(&mut self) {
+        self.sent.acknowledge(self.rcv_nxt);
+    }
+
+    /// The sending half.
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// The sending half.
+    pub(crate) fn sender_mut(&mut self) -> &mut Sender {
+        &mut self.sender
+    }
+
+    /// The sender's timer is due at `micros`.
+    pub(crate) fn on_alarm(&mut self, micros: u64) -> Outcome {
+        let has_more = self.has_unsent();
+        self.sender.on_alarm(self.sent.snd_nxt, has_more, micros)
+    }
+
+    /// The peer acknowledged at `micros` what `arrival` says; `blocks` are the parts beyond that it has, first and
+    /// end.
+    pub(crate) fn on_acknowledgement(
+        &mut self,
+        arrival: &Arrival,
+        blocks: impl Iterator<Item = (u32, u32)>,
+        micros: u64,
+    ) -> Outcome {
+        let outcome = self.sender.on_acknowledgement(arrival, self.sent.snd_nxt, blocks, micros);
+        if self.sent.is_behind() {
+            self.sent.advance(self.sender.una);
+        }
+        outcome
     }
 
     /// State of the connection (RFC 9293, 3.3.2).
@@ -309,6 +458,7 @@ impl Tcp {
 
     /// Ends the connection; the next egress sends RST.
     pub(crate) fn abort(&mut self) {
+        self.sender.release();
         self.socket_mut().abort();
     }
 
@@ -326,167 +476,6 @@ impl Tcp {
     }
 }
 
-/// The state that the peer knows from the segments we sent: smoltcp has it too, but keeps it private.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sent {
-    /// The sequence number after the last byte ever sent (RFC 9293, 3.3.1: SND.NXT).
-    pub(crate) snd_nxt: u32,
-    /// The acknowledgement number sent last.
-    ack: u32,
-    /// The window sent last, in bytes.
-    window: u32,
-    /// How far the peer shifts our window (RFC 7323, 2.2).
-    window_scale: u8,
-    /// Whether anything was sent.
-    begun: bool,
-    /// Whether a SYN was sent last.
-    syn_last: bool,
-}
-
-impl Sent {
-    /// The first sequence number beyond the receive window that was advertised last.
-    pub(crate) fn window_end(&self) -> u32 {
-        self.ack.wrapping_add(self.window)
-    }
-
-    /// Bytes of the window that was advertised last that are left from `rcv_nxt` on.
-    pub(crate) fn window_left(&self, rcv_nxt: u32) -> u32 {
-        let end = self.window_end();
-        if is_after(end, rcv_nxt) { end.wrapping_sub(rcv_nxt) } else { 0 }
-    }
-
-    /// The window field of a segment outside smoltcp that acknowledges `rcv_nxt`: it moves the end of the
-    /// window in no direction, for smoltcp knows nothing of it.
-    fn window_field(&self, rcv_nxt: u32) -> u16 {
-        u16::try_from(self.window_left(rcv_nxt) >> self.window_scale).unwrap_or(u16::MAX)
-    }
-
-    /// Whether anything was sent yet: if not, there is no number to say.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.begun
-    }
-
-    /// Whether smoltcp has the end of the window wrong: it scales the window of our SYN, which RFC 7323
-    /// 2.2 does not, until something else was sent.
-    pub(crate) fn is_window_unscaled(&self) -> bool {
-        self.syn_last && self.window_scale > 0
-    }
-
-    /// Records one segment; whether it carries sequence space that was sent before.
-    fn record(&mut self, segment: &Segment, packet: &[u8]) -> bool {
-        let end = segment.sequence.wrapping_add(segment.sequence_len());
-        let again = self.begun && segment.sequence_len() > 0 && !is_after(end, self.snd_nxt);
-        if !self.begun || is_after(end, self.snd_nxt) {
-            self.snd_nxt = end;
-        }
-        if segment.has(SYN) {
-            self.window_scale = segment::window_scale(segment::options(packet)).unwrap_or(0);
-        }
-        self.ack = segment.ack;
-        self.syn_last = segment.has(SYN);
-        let scale = if self.syn_last { 0 } else { self.window_scale };
-        self.window = u32::from(segment.window) << scale;
-        self.begun = true;
-        again
-    }
-}
-
-/// smoltcp's device for the length of one call: one connection's packet in, its segments out; with
-/// `LARGE` they may become parts of a large packet. Small responses do not pay for the question.
-struct PacketDevice<'a, N: Nic, const LARGE: bool> {
-    nic: &'a mut N,
-    stats: &'a CoreStats,
-    header: &'a ReplyHeader,
-    sent: &'a mut Sent,
-    packet: Option<&'a [u8]>,
-    coalescer: Option<&'a mut Coalescer<N::TxBuffer>>,
-}
-
-impl<N: Nic, const LARGE: bool> Device for PacketDevice<'_, N, LARGE> {
-    type RxToken<'b>
-        = Inbound<'b>
-    where
-        Self: 'b;
-    type TxToken<'b>
-        = Outbound<'b, N, LARGE>
-    where
-        Self: 'b;
-
-    fn receive(&mut self, now: Instant) -> Option<(Inbound<'_>, Outbound<'_, N, LARGE>)> {
-        // smoltcp may answer any packet with one of its own: reserve before promising.
-        let packet = self.packet.take_if(|_| self.nic.ready())?;
-        Some((Inbound(packet), self.transmit(now)?))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Outbound<'_, N, LARGE>> {
-        let Self { nic, stats, header, sent, coalescer, .. } = self;
-        let coalescer = coalescer.as_deref_mut();
-        nic.ready().then_some(Outbound { nic, stats, header, sent, coalescer })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut checksum = ChecksumCapabilities::ignored();
-        checksum.ipv4 = Checksum::None;
-        checksum.tcp = Checksum::None;
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = self.nic.capabilities().ip_mtu;
-        capabilities.checksum = checksum;
-        capabilities
-    }
-}
-
-struct Inbound<'a>(&'a [u8]);
-
-impl RxToken for Inbound<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0)
-    }
-}
-
-struct Outbound<'a, N: Nic, const LARGE: bool> {
-    nic: &'a mut N,
-    stats: &'a CoreStats,
-    header: &'a ReplyHeader,
-    sent: &'a mut Sent,
-    /// Where what leaves may become part of a large packet.
-    coalescer: Option<&'a mut Coalescer<N::TxBuffer>>,
-}
-
-impl<N: Nic, const LARGE: bool> TxToken for Outbound<'_, N, LARGE> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
-        let Self { nic, stats, header, sent, coalescer } = self;
-        if LARGE
-            && let Some(coalescer) = coalescer
-            && coalescer.is_ready(len, header, nic, stats)
-        {
-            let note = |segment: &Segment, packet: &[u8]| {
-                if sent.record(segment, packet) {
-                    stats.retransmits.add(1);
-                }
-            };
-            return coalescer.take(len, nic, stats, write, note);
-        }
-        let mut tx_buffer = nic.tx_buffer().expect("the queue said that it was ready");
-        let by_nic = nic.capabilities().tx_checksum_offload;
-        let l2_len = usize::from(header.len());
-        let frame = &mut tx_buffer.as_mut()[..l2_len + len];
-        let (ethernet, packet) = frame.split_at_mut(l2_len);
-        ethernet.copy_from_slice(header.bytes());
-        let result = write(packet);
-        let offload = segment::finish_checksums(packet, header.len(), by_nic);
-        if let Some(segment) = segment::parse(packet)
-            && sent.record(&segment, packet)
-        {
-            stats.retransmits.add(1);
-        }
-        stats.tx_frames.add(1);
-        stats.tx_bytes.add((l2_len + len) as u64);
-        nic.submit(tx_buffer, l2_len + len, offload);
-        result
-    }
-}
-
 fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
     match buffer {
         Buffer::Static(bytes) => SocketBuffer::new(bytes),
@@ -494,17 +483,15 @@ fn socket_buffer(buffer: Buffer) -> SocketBuffer<'static> {
     }
 }
 
-/// The stack's clock: see [`STACK_CLOCK_RATE`].
 fn stack_time(now: Now) -> Instant {
-    Instant::from_micros(i64::try_from(now.micros).unwrap_or(i64::MAX / RATE) * RATE)
-}
-
-fn stack_duration(micros: u64) -> Duration {
-    Duration::from_micros(micros * RATE.unsigned_abs())
+    Instant::from_micros(i64::try_from(now.micros).unwrap_or(i64::MAX))
 }
 
 fn real_micros(at: Instant) -> u64 {
-    u64::try_from(at.total_micros() / RATE).unwrap_or(0)
+    u64::try_from(at.total_micros()).unwrap_or(0)
 }
 
-const RATE: i64 = STACK_CLOCK_RATE;
+/// Later than any retransmission timeout of smoltcp's (RFC 6298, 2.5: its bound is 60 s).
+const RETRANSMIT_LATEST: Duration = Duration::from_secs(61);
+/// Segments that a connection goes over in one turn, sending them again or not.
+const TX_BUDGET_AGAIN: usize = 64;

@@ -167,6 +167,37 @@ pub(crate) fn restate<'a>(packet: &[u8], ack: u32, window: u16, into: &'a mut [u
     copy
 }
 
+/// Gives the segment in `packet` another sequence number. Its checksum is yet to be filled in.
+pub(crate) fn set_sequence(packet: &mut [u8], sequence: u32) {
+    packet[IP_LEN + 4..IP_LEN + 8].copy_from_slice(&sequence.to_be_bytes());
+}
+
+/// Makes the segment in `packet`, which has no options, an acknowledgement with number `sequence`: bytes of the packet.
+/// Its checksum is yet to be filled in.
+pub(crate) fn strip(packet: &mut [u8], sequence: u32) -> usize {
+    set_sequence(packet, sequence);
+    packet[2..4].copy_from_slice(&[0, CONTROL_SEGMENT_LEN_BYTE]);
+    packet[IP_LEN + 13] = ACK;
+    CONTROL_SEGMENT_LEN
+}
+
+/// Whether the TCP segment in `packet` (see [`parse`]) has options.
+pub(crate) fn has_options(packet: &[u8]) -> bool {
+    packet[IP_LEN + 12] >> 4 > TCP_LEN_WORDS
+}
+
+/// Whether its sender takes selective acknowledgements, says a SYN with these `options` (RFC 2018, 2).
+pub(crate) fn permits_sack(options: &[u8]) -> bool {
+    option(options, OPTION_SACK_PERMITTED).is_some()
+}
+
+/// The parts that selective acknowledgements among TCP `options` name (RFC 2018, 3): first number and end.
+pub(crate) fn sack_blocks(options: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+    let blocks = option(options, OPTION_SACK).unwrap_or_default();
+    let number = |bytes: &[u8]| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    blocks.chunks_exact(8).map(move |block| (number(&block[..4]), number(&block[4..])))
+}
+
 /// The options of the TCP segment in `packet` (see [`parse`]).
 pub(crate) fn options(packet: &[u8]) -> &[u8] {
     let header_len = usize::from(packet[IP_LEN + 12] >> 4) * 4;
@@ -243,6 +274,8 @@ const IP_CHECKSUM: usize = 10;
 pub(crate) const TCP_CHECKSUM: usize = 16;
 const CONTROL_SEGMENT_LEN_BYTE: u8 = 40;
 const TCP_LEN_WORD: u16 = 20;
+/// Length of a header without options in its own unit, 32 bits.
+const TCP_LEN_WORDS: u8 = 5;
 const _: () =
     assert!(CONTROL_SEGMENT_LEN_BYTE as usize == CONTROL_SEGMENT_LEN, "total length field");
 const _: () = assert!(TCP_LEN_WORD as usize == TCP_LEN, "length in the pseudo header");

@@ -6,6 +6,7 @@ use super::Worker;
 use crate::tcp::admission::opens;
 use crate::tcp::connection::{Acceptance, Stage, Unacceptable};
 use crate::tcp::flow::Owner;
+use crate::tcp::sender::Outcome;
 use crate::tcp::sources::SourceId;
 use crate::tcp::stack::State;
 use crate::wire::drop_reason::DropReason;
@@ -94,7 +95,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
             _ => None,
         };
         let number = self.initial_sequence.choose(segment.tuple, previous, now.micros);
-        self.stack.set_initial_sequence(number, &mut self.interface.nic, stats);
+        self.conns.conn(slot).tcp.begin(number);
+        self.stack.set_initial_sequence(number, &mut self.interface.nic);
         let reused = self.flows.open(segment.tuple, slot, owner);
         stats.time_wait_reused.add(u64::from(reused));
         self.admission.enter();
@@ -122,9 +124,15 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
         let mut packet = packet;
-        let mut again = 0;
+        let mut is_known = false;
         match acceptance {
-            Acceptance::Whole => again = conn.on_segment(segment, *header, now.micros),
+            Acceptance::Whole => {
+                let outcome;
+                (outcome, is_known) = conn.on_segment(segment, packet, *header, now.micros);
+                if outcome != Outcome::Nothing {
+                    outcome.count(stats);
+                }
+            }
             Acceptance::OldAck => {
                 stats.rx_old_ack.add(1);
                 conn.reply_header = *header;
@@ -135,15 +143,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 stats.peers_followed.add(u64::from(conn.follow(&interface.neighbours)));
             }
         }
-        let header = &conn.reply_header;
-        stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
-        if again > 0 {
-            stats.recoveries.add(1);
-        }
-        for _ in 0..again {
-            if interface.nic.ready() {
-                stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
-            }
+        if !is_known {
+            let header = &conn.reply_header;
+            stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
         }
         run_queue.push(slot, &mut conn.queued);
         Ok(())
@@ -168,7 +170,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             let options = segment::options(packet);
             let theirs = segment::segment_max(options).unwrap_or(SEGMENT_MAX_DEFAULT);
             let segment_max = u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX));
-            conn.on_syn(segment_max, segment::window_scale(options).unwrap_or(0));
+            conn.on_syn(segment_max, options);
             Acceptance::Whole
         } else {
             match conn.check_acceptable(segment) {

@@ -40,24 +40,41 @@ fn an_answer_that_is_not_acknowledged_is_sent_again_after_200_ms_then_twice_that
     world.end();
 }
 
-/// RFC 5681 3.2: the third duplicate acknowledgement sends the missing segment at once.
+/// RFC 5681 3.2: the third duplicate acknowledgement sends the missing segment at once; RFC 3042: the first two
+/// send a new one each, where there is one.
 #[test]
 fn three_duplicate_acknowledgements_bring_the_lost_segment() {
-    let (mut world, raw) = world();
-    let (mut dialog, _) = Dialog::open_with(&mut world, raw, 4_000, &option_mss(1_000));
-    dialog.data(&mut world, b"GET /down/14000 HTTP/1.1\r\nHost: a\r\n\r\n");
-    let lost = world.hear(raw).segment();
-    world.run_for(5 * MILLI);
-    world.discard_heard(raw);
-    let started = world.elapsed();
-    for _ in 0..4 {
-        dialog.say(&mut world, flag::ACK, b"");
+    for (len, new) in [(9_000, 0), (14_000, 2)] {
+        let (mut world, raw) = world();
+        let (mut dialog, _) = Dialog::open_with(&mut world, raw, 4_000, &option_mss(1_000));
+        let request = format!("GET /down/{len} HTTP/1.1\r\nHost: a\r\n\r\n");
+        dialog.data(&mut world, request.as_bytes());
+        let lost = world.hear(raw).segment();
+        let mut sent = 1;
+        while world.hear_within(raw, MILLI).is_some() {
+            sent += 1;
+        }
+        assert_eq!(sent, 10, "RFC 6928: ten segments are sent at first");
+        let started = world.elapsed();
+        for duplicate in 1..=3 {
+            dialog.say(&mut world, flag::ACK, b"");
+            let heard = world.hear_within(raw, MILLI).map(|heard| heard.segment());
+            if duplicate < 3 {
+                assert_eq!(heard.is_some(), new > 0, "{len} bytes, duplicate {duplicate}");
+                assert!(
+                    heard.is_none_or(|heard| heard.seq
+                        == lost.seq.wrapping_add(10_000 + 1_000 * (duplicate - 1)))
+                );
+            } else {
+                let again = heard.expect("the lost segment");
+                assert_eq!((again.seq, &again.payload), (lost.seq, &lost.payload));
+            }
+        }
+        assert!(world.elapsed() - started < 5 * MILLI, "it did not wait for the timeout");
+        assert_eq!(["recoveries", "retransmits"].map(|name| world.count(name)), [1, 1]);
+        dialog.say(&mut world, flag::RST, b"");
+        world.end();
     }
-    let again = world.hear(raw).segment();
-    assert_eq!((again.seq, again.payload), (lost.seq, lost.payload));
-    assert!(world.elapsed() - started < 10 * MILLI, "it did not wait for the timeout");
-    dialog.say(&mut world, flag::RST, b"");
-    world.end();
 }
 
 /// Takes an answer of `len` bytes of content in segments of 1,000, acknowledging each as it comes, but
