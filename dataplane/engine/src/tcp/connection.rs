@@ -88,6 +88,19 @@ pub(crate) enum Acceptance {
     Outside,
 }
 
+/// How smoltcp is shown a segment that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// As it came.
+    Whole,
+    /// Not at all: it repeats the last acknowledgement, and on the third of these smoltcp would send something again.
+    Not,
+    /// As if the window were not quite closed. With a window of nothing smoltcp gives up its retransmission timer,
+    /// which alone makes it go back to what is in flight; so the [`Sender`](crate::tcp::sender::Sender) asks the peer,
+    /// with some of that.
+    Ajar,
+}
+
 /// The stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -190,41 +203,58 @@ impl<S: Service> Conn<S> {
     }
 
     /// An [acceptable](Acceptance::Whole) segment of this connection, `packet`, arrived, and frames to the peer begin
-    /// with `header`: what came of its acknowledgement, and whether smoltcp is not to know of it, which would send
-    /// something again on the third that repeats the last.
+    /// with `header`: what came of its acknowledgement, and how smoltcp is shown it.
     pub(crate) fn on_segment(
         &mut self,
         segment: &Segment,
         packet: &[u8],
         header: ReplyHeader,
         micros: u64,
-    ) -> (Outcome, bool) {
+    ) -> (Outcome, Shown) {
         self.reply_header = header;
         let una = self.snd_una();
         if !segment.has(ACK) {
-            return (Outcome::Nothing, false);
+            return (Outcome::Nothing, Shown::Whole);
         }
         if self.stage == Stage::HalfOpen {
             self.note_window(segment);
             self.tcp.sender_mut().on_handshake(segment.ack, micros);
-            return (Outcome::Nothing, false);
+            return (Outcome::Nothing, Shown::Whole);
         }
         if is_after(una, segment.ack) {
-            return (Outcome::Nothing, false);
+            return (Outcome::Nothing, Shown::Whole);
         }
         let is_duplicate = self.is_duplicate(segment);
         self.note_window(segment);
         let has_blocks = segment::has_options(packet);
         let options = if has_blocks { segment::options(packet) } else { &[] };
-        let (ack, is_closed) = (segment.ack, segment.window == 0);
+        let ack = segment.ack;
+        let is_closed = segment.window == 0;
+        let closes_early = is_closed && ack != self.tcp.sent().snd_nxt;
+        let is_closed = is_closed && !closes_early;
         let arrival = Arrival { ack, is_duplicate, is_closed, has_blocks };
         let blocks = segment::sack_blocks(options);
         let outcome = self.tcp.on_acknowledgement(&arrival, blocks, micros);
-        if is_after(segment.ack, una) {
-            self.taken += u64::from(segment.ack.wrapping_sub(una));
+        if is_after(ack, una) {
+            self.taken += u64::from(ack.wrapping_sub(una));
             self.progress = micros;
         }
-        (outcome, is_duplicate)
+        (
+            outcome,
+            if is_duplicate {
+                Shown::Not
+            } else if closes_early {
+                Shown::Ajar
+            } else {
+                Shown::Whole
+            },
+        )
+    }
+
+    /// Copies `packet`, which closes the window while something is in flight, into `into`, with the smallest window
+    /// there is.
+    pub(crate) fn set_ajar<'a>(&self, packet: &[u8], into: &'a mut [u8]) -> &'a [u8] {
+        segment::restate(packet, self.snd_una(), 1, into)
     }
 
     /// Whether `segment` only repeats the last acknowledgement while something is in flight (RFC 5681, 2).

@@ -27,6 +27,26 @@ struct Span {
     fate: Fate,
 }
 
+/// What was thought of something that turns out to be at the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Some of it was taken for lost, and not sent again.
+    pub(crate) had_lost: bool,
+    /// Some of it was sent again.
+    pub(crate) had_resent: bool,
+}
+
+impl core::ops::BitOr for News {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            had_lost: self.had_lost | other.had_lost,
+            had_resent: self.had_resent | other.had_resent,
+        }
+    }
+}
+
 /// The spans of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scoreboard {
@@ -68,24 +88,36 @@ impl Scoreboard {
         }
     }
 
-    /// Everything before `una` was acknowledged: whether that held something that was taken for lost and not sent
-    /// again.
-    pub(crate) fn advance(&mut self, una: u32) -> bool {
-        let mistaken = self.lost_within(self.start, una);
+    /// Everything before `una` was acknowledged: what was thought of that.
+    pub(crate) fn advance(&mut self, una: u32) -> News {
+        let news = self.news(self.start, una);
         if is_after(una, self.start) {
             self.spans.retain(|span| is_after(span.end, una));
             self.start = una;
             self.recount();
         }
-        mistaken
+        news
     }
 
-    /// The peer has `from..to`: whether that held something that was taken for lost and not sent again. Where there is no
-    /// room for more spans, it is not noted: the peer repeats it.
-    pub(crate) fn sack(&mut self, from: u32, to: u32) -> bool {
-        let mistaken = self.lost_within(from, to);
+    /// The peer has `from..to`: what was thought of that. Where there is no room for more spans, it is not noted: the
+    /// peer repeats it.
+    pub(crate) fn sack(&mut self, from: u32, to: u32) -> News {
+        let news = self.news(from, to);
         let _ = self.mark(from, to, |_| Fate::Sacked);
-        mistaken
+        news
+    }
+
+    fn news(&self, from: u32, to: u32) -> News {
+        let mut news = News::default();
+        let mut start = self.start;
+        for span in &self.spans {
+            if is_after(span.end, from) && is_after(to, start) {
+                news.had_lost |= span.fate == Fate::Lost;
+                news.had_resent |= matches!(span.fate, Fate::Resent { .. });
+            }
+            start = span.end;
+        }
+        news
     }
 
     /// What is in flight of `from..to` is lost.
@@ -307,7 +339,7 @@ mod tests {
     #[test]
     fn what_the_peer_has_is_joined_and_counted() {
         let mut board = board();
-        assert!(!board.sack(at(2), at(4)) && !board.sack(at(6), at(7)));
+        assert_eq!(board.sack(at(2), at(4)) | board.sack(at(6), at(7)), News::default());
         assert_eq!((drawn(&board).as_str(), board.left_network()), ("iissiis", 300));
         board.sack(at(4), at(6));
         assert_eq!((drawn(&board).as_str(), board.left_network()), ("iisssss", 500));
@@ -354,9 +386,11 @@ mod tests {
         board.sack(at(3), at(5));
         board.lose_overtaken();
         board.resend(UNA, at(1), at(5));
-        assert!(!board.advance(at(2)), "nothing that was taken for lost came by itself");
+        let news = board.advance(at(2));
+        assert_eq!(news, News { had_lost: false, had_resent: true });
         assert_eq!(drawn(&board), "Lss");
-        assert!(board.advance(at(5)), "this was never sent again");
+        let news = board.advance(at(5));
+        assert_eq!(news, News { had_lost: true, had_resent: false }, "this was never sent again");
         assert!(board.is_empty() && board.left_network() == 0);
     }
 
@@ -371,7 +405,7 @@ mod tests {
         board.resend(UNA, at(1), at(5));
         board.forgive();
         assert_eq!(drawn(&board), "ris");
-        assert!(!board.sack(at(1), at(2)));
+        assert_eq!(board.sack(at(1), at(2)), News::default());
     }
 
     #[test]

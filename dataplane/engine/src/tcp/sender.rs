@@ -7,7 +7,7 @@
 
 use crate::CoreStats;
 use crate::tcp::round_trip::RoundTrip;
-use crate::tcp::scoreboard::Scoreboard;
+use crate::tcp::scoreboard::{News, Scoreboard};
 use crate::wire::segment::is_after;
 
 /// The sending half of one connection. Times are in microseconds.
@@ -31,7 +31,7 @@ pub(crate) struct Sender {
     is_limited: bool,
     /// Whether one segment may leave whatever the window says: the next new number when that was allowed.
     allowance: Option<u32>,
-    /// Whether the peer's window is closed: smoltcp probes it.
+    /// Whether the peer's window is closed, with nothing in flight: smoltcp probes it.
     is_closed: bool,
     /// Whether segments of this connection were seen to overtake one another: only time tells a loss then.
     is_reordered: bool,
@@ -39,8 +39,10 @@ pub(crate) struct Sender {
     point: u32,
     /// The window and threshold before the recovery.
     before: (u32, u32),
-    /// When the timeout passed last.
-    timed_out: u64,
+    /// When the phase began.
+    since: u64,
+    /// Whether the tail was probed since the last acknowledgement.
+    is_probed: bool,
     /// Acknowledgements in a row that acknowledge nothing new, of a peer without SACK.
     duplicates: u32,
     /// Bytes acknowledged since the window grew last (RFC 3465).
@@ -117,7 +119,8 @@ impl Sender {
             is_reordered: false,
             point: 0,
             before: (0, 0),
-            timed_out: 0,
+            since: 0,
+            is_probed: false,
             duplicates: 0,
             acknowledged: 0,
             timed: None,
@@ -223,7 +226,8 @@ impl Sender {
                 self.timed = Some((nxt, now));
             }
         }
-        let is_open = is_new && self.phase == Phase::Open;
+        //= RFC 8985 7.3: one probe, and then the timeout, whatever is sent meanwhile.
+        let is_open = is_new && self.phase == Phase::Open && !self.is_probed;
         if is_open || self.due == NEVER && nxt != self.una {
             self.arm(nxt, now);
         }
@@ -258,6 +262,7 @@ impl Sender {
             }
             self.grow(acked, in_flight);
             self.is_limited = false;
+            self.is_probed = false;
             if !has_blocks && self.phase == Phase::Open && self.board.is_empty() {
                 self.duplicates = 0;
                 self.arm(nxt, now);
@@ -282,16 +287,16 @@ impl Sender {
         blocks: impl Iterator<Item = (u32, u32)>,
         now: u64,
     ) -> Outcome {
-        let mut is_mistaken = self.board.advance(self.una);
+        let mut news = self.board.advance(self.una);
         self.board.begin(self.una);
         for (from, to) in blocks {
             // What lies before SND.UNA is a duplicate that the peer received (RFC 2883).
             let is_valid = is_after(from, self.una) && is_after(to, from) && !is_after(to, nxt);
             if is_valid {
-                is_mistaken |= self.board.sack(from, to);
+                news = news | self.board.sack(from, to);
             }
         }
-        if is_mistaken && self.is_proof(now) {
+        if self.is_mistake(news, now) {
             return self.undo(nxt, now);
         }
         if self.phase != Phase::Open && !is_after(self.point, self.una) {
@@ -309,7 +314,7 @@ impl Sender {
         }
         let found = self.has_lost() && self.phase == Phase::Open;
         if found {
-            self.enter_recovery(nxt);
+            self.enter_recovery(nxt, now);
         }
         if acked > 0 || found {
             if is_partial {
@@ -367,13 +372,14 @@ impl Sender {
                 self.board.lose_overtaken();
                 let found = self.has_lost() && self.phase == Phase::Open;
                 if found {
-                    self.enter_recovery(nxt);
+                    self.enter_recovery(nxt, now);
                 }
                 if found { Outcome::Recovery } else { Outcome::Nothing }
             }
             Alarm::Probe => {
                 //= RFC 8985 7.3: a new segment, or the last one again.
                 self.allowance = Some(nxt);
+                self.is_probed = true;
                 if !has_more {
                     let last = nxt.wrapping_sub(self.segment_max);
                     let last = if is_after(self.una, last) { self.una } else { last };
@@ -407,35 +413,41 @@ impl Sender {
             //= RFC 5681 3.1 equation 4.
             self.threshold = (self.pipe(in_flight) / 2).max(2 * self.segment_max);
         }
-        self.phase = Phase::Timeout;
+        (self.phase, self.since) = (Phase::Timeout, now);
         self.point = nxt;
         self.window = self.segment_max;
         self.duplicates = 0;
         self.timed = None;
-        self.timed_out = now;
         self.round_trip.back_off();
         self.board.lose_all(nxt);
     }
 
     //= RFC 6675 5 step 4, RFC 6582 3.2 step 2: the window is halved once in a recovery.
-    fn enter_recovery(&mut self, nxt: u32) {
+    fn enter_recovery(&mut self, nxt: u32, now: u64) {
         let in_flight = nxt.wrapping_sub(self.una);
         self.before = (self.window, self.threshold);
         self.threshold = (in_flight.min(self.window) / 2).max(2 * self.segment_max);
         self.window = self.threshold;
-        self.phase = Phase::Recovery;
+        (self.phase, self.since) = (Phase::Recovery, now);
         self.point = nxt;
         self.allowance = Some(nxt);
         self.timed = None;
     }
 
-    /// Whether something that was taken for lost and arrived without having been sent again proves a mistake.
+    /// Whether `news` proves that something was taken for lost that was not.
     ///
-    /// A peer with SACK had not got it before. Without SACK it may have had it for long, unless the
-    /// acknowledgement comes too soon to be for what was sent again (RFC 3522 asks timestamps).
-    fn is_proof(&self, now: u64) -> bool {
-        let is_soon = self.round_trip.is_too_soon(now.saturating_sub(self.timed_out));
-        self.phase != Phase::Open && (self.has_sack || self.phase == Phase::Timeout && is_soon)
+    /// What arrived without having been sent again, a peer with SACK had not got before; without SACK it may have
+    /// had it for long. And whatever was acknowledged sooner than any round trip after the first was sent again, the
+    /// acknowledgement is for what was sent before (RFC 3522 asks timestamps).
+    fn is_mistake(&self, news: News, now: u64) -> bool {
+        let is_soon = self.round_trip.is_too_soon(now.saturating_sub(self.since));
+        let is_proof = match news {
+            News { had_lost: false, had_resent: false } => false,
+            News { had_lost: true, .. } if self.has_sack => true,
+            News { had_resent: true, .. } => is_soon,
+            News { had_lost: true, .. } => self.phase == Phase::Timeout && is_soon,
+        };
+        is_proof && self.phase != Phase::Open
     }
 
     /// What was taken for lost was late (RFC 5682, RFC 4015).
@@ -514,7 +526,7 @@ pub(crate) struct Arrival {
     pub(crate) ack: u32,
     /// Whether it only repeats the last one (RFC 5681, 2).
     pub(crate) is_duplicate: bool,
-    /// Whether it closes the window.
+    /// Whether it closes the window, with nothing in flight.
     pub(crate) is_closed: bool,
     /// Whether it has selective acknowledgements.
     pub(crate) has_blocks: bool,
@@ -642,6 +654,7 @@ mod tests {
         let blocks = [(sending.at(5), sending.at(8)), (sending.at(1), sending.at(4))];
         assert_eq!(sending.acknowledge(una, &blocks), Outcome::Nothing, "the same recovery");
         assert_eq!((sending.repair(), sending.sender.window), (1, 5 * MSS));
+        sending.now += 10 * MILLI;
         sending.acknowledge(sending.nxt, &[]);
         assert_eq!((sending.sender.phase, sending.sender.window), (Phase::Open, 5 * MSS));
     }
@@ -666,6 +679,34 @@ mod tests {
         assert_eq!(sending.repair(), 0);
         let una = sending.sender.una;
         assert_eq!(sending.acknowledge(una, &[(sending.at(1), sending.at(5))]), Outcome::Nothing);
+    }
+
+    #[test]
+    fn what_was_sent_again_too_soon_gives_the_window_back() {
+        let mut sending = Sending::new(true, 40, 10);
+        let una = sending.sender.una;
+        sending.acknowledge(una, &[(sending.at(1), sending.at(5))]);
+        assert_eq!((sending.repair(), sending.sender.window), (1, 5 * MSS));
+        sending.now += 4 * MILLI;
+        let outcome = sending.acknowledge(sending.at(5), &[]);
+        assert_eq!((outcome, sending.sender.window), (Outcome::Undone, 10 * MSS));
+        // A round trip later it may be for what was sent again.
+        let mut sending = Sending::new(true, 40, 10);
+        let una = sending.sender.una;
+        sending.acknowledge(una, &[(sending.at(1), sending.at(5))]);
+        assert_eq!(sending.repair(), 1);
+        sending.now += 40 * MILLI;
+        let outcome = sending.acknowledge(sending.at(5), &[]);
+        assert_eq!((outcome, sending.sender.window), (Outcome::Nothing, 5 * MSS));
+    }
+
+    #[test]
+    fn one_probe_is_followed_by_the_timeout_whatever_is_sent() {
+        let mut sending = Sending::new(true, 40, 5);
+        let (_, outcome) = sending.alarm();
+        assert_eq!(outcome, Outcome::Probe);
+        sending.send(1);
+        assert_eq!(sending.alarm(), (120 * MILLI, Outcome::Timeout));
     }
 
     #[test]
@@ -718,6 +759,7 @@ mod tests {
         assert_eq!(sending.acknowledge(una, &[]), Outcome::Nothing);
         assert_eq!(sending.acknowledge(una, &[]), Outcome::Recovery);
         assert_eq!((sending.repair(), sending.sender.window), (1, 5 * MSS));
+        sending.now += 40 * MILLI;
         assert_eq!(sending.acknowledge(sending.at(4), &[]), Outcome::Nothing);
         assert_eq!(
             (sending.repair(), sending.sender.window),

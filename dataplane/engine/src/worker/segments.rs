@@ -4,7 +4,7 @@ use http1::Service;
 
 use super::Worker;
 use crate::tcp::admission::opens;
-use crate::tcp::connection::{Acceptance, Stage, Unacceptable};
+use crate::tcp::connection::{Acceptance, Shown, Stage, Unacceptable};
 use crate::tcp::flow::Owner;
 use crate::tcp::sender::Outcome;
 use crate::tcp::sources::SourceId;
@@ -124,13 +124,16 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
         let mut packet = packet;
-        let mut is_known = false;
+        let mut is_shown = true;
         match acceptance {
             Acceptance::Whole => {
-                let outcome;
-                (outcome, is_known) = conn.on_segment(segment, packet, *header, now.micros);
+                let (outcome, shown) = conn.on_segment(segment, packet, *header, now.micros);
                 if outcome != Outcome::Nothing {
                     outcome.count(stats);
+                }
+                is_shown = shown != Shown::Not;
+                if shown == Shown::Ajar {
+                    packet = conn.set_ajar(packet, restated);
                 }
             }
             Acceptance::OldAck => {
@@ -143,7 +146,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 stats.peers_followed.add(u64::from(conn.follow(&interface.neighbours)));
             }
         }
-        if !is_known {
+        if is_shown {
             let header = &conn.reply_header;
             stack.ingress(&mut conn.tcp, packet, header, &mut interface.nic, stats);
         }

@@ -20,6 +20,7 @@ mod faults;
 mod forged;
 mod handshake;
 mod link_layer;
+mod losses;
 mod mad_peers;
 mod offload;
 mod recovery;

@@ -1,8 +1,9 @@
-//! TCP between the ends of a connection: retransmission, acknowledgement, windows.
+//! TCP between the ends of a connection: retransmission, acknowledgement, windows. What is lost in a flow of segments is in
+//! `losses.rs`.
 
 use std::sync::Arc;
 
-use sim::raw::{Segment, flag, option_mss};
+use sim::raw::{Segment, flag};
 use sim::{Bulk, Dialog, Faults, RawId, Reading, Setup, World, download};
 
 const MILLI: u64 = 1_000;
@@ -38,115 +39,6 @@ fn an_answer_that_is_not_acknowledged_is_sent_again_after_200_ms_then_twice_that
     assert_eq!(world.count("retransmits"), 4);
     dialog.say(&mut world, flag::RST, b"");
     world.end();
-}
-
-/// RFC 5681 3.2: the third duplicate acknowledgement sends the missing segment at once; RFC 3042: the first two
-/// send a new one each, where there is one.
-#[test]
-fn three_duplicate_acknowledgements_bring_the_lost_segment() {
-    for (len, new) in [(9_000, 0), (14_000, 2)] {
-        let (mut world, raw) = world();
-        let (mut dialog, _) = Dialog::open_with(&mut world, raw, 4_000, &option_mss(1_000));
-        let request = format!("GET /down/{len} HTTP/1.1\r\nHost: a\r\n\r\n");
-        dialog.data(&mut world, request.as_bytes());
-        let lost = world.hear(raw).segment();
-        let mut sent = 1;
-        while world.hear_within(raw, MILLI).is_some() {
-            sent += 1;
-        }
-        assert_eq!(sent, 10, "RFC 6928: ten segments are sent at first");
-        let started = world.elapsed();
-        for duplicate in 1..=3 {
-            dialog.say(&mut world, flag::ACK, b"");
-            let heard = world.hear_within(raw, MILLI).map(|heard| heard.segment());
-            if duplicate < 3 {
-                assert_eq!(heard.is_some(), new > 0, "{len} bytes, duplicate {duplicate}");
-                assert!(
-                    heard.is_none_or(|heard| heard.seq
-                        == lost.seq.wrapping_add(10_000 + 1_000 * (duplicate - 1)))
-                );
-            } else {
-                let again = heard.expect("the lost segment");
-                assert_eq!((again.seq, &again.payload), (lost.seq, &lost.payload));
-            }
-        }
-        assert!(world.elapsed() - started < 5 * MILLI, "it did not wait for the timeout");
-        assert_eq!(["recoveries", "retransmits"].map(|name| world.count(name)), [1, 1]);
-        dialog.say(&mut world, flag::RST, b"");
-        world.end();
-    }
-}
-
-/// Takes an answer of `len` bytes of content in segments of 1,000, acknowledging each as it comes, but
-/// loses the new segments whose numbers are in `lost`. Returns how long it took, in microseconds.
-fn take_with_losses(world: &mut World, raw: RawId, len: usize, lost: &[usize]) -> u64 {
-    let (mut dialog, _) = Dialog::open_with(world, raw, 4_000, &option_mss(1_000));
-    let start = dialog.ack;
-    let began = world.elapsed();
-    dialog.data(world, format!("GET /down/{len} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
-    let mut stream: Vec<Option<u8>> = vec![None; len + 1_000];
-    let (mut newest, mut number) = (0, 0);
-    loop {
-        let heard = world.hear(raw).segment();
-        let at = usize::try_from(heard.seq.wrapping_sub(start)).expect("a small offset");
-        let end = at + heard.payload.len();
-        let is_new = end > newest;
-        newest = newest.max(end);
-        number += usize::from(is_new);
-        if !(is_new && lost.contains(&(number - 1))) {
-            for (place, byte) in stream[at..end].iter_mut().zip(heard.payload) {
-                *place = Some(byte);
-            }
-        }
-        let whole: Vec<u8> = stream.iter().map_while(|place| *place).collect();
-        dialog.ack = start.wrapping_add(u32::try_from(whole.len()).expect("short"));
-        dialog.say(world, flag::ACK, b"");
-        if let Some((response, _)) = testkit::Response::read(&whole, false) {
-            assert_eq!(response.body, download(len as u64));
-            let took = world.elapsed() - began;
-            dialog.say(world, flag::RST, b"");
-            return took;
-        }
-    }
-}
-
-/// RFC 6582 3.2: a partial acknowledgement says what else was lost in the window; RFC 5827 3.1: a
-/// window of two or three segments cannot give three duplicates. Neither waits for the timeout.
-#[test]
-fn losses_are_made_good_without_the_timeout() {
-    let cases: &[(usize, &[usize])] = &[
-        (1_500, &[0]),
-        (2_500, &[0]),
-        (2_500, &[1]),
-        (3_500, &[1]),
-        (40_000, &[12]),
-        (40_000, &[12, 14]),
-        (40_000, &[12, 13]),
-        (40_000, &[12, 14, 16]),
-        (40_000, &[10, 11, 12, 20, 21]),
-    ];
-    for (len, lost) in cases {
-        let (mut world, raw) = world();
-        let took = take_with_losses(&mut world, raw, *len, lost);
-        assert!(
-            took < 150 * MILLI,
-            "{len} bytes without segments {lost:?} took {} ms",
-            took / MILLI
-        );
-        world.end();
-    }
-}
-
-/// Without a loss nothing is sent twice.
-#[test]
-fn nothing_is_sent_twice_without_need() {
-    for len in [500, 1_500, 2_500, 40_000] {
-        let (mut world, raw) = world();
-        take_with_losses(&mut world, raw, len, &[]);
-        let counts = ["retransmits", "recoveries"].map(|name| world.count(name));
-        assert_eq!(counts, [0, 0], "{len} bytes");
-        world.end();
-    }
 }
 
 /// RFC 9293 3.8.6.3: one segment's acknowledgement may wait, but not half a second; data that goes
