@@ -95,10 +95,20 @@ pub(crate) enum Shown {
     Whole,
     /// Not at all: it repeats the last acknowledgement, and on the third of these smoltcp would send something again.
     Not,
-    /// As if the window were not quite closed. With a window of nothing smoltcp gives up its retransmission timer,
-    /// which alone makes it go back to what is in flight; so the [`Sender`](crate::tcp::sender::Sender) asks the peer,
-    /// with some of that.
+    /// As if the window were not quite closed: the [`Sender`](crate::tcp::sender::Sender) probes it. With a window of
+    /// nothing smoltcp gives up its retransmission timer, which alone makes it go back to what is in flight, and
+    /// probes at a time that says more of how often it went back than of the path.
     Ajar,
+}
+
+impl Shown {
+    fn of(segment: &Segment, is_duplicate: bool) -> Self {
+        match (is_duplicate, segment.window) {
+            (true, _) => Self::Not,
+            (false, 0) => Self::Ajar,
+            (false, _) => Self::Whole,
+        }
+    }
 }
 
 /// The stage of a connection.
@@ -129,6 +139,9 @@ pub(crate) enum Expiry {
     Slow,
     Close,
 }
+
+/// The window field that smoltcp is shown in place of zero.
+const WINDOW_AJAR: u16 = 1;
 
 /// The largest shift of a window (RFC 7323, 2.3).
 const WINDOW_SCALE_MAX: u8 = 14;
@@ -218,8 +231,8 @@ impl<S: Service> Conn<S> {
         }
         if self.stage == Stage::HalfOpen {
             self.note_window(segment);
-            self.tcp.sender_mut().on_handshake(segment.ack, micros);
-            return (Outcome::Nothing, Shown::Whole);
+            self.tcp.sender_mut().on_handshake(segment.ack, segment.window == 0, micros);
+            return (Outcome::Nothing, Shown::of(segment, false));
         }
         if is_after(una, segment.ack) {
             return (Outcome::Nothing, Shown::Whole);
@@ -228,33 +241,20 @@ impl<S: Service> Conn<S> {
         self.note_window(segment);
         let has_blocks = segment::has_options(packet);
         let options = if has_blocks { segment::options(packet) } else { &[] };
-        let ack = segment.ack;
-        let is_closed = segment.window == 0;
-        let closes_early = is_closed && ack != self.tcp.sent().snd_nxt;
-        let is_closed = is_closed && !closes_early;
+        let (ack, is_closed) = (segment.ack, segment.window == 0);
         let arrival = Arrival { ack, is_duplicate, is_closed, has_blocks };
-        let blocks = segment::sack_blocks(options);
+        let blocks = segment::SackBlocks { options };
         let outcome = self.tcp.on_acknowledgement(&arrival, blocks, micros);
         if is_after(ack, una) {
             self.taken += u64::from(ack.wrapping_sub(una));
             self.progress = micros;
         }
-        (
-            outcome,
-            if is_duplicate {
-                Shown::Not
-            } else if closes_early {
-                Shown::Ajar
-            } else {
-                Shown::Whole
-            },
-        )
+        (outcome, Shown::of(segment, is_duplicate))
     }
 
-    /// Copies `packet`, which closes the window while something is in flight, into `into`, with the smallest window
-    /// there is.
+    /// Copies `packet`, which closes the window, into `into`, with the smallest window there is.
     pub(crate) fn set_ajar<'a>(&self, packet: &[u8], into: &'a mut [u8]) -> &'a [u8] {
-        segment::restate(packet, self.snd_una(), 1, into)
+        segment::restate(packet, self.snd_una(), WINDOW_AJAR, into)
     }
 
     /// Whether `segment` only repeats the last acknowledgement while something is in flight (RFC 5681, 2).
@@ -303,7 +303,7 @@ impl<S: Service> Conn<S> {
     /// Copies `packet`, a segment of this connection with an [old acknowledgement](Acceptance::OldAck), into
     /// `into`, with the acknowledgement and window that hold: smoltcp would drop its payload else.
     pub(crate) fn restate<'a>(&self, packet: &[u8], into: &'a mut [u8]) -> &'a [u8] {
-        segment::restate(packet, self.snd_una(), self.snd_wnd, into)
+        segment::restate(packet, self.snd_una(), self.snd_wnd.max(WINDOW_AJAR), into)
     }
 
     /// Whether `segment` is what nearly all are: the next in order, without SYN, FIN and RST, within the window, and

@@ -3,9 +3,9 @@
 /// The round trips of one connection, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RoundTrip {
-    /// SRTT; 0: nothing was measured.
+    /// Eight times SRTT; 0: nothing was measured.
     smoothed: u32,
-    /// RTTVAR.
+    /// Four times RTTVAR.
     variation: u32,
     /// The shortest that was measured.
     least: u32,
@@ -19,12 +19,12 @@ impl RoundTrip {
     pub(crate) fn sample(&mut self, micros: u64) {
         let sample = u32::try_from(micros).unwrap_or(u32::MAX).clamp(1, SAMPLE_MAX);
         if self.smoothed == 0 {
-            self.smoothed = sample;
-            self.variation = sample / 2;
+            (self.smoothed, self.variation) = (8 * sample, 2 * sample);
             self.least = sample;
         } else {
-            self.variation = (3 * self.variation + self.smoothed.abs_diff(sample)) / 4;
-            self.smoothed = ((7 * self.smoothed + sample) / 8).max(1);
+            let smoothed = self.smoothed / 8;
+            self.variation = self.variation - self.variation / 4 + smoothed.abs_diff(sample);
+            self.smoothed = self.smoothed - smoothed + sample;
             self.least = self.least.min(sample);
         }
         self.backoff = 0;
@@ -35,7 +35,7 @@ impl RoundTrip {
     pub(crate) fn timeout(&self, floor: u64) -> u64 {
         let measured = match self.smoothed {
             0 => TIMEOUT_FIRST,
-            _ => u64::from(self.smoothed) + (4 * u64::from(self.variation)).max(GRANULARITY),
+            _ => u64::from(self.smoothed / 8) + u64::from(self.variation).max(GRANULARITY),
         };
         (measured.max(floor) << self.backoff).min(TIMEOUT_MAX)
     }
@@ -43,7 +43,7 @@ impl RoundTrip {
     /// The time after which the last segment sent is probably lost, if that is known.
     //= RFC 8985 7.2: 2 * SRTT.
     pub(crate) fn probe_timeout(&self) -> Option<u64> {
-        (self.smoothed > 0).then(|| 2 * u64::from(self.smoothed))
+        (self.smoothed > 0).then(|| u64::from(self.smoothed / 4))
     }
 
     /// How long segments may overtake one another before one is taken for lost.

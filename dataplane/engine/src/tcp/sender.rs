@@ -31,7 +31,7 @@ pub(crate) struct Sender {
     is_limited: bool,
     /// Whether one segment may leave whatever the window says: the next new number when that was allowed.
     allowance: Option<u32>,
-    /// Whether the peer's window is closed, with nothing in flight: smoltcp probes it.
+    /// Whether the peer's window is closed.
     is_closed: bool,
     /// Whether segments of this connection were seen to overtake one another: only time tells a loss then.
     is_reordered: bool,
@@ -64,6 +64,8 @@ enum Alarm {
     Probe,
     /// Everything is lost (RFC 6298, 5).
     Timeout,
+    /// The closed window is probed (RFC 9293, 3.8.6.1).
+    Closed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +139,8 @@ impl Sender {
         self.window = self.initial_window();
     }
 
-    /// The peer acknowledged our SYN at `now`: `una` is the number after it.
-    pub(crate) fn on_handshake(&mut self, una: u32, now: u64) {
+    /// The peer acknowledged our SYN at `now`, and closed its window if `is_closed`: `una` is the number after the SYN.
+    pub(crate) fn on_handshake(&mut self, una: u32, is_closed: bool, now: u64) {
         // A SYN that was sent again says nothing of the window, and not which of both was acknowledged.
         if self.phase == Phase::Open
             && let Some((_, sent)) = self.timed
@@ -152,13 +154,14 @@ impl Sender {
         self.phase = Phase::Open;
         self.window = self.initial_window();
         self.threshold = u32::MAX;
-        self.due = NEVER;
+        self.is_closed = is_closed;
+        self.arm(una, now);
     }
 
     /// Whether one more segment may leave, with everything before `nxt` sent.
     pub(crate) fn has_room(&mut self, nxt: u32) -> bool {
         let in_flight = nxt.wrapping_sub(self.una);
-        if in_flight + self.segment_max <= self.window {
+        if in_flight + self.segment_max <= self.window && !self.is_closed {
             return true;
         }
         self.has_room_in_pipe(in_flight)
@@ -166,8 +169,11 @@ impl Sender {
 
     #[cold]
     fn has_room_in_pipe(&mut self, in_flight: u32) -> bool {
-        let pipe = self.pipe(in_flight);
         let is_allowed = self.allowance == Some(in_flight.wrapping_add(self.una));
+        if self.is_closed {
+            return is_allowed;
+        }
+        let pipe = self.pipe(in_flight);
         let has_room = pipe == 0 || pipe + self.segment_max <= self.window || is_allowed;
         self.is_limited |= !has_room;
         has_room
@@ -244,11 +250,16 @@ impl Sender {
         &mut self,
         arrival: &Arrival,
         nxt: u32,
-        blocks: impl Iterator<Item = (u32, u32)>,
+        blocks: impl IntoIterator<Item = (u32, u32)>,
         now: u64,
     ) -> Outcome {
-        let Arrival { ack, is_duplicate, is_closed, has_blocks } = *arrival;
-        let was_closed = std::mem::replace(&mut self.is_closed, is_closed);
+        let Arrival { ack, is_closed, has_blocks, .. } = *arrival;
+        // What the peer says of a closed window when it is probed, tells no loss.
+        let is_duplicate = arrival.is_duplicate && !is_closed;
+        if is_closed != self.is_closed {
+            self.is_closed = is_closed;
+            self.on_window(nxt, now);
+        }
         let acked = ack.wrapping_sub(self.una);
         if acked > 0 {
             let in_flight = nxt.wrapping_sub(self.una);
@@ -269,9 +280,6 @@ impl Sender {
                 return Outcome::Nothing;
             }
         } else if !is_duplicate && !has_blocks {
-            if was_closed != self.is_closed {
-                self.arm(nxt, now);
-            }
             return Outcome::Nothing;
         }
         self.on_news(acked, is_duplicate, nxt, blocks, now)
@@ -284,7 +292,7 @@ impl Sender {
         acked: u32,
         is_duplicate: bool,
         nxt: u32,
-        blocks: impl Iterator<Item = (u32, u32)>,
+        blocks: impl IntoIterator<Item = (u32, u32)>,
         now: u64,
     ) -> Outcome {
         let mut news = self.board.advance(self.una);
@@ -363,7 +371,7 @@ impl Sender {
     #[cold]
     pub(crate) fn on_alarm(&mut self, nxt: u32, has_more: bool, now: u64) -> Outcome {
         self.due = NEVER;
-        if nxt == self.una || self.is_closed {
+        if nxt == self.una && !self.is_closed {
             return Outcome::Nothing;
         }
         self.board.begin(self.una);
@@ -388,6 +396,14 @@ impl Sender {
                     self.board.lose(from, to);
                 }
                 Outcome::Probe
+            }
+            Alarm::Closed => {
+                //= RFC 9293 3.8.6.1: something beyond the window, now and then; new, or in flight. It is not a loss.
+                self.board.lose_all(self.first_end(nxt));
+                self.allowance = Some(nxt);
+                self.round_trip.back_off();
+                self.arm(nxt, now);
+                return Outcome::Nothing;
             }
             Alarm::Timeout => {
                 self.on_timeout(nxt, now);
@@ -482,9 +498,20 @@ impl Sender {
         self.window = self.window.min(WINDOW_MAX);
     }
 
+    /// The peer has closed its window, or opened it: what was in flight beyond it may have been thrown away.
+    #[cold]
+    fn on_window(&mut self, nxt: u32, now: u64) {
+        self.round_trip.on_progress();
+        self.arm(nxt, now);
+    }
+
     /// Sets the timer anew.
     fn arm(&mut self, nxt: u32, now: u64) {
-        if nxt == self.una || self.is_closed {
+        if self.is_closed {
+            (self.alarm, self.due) = (Alarm::Closed, now + self.round_trip.timeout(TIMEOUT_SINGLE));
+            return;
+        }
+        if nxt == self.una {
             self.due = NEVER;
             return;
         }
@@ -526,7 +553,7 @@ pub(crate) struct Arrival {
     pub(crate) ack: u32,
     /// Whether it only repeats the last one (RFC 5681, 2).
     pub(crate) is_duplicate: bool,
-    /// Whether it closes the window, with nothing in flight.
+    /// Whether it closes the window.
     pub(crate) is_closed: bool,
     /// Whether it has selective acknowledgements.
     pub(crate) has_blocks: bool,
@@ -568,7 +595,7 @@ mod tests {
             sender.on_syn(MSS, has_sack);
             sender.una = 0xffff_f000;
             sender.on_sent(sender.una.wrapping_add(1), true, 0);
-            sender.on_handshake(sender.una.wrapping_add(1), rtt * MILLI);
+            sender.on_handshake(sender.una.wrapping_add(1), false, rtt * MILLI);
             let mut sending = Self { nxt: sender.una, sender, now: rtt * MILLI };
             sending.send(segments);
             sending
@@ -592,6 +619,13 @@ mod tests {
                 has_blocks: !blocks.is_empty(),
             };
             self.sender.on_acknowledgement(&arrival, self.nxt, blocks.iter().copied(), self.now)
+        }
+
+        /// An acknowledgement of everything before `ack` that closes the window.
+        fn close(&mut self, ack: u32) {
+            let is_duplicate = ack == self.sender.una && self.sender.is_closed;
+            let closed = Arrival { ack, is_duplicate, is_closed: true, has_blocks: false };
+            self.sender.on_acknowledgement(&closed, self.nxt, [], self.now);
         }
 
         /// Waits for the timer.
@@ -814,15 +848,44 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_window_is_not_a_loss() {
+    fn a_closed_window_is_probed_ever_more_seldom_and_is_not_a_loss() {
         let mut sending = Sending::new(true, 10, 2);
-        let ack = sending.nxt;
-        let closed = Arrival { ack, is_duplicate: false, is_closed: true, has_blocks: false };
-        sending.sender.on_acknowledgement(&closed, sending.nxt, std::iter::empty(), sending.now);
-        sending.send(0);
-        // smoltcp's probe of one byte.
-        sending.nxt = sending.nxt.wrapping_add(1);
-        sending.sender.on_sent(sending.nxt, true, sending.now);
+        sending.close(sending.nxt);
+        assert!(!sending.sender.has_room(sending.nxt));
+        for probe in 0..4 {
+            let (waited, outcome) = sending.alarm();
+            assert_eq!((waited, outcome), (TIMEOUT_SINGLE << probe, Outcome::Nothing));
+            if probe == 0 {
+                assert!(sending.sender.has_room(sending.nxt), "a new byte");
+                sending.nxt = sending.nxt.wrapping_add(1);
+                sending.sender.on_sent(sending.nxt, true, sending.now);
+            } else {
+                let from = sending.sender.una;
+                assert_eq!(sending.sender.first_lost(from), Some(from), "the same again");
+                assert!(sending.sender.has_room(sending.nxt));
+                sending.sender.on_resent(from, sending.nxt, sending.nxt);
+            }
+            assert!(!sending.sender.has_room(sending.nxt), "one");
+            sending.close(sending.sender.una);
+        }
+        let window = sending.sender.window;
+        sending.acknowledge(sending.nxt, &[]);
+        assert_eq!((sending.sender.window, sending.sender.threshold), (window, u32::MAX));
+        assert!(sending.sender.has_room(sending.nxt));
         assert_eq!(sending.sender.due(), NEVER);
+    }
+
+    #[test]
+    fn what_is_in_flight_when_a_closed_window_opens_is_lost_after_the_timeout() {
+        let mut sending = Sending::new(true, 10, 3);
+        sending.close(sending.at(1));
+        for _ in 0..6 {
+            sending.alarm();
+            sending.repair();
+        }
+        let una = sending.sender.una;
+        let opened = Arrival { ack: una, is_duplicate: false, is_closed: false, has_blocks: false };
+        sending.sender.on_acknowledgement(&opened, sending.nxt, [], sending.now);
+        assert!(sending.sender.due() - sending.now < 100 * MILLI, "the probes' intervals are past");
     }
 }

@@ -356,7 +356,7 @@ impl Tcp {
     pub(crate) fn on_acknowledgement(
         &mut self,
         arrival: &Arrival,
-        blocks: impl Iterator<Item = (u32, u32)>,
+        blocks: impl IntoIterator<Item = (u32, u32)>,
         micros: u64,
     ) -> Outcome {
         let outcome = self.sender.on_acknowledgement(arrival, self.sent.snd_nxt, blocks, micros);

@@ -191,11 +191,23 @@ pub(crate) fn permits_sack(options: &[u8]) -> bool {
     option(options, OPTION_SACK_PERMITTED).is_some()
 }
 
-/// The parts that selective acknowledgements among TCP `options` name (RFC 2018, 3): first number and end.
-pub(crate) fn sack_blocks(options: &[u8]) -> impl Iterator<Item = (u32, u32)> {
-    let blocks = option(options, OPTION_SACK).unwrap_or_default();
-    let number = |bytes: &[u8]| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    blocks.chunks_exact(8).map(move |block| (number(&block[..4]), number(&block[4..])))
+/// The parts that selective acknowledgements among TCP options name (RFC 2018, 3): first number and end. The options
+/// are read when the parts are.
+pub(crate) struct SackBlocks<'a> {
+    /// The options of a segment.
+    pub(crate) options: &'a [u8],
+}
+
+impl<'a> IntoIterator for SackBlocks<'a> {
+    type Item = (u32, u32);
+    type IntoIter = core::iter::Map<core::slice::Iter<'a, [u8; 8]>, fn(&[u8; 8]) -> (u32, u32)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let blocks = option(self.options, OPTION_SACK).unwrap_or_default();
+        blocks.as_chunks().0.iter().map(|&[a, b, c, d, e, f, g, h]| {
+            (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+        })
+    }
 }
 
 /// The options of the TCP segment in `packet` (see [`parse`]).
