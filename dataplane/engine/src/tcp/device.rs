@@ -81,7 +81,8 @@ impl TxToken for NoToken {
     }
 }
 
-fn capabilities(ip_mtu: usize) -> DeviceCapabilities {
+/// What smoltcp is told of a device that takes IP packets of `ip_mtu` bytes.
+pub(super) fn capabilities(ip_mtu: usize) -> DeviceCapabilities {
     let mut checksum = ChecksumCapabilities::ignored();
     checksum.ipv4 = Checksum::None;
     checksum.tcp = Checksum::None;
@@ -92,7 +93,7 @@ fn capabilities(ip_mtu: usize) -> DeviceCapabilities {
     capabilities
 }
 
-pub(super) struct Inbound<'a>(&'a [u8]);
+pub(super) struct Inbound<'a>(pub(super) &'a [u8]);
 
 impl RxToken for Inbound<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {

@@ -25,7 +25,7 @@ struct TestState {
 
 fn setup(connections: u32, requests: u32) -> Setup {
     let mut setup = Setup { seal: sealed, ..Setup::new(1) };
-    setup.core.sources = SourceLimits { connections, requests, unlimited: Vec::new() };
+    setup.core.sources = SourceLimits { connections, requests, ..SourceLimits::default() };
     setup
 }
 
@@ -282,7 +282,7 @@ fn slow_readers_free_their_connections() {
 fn a_slow_phone_is_not_hurt() {
     const LEN: usize = 1_000_000;
     let mut setup = Setup::new(1);
-    setup.core.sources = SourceLimits { connections: 2, requests: 1, unlimited: Vec::new() };
+    setup.core.sources = SourceLimits { connections: 2, requests: 1, ..SourceLimits::default() };
     let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let host = world.host_with(16_384, 4_096);
     let phone = connect(&mut world, host);
