@@ -77,12 +77,15 @@ impl SynCache {
         let SourceLimits { half_open, ref unlimited, .. } = plan.sources;
         let unlimited = unlimited.clone();
         let limits = SourceLimits { connections: half_open, unlimited, ..SourceLimits::default() };
-        let count = plan.half_open_max;
+        Self::with(limits, plan.half_open_max, secret, (plan.address, plan.port))
+    }
+
+    fn with(limits: SourceLimits, count: usize, secret: [u8; 16], local: (Ipv4Addr, u16)) -> Self {
         Self {
             entries: vec![HalfOpen::NONE; count],
             free: (0..count).rev().filter_map(|at| u32::try_from(at).ok()).collect(),
             sources: Sources::new(limits, count, secret),
-            local: (plan.address, plan.port),
+            local,
         }
     }
 
@@ -96,8 +99,7 @@ impl SynCache {
         let &index = self.free.last().ok_or(NoEntry::Full)?;
         let peer = received.tuple.peer();
         // As many records as entries: the table is never full.
-        let source =
-            self.sources.enter(IpAddr::V4(peer)).map_err(|_| NoEntry::SourceFull)?;
+        let source = self.sources.enter(IpAddr::V4(peer)).map_err(|_| NoEntry::SourceFull)?;
         self.free.pop();
         self.entries[index as usize] = HalfOpen::new(received, iss, source, low(micros));
         Ok(index)
@@ -283,3 +285,76 @@ const SACK: u8 = 1 << 4;
 const TAGGED: u8 = 1 << 5;
 const LIVE: u8 = 1 << 6;
 const _: () = assert!(size_of::<HalfOpen>() == 40, "what a half-open connection costs here");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: (Ipv4Addr, u16) = (Ipv4Addr::new(198, 18, 0, 2), 8_080);
+
+    fn cache(count: usize, half_open: u32) -> SynCache {
+        let limits = SourceLimits { connections: half_open, ..SourceLimits::default() };
+        SynCache::with(limits, count, [7; 16], LOCAL)
+    }
+
+    fn received(host: u8, port: u16, options: SynOptions) -> Received {
+        let tuple = Tuple::new((Ipv4Addr::new(10, 0, 0, host), port), LOCAL);
+        Received { tuple, irs: 5, options, mac: [2; 6], tag: None }
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_received() {
+        let mut cache = cache(1, 0);
+        for segment_max in [None, Some(536), Some(u16::MAX)] {
+            for window_scale in (0..=14).map(Some).chain([None]) {
+                for permits_sack in [false, true] {
+                    let options = SynOptions { segment_max, window_scale, permits_sack };
+                    let tag = permits_sack.then_some([0x60, 0x2a]);
+                    let received = Received { tag, ..received(1, u16::MAX, options) };
+                    let index = cache.insert(&received, 77, 0).expect("there is room");
+                    let entry = *cache.entry(index);
+                    assert_eq!((entry.options(), entry.tag(), entry.mac), (options, tag, [2; 6]));
+                    assert_eq!((entry.irs, entry.iss), (5, 77));
+                    assert_eq!(cache.tuple(&entry), received.tuple);
+                    cache.remove(index);
+                    assert!(!cache.entry(index).is_live());
+                }
+            }
+        }
+        assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn it_is_full_for_all_or_for_one_source() {
+        let mut cache = cache(3, 2);
+        let mut insert = |host, port| {
+            let received = received(host, port, SynOptions::default());
+            cache.insert(&received, 1, 0)
+        };
+        let first = insert(1, 1).expect("there is room");
+        assert!(insert(1, 2).is_ok());
+        assert_eq!(insert(1, 3), Err(NoEntry::SourceFull));
+        assert!(insert(2, 1).is_ok());
+        assert_eq!(insert(3, 1), Err(NoEntry::Full));
+        cache.remove(first);
+        assert_eq!(cache.len(), 2);
+        assert!(cache.insert(&received(1, 3, SynOptions::default()), 1, 0).is_ok());
+    }
+
+    #[test]
+    fn times_are_right_when_their_low_bits_wrap() {
+        let mut cache = cache(1, 0);
+        let began = (1 << 32) - 50_000;
+        let index = cache.insert(&received(1, 1, SynOptions::default()), 1, began).expect("room");
+        let entry = cache.entry(index);
+        let now = began + 100_000;
+        assert_eq!((entry.began(now), entry.sent_once(now)), (began, Some(began)));
+        assert_eq!(entry.due(now), began + 200_000);
+        assert!(!entry.try_repeat(now - 1) && entry.try_repeat(now) && !entry.try_repeat(now));
+        assert_eq!(entry.sent_once(now), None, "of which one would an acknowledgement be?");
+        entry.on_resent(now);
+        assert_eq!(entry.due(now), now + 400_000);
+        entry.on_resent(now);
+        assert_eq!(entry.due(now), now + 800_000);
+    }
+}

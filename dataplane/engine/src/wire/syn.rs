@@ -2,9 +2,9 @@
 //! smoltcp is told of once it does.
 
 use crate::Nic;
-use crate::wire::syn_options::{SYN_OPTIONS_LEN_MAX, SynOptions};
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::segment::{self, ACK, IP_LEN, SYN, TCP_LEN};
+use crate::wire::syn_options::{SYN_OPTIONS_LEN_MAX, SynOptions};
 use crate::wire::tuple::Tuple;
 
 /// A SYN or SYN-ACK.
@@ -77,10 +77,9 @@ mod tests {
     fn a_syn_is_the_peers_and_a_syn_ack_is_ours() {
         let peer = (Ipv4Addr::new(198, 18, 0, 1), 40_000);
         let ours = (Ipv4Addr::new(198, 18, 0, 2), 8_080);
-        let options = SynOptions { segment_max: Some(1_000), window_scale: Some(7), permits_sack: true };
-        for (ack, tuple) in
-            [(None, Tuple::new(peer, ours)), (Some(9), Tuple::new(ours, peer))]
-        {
+        let options =
+            SynOptions { segment_max: Some(1_000), window_scale: Some(7), permits_sack: true };
+        for (ack, tuple) in [(None, Tuple::new(peer, ours)), (Some(9), Tuple::new(ours, peer))] {
             let syn = Syn { tuple: Tuple::new(peer, ours), sequence: 5, ack, window: 77, options };
             let mut packet = [0; SYN_PACKET_LEN_MAX];
             let packet = syn.emit(&mut packet);

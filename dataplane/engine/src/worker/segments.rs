@@ -153,7 +153,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         segment: &Segment,
         now: Now,
     ) -> Result<Option<Acceptance>, DropReason> {
-        let Self { conns, interface, control, .. } = self;
+        let Self { conns, control, .. } = self;
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
         let acceptance = match conn.check_acceptable(segment) {

@@ -220,6 +220,8 @@ fn a_full_table_bounds_no_newcomer() {
     world.reset(gone);
     world.run_for(10 * MILLI);
     let newcomer = world.client();
+    // It is counted when its acknowledgement has come.
+    world.run_for(10 * MILLI);
     assert_eq!(world.count("source_table_full"), 1);
     world.send(newcomer, "GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
     expect_status(&mut world, newcomer, 200);
