@@ -81,8 +81,7 @@ impl TxToken for NoToken {
     }
 }
 
-/// What smoltcp is told of a device that takes IP packets of `ip_mtu` bytes.
-pub(super) fn capabilities(ip_mtu: usize) -> DeviceCapabilities {
+fn capabilities(ip_mtu: usize) -> DeviceCapabilities {
     let mut checksum = ChecksumCapabilities::ignored();
     checksum.ipv4 = Checksum::None;
     checksum.tcp = Checksum::None;
@@ -93,7 +92,7 @@ pub(super) fn capabilities(ip_mtu: usize) -> DeviceCapabilities {
     capabilities
 }
 
-pub(super) struct Inbound<'a>(pub(super) &'a [u8]);
+pub(super) struct Inbound<'a>(&'a [u8]);
 
 impl RxToken for Inbound<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {

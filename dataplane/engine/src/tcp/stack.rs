@@ -8,7 +8,7 @@
 //! A socket cannot give its buffers back, so a slot keeps its socket for life: [`Tcp::open`] makes it
 //! as good as new. It never returns to LISTEN by itself: the worker retires it on the first RST.
 
-mod replay;
+pub(crate) mod replay;
 
 use core::net::Ipv4Addr;
 

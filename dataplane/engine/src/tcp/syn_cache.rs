@@ -2,7 +2,7 @@
 //!
 //! A half-open connection costs one entry here, one in the flow table and one in the timing wheel; it takes a slot,
 //! buffers and a socket when a valid acknowledgement has come. Entries keep their place, so that the flow table and
-//! the wheel name them by a number. Times are the low 32 bits of microseconds: no entry lives for an hour.
+//! the wheel name them by a number. Times are the low 32 bits of microseconds, an hour's worth: see [`ENTRY_MICROS_MAX`].
 
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -271,10 +271,13 @@ fn since(then: u32, micros: u64) -> u64 {
     micros.saturating_sub(u64::from(low(micros).wrapping_sub(then)))
 }
 
+/// No entry lives longer, whatever the deadline: the low bits of its times would wrap.
+pub(crate) const ENTRY_MICROS_MAX: u64 = 3_600_000_000;
+const _: () = assert!(ENTRY_MICROS_MAX < 1 << 32, "times of entries are told apart");
 /// What Linux and the BSDs take for their least timeout: see [`RoundTrip`](crate::tcp::round_trip::RoundTrip).
 const RESEND_MICROS: u64 = 200_000;
-/// Doublings of that: none is needed beyond the longest deadline.
-const RESENT_MAX: u8 = 16;
+/// Doublings of that: up to 51 s (RFC 6298, 2.5 asks for a minute).
+const RESENT_MAX: u8 = 8;
 /// Half of that: a SYN that comes again brings the SYN-ACK no more often.
 const REPEAT_MICROS: u32 = 100_000;
 /// As many as [`ACK_LIMIT_BURST`](crate::limits::ACK_LIMIT_BURST) in the life of an entry.

@@ -8,12 +8,14 @@ use http1::Service;
 use super::{Mode, Worker};
 use crate::tcp::flow::Owner;
 use crate::tcp::sources::SourceId;
-use crate::tcp::syn_cache::{NoEntry, Received};
+use crate::tcp::stack::replay::Replay;
+use crate::tcp::syn_cache::{ENTRY_MICROS_MAX, NoEntry, Received};
 use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::segment::{self, ACK, ControlSegment, RST, SYN, Segment, is_after};
 use crate::wire::syn::{SYN_PACKET_LEN_MAX, Syn};
 use crate::wire::syn_options::SynOptions;
+use crate::wire::tuple::Tuple;
 use crate::{Nic, Now};
 
 /// A handshake that a valid acknowledgement completes.
@@ -99,14 +101,19 @@ impl<N: Nic, S: Service> Worker<N, S> {
 
     /// Sends a SYN-ACK with the number `iss`. `false`: there is no transmit buffer.
     fn send_syn_ack(&mut self, received: &Received, iss: u32, header: &ReplyHeader) -> bool {
-        let syn_ack = Syn {
-            tuple: received.tuple,
-            sequence: iss,
-            ack: Some(received.irs.wrapping_add(1)),
-            window: self.admission.window(),
-            options: self.admission.answer(received.options, self.segment_max()),
-        };
+        let syn_ack = self.syn_ack(received.tuple, received.irs, iss, received.options);
         self.interface.submit_syn(&syn_ack, header, &self.control.end.stats)
+    }
+
+    /// Our SYN-ACK with the number `iss` to a SYN with the number `irs`.
+    fn syn_ack(&self, tuple: Tuple, irs: u32, iss: u32, options: SynOptions) -> Syn {
+        Syn {
+            tuple,
+            sequence: iss,
+            ack: Some(irs.wrapping_add(1)),
+            window: self.admission.window(),
+            options: self.admission.answer(options, self.segment_max()),
+        }
     }
 
     /// The largest segment that we take, bytes of payload.
@@ -253,22 +260,24 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let tuple = segment.tuple;
         // The window of the SYN counts for nothing any more: this segment says another.
         let syn = Syn { tuple, sequence: irs, ack: None, window: segment.window, options };
+        let syn_ack = self.syn_ack(tuple, irs, iss, options);
+        let [mut syn_packet, mut syn_ack_packet] = [[0; SYN_PACKET_LEN_MAX]; 2];
+        let syn = &*syn.emit(&mut syn_packet);
+        let replay = Replay { syn, syn_ack: syn_ack.emit(&mut syn_ack_packet), began, sent };
         let first = Segment { sequence: irs, ack: 0, flags: SYN, payload_len: 0, ..*segment };
+        let segment_max = options.segment_max().min(self.segment_max());
         let port = self.admission.port();
         let Some(slot) = self.conns.try_open(&first, *header, port, now.micros) else {
             return Err(DropReason::ConnectionsFull);
         };
-        let segment_max = options.segment_max().min(self.segment_max());
-        let mut packet = [0; SYN_PACKET_LEN_MAX];
-        let packet = &*syn.emit(&mut packet);
-        let conn = self.conns.conn(slot);
+        let Self { conns, stack, interface, control, .. } = self;
+        let (nic, stats) = (&mut interface.nic, &control.end.stats);
+        let conn = conns.conn(slot);
         conn.source = source;
         conn.tcp.begin(iss);
-        conn.on_syn(u32::from(segment_max), segment::options(packet));
-        let nic = &mut self.interface.nic;
-        let ip_mtu = nic.capabilities().ip_mtu;
-        self.stack.set_initial_sequence(iss, nic);
-        self.stack.replay(&mut conn.tcp, packet, ip_mtu, began, sent);
+        conn.on_syn(u32::from(segment_max), segment::options(syn));
+        stack.set_initial_sequence(iss, nic);
+        stack.replay(&mut conn.tcp, &replay, header, nic, stats);
         let reused = self.flows.open(tuple, Owner::Conn(slot), owner);
         self.control.end.stats.time_wait_reused.add(u64::from(reused));
         Ok(slot)
@@ -277,8 +286,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// The timer of the half-open connection at `index` is due: its SYN-ACK is sent again, or it is given up.
     #[cold]
     pub(super) fn on_half_open_due(&mut self, index: u32, now: Now) {
+        let life = self.deadlines.handshake.min(ENTRY_MICROS_MAX);
         let entry = self.admission.cache.entry(index);
-        if now.micros >= entry.began(now.micros) + self.deadlines.handshake {
+        if now.micros >= entry.began(now.micros) + life {
             self.control.end.stats.connections_handshake_expired.add(1);
             self.end_half_open(index);
             return;
@@ -312,7 +322,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
 
     fn arm_half_open(&mut self, index: u32, micros: u64) {
         let entry = self.admission.cache.entry(index);
-        let expires = entry.began(micros) + self.deadlines.handshake;
+        let expires = entry.began(micros) + self.deadlines.handshake.min(ENTRY_MICROS_MAX);
         let due = entry.due(micros).min(expires);
         let timer = self.half_open_timer(index);
         self.timers.arm(timer, due);

@@ -1,85 +1,55 @@
 //! A handshake that took place without smoltcp, told to it afterwards.
-//!
-//! smoltcp is shown the SYN, and what it answers is noted and not sent: the peer has had it for a round trip. Then it is
-//! in SYN-RECEIVED and takes the acknowledgement as if it had waited for it.
 
-use smoltcp::phy::{Device, DeviceCapabilities, TxToken};
+use core::mem;
+
 use smoltcp::time::Instant;
 
 use super::{Stack, Tcp};
-use crate::tcp::device::{Inbound, capabilities};
-use crate::tcp::sent::Sent;
+use crate::wire::ethernet::ReplyHeader;
 use crate::wire::segment;
+use crate::{CoreStats, Nic};
+
+/// A handshake but for its last segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replay<'a> {
+    /// The packet of the peer's SYN.
+    pub(crate) syn: &'a [u8],
+    /// The packet of our SYN-ACK.
+    pub(crate) syn_ack: &'a [u8],
+    /// When that left first, in microseconds.
+    pub(crate) began: u64,
+    /// The same where it left once: a round trip is measured by it.
+    pub(crate) sent: Option<u64>,
+}
 
 impl Stack {
-    /// Takes a connection, which waits for a SYN, to SYN-RECEIVED: `syn` is the packet of the SYN, and at `began`, in
-    /// microseconds, our SYN-ACK left first. `sent` is the same where it left once: a round trip is measured by it.
-    pub(crate) fn replay(
+    /// Takes a connection that waits for a SYN to SYN-RECEIVED, as if smoltcp had made the SYN-ACK of `replay`. The
+    /// queue is ready.
+    ///
+    /// smoltcp is shown the SYN. What it answers is taken for a segment that it goes over again and that is not lost:
+    /// it does not leave, for it says nothing that the peer was not told.
+    pub(crate) fn replay<N: Nic>(
         &mut self,
         tcp: &mut Tcp,
-        syn: &[u8],
-        ip_mtu: usize,
-        began: u64,
-        sent: Option<u64>,
+        replay: &Replay<'_>,
+        header: &ReplyHeader,
+        nic: &mut N,
+        stats: &CoreStats,
     ) {
-        let at = Instant::from_micros(i64::try_from(began).unwrap_or(i64::MAX));
-        let Tcp { set, sent: record, .. } = tcp;
-        let mut device = Replay { packet: Some(syn), sent: record, ip_mtu };
-        let _ = self.interface.poll_ingress_single(at, &mut device, set);
-        let _ = self.interface.poll_egress(at, &mut device, set);
-        if let Some(sent) = sent {
-            tcp.sender.on_sent(tcp.sent.snd_nxt, true, sent);
+        let began = Instant::from_micros(i64::try_from(replay.began).unwrap_or(i64::MAX));
+        let now = mem::replace(&mut self.now, began);
+        if let Some(segment) = segment::parse(replay.syn_ack) {
+            tcp.sent.record(&segment, replay.syn_ack);
+        }
+        self.ingress(tcp, replay.syn, header, nic, stats);
+        let sent = tcp.sent;
+        tcp.sent = sent.before_syn();
+        let _ = self.poll::<N, false>(tcp, header, nic, stats, None);
+        debug_assert!(!tcp.sent.is_behind(), "smoltcp answers a SYN at once");
+        tcp.sent = sent;
+        self.now = now;
+        if let Some(left) = replay.sent {
+            tcp.sender.on_sent(sent.snd_nxt, true, left);
         }
     }
 }
-
-/// A device with one packet to receive; what is sent is recorded and goes nowhere.
-struct Replay<'a> {
-    packet: Option<&'a [u8]>,
-    sent: &'a mut Sent,
-    ip_mtu: usize,
-}
-
-impl Device for Replay<'_> {
-    type RxToken<'b>
-        = Inbound<'b>
-    where
-        Self: 'b;
-    type TxToken<'b>
-        = Recorded<'b>
-    where
-        Self: 'b;
-
-    fn receive(&mut self, _: Instant) -> Option<(Inbound<'_>, Recorded<'_>)> {
-        let packet = self.packet.take()?;
-        Some((Inbound(packet), Recorded { sent: self.sent }))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Recorded<'_>> {
-        Some(Recorded { sent: self.sent })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.ip_mtu)
-    }
-}
-
-struct Recorded<'a> {
-    sent: &'a mut Sent,
-}
-
-impl TxToken for Recorded<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
-        let mut packet = [0; PACKET_LEN_MAX];
-        let packet = &mut packet[..len];
-        let result = write(packet);
-        if let Some(segment) = segment::parse(packet) {
-            let is_again = self.sent.record(&segment, packet);
-            debug_assert!(!is_again, "one SYN-ACK is all there is to say");
-        }
-        result
-    }
-}
-
-/// Bytes of the longest headers of a packet, which is all that a SYN-ACK is.
-const PACKET_LEN_MAX: usize = 120;
