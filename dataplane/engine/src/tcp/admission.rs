@@ -51,10 +51,10 @@ impl Admission {
 
     /// What our SYN-ACK answers to `offer`, segments being of at most `segment_max` bytes: as smoltcp does, which takes
     /// the least scale with which the whole buffer can be said.
-    pub(crate) fn answer(&self, offer: SynOptions, segment_max: u16) -> SynOptions {
+    pub(crate) fn reply(&self, offer: SynOptions, segment_max: u16) -> SynOptions {
         let bits = usize::BITS - self.receive_buffer.leading_zeros();
         let scale = u8::try_from(bits.saturating_sub(u16::BITS)).unwrap_or(WINDOW_SCALE_MAX);
-        offer.answer(segment_max, scale)
+        offer.reply(segment_max, scale)
     }
 }
 

@@ -44,7 +44,7 @@ impl SynOptions {
     }
 
     /// What our SYN answers to this offer: segments of `segment_max` bytes, and of the rest no more than is offered.
-    pub(crate) fn answer(self, segment_max: u16, window_scale: u8) -> Self {
+    pub(crate) fn reply(self, segment_max: u16, window_scale: u8) -> Self {
         Self {
             segment_max: Some(segment_max),
             window_scale: self.window_scale.map(|_| window_scale),
@@ -94,11 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_uses_what_was_offered_and_no_more() {
-        let bare = SynOptions::default().answer(1_460, 3);
-        assert_eq!(bare, SynOptions { segment_max: Some(1_460), ..SynOptions::default() });
+    fn the_reply_uses_what_was_offered_and_no_more() {
+        let least = SynOptions::default().reply(1_460, 3);
+        assert_eq!(least, SynOptions { segment_max: Some(1_460), ..SynOptions::default() });
         let all = SynOptions { segment_max: None, window_scale: Some(7), permits_sack: true };
-        let answer = all.answer(1_460, 3);
-        assert_eq!((answer.window_scale, answer.permits_sack), (Some(3), true));
+        let reply = all.reply(1_460, 3);
+        assert_eq!((reply.window_scale, reply.permits_sack), (Some(3), true));
     }
 }

@@ -74,13 +74,13 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 self.arm_half_open(index, now.micros);
                 Ok(())
             }
-            Err(why) => Err(self.answer_with_cookie(&received, why, header, now)),
+            Err(why) => Err(self.reply_with_cookie(&received, why, header, now)),
         }
     }
 
     /// Answers a SYN that is not kept.
     #[cold]
-    fn answer_with_cookie(
+    fn reply_with_cookie(
         &mut self,
         received: &Received,
         why: NoEntry,
@@ -112,7 +112,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
             sequence: iss,
             ack: Some(irs.wrapping_add(1)),
             window: self.admission.window(),
-            options: self.admission.answer(options, self.segment_max()),
+            options: self.admission.reply(options, self.segment_max()),
         }
     }
 
@@ -387,7 +387,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// How far we shift the window of the half-open connection at `index`.
     fn half_open_scale(&mut self, index: u32) -> u8 {
         let offer = self.admission.cache.entry(index).options();
-        self.admission.answer(offer, 0).window_scale.unwrap_or(0)
+        self.admission.reply(offer, 0).window_scale.unwrap_or(0)
     }
 
     /// The Ethernet header of frames to the peer of the half-open connection at `index`: to where it spoke last or where
