@@ -286,9 +286,9 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// The timer of the half-open connection at `index` is due: its SYN-ACK is sent again, or it is given up.
     #[cold]
     pub(super) fn on_half_open_due(&mut self, index: u32, now: Now) {
-        let life = self.deadlines.handshake.min(ENTRY_MICROS_MAX);
+        let limit = self.deadlines.handshake.min(ENTRY_MICROS_MAX);
         let entry = self.admission.cache.entry(index);
-        if now.micros >= entry.began(now.micros) + life {
+        if now.micros >= entry.began(now.micros) + limit {
             self.control.end.stats.connections_handshake_expired.add(1);
             self.end_half_open(index);
             return;
