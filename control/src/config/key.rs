@@ -48,6 +48,7 @@ keys! {
     LimitsConnections = "limits.connections", "16384";
     LimitsHalfOpen = "limits.half_open", "4096";
     LimitsSourceConnections = "limits.source_connections", "0";
+    LimitsSourceHalfOpen = "limits.source_half_open", "0";
     LimitsSourceRequests = "limits.source_requests", "0";
     LimitsSourceUnlimited = "limits.source_unlimited", "";
     LimitsReceiveBuffer = "limits.receive_buffer", "16KiB";

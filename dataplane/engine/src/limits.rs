@@ -6,7 +6,8 @@ pub const KIB: usize = 1024;
 /// Bytes of the Ethernet header with one VLAN tag (IEEE 802.1Q).
 pub const L2_HEADER_MAX: usize = 18;
 
-/// Connections one core may hold: slots are `u32` and share their top bit with TIME-WAIT records.
+/// Connections one core may hold: slots are `u32` and share their top bits with TIME-WAIT records and
+/// half-open connections.
 pub const CONNECTIONS_MAX: usize = 1 << 20;
 
 /// TIME-WAIT records one core keeps; when full the oldest makes room and is counted.
@@ -57,6 +58,6 @@ pub const SOURCE_PREFIX_IPV6: u8 = 64;
 /// A head that straddles the ring is parsed from a copy; the response may be laid out in one too.
 pub const SCRATCH_LEN: usize = 64 * KIB;
 
-const _: () = assert!(CONNECTIONS_MAX < 1 << 31, "the flow table keeps the top bit of an owner");
+const _: () = assert!(CONNECTIONS_MAX < 1 << 30, "the flow table keeps the top bits of an owner");
 const _: () = assert!(TIME_WAIT_MAX < 1 << 31, "the flow table keeps the top bit of an owner");
 const _: () = assert!(HOUSEKEEPING_TURNS.is_power_of_two(), "it is used as a mask");

@@ -25,11 +25,13 @@ pub struct CorePlan {
     /// machine the sender left it to hardware (Linux: `CHECKSUM_PARTIAL`), and there is none on the way.
     pub unfilled_checksums: bool,
     /// Secret randomness from the operating system, from which a secret is derived for each purpose: places in the
-    /// flow table and the table of sources, initial sequence numbers, limits on replies.
+    /// flow table and the table of sources, initial sequence numbers, SYN cookies,
+    /// limits on replies.
     pub seed: [u8; 16],
     /// Connections this core may hold at once.
     pub connections: usize,
-    /// Connections of those that may be half-open (SYN received, not yet acknowledged).
+    /// Half-open connections (SYN received, not yet acknowledged) that are kept; beyond them a SYN is answered with a
+    /// cookie (RFC 4987).
     pub half_open_max: usize,
     /// Bytes of one connection's receive buffer; at least `limits.head_len_max`.
     pub receive_buffer: usize,
@@ -49,6 +51,8 @@ pub struct CorePlan {
 pub struct SourceLimits {
     /// Connections, then new ones are reset; 0: as many as there are.
     pub connections: u32,
+    /// Half-open connections, then SYNs are answered with a cookie; 0: as many as there are.
+    pub half_open: u32,
     /// Requests that occupy a request buffer while their body comes in, or wait for a completion, then others are
     /// answered 503; 0: as many as there are. They count until their completion has come, though the connection
     /// may be gone.

@@ -20,18 +20,25 @@ pub(crate) enum Purpose {
     ReplyLimits,
     /// Places in the table of sources.
     Sources,
+    /// Places in the table of the sources of half-open connections.
+    HalfOpenSources,
+    /// SYN cookies.
+    SynCookies,
 }
 
 /// The secret for `purpose`: 128 bits of SipHash-2-4 (Aumasson and Bernstein, 2012), keyed with `seed`.
 pub(crate) fn derive(seed: [u8; 16], purpose: Purpose) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(&seed);
-    hasher.write(match purpose {
+    let name: &[u8] = match purpose {
         Purpose::FlowTable => b"flow table",
         Purpose::InitialSequence => b"initial sequence",
         Purpose::Steering => b"steering",
         Purpose::ReplyLimits => b"reply limits",
         Purpose::Sources => b"sources",
-    });
+        Purpose::HalfOpenSources => b"half-open sources",
+        Purpose::SynCookies => b"syn cookies",
+    };
+    hasher.write(name);
     hasher.finish128().as_bytes()
 }
 
@@ -39,12 +46,14 @@ pub(crate) fn derive(seed: [u8; 16], purpose: Purpose) -> [u8; 16] {
 mod tests {
     use super::*;
 
-    const PURPOSES: [Purpose; 5] = [
+    const PURPOSES: [Purpose; 7] = [
         Purpose::FlowTable,
         Purpose::InitialSequence,
         Purpose::Steering,
         Purpose::ReplyLimits,
         Purpose::Sources,
+        Purpose::HalfOpenSources,
+        Purpose::SynCookies,
     ];
 
     #[test]

@@ -14,4 +14,6 @@ pub(crate) mod neighbours;
 pub(crate) mod network;
 mod reply_limit;
 pub(crate) mod segment;
+pub(crate) mod syn;
+pub(crate) mod syn_options;
 pub(crate) mod tuple;

@@ -4,6 +4,7 @@
 //! logs, allocates after [`Worker::new`], or makes a system call; time comes in with each turn.
 
 mod commands;
+mod handshake;
 mod segments;
 mod sources;
 
@@ -99,6 +100,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let sizes = (plan.receive_buffer, whole_segments(plan.transmit_buffer, &nic));
         let conns = Conns::new(plan.connections, sizes, buffers);
         let (interface, admission) = (NetworkInterface::new(nic, &plan), Admission::new(&plan));
+        let owners = plan.connections + plan.half_open_max;
         let secret = secret::derive(plan.seed, Purpose::Sources);
         let sources = Sources::new(plan.sources, plan.connections, secret);
         let mut worker = Self {
@@ -106,8 +108,8 @@ impl<N: Nic, S: Service> Worker<N, S> {
             admission,
             stack,
             initial_sequence: InitialSequence::new(numbers),
-            flows: FlowTables::new(conns.capacity(), key),
-            timers: Wheel::new(conns.capacity(), now.micros),
+            flows: FlowTables::new(owners, key),
+            timers: Wheel::new(owners, now.micros),
             run_queue: RunQueue::new(conns.capacity()),
             conns,
             http: HttpDriver::new(service, plan.limits, sources, queue.wall.unix()),
@@ -258,6 +260,10 @@ impl<N: Nic, S: Service> Worker<N, S> {
     /// Handles timers that are due: retransmissions and delayed acknowledgements through smoltcp, and deadlines.
     fn expire(&mut self, now: Now) {
         while let Some(slot) = self.timers.poll_due(now.micros) {
+            if let Some(index) = (slot as usize).checked_sub(self.conns.capacity()) {
+                self.on_half_open_due(u32::try_from(index).unwrap_or(u32::MAX), now);
+                continue;
+            }
             let conn = self.conns.conn(slot);
             debug_assert_ne!(conn.stage, Stage::Free);
             let followed = conn.follow(&self.interface.neighbours);
@@ -324,12 +330,11 @@ impl<N: Nic, S: Service> Worker<N, S> {
 
     /// Serves a connection, sends what it has to send, and arms its timer or frees its slot.
     fn settle(&mut self, slot: u32, now: Now) {
-        let Self { conns, http, stack, interface, control, admission, .. } = self;
+        let Self { conns, http, stack, interface, control, .. } = self;
         let Self { deadlines, timers, run_queue, .. } = self;
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
         if conn.has_completed_handshake() {
-            admission.leave();
             stats.connections_established.add(1);
             conn.enter(Stage::Open, now.micros);
             if control.mode != Mode::Serving {
@@ -415,7 +420,6 @@ impl<N: Nic, S: Service> Worker<N, S> {
     fn retire(&mut self, slot: u32) {
         let conn = self.conns.conn(slot);
         if conn.stage == Stage::HalfOpen {
-            self.admission.leave();
             // The handshake and a reset may arrive in one turn.
             let established = u64::from(conn.has_completed_handshake());
             self.control.end.stats.connections_established.add(established);
@@ -445,7 +449,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 Command::Stop => self.stop(),
             }
         }
-        if self.control.mode == Mode::Draining && self.conns.open() == 0 {
+        if self.control.mode == Mode::Draining && self.is_empty() {
             let sent = self.control.end.events.push(Event::Drained).is_ok();
             self.control.mode = if sent { Mode::Drained } else { Mode::Draining };
         }
@@ -456,9 +460,14 @@ impl<N: Nic, S: Service> Worker<N, S> {
         commanded
     }
 
+    /// Whether there is no connection, half-open or not.
+    fn is_empty(&self) -> bool {
+        self.conns.open() + self.admission.cache.len() == 0
+    }
+
     fn publish(&self) {
         let stats: &CoreStats = &self.control.end.stats;
-        self.conns.publish(stats);
+        self.conns.publish(stats, self.admission.cache.len() as u64);
         stats.parked.set(self.control.parked);
         stats.sources.set(self.http.sources.len() as u64);
         stats.time_wait_open.set(self.flows.time_wait_open() as u64);

@@ -87,6 +87,7 @@ impl Setup {
             // Beyond what any test opens: what a source holds is counted, and nothing is refused.
             sources: SourceLimits {
                 connections: 1 << 20,
+                half_open: 1 << 20,
                 requests: 1 << 20,
                 unlimited: Vec::new(),
             },

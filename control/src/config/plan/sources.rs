@@ -6,7 +6,7 @@ use engine::{Network, SourceLimits};
 
 use super::super::units::{self, Expected};
 use super::super::{ConfigError, Key};
-use super::Reader;
+use super::{CONNECTIONS, Reader};
 
 impl Reader<'_> {
     /// What one source may hold on one of `cores`; of `connections` and `parked` requests, the limits of all.
@@ -21,8 +21,10 @@ impl Reader<'_> {
             let value = self.size(key, units::count, range)?;
             self.at_most(key, value, of, limit).map(|value| share(value, cores))
         };
+        let half_open = self.size(Key::LimitsHalfOpen, units::count, CONNECTIONS)?.min(connections);
         Ok(SourceLimits {
             connections: bound(Key::LimitsSourceConnections, Key::LimitsConnections, connections)?,
+            half_open: bound(Key::LimitsSourceHalfOpen, Key::LimitsHalfOpen, half_open)?,
             requests: bound(Key::LimitsSourceRequests, Key::LimitsParked, parked)?,
             unlimited: self.with(Key::LimitsSourceUnlimited, networks)?,
         })

@@ -260,11 +260,18 @@ fn values_that_contradict_name_both() {
 #[test]
 fn limits_of_a_source_are_off_until_they_are_given() {
     assert_eq!(check("").expect("holds").sources, SourceLimits::default());
-    let text = "limits.source_connections = 100\nlimits.source_requests = 10\n\
+    let text = "limits.source_connections = 100\nlimits.source_half_open = 50\n\
+                limits.source_requests = 10\n\
                 limits.source_unlimited = [\"10.0.0.0/8\", \"192.0.2.7\"]";
     let plan = check(text).expect("holds");
     let sources = plan.sources;
-    assert_eq!((sources.connections, sources.requests, sources.unlimited.len()), (100, 10, 2));
+    let bounds = (sources.connections, sources.half_open, sources.requests);
+    assert_eq!((bounds, sources.unlimited.len()), ((100, 50, 10), 2));
+    assert_eq!(
+        message("limits.source_half_open = 5000"),
+        "p.toml:1: limits.source_half_open = \"5000\": more than limits.half_open = \"4096\"; lower \
+         limits.source_half_open or raise limits.half_open"
+    );
     assert_eq!(
         message("limits.source_requests = 5000"),
         "p.toml:1: limits.source_requests = \"5000\": more than limits.parked = \"4096\"; lower \

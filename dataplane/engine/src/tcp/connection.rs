@@ -522,7 +522,7 @@ impl<S: Service> Conn<S> {
 /// [`Deadlines`] in microseconds, and rates as bytes in a window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Micros {
-    handshake: u64,
+    pub(crate) handshake: u64,
     head: u64,
     body_grace: u64,
     /// Bytes of a body that must come in within each `body_grace`.

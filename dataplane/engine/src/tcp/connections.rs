@@ -29,7 +29,7 @@ impl<S: Service> Conns<S> {
         Self { slots, free, by_state: [0; ConnState::COUNT] }
     }
 
-    /// Takes a slot for the connection that `syn` opens; `None` if every one is in use.
+    /// Takes a slot for the connection that `syn` opened; `None` if every one is in use.
     pub(crate) fn try_open(
         &mut self,
         syn: &Segment,
@@ -73,11 +73,10 @@ impl<S: Service> Conns<S> {
         }
     }
 
-    /// Publishes how many connections are in each state.
-    pub(crate) fn publish(&self, stats: &CoreStats) {
-        stats.connections_open.set(self.open() as u64);
+    /// Publishes how many connections are in each state; `half_open` have no slot yet.
+    pub(crate) fn publish(&self, stats: &CoreStats, half_open: u64) {
+        stats.connections_open.set(self.open() as u64 + half_open);
         for (state, level) in [
-            (ConnState::HalfOpen, &stats.connections_half_open),
             (ConnState::Idle, &stats.connections_idle),
             (ConnState::Reading, &stats.connections_reading),
             (ConnState::Waiting, &stats.connections_waiting),
@@ -86,11 +85,17 @@ impl<S: Service> Conns<S> {
         ] {
             level.set(self.by_state[state as usize]);
         }
+        stats.connections_half_open.set(self.by_state[ConnState::HalfOpen as usize] + half_open);
     }
 
     /// Slots in use.
     pub(crate) fn open(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// Whether every slot is in use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.free.is_empty()
     }
 
     /// Slots in all.

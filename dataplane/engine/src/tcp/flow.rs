@@ -9,6 +9,8 @@ use crate::wire::tuple::{HashKey, Tuple};
 pub(crate) enum Owner {
     /// A connection, by slot.
     Conn(u32),
+    /// A half-open connection, by its place in the SYN cache.
+    HalfOpen(u32),
     /// A TIME-WAIT record, by index.
     TimeWait(u32),
 }
@@ -118,16 +120,24 @@ impl FlowTable {
 fn pack(owner: Owner) -> u32 {
     match owner {
         Owner::Conn(slot) => slot,
+        Owner::HalfOpen(index) => index | HALF_OPEN,
         Owner::TimeWait(index) => index | TIME_WAIT,
     }
 }
 
 fn unpack(packed: u32) -> Owner {
-    if packed & TIME_WAIT == 0 { Owner::Conn(packed) } else { Owner::TimeWait(packed & !TIME_WAIT) }
+    if packed < HALF_OPEN {
+        Owner::Conn(packed)
+    } else if packed < TIME_WAIT {
+        Owner::HalfOpen(packed & !HALF_OPEN)
+    } else {
+        Owner::TimeWait(packed & !TIME_WAIT)
+    }
 }
 
 const EMPTY: u32 = u32::MAX;
 const TIME_WAIT: u32 = 1 << 31;
+const HALF_OPEN: u32 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
@@ -153,7 +163,11 @@ mod tests {
                 flows.remove(tuple(n));
                 map.remove(&n);
             } else if map.len() < 300 {
-                let owner = if step % 3 == 0 { Owner::TimeWait(step) } else { Owner::Conn(step) };
+                let owner = match step % 3 {
+                    0 => Owner::TimeWait(step),
+                    1 => Owner::HalfOpen(step),
+                    _ => Owner::Conn(step),
+                };
                 flows.insert(tuple(n), owner);
                 map.insert(n, owner);
             }

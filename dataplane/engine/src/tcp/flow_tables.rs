@@ -1,6 +1,6 @@
-//! Maps a 4-tuple to its connection or TIME-WAIT record, and keeps the records.
+//! Maps a 4-tuple to its connection, half-open or not, or its TIME-WAIT record, and keeps the records.
 //!
-//! Invariant: the flow table has one entry for each connection and each live record, and no other.
+//! Invariant: the flow table has one entry for each connection, each entry of the SYN cache and each live record, and no other.
 
 use crate::limits::{TIME_WAIT_MAX, TIME_WAIT_MICROS};
 use crate::tcp::flow::{FlowTable, Owner};
@@ -15,7 +15,7 @@ pub(crate) struct FlowTables {
 }
 
 impl FlowTables {
-    /// Tables for at most `connections` connections.
+    /// Tables for at most `connections` connections, half-open ones included.
     pub(crate) fn new(connections: usize, key: HashKey) -> Self {
         Self {
             flows: FlowTable::new(connections + TIME_WAIT_MAX, key),
@@ -33,9 +33,9 @@ impl FlowTables {
         self.time_wait.record(index)
     }
 
-    /// Gives `tuple` to the connection in `slot`. Whether a record, as `previous` says, ended for it.
-    pub(crate) fn open(&mut self, tuple: Tuple, slot: u32, previous: Option<Owner>) -> bool {
-        self.flows.insert(tuple, Owner::Conn(slot));
+    /// Gives `tuple` to `owner`. Whether a record, as `previous` says, ended for it.
+    pub(crate) fn open(&mut self, tuple: Tuple, owner: Owner, previous: Option<Owner>) -> bool {
+        self.flows.insert(tuple, owner);
         let Some(Owner::TimeWait(index)) = previous else { return false };
         self.time_wait.release(index);
         true

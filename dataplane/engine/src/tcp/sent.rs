@@ -55,6 +55,11 @@ impl Sent {
         *self = Self { snd_nxt: number, next: number, ..Self::default() };
     }
 
+    /// The same with smoltcp about to go over our SYN, which was sent last. The window of that is not scaled.
+    pub(super) fn before_syn(self) -> Self {
+        Self { next: self.snd_nxt.wrapping_sub(1), window_scale: 0, ..self }
+    }
+
     /// Whether smoltcp goes over again what was sent.
     pub(super) fn is_behind(&self) -> bool {
         self.next != self.snd_nxt

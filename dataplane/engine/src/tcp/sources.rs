@@ -39,6 +39,9 @@ struct Record {
 pub(crate) struct SourceId(u32);
 
 impl SourceId {
+    /// No source: what it holds is not counted.
+    pub(crate) const NONE: Self = Self(EMPTY);
+
     /// Whether what the source holds is counted.
     pub(crate) fn is_counted(self) -> bool {
         self.0 != EMPTY
@@ -47,7 +50,7 @@ impl SourceId {
 
 impl Default for SourceId {
     fn default() -> Self {
-        Self(EMPTY)
+        Self::NONE
     }
 }
 
@@ -80,6 +83,25 @@ impl Sources {
         !self.records.is_empty()
     }
 
+    /// Whether `address` may have one more connection.
+    pub(crate) fn has_room(&self, address: IpAddr) -> bool {
+        self.records.is_empty() || self.limits.connections == 0 || self.has_room_left(address)
+    }
+
+    #[inline(never)]
+    fn has_room_left(&self, address: IpAddr) -> bool {
+        let source = network::source(address, (SOURCE_PREFIX_IPV4, SOURCE_PREFIX_IPV6));
+        let mut at = self.home(source);
+        while self.table[at] != EMPTY {
+            let record = &self.records[self.table[at] as usize];
+            if record.source == source {
+                return record.connections < self.limits.connections || self.is_unlimited(address);
+            }
+            at = self.after(at);
+        }
+        true
+    }
+
     /// Counts one more connection of `address`.
     ///
     /// # Errors
@@ -92,7 +114,7 @@ impl Sources {
     /// Apart from its caller, which by default has nothing to count.
     #[inline(never)]
     fn count(&mut self, address: IpAddr) -> Result<SourceId, NoRecord> {
-        if self.limits.unlimited.iter().any(|network| network.contains(address)) {
+        if self.is_unlimited(address) {
             return Ok(SourceId::default());
         }
         let source = network::source(address, (SOURCE_PREFIX_IPV4, SOURCE_PREFIX_IPV6));
@@ -113,6 +135,10 @@ impl Sources {
         self.records[place as usize] = Record { source, connections: 1, requests: 0 };
         self.table[at] = place;
         Ok(SourceId(place))
+    }
+
+    fn is_unlimited(&self, address: IpAddr) -> bool {
+        self.limits.unlimited.iter().any(|network| network.contains(address))
     }
 
     /// Counts one connection less.
@@ -194,7 +220,7 @@ mod tests {
     use crate::Network;
 
     fn sources(connections: u32, requests: u32, records: usize) -> Sources {
-        let limits = SourceLimits { connections, requests, unlimited: Vec::new() };
+        let limits = SourceLimits { connections, requests, ..SourceLimits::default() };
         Sources::new(limits, records, [7; 16])
     }
 
@@ -205,7 +231,11 @@ mod tests {
     #[test]
     fn a_source_has_as_many_connections_as_it_may_and_others_have_theirs() {
         let mut sources = sources(2, 0, 8);
-        let [one, two] = [(); 2].map(|()| sources.enter(address(1)).expect("two are allowed"));
+        let [one, two] = [(); 2].map(|()| {
+            assert!(sources.has_room(address(1)));
+            sources.enter(address(1)).expect("two are allowed")
+        });
+        assert!(!sources.has_room(address(1)) && sources.has_room(address(2)));
         assert_eq!(sources.enter(address(1)), Err(NoRecord::Limit));
         assert!(sources.enter(address(2)).is_ok());
         sources.leave(one);
@@ -243,7 +273,8 @@ mod tests {
     #[test]
     fn named_networks_and_a_core_without_bounds_are_not_counted() {
         let unlimited = vec![Network::new(address(0), 8).expect("a prefix")];
-        let limits = SourceLimits { connections: 1, requests: 1, unlimited };
+        let limits =
+            SourceLimits { connections: 1, requests: 1, unlimited, ..SourceLimits::default() };
         for mut sources in [Sources::new(limits, 8, [7; 16]), sources(0, 0, 8)] {
             for _ in 0..20 {
                 let id = sources.enter(address(1)).expect("not bounded");

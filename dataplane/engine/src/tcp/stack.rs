@@ -8,6 +8,8 @@
 //! A socket cannot give its buffers back, so a slot keeps its socket for life: [`Tcp::open`] makes it
 //! as good as new. It never returns to LISTEN by itself: the worker retires it on the first RST.
 
+pub(crate) mod replay;
+
 use core::net::Ipv4Addr;
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle};

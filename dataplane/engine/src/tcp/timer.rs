@@ -35,13 +35,18 @@ impl Wheel {
     }
 
     /// Sees to it that timer `slot` fires at `micros` or soon after, at the latest.
+    #[inline]
     pub(crate) fn arm(&mut self, slot: u32, micros: u64) {
         // Rounded up: a timer never fires before its time.
         let wanted = (micros >> TICK_SHIFT) + 1;
-        let entry = self.entry(slot);
-        if entry.tick <= wanted {
-            return;
+        if self.entry(slot).tick > wanted {
+            self.move_to(slot, wanted);
         }
+    }
+
+    /// Apart from its caller: nearly always the timer is armed, and early enough.
+    #[inline(never)]
+    fn move_to(&mut self, slot: u32, wanted: u64) {
         self.disarm(slot);
         let tick = wanted.clamp(self.tick, self.tick + BUCKETS_U64 - 1);
         let bucket = bucket_of(tick);

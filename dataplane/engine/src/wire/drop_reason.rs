@@ -46,6 +46,7 @@ drop_reasons! {
     BeyondWindow => drop_beyond_window,
     TimeWait => drop_time_wait,
     HalfOpenFull => drop_half_open_full,
+    SourceHalfOpen => drop_source_half_open,
     ConnectionsFull => drop_connections_full,
     SourceLimit => drop_source_limit,
     Draining => drop_draining,

@@ -100,6 +100,11 @@ impl ReplyHeader {
         self.len
     }
 
+    /// The value of its VLAN tag (IEEE 802.1Q), if it has one.
+    pub(crate) fn tag(&self) -> Option<[u8; 2]> {
+        (usize::from(self.len) == L2_HEADER_MAX).then_some([self.bytes[14], self.bytes[15]])
+    }
+
     /// Where the frame goes.
     pub(crate) fn destination(&self) -> [u8; 6] {
         let [d0, d1, d2, d3, d4, d5, ..] = self.bytes;
@@ -140,6 +145,7 @@ mod tests {
             header.reply(MAC).bytes(),
             b"\x02\0\0\0\0\x01\x02\0\0\0\0\x09\x81\0\x60\x2a\x08\0"
         );
+        assert_eq!(header.reply(MAC).tag(), Some([0x60, 0x2a]));
     }
 
     #[test]

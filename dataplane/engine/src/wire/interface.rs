@@ -10,6 +10,7 @@ use crate::wire::filter::Filter;
 use crate::wire::neighbours::Neighbours;
 use crate::wire::reply_limit::ReplyLimit;
 use crate::wire::segment::{ControlSegment, Segment};
+use crate::wire::syn::Syn;
 use crate::wire::{arp, icmp};
 use crate::{CorePlan, CoreStats, Nic};
 
@@ -51,6 +52,11 @@ impl<N: Nic> NetworkInterface<N> {
     /// The Ethernet header of the reply to a `received` frame.
     pub(crate) fn reply_header(&self, received: &EthernetHeader) -> ReplyHeader {
         received.reply(self.mac)
+    }
+
+    /// The Ethernet header of a packet to `mac`, with the VLAN tag `tag`.
+    pub(crate) fn header_to(&self, mac: [u8; 6], tag: Option<[u8; 2]>) -> ReplyHeader {
+        ReplyHeader::new(mac, self.mac, tag, ethernet::IPV4)
     }
 
     /// Announces the link address by ARP (RFC 5227, 2.3).
@@ -147,6 +153,18 @@ impl<N: Nic> NetworkInterface<N> {
         stats: &CoreStats,
     ) -> bool {
         let queued = segment.submit(&mut self.nic, header);
+        self.account(queued, stats);
+        queued.is_some()
+    }
+
+    /// Sends a SYN-ACK. `false`: there is no transmit buffer.
+    pub(crate) fn submit_syn(
+        &mut self,
+        syn: &Syn,
+        header: &ReplyHeader,
+        stats: &CoreStats,
+    ) -> bool {
+        let queued = syn.submit(&mut self.nic, header);
         self.account(queued, stats);
         queued.is_some()
     }

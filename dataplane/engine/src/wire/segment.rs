@@ -292,10 +292,10 @@ const _: () =
     assert!(CONTROL_SEGMENT_LEN_BYTE as usize == CONTROL_SEGMENT_LEN, "total length field");
 const _: () = assert!(TCP_LEN_WORD as usize == TCP_LEN, "length in the pseudo header");
 const OPTION_END: u8 = 0;
-const OPTION_NOP: u8 = 1;
-const OPTION_MSS: u8 = 2;
-const OPTION_WINDOW_SCALE: u8 = 3;
-const OPTION_SACK_PERMITTED: u8 = 4;
+pub(crate) const OPTION_NOP: u8 = 1;
+pub(crate) const OPTION_MSS: u8 = 2;
+pub(crate) const OPTION_WINDOW_SCALE: u8 = 3;
+pub(crate) const OPTION_SACK_PERMITTED: u8 = 4;
 const OPTION_SACK: u8 = 5;
 const OPTION_TIMESTAMPS: u8 = 8;
 

@@ -53,6 +53,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
                 self.interface.nic.flush();
             }
         }
+        self.abort_half_open();
         self.publish();
         self.control.mode = Mode::Stopped;
     }

@@ -4,15 +4,13 @@ use http1::Service;
 
 use super::Worker;
 use crate::tcp::admission::opens;
-use crate::tcp::connection::{Acceptance, Shown, Stage, Unacceptable};
+use crate::tcp::connection::{Acceptance, Shown, Unacceptable};
 use crate::tcp::flow::Owner;
 use crate::tcp::sender::Outcome;
-use crate::tcp::sources::SourceId;
-use crate::tcp::stack::State;
 use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::filter::Arrival;
-use crate::wire::segment::{self, RST, Segment, is_after};
+use crate::wire::segment::{RST, Segment, is_after};
 use crate::{Nic, Now};
 
 impl<N: Nic, S: Service> Worker<N, S> {
@@ -34,74 +32,69 @@ impl<N: Nic, S: Service> Worker<N, S> {
             }
             Arrival::Tcp { segment, packet } => {
                 let header = self.interface.reply_header(&received);
-                let owner = self.flows.find(segment.tuple);
-                let slot = match owner {
+                let packet = &frame.as_ref()[packet];
+                let slot = match self.flows.find(segment.tuple) {
                     Some(Owner::Conn(slot)) => slot,
-                    Some(Owner::TimeWait(index)) if !self.reopens(index, &segment) => {
-                        return self.on_time_wait(index, &segment, &header, now);
-                    }
-                    _ => self.admit(&segment, &header, owner, now)?,
+                    owner => match self.on_unconnected(owner, &segment, packet, &header, now)? {
+                        Some(slot) => slot,
+                        None => return Ok(()),
+                    },
                 };
-                return self.deliver(slot, &segment, &frame.as_ref()[packet], &header, now);
+                return self.deliver(slot, &segment, packet, &header, now);
             }
         }
         Ok(())
     }
 
-    /// Opens a connection for a SYN, or says why not. Other segments without a connection are reset.
-    fn admit(
+    /// Takes a segment that is of no connection, or not yet: the slot of the one that it opens, if it does.
+    #[inline(never)]
+    fn on_unconnected(
+        &mut self,
+        owner: Option<Owner>,
+        segment: &Segment,
+        packet: &[u8],
+        header: &ReplyHeader,
+        now: Now,
+    ) -> Result<Option<u32>, DropReason> {
+        match owner {
+            Some(Owner::HalfOpen(index)) => self.on_half_open(index, segment, header, now),
+            Some(Owner::TimeWait(index)) if !self.reopens(index, segment) => {
+                // The SYN before it, which opens again from TIME-WAIT, may have been answered with a cookie.
+                let opened = self.accept_cookie(owner, segment, header, now)?;
+                if opened.is_none() {
+                    self.on_time_wait(index, segment, header, now)?;
+                }
+                Ok(opened)
+            }
+            _ if opens(segment) && self.admission.is_our_port(segment) => {
+                self.on_syn(segment, packet, header, owner, now).map(|()| None)
+            }
+            _ => self.on_stray(segment, header, now),
+        }
+    }
+
+    /// A segment that neither belongs to a connection nor asks for one: reset, unless it completes a handshake of which
+    /// nothing was kept.
+    #[cold]
+    fn on_stray(
         &mut self,
         segment: &Segment,
         header: &ReplyHeader,
-        owner: Option<Owner>,
         now: Now,
-    ) -> Result<u32, DropReason> {
-        let stats = &self.control.end.stats;
+    ) -> Result<Option<u32>, DropReason> {
         let ours = self.admission.is_our_port(segment);
-        if !opens(segment) || !ours {
-            if !ours && self.exception.is_some() {
-                // The kernel answers, whatever it is.
-                return Err(DropReason::ClosedPort);
-            }
-            if segment.has(RST) {
-                return Err(DropReason::StrayReset);
-            }
-            self.interface.reset(segment, header, stats, now.micros);
-            return Err(if ours { DropReason::NoConnection } else { DropReason::ClosedPort });
+        if ours && let Some(slot) = self.accept_cookie(None, segment, header, now)? {
+            return Ok(Some(slot));
         }
-        if !self.control.mode.accepts() {
-            self.interface.reset(segment, header, stats, now.micros);
-            return Err(DropReason::Draining);
+        if !ours && self.exception.is_some() {
+            // The kernel answers, whatever it is.
+            return Err(DropReason::ClosedPort);
         }
-        if self.admission.is_full() {
-            return Err(DropReason::HalfOpenFull);
+        if segment.has(RST) {
+            return Err(DropReason::StrayReset);
         }
-        let source = if self.http.sources.are_bounded() {
-            self.enter_source(segment, header, now)?
-        } else {
-            SourceId::default()
-        };
-        let opened = self.conns.try_open(segment, *header, self.admission.port(), now.micros);
-        let Some(slot) = opened else {
-            self.http.sources.leave(source);
-            return Err(DropReason::ConnectionsFull);
-        };
-        if source.is_counted() {
-            self.conns.conn(slot).source = source;
-        }
-        let stats = &self.control.end.stats;
-        let previous = match owner {
-            Some(Owner::TimeWait(index)) => Some(self.flows.record(index).remains.snd_nxt),
-            _ => None,
-        };
-        let number = self.initial_sequence.choose(segment.tuple, previous, now.micros);
-        self.conns.conn(slot).tcp.begin(number);
-        self.stack.set_initial_sequence(number, &mut self.interface.nic);
-        let reused = self.flows.open(segment.tuple, slot, owner);
-        stats.time_wait_reused.add(u64::from(reused));
-        self.admission.enter();
-        stats.connections_opened.add(1);
-        Ok(slot)
+        self.interface.reset(segment, header, &self.control.end.stats, now.micros);
+        Err(if ours { DropReason::NoConnection } else { DropReason::ClosedPort })
     }
 
     /// Hands a segment to the connection in `slot`, after the checks that smoltcp leaves out.
@@ -115,7 +108,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
     ) -> Result<(), DropReason> {
         let acceptance = if self.conns.conn(slot).is_next(segment) {
             Acceptance::Whole
-        } else if let Some(acceptance) = self.examine(slot, segment, packet, now)? {
+        } else if let Some(acceptance) = self.examine(slot, segment, now)? {
             acceptance
         } else {
             return Ok(());
@@ -161,25 +154,14 @@ impl<N: Nic, S: Service> Worker<N, S> {
         &mut self,
         slot: u32,
         segment: &Segment,
-        packet: &[u8],
         now: Now,
     ) -> Result<Option<Acceptance>, DropReason> {
-        let Self { conns, interface, control, .. } = self;
+        let Self { conns, control, .. } = self;
         let stats = &control.end.stats;
         let conn = conns.conn(slot);
-        let acceptance = if conn.stage == Stage::HalfOpen && conn.tcp.state() == State::Listen {
-            let ip_mtu = interface.nic.capabilities().ip_mtu;
-            let ours = ip_mtu.saturating_sub(segment::IP_LEN + segment::TCP_LEN);
-            let options = segment::options(packet);
-            let theirs = segment::segment_max(options).unwrap_or(SEGMENT_MAX_DEFAULT);
-            let segment_max = u32::from(theirs).min(u32::try_from(ours).unwrap_or(u32::MAX));
-            conn.on_syn(segment_max, options);
-            Acceptance::Whole
-        } else {
-            match conn.check_acceptable(segment) {
-                Ok(acceptance) => acceptance,
-                Err(unacceptable) => return Err(self.refuse(slot, unacceptable, now)),
-            }
+        let acceptance = match conn.check_acceptable(segment) {
+            Ok(acceptance) => acceptance,
+            Err(unacceptable) => return Err(self.refuse(slot, unacceptable, now)),
         };
         stats.rx_out_of_order.add(u64::from(conn.is_early(segment)));
         // An acceptable reset frees the connection at once.
@@ -250,6 +232,3 @@ impl<N: Nic, S: Service> Worker<N, S> {
         Ok(())
     }
 }
-
-/// The maximum segment size of a peer that sends no such option (RFC 9293, 3.7.1), bytes of payload.
-const SEGMENT_MAX_DEFAULT: u16 = 536;

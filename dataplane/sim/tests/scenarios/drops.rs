@@ -562,6 +562,19 @@ fn drop_half_open_full() {
 }
 
 #[test]
+fn drop_source_half_open() {
+    let mut setup = Setup::new(1);
+    setup.core.sources.half_open = 1;
+    let (mut world, raw) = setup.build_with_raw();
+    Dialog::new(raw, 4_000, 7).half_open(&mut world, &[]);
+    let second = Dialog::new(raw, 4_001, 7);
+    second.send(&mut world, &second.segment(flag::SYN, b""));
+    world.run_for(10 * MILLI);
+    assert_only(&world, "drop_source_half_open");
+    world.end();
+}
+
+#[test]
 fn drop_connections_full() {
     let mut setup = Setup::new(1);
     setup.core.connections = 2;

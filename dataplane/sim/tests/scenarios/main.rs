@@ -18,6 +18,7 @@ mod endings;
 mod exception;
 mod faults;
 mod forged;
+mod half_open;
 mod handshake;
 mod link_layer;
 mod losses;

@@ -25,7 +25,7 @@ struct TestState {
 
 fn setup(connections: u32, requests: u32) -> Setup {
     let mut setup = Setup { seal: sealed, ..Setup::new(1) };
-    setup.core.sources = SourceLimits { connections, requests, unlimited: Vec::new() };
+    setup.core.sources = SourceLimits { connections, requests, ..SourceLimits::default() };
     setup
 }
 
@@ -220,6 +220,8 @@ fn a_full_table_bounds_no_newcomer() {
     world.reset(gone);
     world.run_for(10 * MILLI);
     let newcomer = world.client();
+    // It is counted when its acknowledgement has come.
+    world.run_for(10 * MILLI);
     assert_eq!(world.count("source_table_full"), 1);
     world.send(newcomer, "GET /down/5 HTTP/1.1\r\nHost: a\r\n\r\n");
     expect_status(&mut world, newcomer, 200);
@@ -282,7 +284,7 @@ fn slow_readers_free_their_connections() {
 fn a_slow_phone_is_not_hurt() {
     const LEN: usize = 1_000_000;
     let mut setup = Setup::new(1);
-    setup.core.sources = SourceLimits { connections: 2, requests: 1, unlimited: Vec::new() };
+    setup.core.sources = SourceLimits { connections: 2, requests: 1, ..SourceLimits::default() };
     let mut world = setup.build(&Arc::new(Bulk::PLAIN));
     let host = world.host_with(16_384, 4_096);
     let phone = connect(&mut world, host);
