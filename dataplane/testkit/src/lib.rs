@@ -22,8 +22,9 @@ mod rig;
 mod tool;
 mod turn;
 
-pub use bridge::{Bridge, BridgedClient, Counts, Impairment, Mtu, Rate, TooBig};
+pub use bridge::{Bridge, BridgedClient, Counts, Impairment, Line, Mtu, Rate, TooBig};
 pub use client::{Client, TIMEOUT};
+pub use frame::{Hop, fragmentation_needed, hop};
 pub use hugepages::Hugepages;
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
