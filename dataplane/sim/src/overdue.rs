@@ -66,14 +66,16 @@ impl Seen {
         // Only a SYN makes a connection half-open, whatever else is heard.
         let half_open = clock - self.opened_since;
         let quiet = clock - self.events_since;
-        let reading_ms = deadlines.head_ms.max(deadlines.body_grace_ms);
+        let reading_ms = deadlines.head_ms.max(longest_body(deadlines));
+        // Whatever the state, a response before it may not be taken yet, and then it is that which stalls.
+        let or_stall = |millis: u64| millis.max(deadlines.stall_ms);
         let states = [
             ("half-open", &stats.connections_half_open, deadlines.handshake_ms, half_open),
-            ("idle", &stats.connections_idle, deadlines.idle_ms, quiet),
-            ("reading", &stats.connections_reading, reading_ms, quiet),
-            ("waiting", &stats.connections_waiting, deadlines.response_ms, quiet),
+            ("idle", &stats.connections_idle, or_stall(deadlines.idle_ms), quiet),
+            ("reading", &stats.connections_reading, or_stall(reading_ms), quiet),
+            ("waiting", &stats.connections_waiting, or_stall(deadlines.response_ms), quiet),
             ("sending", &stats.connections_sending, deadlines.stall_ms, quiet),
-            ("closing", &stats.connections_closing, deadlines.close_ms, quiet),
+            ("closing", &stats.connections_closing, or_stall(deadlines.close_ms), quiet),
         ];
         let (state, _, limit_ms, lasted) =
             states.into_iter().find(|&(_, level, limit_ms, lasted)| {
@@ -83,13 +85,20 @@ impl Seen {
     }
 }
 
+/// How long a body may bring nothing, in milliseconds: the rest of the window in which it brought enough, a second for what it
+/// brought beyond that, and the one that it misses.
+fn longest_body(deadlines: &Deadlines) -> u64 {
+    deadlines.body_grace_ms.saturating_mul(3)
+}
+
 /// How long what is left of a connection may take when its client is gone, in microseconds: the longest of the states of a
 /// request, the response, the end.
 pub(crate) fn longest_end(deadlines: &Deadlines) -> u64 {
-    let Deadlines { handshake_ms, head_ms, body_grace_ms, idle_ms, response_ms, .. } = deadlines;
-    let first = [handshake_ms, head_ms, body_grace_ms, idle_ms, response_ms].into_iter().max();
-    let millis = first.into_iter().chain([&deadlines.stall_ms, &deadlines.close_ms]);
-    millis.fold(SLACK, |sum, millis| sum.saturating_add(millis.saturating_mul(1_000)))
+    let Deadlines { handshake_ms, head_ms, idle_ms, response_ms, .. } = *deadlines;
+    let first =
+        handshake_ms.max(head_ms).max(longest_body(deadlines)).max(idle_ms).max(response_ms);
+    let millis = first.saturating_add(deadlines.stall_ms).saturating_add(deadlines.close_ms);
+    millis.saturating_mul(1_000).saturating_add(SLACK)
 }
 
 /// What moves whenever a connection changes its state or may stay longer in it: a frame, a request, or a level.
@@ -131,11 +140,11 @@ mod tests {
     fn a_state_that_outlasts_its_deadline_is_reported_and_what_is_heard_extends_it() {
         let (mut watch, stats) = (DeadlineWatch::new(Deadlines::default()), CoreStats::default());
         stats.connections_closing.set(1);
-        assert_eq!(look(&mut watch, &stats, 9_900), None);
+        assert_eq!(look(&mut watch, &stats, 29_900), None);
         stats.rx_delivered.add(1);
-        assert_eq!(look(&mut watch, &stats, 9_900), None);
-        let said = look(&mut watch, &stats, 3_000).expect("10 s and the slack are over");
-        assert_eq!(said, "a connection has been closing for 11501 of 10000 ms");
+        assert_eq!(look(&mut watch, &stats, 29_900), None);
+        let said = look(&mut watch, &stats, 3_000).expect("30 s and the slack are over");
+        assert_eq!(said, "a connection has been closing for 31501 of 30000 ms");
         stats.connections_closing.set(0);
         assert_eq!(look(&mut watch, &stats, 200_000), None);
     }
