@@ -1,5 +1,6 @@
 //! What tests of several crates share: the client's side of HTTP/1.1, a PostgreSQL server,
-//! PgBouncer, other programs, network namespaces with a link in them, and a bridge that makes a link a bad one.
+//! PgBouncer, other programs, network namespaces with a link in them, and a bridge that makes a link a bad one. The
+//! simulator's network uses the parts of that bridge for slow lines and small MTUs: [`Line`], [`hop`].
 //!
 //! A test that needs a link calls [`Rig::run`]: it waits for its turn (two tests with links run at a time,
 //! unless one wants to be alone), reserves hugepages, makes the link with `deploy/link.sh`, runs the test on a
