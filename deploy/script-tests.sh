@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # deploy/script-tests.sh: tests of hugepages.sh, link.sh, upgrade.sh, cluster/announce.sh, cluster/sticky.sh,
-# quickstart.sh, counters.sh, rehearse.sh and bench/instructions.sh themselves, as root.
+# quickstart.sh, counters.sh, simulate.sh, rehearse.sh and bench/instructions.sh themselves, as root.
 #
 #   script-tests.sh [WORD]   run the tests whose name contains WORD (default: all)
 #
@@ -29,6 +29,7 @@ QUICKSTART=$here/quickstart.sh
 HUGEPAGES=$here/../hugepages.sh
 LINK=$here/link.sh
 COUNTERS=$here/counters.sh
+SIMULATE=$here/simulate.sh
 INSTRUCTIONS=$here/bench/instructions.sh
 REHEARSE=$here/rehearse.sh
 BPFFS=/sys/fs/bpf
@@ -751,6 +752,61 @@ test_counters_moved_and_not() {
     expect_fails 1 'did all tests run?' "$COUNTERS" "$all" || return 1
     rm -rf "$all"
     expect_fails 2 'name the directory' "$COUNTERS"
+}
+
+# --- simulate.sh ---
+
+# fake_scenarios: a program that answers like the test binary with the kinds `up` and `down`: seed 7 of `up` fails, and the
+# seeds of `down` from 200 on end the process.
+fake_scenarios() {
+    cat >"$scratch/scenarios" <<'EOF'
+#!/usr/bin/env bash
+if [[ $1 == --list ]]; then
+    printf 'faults::%s: test\n' down one_seed_has_one_history up
+    exit
+fi
+first=${SIM_SEED%..*} end=${SIM_SEED#*..}
+echo "ran $2 $first $end" >>"${0%/*}/ran"
+if [[ $2 == *::down && $end -gt 200 ]]; then exit 134; fi
+if [[ $2 == *::up && $first -le 7 && $end -gt 7 ]]; then
+    printf "thread 'x' panicked at faults.rs:1:\nthe byte is wrong\nseed 7 failed; to have it back: SIM_SEED=7\n"
+    echo 'test result: FAILED. 0 passed; 1 failed'
+    exit 101
+fi
+echo 'test result: ok. 1 passed; 0 failed'
+EOF
+    chmod +x "$scratch/scenarios"
+    export POLLUX_SCENARIOS=$scratch/scenarios
+}
+
+test_simulate_counts_seeds_and_names_those_that_fail() {
+    fake_scenarios
+    expect_says '6 passed, 0 failed' "$SIMULATE" --seeds 0..3 || return 1
+    equal "$(sort "$scratch/ran")" $'ran faults::down 0 3\nran faults::up 0 3' || return 1
+    expect_says '182 passed, 0 failed' "$SIMULATE" --seeds 008..99 || return 1
+    expect_fails 1 '199 passed, 1 failed' "$SIMULATE" --seeds 0..100 || return 1
+    expect_fails 1 'the byte is wrong' "$SIMULATE" --seeds 0..100 || return 1
+    expect_fails 1 'faults::up failed with seeds 7; to have one back' "$SIMULATE" --seeds 0..100 || return 1
+    expect_fails 1 'SIM_SEED=7 cargo test --release --locked -p sim --test scenarios -- --exact faults::up' \
+        "$SIMULATE" --seeds 0..100
+}
+
+test_simulate_counts_all_seeds_of_a_process_that_died() {
+    fake_scenarios
+    expect_fails 1 '140 passed, 40 failed' "$SIMULATE" --seeds 120..210 || return 1
+    expect_fails 1 'faults::down failed with seeds 170..210' "$SIMULATE" --seeds 120..210
+}
+
+test_simulate_arguments() {
+    fake_scenarios
+    expect_fails 2 "'--fast' is not understood" "$SIMULATE" --fast || return 1
+    expect_fails 2 '--seeds wants a range' "$SIMULATE" --seeds || return 1
+    expect_fails 2 "not '12'" "$SIMULATE" --seeds 12 || return 1
+    expect_fails 2 "not '1..x'" "$SIMULATE" --seeds 1..x || return 1
+    expect_fails 2 'there is no seed in 5..5' "$SIMULATE" --seeds 5..5 || return 1
+    expect_fails 1 'has no test faults::' env POLLUX_SCENARIOS=/bin/true "$SIMULATE" || return 1
+    expect_says 'simulate.sh [--seeds A..B]' "$SIMULATE" --help || return 1
+    [[ ! -e $scratch/ran ]]
 }
 
 # --- bench/instructions.sh ---

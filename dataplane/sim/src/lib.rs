@@ -16,6 +16,7 @@ mod kernel;
 pub mod moved;
 mod network;
 mod nic;
+mod overdue;
 pub mod raw;
 mod seeds;
 mod segmentation;

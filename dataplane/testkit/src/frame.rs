@@ -87,7 +87,7 @@ pub(crate) fn mend_checksum(frame: &mut [u8]) {
 
 /// What a hop of a small MTU does with a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Hop {
+pub enum Hop {
     /// It fits, or is not IP.
     Passes,
     /// Its fragments, in order (RFC 791 2.3).
@@ -101,7 +101,7 @@ pub(crate) enum Hop {
 /// # Panics
 /// If `mtu` has no room for an IP header and eight bytes.
 #[must_use]
-pub(crate) fn hop(frame: &[u8], mtu: u16) -> Hop {
+pub fn hop(frame: &[u8], mtu: u16) -> Hop {
     let Some(start) = ip_start(frame) else { return Hop::Passes };
     let room = usize::from(mtu);
     if frame[start] >> 4 == 6 {
@@ -123,7 +123,7 @@ pub(crate) fn hop(frame: &[u8], mtu: u16) -> Hop {
 /// `None`: to such a frame none is sent (RFC 1122 3.2.2): ICMP errors, later fragments, frames to many; and what is not
 /// IPv4.
 #[must_use]
-pub(crate) fn fragmentation_needed(frame: &[u8], mtu: u16, from: Ipv4Addr) -> Option<Vec<u8>> {
+pub fn fragmentation_needed(frame: &[u8], mtu: u16, from: Ipv4Addr) -> Option<Vec<u8>> {
     let packet = Ipv4::of(frame)?;
     let ip = &frame[packet.bytes.clone()];
     let is_first = packet.offset == 0;

@@ -1,5 +1,6 @@
 //! What tests of several crates share: the client's side of HTTP/1.1, a PostgreSQL server,
-//! PgBouncer, other programs, network namespaces with a link in them, and a bridge that makes a link a bad one.
+//! PgBouncer, other programs, network namespaces with a link in them, and a bridge that makes a link a bad one. The
+//! simulator's network uses the parts of that bridge for slow lines and small MTUs: [`Line`], [`hop`].
 //!
 //! A test that needs a link calls [`Rig::run`]: it waits for its turn (two tests with links run at a time,
 //! unless one wants to be alone), reserves hugepages, makes the link with `deploy/link.sh`, runs the test on a
@@ -22,8 +23,9 @@ mod rig;
 mod tool;
 mod turn;
 
-pub use bridge::{Bridge, BridgedClient, Counts, Impairment, Mtu, Rate, TooBig};
+pub use bridge::{Bridge, BridgedClient, Counts, Impairment, Line, Mtu, Rate, TooBig};
 pub use client::{Client, TIMEOUT};
+pub use frame::{Hop, fragmentation_needed, hop};
 pub use hugepages::Hugepages;
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;

@@ -1,4 +1,5 @@
-//! Whatever the network does, every byte arrives: 256 seeds of mixed faults for each kind of exchange.
+//! Whatever the network does, every byte arrives: 300 seeds of mixed faults for each kind of exchange
+//! (`deploy/simulate.sh` runs 10,000).
 //!
 //! A failing seed is printed; `SIM_SEED=n cargo test -p sim --test scenarios faults` has it back, and
 //! `SIM_PCAP=file` with it records what was said.
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use sim::{Bulk, ConnId, Digest, Fates, Phase, Setup, World, chunked, download, for_seeds};
 
-const SEEDS: u64 = 256;
+const SEEDS: u64 = 300;
 
 /// Virtual time that an exchange may take: retransmission backs off, but nothing hangs.
 const LIMIT: u64 = 120_000_000;
@@ -38,22 +39,32 @@ fn part(world: &mut World, conn: ConnId) {
     assert!(world.received(conn).is_empty(), "nothing follows the answers");
 }
 
+/// Any world, with time for heads and bodies: the clients' stack doubles its retransmission timeout, up to 12 s, until it has
+/// measured a round trip again, and by then the 10 s of the defaults are rightly over.
+fn patient(seed: u64) -> Setup {
+    let mut setup = Setup::any(seed);
+    setup.core.deadlines.head_ms = 30_000;
+    setup.core.deadlines.body_grace_ms = 30_000;
+    setup
+}
+
 /// Runs `scenario` in one world per seed, checks that each world ends empty, and that over all seeds
 /// everything went wrong that can.
 fn scenario(scenario: impl Fn(&mut World)) {
     let mishaps = Cell::new(0);
     for_seeds(SEEDS, |seed| {
-        let mut world = Setup::any(seed).build(&Arc::new(Bulk::PLAIN));
+        let mut world = patient(seed).build(&Arc::new(Bulk::PLAIN));
         scenario(&mut world);
-        let Fates { lost, reordered, duplicated, corrupted, .. } = world.network().fates();
-        let network = [lost, reordered, duplicated, corrupted].map(|count| count > 0);
+        let Fates { lost, queue_full, reordered, overtaking, duplicated, corrupted, .. } =
+            world.network().fates();
+        let network = [lost, queue_full, reordered, overtaking, duplicated, corrupted];
         let own = ["drop_checksum", "nic_tx_pool_empty"].map(|name| world.count(name) > 0);
-        let seen = network.into_iter().chain(own);
+        let seen = network.map(|count| count > 0).into_iter().chain(own);
         mishaps.set(seen.fold(1, |bits, happened| bits << 1 | u32::from(happened)) | mishaps.get());
         world.end();
     });
     let alone = std::env::var_os("SIM_SEED").is_some();
-    assert!(alone || mishaps.get() == 0b111_1111, "{:b}: a fault never happened", mishaps.get());
+    assert!(alone || mishaps.get() == 0b1_1111_1111, "{:b}: a fault never happened", mishaps.get());
 }
 
 #[test]
@@ -116,8 +127,9 @@ fn everything_at_once_on_two_workers() {
         ([post.as_bytes(), &body].concat(), &digest[..]),
         ([chunks.as_bytes(), &chunked(&body, 3_001)].concat(), &digest[..]),
     ];
+    let worlds = Cell::new((0, 0));
     for_seeds(SEEDS / 4, |seed| {
-        let setup = Setup { workers: 2, ..Setup::any(seed) };
+        let setup = Setup { workers: 2, ..patient(seed) };
         let mut world = setup.build(&Arc::new(Bulk::PLAIN));
         let host = world.host();
         let conns: Vec<ConnId> = (0..12).map(|_| world.connect(host)).collect();
@@ -130,9 +142,14 @@ fn everything_at_once_on_two_workers() {
             part(&mut world, *conn);
         }
         let shares = world.count_each("requests");
-        assert!(shares.iter().all(|&share| share > 0), "requests of each worker: {shares:?}");
+        assert_eq!(shares.iter().sum::<u64>(), 12, "requests of each worker: {shares:?}");
+        // One seed in 2,048 gives all twelve to one worker.
+        let one_sided = shares.contains(&0);
+        worlds.set((worlds.get().0 + u64::from(one_sided), worlds.get().1 + 1));
         world.end();
     });
+    let (one_sided, worlds) = worlds.get();
+    assert!(one_sided <= 1 + worlds / 500, "{one_sided} of {worlds} worlds used one worker");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! One direction of the bridge: decides what becomes of each frame, and holds what is under way. No I/O, no clock.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::impairment::{Impairment, Rate, TooBig};
+use super::impairment::{Impairment, TooBig};
+use super::line::Line;
 use crate::frame::{Flow, Hop, data, fragmentation_needed, hop, ip_start, mend_checksum, segment};
 
 /// What one direction has done so far, in frames.
@@ -224,34 +225,6 @@ struct Numbered {
 
 fn happens(rng: &mut Rng, per_million: u32) -> bool {
     per_million > 0 && rng.u32(..1_000_000) < per_million
-}
-
-/// A line that sends one frame after the other.
-#[derive(Debug, Default)]
-struct Line {
-    /// When each frame that waits or is being sent has left, and its bytes.
-    waiting: VecDeque<(Duration, usize)>,
-    waiting_bytes: usize,
-}
-
-impl Line {
-    /// When a frame that comes `now` has left. `None`: the queue has no room for it.
-    fn admit(&mut self, len: usize, rate: Option<Rate>, now: Duration) -> Option<Duration> {
-        while let Some(&(_, len)) = self.waiting.front().filter(|(left, _)| *left <= now) {
-            self.waiting_bytes -= len;
-            self.waiting.pop_front();
-        }
-        let begins = self.waiting.back().map_or(now, |(left, _)| *left);
-        let Some(rate) = rate else { return Some(begins) };
-        if self.waiting_bytes + len > rate.queue {
-            return None;
-        }
-        let nanos = len as u128 * 8 * 1_000_000_000 / u128::from(rate.bits_per_second.max(1));
-        let left = begins + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        self.waiting.push_back((left, len));
-        self.waiting_bytes += len;
-        Some(left)
-    }
 }
 
 /// A frame under way. Ordered by arrival, then by when it was sent.

@@ -6,11 +6,13 @@ mod direction;
 mod forward;
 mod impairment;
 mod interface;
+mod line;
 
 pub use client::BridgedClient;
 pub use direction::Counts;
 pub use forward::Bridge;
 pub use impairment::{Impairment, Mtu, Rate, TooBig};
+pub use line::Line;
 
 #[cfg(test)]
 mod tests;
