@@ -370,7 +370,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         if egress == Egress::Held && conn.tcp.owes_acknowledgement() {
             let acknowledgement = conn.remains().acknowledgement();
             if interface.submit(&acknowledgement, &conn.reply_header, stats) {
-                conn.tcp.on_acknowledged();
+                conn.tcp.on_acked();
             }
         }
         match (conn.tcp.state(), egress) {

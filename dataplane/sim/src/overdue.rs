@@ -9,6 +9,8 @@ use engine::{CoreStats, Deadlines};
 #[derive(Debug)]
 pub(crate) struct DeadlineWatch {
     deadlines: Deadlines,
+    /// A longer step than this was a pause, in which no worker had a turn, in microseconds.
+    step_max: u64,
     /// Microseconds that were watched: those in which nobody does anything count no more than a tick.
     clock: u64,
     looked_at: u64,
@@ -25,8 +27,8 @@ struct Seen {
 }
 
 impl DeadlineWatch {
-    pub(crate) fn new(deadlines: Deadlines) -> Self {
-        Self { deadlines, clock: 0, looked_at: 0, workers: Vec::new() }
+    pub(crate) fn new(deadlines: Deadlines, step_max: u64) -> Self {
+        Self { deadlines, step_max, clock: 0, looked_at: 0, workers: Vec::new() }
     }
 
     /// Looks at the numbers of each worker at `now`, in microseconds. Returns the deadline that was missed, in words.
@@ -35,7 +37,7 @@ impl DeadlineWatch {
         stats: impl Iterator<Item = &'a CoreStats>,
         now: u64,
     ) -> Option<String> {
-        self.clock += (now - self.looked_at).min(PAUSE);
+        self.clock += (now - self.looked_at).min(self.step_max);
         self.looked_at = now;
         let mut missed = None;
         for (worker, stats) in stats.enumerate() {
@@ -123,12 +125,13 @@ const EVENTS: usize = 9;
 /// What publishing and the engine's timers may take beyond a deadline, in microseconds.
 const SLACK: u64 = 1_500_000;
 
-/// A longer step than this was a pause, in which no worker had a turn, in microseconds.
-const PAUSE: u64 = crate::world::TICK;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn watch() -> DeadlineWatch {
+        DeadlineWatch::new(Deadlines::default(), 1_000)
+    }
 
     /// Looks once a millisecond for `millis`, and returns what was said first.
     fn look(watch: &mut DeadlineWatch, stats: &CoreStats, millis: u64) -> Option<String> {
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_state_that_outlasts_its_deadline_is_reported_and_what_is_heard_extends_it() {
-        let (mut watch, stats) = (DeadlineWatch::new(Deadlines::default()), CoreStats::default());
+        let (mut watch, stats) = (watch(), CoreStats::default());
         stats.connections_closing.set(1);
         assert_eq!(look(&mut watch, &stats, 29_900), None);
         stats.rx_delivered.add(1);
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_handshake_is_not_extended_by_what_is_heard() {
-        let (mut watch, stats) = (DeadlineWatch::new(Deadlines::default()), CoreStats::default());
+        let (mut watch, stats) = (watch(), CoreStats::default());
         stats.connections_opened.add(1);
         stats.connections_half_open.set(1);
         for _ in 0..6 {
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_pause_counts_as_one_tick() {
-        let (mut watch, stats) = (DeadlineWatch::new(Deadlines::default()), CoreStats::default());
+        let (mut watch, stats) = (watch(), CoreStats::default());
         stats.connections_idle.set(1);
         assert_eq!(look(&mut watch, &stats, 1), None);
         assert_eq!(watch.look([&stats].into_iter(), 1_000_000_000), None);

@@ -122,7 +122,7 @@ impl World {
             raws: Vec::new(),
             stalls: setup.stalls.then(|| Stalls::new(setup.seed)),
             capture: Capture::from_environment(),
-            watch: DeadlineWatch::new(setup.core.deadlines),
+            watch: DeadlineWatch::new(setup.core.deadlines, TICK),
         }
     }
 

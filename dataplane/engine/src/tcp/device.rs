@@ -183,8 +183,8 @@ fn pass(
     if !sent.is_news(segment) {
         return 0;
     }
-    let bare = segment::strip(packet, nxt);
+    let len = segment::strip(packet, nxt);
     let kept = Segment { payload_len: 0, flags: segment::ACK, sequence: nxt, ..*segment };
     sent.record(&kept, packet);
-    bare
+    len
 }

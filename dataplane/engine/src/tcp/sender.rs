@@ -46,7 +46,7 @@ pub(crate) struct Sender {
     /// Acknowledgements in a row that acknowledge nothing new, of a peer without SACK.
     duplicates: u32,
     /// Bytes acknowledged since the window grew last (RFC 3465).
-    acknowledged: u32,
+    acked: u32,
     /// The end of what is timed and when it left, if anything is.
     timed: Option<(u32, u64)>,
     /// When something new left last.
@@ -124,7 +124,7 @@ impl Sender {
             since: 0,
             is_probed: false,
             duplicates: 0,
-            acknowledged: 0,
+            acked: 0,
             timed: None,
             sent: 0,
             round_trip: RoundTrip::default(),
@@ -304,7 +304,7 @@ impl Sender {
                 news = news | self.board.sack(from, to);
             }
         }
-        if self.is_mistake(news, now) {
+        if self.is_spurious(news, now) {
             return self.undo(nxt, now);
         }
         if self.phase != Phase::Open && !is_after(self.point, self.una) {
@@ -455,7 +455,7 @@ impl Sender {
     /// What arrived without having been sent again, a peer with SACK had not got before; without SACK it may have
     /// had it for long. And whatever was acknowledged sooner than any round trip after the first was sent again, the
     /// acknowledgement is for what was sent before (RFC 3522 asks timestamps).
-    fn is_mistake(&self, news: News, now: u64) -> bool {
+    fn is_spurious(&self, news: News, now: u64) -> bool {
         let is_soon = self.round_trip.is_too_soon(now.saturating_sub(self.since));
         let is_proof = match news {
             News { had_lost: false, had_resent: false } => false,
@@ -489,9 +489,9 @@ impl Sender {
             //= RFC 3465 2.2, with L = 2.
             self.window += acked.min(2 * self.segment_max);
         } else {
-            self.acknowledged += acked;
-            if self.acknowledged >= self.window {
-                self.acknowledged -= self.window;
+            self.acked += acked;
+            if self.acked >= self.window {
+                self.acked -= self.window;
                 self.window += self.segment_max;
             }
         }

@@ -333,7 +333,7 @@ impl Tcp {
     }
 
     /// An acknowledgement of all that was received left that smoltcp knows nothing of.
-    pub(crate) fn on_acknowledged(&mut self) {
+    pub(crate) fn on_acked(&mut self) {
         self.sent.acknowledge(self.rcv_nxt);
     }
 
