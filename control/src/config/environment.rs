@@ -120,12 +120,14 @@ fn fix_of(name: &str) -> String {
     let variables: Vec<String> = Key::ALL.iter().map(|key| key.variable()).collect();
     let names = || variables.iter().map(String::as_str);
     // POLLUX_PORT: the section was forgotten.
-    let end = format!("_{wanted}");
-    let ends: Vec<_> = names().filter(|variable| variable.ends_with(&end)).collect();
+    let is_name =
+        |key: &Key| key.path().split_once('.').is_some_and(|(_, name)| in_capitals(name) == wanted);
+    let with_section: Vec<_> =
+        Key::ALL.iter().filter(|key| is_name(key)).map(|key| key.variable()).collect();
     if let Some(nearest) = nearest(&capitals, names()) {
         return format!("did you mean {nearest}?");
-    } else if !ends.is_empty() {
-        return format!("did you mean {}?", ends.join(" or "));
+    } else if !with_section.is_empty() {
+        return format!("did you mean {}?", with_section.join(" or "));
     }
     match Key::sections().into_iter().find(|name| section(name)) {
         Some(section) => {
@@ -150,6 +152,7 @@ const RESERVED: &[&str] = &[
     "POLLUX_BIN",
     "POLLUX_COUNTERS",
     "POLLUX_HUGEPAGES",
+    "POLLUX_SCENARIOS",
     "POLLUX_SEED",
     "POLLUX_TEST_MEMIF_SOCKET",
     "POLLUX_TEST_PART",

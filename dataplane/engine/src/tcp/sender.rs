@@ -47,8 +47,10 @@ pub(crate) struct Sender {
     duplicates: u32,
     /// Bytes acknowledged since the window grew last (RFC 3465).
     acked: u32,
-    /// The end of what is timed and when it left, if anything is.
-    timed: Option<(u32, u64)>,
+    /// The end of what is timed, if anything is.
+    timed: Option<u32>,
+    /// When what is timed left, or what was timed last.
+    timed_since: u64,
     /// When something new left last.
     sent: u64,
     round_trip: RoundTrip,
@@ -126,6 +128,7 @@ impl Sender {
             duplicates: 0,
             acked: 0,
             timed: None,
+            timed_since: 0u64.wrapping_sub(TIMED_EVERY),
             sent: 0,
             round_trip: RoundTrip::default(),
             board: Scoreboard::default(),
@@ -142,10 +145,8 @@ impl Sender {
     /// The peer acknowledged our SYN at `now`, and closed its window if `is_closed`: `una` is the number after the SYN.
     pub(crate) fn on_handshake(&mut self, una: u32, is_closed: bool, now: u64) {
         // A SYN that was sent again says nothing of the window, and not which of both was acknowledged.
-        if self.phase == Phase::Open
-            && let Some((_, sent)) = self.timed
-        {
-            self.round_trip.sample(now.saturating_sub(sent));
+        if self.phase == Phase::Open && self.timed.is_some() {
+            self.round_trip.sample(now.saturating_sub(self.timed_since));
         }
         self.round_trip.on_progress();
         self.board.clear();
@@ -228,8 +229,11 @@ impl Sender {
     pub(crate) fn on_sent(&mut self, nxt: u32, is_new: bool, now: u64) {
         if is_new {
             self.sent = now;
-            if self.timed.is_none() && self.board.is_empty() {
-                self.timed = Some((nxt, now));
+            if now.wrapping_sub(self.timed_since) >= TIMED_EVERY
+                && self.timed.is_none()
+                && self.board.is_empty()
+            {
+                (self.timed, self.timed_since) = (Some(nxt), now);
             }
         }
         //= RFC 8985 7.3: one probe, and then the timeout, whatever is sent meanwhile.
@@ -265,10 +269,10 @@ impl Sender {
             let in_flight = nxt.wrapping_sub(self.una);
             self.una = ack;
             self.round_trip.on_progress();
-            if let Some((end, sent)) = self.timed
+            if let Some(end) = self.timed
                 && !is_after(end, ack)
             {
-                self.round_trip.sample(now.saturating_sub(sent));
+                self.round_trip.sample(now.saturating_sub(self.timed_since));
                 self.timed = None;
             }
             self.grow(acked, in_flight);
@@ -559,6 +563,9 @@ pub(crate) struct Arrival {
     pub(crate) has_blocks: bool,
 }
 
+/// A round trip is measured no more often, microseconds.
+//= RFC 6298 3 asks for one each round trip; where that is shorter, the floors of the timeout hide the difference.
+const TIMED_EVERY: u64 = 1_000;
 /// A time that does not come.
 pub(crate) const NEVER: u64 = u64::MAX;
 /// Duplicates, or segments beyond it, on which one is taken for lost (RFC 5681, 3.2: `DupThresh`).
