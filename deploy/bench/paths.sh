@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # deploy/bench/paths.sh: how long transfers take on bad paths, Pollux over AF_XDP beside nginx, in one run, as root.
 #
-#   paths.sh [--repeat N] [--quick]
+#   paths.sh [--repeat N] [--quick] [--congestion NAME]
 #
-#   --repeat N  transfers of each row and server, of which the median is printed (default 5)
-#   --quick     one transfer of each row, without the long ones: shows that everything runs
+#   --repeat N          transfers of each row and server, of which the median is printed (default 5)
+#   --quick             one transfer of each row, without the long ones: shows that everything runs
+#   --congestion NAME   the kernel's congestion control, nginx's and the clients' (default cubic, which is Linux's; this
+#                       machine's may be another)
 #
 # Each server sits at the end of a veth pair made by link.sh; between that and the client's namespace the bridge of the
 # test kit spoils what passes (dataplane/testkit/examples/bridge.rs). Both see the same settings and the same seed, in
@@ -35,6 +37,7 @@ START_SECONDS=30
 END_SECONDS=15
 TRANSFER_SECONDS=240
 UPLOAD=20
+congestion=cubic
 # Label, what is asked for, settings to the server, settings to the client, whether --quick has it.
 ROWS=(
     "1 MiB, no fault|1|||quick"
@@ -54,11 +57,16 @@ ROWS=(
 )
 
 main() {
-    local repeat=5 quick='' row label what there back is_quick
+    local repeat=5 quick='' available row label what there back is_quick
     while [[ $# -gt 0 ]]; do
         case $1 in
             -h | --help) show_help && exit ;;
             --quick) quick=yes repeat=1 && shift ;;
+            --congestion)
+                [[ $# -ge 2 ]] || misuse "$1 wants a value"
+                congestion=$2
+                shift 2
+                ;;
             --repeat)
                 [[ $# -ge 2 ]] || misuse "$1 wants a value"
                 need_number "$1" "$2"
@@ -71,13 +79,16 @@ main() {
     done
     need_root
     [[ $(nproc) -gt $SERVER_CORE ]] || die "needs two cores, one for the client and one for the servers"
+    available=$(</proc/sys/net/ipv4/tcp_available_congestion_control)
+    [[ " $available " == *" $congestion "* ]] ||
+        die "--congestion $congestion: this kernel has $available: name one of those, or load its module"
     provide_packages "${BUILD_PACKAGES[@]}" nginx
     provide_pollux release
     provide_bridge
     prepare
     start_pollux
     start_nginx
-    printf '| path | nginx ms | Pollux ms | ratio |\n|---|---:|---:|---:|\n'
+    printf '| path | nginx (%s) ms | Pollux ms | ratio |\n|---|---:|---:|---:|\n' "$congestion"
     for row in "${ROWS[@]}"; do
         IFS='|' read -r label what there back is_quick <<<"$row"
         [[ -z $quick || -n $is_quick ]] || continue
@@ -131,7 +142,7 @@ make_side() {
     ip -n "$1-client" address add "$HOST" dev far-client
     ip -n "$1-client" link set far-client up
     # What one transfer has learned of the path must not help the next one.
-    ip netns exec "$1-client" sysctl -qw net.ipv4.tcp_no_metrics_save=1
+    ip netns exec "$1-client" sysctl -qw net.ipv4.tcp_no_metrics_save=1 "net.ipv4.tcp_congestion_control=$congestion"
 }
 
 leave() {
@@ -159,7 +170,8 @@ start_nginx() {
     ip netns add "$nginx_end"
     ip -n "$nginx_side" link set pollux0 netns "$nginx_end"
     ip -n "$nginx_end" address add "$ADDRESS/24" dev pollux0
-    ip netns exec "$nginx_end" sysctl -qw net.ipv4.conf.pollux0.arp_ignore=0 net.ipv4.tcp_no_metrics_save=1
+    ip netns exec "$nginx_end" sysctl -qw net.ipv4.conf.pollux0.arp_ignore=0 net.ipv4.tcp_no_metrics_save=1 \
+        "net.ipv4.tcp_congestion_control=$congestion"
     ip -n "$nginx_end" link set pollux0 up
     cat >"$scratch/nginx.conf" <<NGINX
 daemon off;

@@ -237,7 +237,8 @@ impl Transport {
     }
 }
 
-fn mend_header(header: &mut [u8]) {
+/// Makes the checksum of an IPv4 header right.
+pub(crate) fn mend_header(header: &mut [u8]) {
     header[10..12].fill(0);
     let checksum = !sum(header, 0);
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
@@ -253,13 +254,13 @@ fn sum(bytes: &[u8], start: u16) -> u16 {
     u16::try_from(total).unwrap_or(u16::MAX)
 }
 
-const ETHERNET_LEN: usize = 14;
+pub(crate) const ETHERNET_LEN: usize = 14;
 const TAG_LEN: usize = 4;
 /// EtherTypes.
 const TAGGED: &[u8] = &[0x81, 0x00];
 const IPV4: &[u8] = &[0x08, 0x00];
 const IPV6: &[u8] = &[0x86, 0xdd];
-const IPV4_LEN: usize = 20;
+pub(crate) const IPV4_LEN: usize = 20;
 const IPV6_LEN: usize = 40;
 const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;

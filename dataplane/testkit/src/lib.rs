@@ -13,6 +13,7 @@
 
 mod bridge;
 mod client;
+mod flood;
 mod frame;
 mod hugepages;
 mod pgbouncer;
@@ -25,6 +26,7 @@ mod turn;
 
 pub use bridge::{Bridge, BridgedClient, Counts, Impairment, Line, Mtu, Rate, TooBig};
 pub use client::{Client, TIMEOUT};
+pub use flood::{Checksums, SynFlood};
 pub use frame::{Hop, fragmentation_needed, hop};
 pub use hugepages::Hugepages;
 pub use pgbouncer::PgBouncer;

@@ -12,6 +12,7 @@ pub use client::BridgedClient;
 pub use direction::Counts;
 pub use forward::Bridge;
 pub use impairment::{Impairment, Mtu, Rate, TooBig};
+pub(crate) use interface::Interface;
 pub use line::Line;
 
 #[cfg(test)]
