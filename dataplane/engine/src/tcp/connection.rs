@@ -17,6 +17,7 @@ use crate::wire::drop_reason::DropReason;
 use crate::wire::ethernet::ReplyHeader;
 use crate::wire::neighbours::Neighbours;
 use crate::wire::segment::{self, ACK, ControlSegment, FIN, RST, SYN, Segment, is_after};
+use crate::wire::syn_options::SynOptions;
 use crate::wire::tuple::Tuple;
 
 /// One connection: its TCP half, its HTTP half, and the state that joins them.
@@ -143,9 +144,6 @@ pub(crate) enum Expiry {
 /// The window field that smoltcp is shown in place of zero.
 const WINDOW_AJAR: u16 = 1;
 
-/// The largest shift of a window (RFC 7323, 2.3).
-const WINDOW_SCALE_MAX: u8 = 14;
-
 /// How long a connection is kept after its last response when we drain: a request that a client sent before
 /// our FIN could reach it would be lost. Longer than any round trip.
 const DRAIN_IDLE_MICROS: u64 = 1_000_000;
@@ -209,10 +207,9 @@ impl<S: Service> Conn<S> {
     }
 
     /// The peer takes segments of `segment_max` bytes of payload; the `options` are those of its SYN.
-    pub(crate) fn on_syn(&mut self, segment_max: u32, options: &[u8]) {
-        let window_scale = segment::window_scale(options).unwrap_or(0);
-        self.snd_wnd_scale = window_scale.min(WINDOW_SCALE_MAX);
-        self.tcp.sender_mut().on_syn(segment_max, segment::permits_sack(options));
+    pub(crate) fn on_syn(&mut self, segment_max: u16, options: SynOptions) {
+        self.snd_wnd_scale = options.window_scale.unwrap_or(0);
+        self.tcp.sender_mut().on_syn(u32::from(segment_max), options.permits_sack);
     }
 
     /// An [acceptable](Acceptance::Whole) segment of this connection, `packet`, arrived, and frames to the peer begin

@@ -9,6 +9,7 @@ use crate::CoreStats;
 use crate::tcp::round_trip::RoundTrip;
 use crate::tcp::scoreboard::{News, Scoreboard};
 use crate::wire::segment::is_after;
+use crate::wire::syn_options::SEGMENT_MAX_DEFAULT;
 
 /// The sending half of one connection. Times are in microseconds.
 #[derive(Clone, Debug)]
@@ -110,8 +111,8 @@ impl Sender {
     pub(crate) fn new() -> Self {
         Self {
             una: 0,
-            segment_max: SEGMENT_DEFAULT,
-            window: INITIAL_SEGMENTS * SEGMENT_DEFAULT,
+            segment_max: u32::from(SEGMENT_MAX_DEFAULT),
+            window: INITIAL_SEGMENTS * u32::from(SEGMENT_MAX_DEFAULT),
             threshold: u32::MAX,
             due: NEVER,
             alarm: Alarm::Timeout,
@@ -576,8 +577,6 @@ const TIMEOUT_FLOOR: u64 = 5_000;
 const TIMEOUT_SINGLE: u64 = 200_000;
 const INITIAL_SEGMENTS: u32 = 10;
 const INITIAL_BYTES: u32 = 14_600;
-/// The maximum segment size of a peer that says nothing (RFC 9293, 3.7.1).
-const SEGMENT_DEFAULT: u32 = 536;
 /// A window that nothing needs: the largest that window scaling can offer (RFC 7323, 2.3).
 const WINDOW_MAX: u32 = 1 << 30;
 

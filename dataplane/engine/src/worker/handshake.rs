@@ -275,7 +275,7 @@ impl<N: Nic, S: Service> Worker<N, S> {
         let conn = conns.conn(slot);
         conn.source = source;
         conn.tcp.begin(iss);
-        conn.on_syn(u32::from(segment_max), segment::options(syn));
+        conn.on_syn(segment_max, options);
         stack.set_initial_sequence(iss, nic);
         stack.replay(&mut conn.tcp, &replay, header, nic, stats);
         let reused = self.flows.open(tuple, Owner::Conn(slot), owner);
