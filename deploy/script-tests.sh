@@ -797,6 +797,30 @@ test_simulate_counts_all_seeds_of_a_process_that_died() {
     expect_fails 1 'faults::down failed with seeds 170..210' "$SIMULATE" --seeds 120..210
 }
 
+test_simulate_that_is_ended_leaves_nothing() {
+    local pid test status=0
+    cat >"$scratch/scenarios" <<'EOF'
+#!/bin/bash
+[[ $1 != --list ]] || { echo 'faults::up: test' && exit; }
+echo $$ >"${0%/*}/starting"
+mv "${0%/*}/starting" "${0%/*}/started"
+exec sleep 60
+EOF
+    chmod +x "$scratch/scenarios"
+    mkdir "$scratch/tmp"
+    TMPDIR=$scratch/tmp POLLUX_SCENARIOS=$scratch/scenarios "$SIMULATE" --seeds 0..3 >"$scratch/said" 2>&1 &
+    pid=$!
+    await 10 "$pid" test -e "$scratch/started" || return 1
+    test=$(<"$scratch/started")
+    kill -TERM "$pid"
+    wait "$pid" || status=$?
+    equal "$status" 143 || return 1
+    await 10 $$ has_ended "$test" || return 1
+    equal "$(ls "$scratch/tmp")" ''
+}
+
+has_ended() { [[ -z $(start_time "$1") ]]; }
+
 test_simulate_arguments() {
     fake_scenarios
     expect_fails 2 "'--fast' is not understood" "$SIMULATE" --fast || return 1

@@ -36,13 +36,22 @@ main() {
         *) misuse "'$1' is not understood" ;;
     esac
     scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
+    group=''
+    trap leave EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
     binary=${POLLUX_SCENARIOS:-}
     [[ -n $binary ]] || build
     export scratch binary
     "$binary" --list faults:: | sed -n 's/: test$//p' | grep -vx "$WITHOUT_SEEDS" >"$scratch/kinds" ||
         die "$binary has no test faults::"
     run
+}
+
+leave() {
+    trap '' INT TERM HUP
+    [[ -z $group ]] || kill -TERM -- "-$group" 2>/dev/null || true
+    rm -rf "$scratch"
 }
 
 # read_seeds RANGE: sets FIRST and END.
@@ -67,6 +76,11 @@ run() {
     kinds=$(wc -l <"$scratch/kinds")
     all=$((kinds * (END - FIRST)))
     say "$kinds kinds of exchange, seeds $FIRST to $((END - 1)), $(nproc) at a time"
+    chunks >"$scratch/chunks"
+    mkfifo "$scratch/results"
+    # A process group of its own, which can be ended with all that it has started.
+    setsid xargs --arg-file "$scratch/chunks" --max-procs "$(nproc)" --max-args 3 "$0" --chunk >"$scratch/results" &
+    group=$!
     while read -r kind good bad chunk; do
         passed=$((passed + good))
         failed=$((failed + bad))
@@ -75,7 +89,9 @@ run() {
             said=$(((passed + failed) * 20 / all))
             say "$((passed + failed)) of $all after $SECONDS s, $failed failed"
         fi
-    done < <(chunks | xargs --max-procs "$(nproc)" --max-args 3 "$0" --chunk)
+    done <"$scratch/results"
+    wait "$group" || true
+    group=''
     if [[ $failed -gt 0 ]]; then summarize; fi
     # A chunk without a result has failed as well.
     failed=$((all - passed))
@@ -95,7 +111,7 @@ chunks() {
 # run_chunk KIND FIRST END: prints "KIND PASSED FAILED FIRST". The seeds that failed are in a file, or a word instead.
 run_chunk() {
     local kind=$1 first=$2 end=$3 output=$scratch/$1.$2 bad
-    if SIM_SEED=$first..$end timeout --kill-after 5 "$CHUNK_SECONDS" "$binary" --exact "$kind" --nocapture >"$output" 2>&1 &&
+    if SIM_SEED=$first..$end timeout --foreground --kill-after 5 "$CHUNK_SECONDS" "$binary" --exact "$kind" --nocapture >"$output" 2>&1 &&
         grep -q '^test result: ok. 1 passed' "$output"; then
         echo "$kind $((end - first)) 0 $first"
         rm "$output"

@@ -57,6 +57,14 @@ impl Receiver {
         }
     }
 
+    /// A client that has asked for `len` bytes, in a world with a round trip of `millis`.
+    fn asking(millis: u64, has_sack: bool, len: usize) -> (World, Self) {
+        let (mut world, raw) = world(millis);
+        let mut receiver = Self::open(&mut world, raw, has_sack);
+        receiver.ask(&mut world, len);
+        (world, receiver)
+    }
+
     /// Asks for `len` bytes.
     fn ask(&mut self, world: &mut World, len: usize) {
         self.stream = vec![None; len + 1_000];
@@ -147,10 +155,11 @@ impl Receiver {
         self.start.wrapping_add(u32::try_from(place).expect("small"))
     }
 
-    /// Ends with a response of `len` bytes that is right.
-    fn end(mut self, world: &mut World, len: usize) {
+    /// Ends with a response of `len` bytes that is right, and with nothing left over.
+    fn end(mut self, mut world: World, len: usize) {
         assert_eq!(self.response(), Some(download(len as u64)), "{len} bytes");
-        self.dialog.say(world, flag::RST, b"");
+        self.dialog.say(&mut world, flag::RST, b"");
+        world.end();
     }
 }
 
@@ -215,9 +224,7 @@ fn losses_are_made_good_without_the_timeout() {
     ];
     for (len, lost) in cases {
         for has_sack in [false, true] {
-            let (mut world, raw) = world(0);
-            let mut receiver = Receiver::open(&mut world, raw, has_sack);
-            receiver.ask(&mut world, *len);
+            let (mut world, mut receiver) = Receiver::asking(0, has_sack, *len);
             let began = world.elapsed();
             let mut number = 0;
             receiver.take_all(&mut world, |_, is_new| {
@@ -232,8 +239,7 @@ fn losses_are_made_good_without_the_timeout() {
                 let again = world.count("retransmits");
                 assert!(again <= lost.len() as u64 + probes, "{case}: {again} sent again");
             }
-            receiver.end(&mut world, *len);
-            world.end();
+            receiver.end(world, *len);
         }
     }
 }
@@ -243,14 +249,11 @@ fn losses_are_made_good_without_the_timeout() {
 fn nothing_is_sent_twice_without_need() {
     for len in [500, 1_500, 2_500, 40_000] {
         for has_sack in [false, true] {
-            let (mut world, raw) = world(0);
-            let mut receiver = Receiver::open(&mut world, raw, has_sack);
-            receiver.ask(&mut world, len);
+            let (mut world, mut receiver) = Receiver::asking(0, has_sack, len);
             receiver.take_all(&mut world, |_, _| false);
             let counts = counts(&world, ["retransmits", "recoveries", "loss_probes"]);
             assert_eq!(counts, [0; 3], "{len} bytes, SACK {has_sack}");
-            receiver.end(&mut world, len);
-            world.end();
+            receiver.end(world, len);
         }
     }
 }
@@ -258,9 +261,7 @@ fn nothing_is_sent_twice_without_need() {
 /// RFC 6675: what the peer says it has is not sent again, what it lacks is, all of it within one round trip.
 #[test]
 fn all_gaps_of_a_window_are_filled_in_one_round_trip() {
-    let (mut world, raw) = world(20);
-    let mut receiver = Receiver::open(&mut world, raw, true);
-    receiver.ask(&mut world, 9_000);
+    let (mut world, mut receiver) = Receiver::asking(20, true, 9_000);
     let flight = receiver.hear_all(&mut world, 5 * MILLI);
     assert_eq!(flight.len(), 10, "the head fits the first of ten segments with some of the body");
     for (number, (place, segment)) in flight.iter().enumerate() {
@@ -278,17 +279,14 @@ fn all_gaps_of_a_window_are_filled_in_one_round_trip() {
     }
     receiver.acknowledge(&mut world);
     receiver.take_all(&mut world, |_, _| false);
-    receiver.end(&mut world, 9_000);
-    world.end();
+    receiver.end(world, 9_000);
 }
 
 /// RFC 8985 7: nothing says that the last segment of a response was lost. The sender asks, after two round trips.
 #[test]
 fn a_lost_tail_is_probed() {
     for has_sack in [false, true] {
-        let (mut world, raw) = world(20);
-        let mut receiver = Receiver::open(&mut world, raw, has_sack);
-        receiver.ask(&mut world, 4_500);
+        let (mut world, mut receiver) = Receiver::asking(20, has_sack, 4_500);
         let flight = receiver.hear_all(&mut world, 5 * MILLI);
         for (place, segment) in &flight[..3] {
             receiver.take(*place, segment);
@@ -301,17 +299,14 @@ fn a_lost_tail_is_probed() {
         let (most, timeouts) = if has_sack { (110, 0) } else { (400, 1) };
         assert!((30..=most).contains(&took), "{took} ms, SACK {has_sack}");
         assert_eq!(counts(&world, ["loss_probes", "retransmission_timeouts"]), [1, timeouts]);
-        receiver.end(&mut world, 4_500);
-        world.end();
+        receiver.end(world, 4_500);
     }
 }
 
 /// RFC 6298 5: with everything lost there is the timeout, 5 ms at least where the round trip is shorter.
 #[test]
 fn a_lost_flight_is_sent_again_after_milliseconds_on_a_short_path() {
-    let (mut world, raw) = world(0);
-    let mut receiver = Receiver::open(&mut world, raw, true);
-    receiver.ask(&mut world, 20_000);
+    let (mut world, mut receiver) = Receiver::asking(0, true, 20_000);
     let flight = receiver.hear_all(&mut world, 2 * MILLI);
     assert_eq!(flight.len(), 10);
     let asked = world.elapsed();
@@ -324,17 +319,14 @@ fn a_lost_flight_is_sent_again_after_milliseconds_on_a_short_path() {
     let took = (world.elapsed() - asked) / MILLI;
     assert!(took < 40, "{took} ms");
     assert_eq!(world.count("retransmission_timeouts"), 1);
-    receiver.end(&mut world, 20_000);
-    world.end();
+    receiver.end(world, 20_000);
 }
 
 /// RFC 5682: acknowledgements that come late, all at once, say that the timeout was a mistake. What it took for
 /// lost is not sent again, and the window is as before.
 #[test]
 fn a_timeout_that_was_too_soon_is_taken_back() {
-    let (mut world, raw) = world(0);
-    let mut receiver = Receiver::open(&mut world, raw, true);
-    receiver.ask(&mut world, 30_000);
+    let (mut world, mut receiver) = Receiver::asking(0, true, 30_000);
     for (place, segment) in receiver.hear_all(&mut world, 2 * MILLI) {
         receiver.take(place, &segment);
     }
@@ -355,17 +347,14 @@ fn a_timeout_that_was_too_soon_is_taken_back() {
     }
     receiver.acknowledge(&mut world);
     receiver.take_all(&mut world, |_, _| false);
-    receiver.end(&mut world, 30_000);
-    world.end();
+    receiver.end(world, 30_000);
 }
 
 /// RFC 8985 6.2: segments that overtake others by less than a quarter of the round trip are no loss; after the first
 /// mistake that is waited for.
 #[test]
 fn segments_that_are_overtaken_are_not_sent_again_once_that_was_seen() {
-    let (mut world, raw) = world(40);
-    let mut receiver = Receiver::open(&mut world, raw, true);
-    receiver.ask(&mut world, 60_000);
+    let (mut world, mut receiver) = Receiver::asking(40, true, 60_000);
     let mut sent_again = Vec::new();
     while receiver.response().is_none() {
         let mut flight = receiver.hear_all(&mut world, 5 * MILLI);
@@ -382,8 +371,7 @@ fn segments_that_are_overtaken_are_not_sent_again_once_that_was_seen() {
     }
     let first = sent_again[1];
     assert_eq!(sent_again.last(), Some(&first), "{sent_again:?}: only in the first round");
-    receiver.end(&mut world, 60_000);
-    world.end();
+    receiver.end(world, 60_000);
 }
 
 /// A peer that closes its window before it has all that is in flight (RFC 9293 3.8.6: discouraged, but to be borne), and
@@ -391,9 +379,7 @@ fn segments_that_are_overtaken_are_not_sent_again_once_that_was_seen() {
 #[test]
 fn what_is_in_flight_when_the_window_closes_is_not_forgotten() {
     for has_sack in [false, true] {
-        let (mut world, raw) = world(0);
-        let mut receiver = Receiver::open(&mut world, raw, has_sack);
-        receiver.ask(&mut world, 3_500);
+        let (mut world, mut receiver) = Receiver::asking(0, has_sack, 3_500);
         let flight = receiver.hear_all(&mut world, 2 * MILLI);
         receiver.take(flight[0].0, &flight[0].1);
         receiver.dialog.window = 0;
@@ -414,17 +400,14 @@ fn what_is_in_flight_when_the_window_closes_is_not_forgotten() {
         receiver.take_all(&mut world, |_, _| false);
         let took = (world.elapsed() - opened) / MILLI;
         assert!(took < 3_000, "{took} ms after it opened, SACK {has_sack}");
-        receiver.end(&mut world, 3_500);
-        world.end();
+        receiver.end(world, 3_500);
     }
 }
 
 /// After a window was closed with nothing in flight, the first segments that leave when it opens are lost.
 #[test]
 fn what_is_lost_after_a_closed_window_opened_is_sent_again() {
-    let (mut world, raw) = world(0);
-    let mut receiver = Receiver::open(&mut world, raw, true);
-    receiver.ask(&mut world, 14_000);
+    let (mut world, mut receiver) = Receiver::asking(0, true, 14_000);
     for (place, segment) in receiver.hear_all(&mut world, 2 * MILLI) {
         receiver.take(place, &segment);
     }
@@ -442,6 +425,5 @@ fn what_is_lost_after_a_closed_window_opened_is_sent_again() {
     });
     let took = (world.elapsed() - opened) / MILLI;
     assert!(took < 500, "{took} ms");
-    receiver.end(&mut world, 14_000);
-    world.end();
+    receiver.end(world, 14_000);
 }
