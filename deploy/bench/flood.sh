@@ -115,11 +115,11 @@ start_flood() {
     flood_pid=$!
 }
 
-# end_flood SECONDS: prints SYNs a second.
+# end_flood SECONDS: sets syns, how many left in a second.
 end_flood() {
     wait "$flood_pid" || die "the flood has failed: see above"
     flood_pid=''
-    printf '%d\n' $(($(<"$scratch/flood") / $1))
+    syns=$(($(<"$scratch/flood") / $1))
 }
 
 # new_connections SECONDS
@@ -128,7 +128,7 @@ new_connections() {
     alone=$(open_connections "$1")
     start_flood "$1"
     during=$(open_connections "$1")
-    syns=$(end_flood "$1")
+    end_flood "$1"
     say "new connections answered within a second: $alone without a flood, $during beside $syns SYN/s"
 }
 
@@ -145,7 +145,7 @@ established_connections() {
         for kind in right wrong; do
             if [[ $kind == right ]]; then start_flood "$1"; else start_flood "$1" --wrong-checksums; fi
             load "$1" >>"$scratch/$kind"
-            syns=$(end_flood "$1")
+            end_flood "$1"
             say "round $round, $kind checksums: $(tail -n 1 "$scratch/$kind") requests/s beside $syns SYN/s"
         done
     done

@@ -142,7 +142,13 @@ make_side() {
     ip -n "$1-client" address add "$HOST" dev far-client
     ip -n "$1-client" link set far-client up
     # What one transfer has learned of the path must not help the next one.
-    ip netns exec "$1-client" sysctl -qw net.ipv4.tcp_no_metrics_save=1 "net.ipv4.tcp_congestion_control=$congestion"
+    ip netns exec "$1-client" sysctl -qw net.ipv4.tcp_no_metrics_save=1
+    set_congestion "$1-client" far-client
+}
+
+# set_congestion NAMESPACE DEVICE: by the route. The sysctl of a namespace takes only what the machine allows everybody.
+set_congestion() {
+    ip -n "$1" route replace "${HOST%.*}.0/24" dev "$2" congctl "$congestion"
 }
 
 leave() {
@@ -170,9 +176,9 @@ start_nginx() {
     ip netns add "$nginx_end"
     ip -n "$nginx_side" link set pollux0 netns "$nginx_end"
     ip -n "$nginx_end" address add "$ADDRESS/24" dev pollux0
-    ip netns exec "$nginx_end" sysctl -qw net.ipv4.conf.pollux0.arp_ignore=0 net.ipv4.tcp_no_metrics_save=1 \
-        "net.ipv4.tcp_congestion_control=$congestion"
+    ip netns exec "$nginx_end" sysctl -qw net.ipv4.conf.pollux0.arp_ignore=0 net.ipv4.tcp_no_metrics_save=1
     ip -n "$nginx_end" link set pollux0 up
+    set_congestion "$nginx_end" pollux0
     cat >"$scratch/nginx.conf" <<NGINX
 daemon off;
 user root;
